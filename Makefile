@@ -1,0 +1,56 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Only Python 3.11-3.13, make and a
+# package index are assumed. Everything is installed into .venv.
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+TYPES := .cache/types
+
+.PHONY: demo test check format types test-system bench wheel clean
+
+demo: .venv/base
+	$(BIN)/python -m cxr_edge.phantom build/phantom.png
+	$(BIN)/cxr-edge predict build/phantom.png
+
+test: .venv/test check
+	$(BIN)/python -m pytest
+
+check: .venv/test types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# train/ and export/ are cxr_edge.train and cxr_edge.export once installed; a tree of links shows
+# the type checker the same.
+types: .venv/test
+	rm -rf $(TYPES) && mkdir -p $(TYPES)/cxr_edge
+	for e in cxr_edge/* train export; do ln -s ../../../$$e $(TYPES)/cxr_edge/; done
+	cd $(TYPES) && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p cxr_edge
+
+format: .venv/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Tests that need Debian packages (strace); each says what is missing instead of passing.
+test-system: .venv/test
+	$(BIN)/python -m pytest -m system
+
+bench: .venv/test
+	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+
+wheel: .venv/test
+	$(BIN)/python -m build
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11, 3.12 or 3.13" >&2; exit 3; }
+	$(PYTHON) -m venv .venv
+
+.venv/base: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/test: .venv/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -1,0 +1,141 @@
+"""Files in and out: bounded reading of regular files, and writing that is whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from cxr_edge.errors import CxrEdgeError, OutputError
+
+TEMPORARY_PREFIX = ".cxr-edge-"
+"""Begins the name of every unfinished file; a leftover of a killed process is safe to delete."""
+
+
+def read_file(
+    path: str | os.PathLike[str],
+    *,
+    max_bytes: int,
+    error: type[CxrEdgeError],
+    follow_symlinks: bool = True,
+) -> bytes:
+    """Read a regular file whole, or say in one line why not.
+
+    Folders, FIFOs and devices are refused without being read; a file that shrinks or grows while
+    it is read is refused too.
+
+    Args:
+        path: the file.
+        max_bytes: the largest size accepted, bytes.
+        error: the type of error to raise.
+        follow_symlinks: whether a symbolic link may stand in for the file.
+
+    Raises:
+        error: the file is absent, not regular, not readable, empty, too large or changing.
+    """
+    name = os.fspath(path)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_symlinks else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(name, flags)
+    except (OSError, ValueError) as err:  # ValueError: a NUL in the name
+        reason = err.strerror if isinstance(err, OSError) else str(err)
+        raise error(f"{printable(name)}: cannot be opened: {reason}") from err
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{printable(name)}: not a regular file")
+        if status.st_size == 0:
+            raise error(f"{printable(name)}: the file is empty")
+        if status.st_size > max_bytes:
+            raise error(f"{printable(name)}: {status.st_size:,} bytes, the limit is {max_bytes:,}")
+        try:
+            data = _read_whole(descriptor, status.st_size)
+        except OSError as err:
+            raise error(f"{printable(name)}: cannot be read: {err.strerror}") from err
+    finally:
+        os.close(descriptor)
+    if len(data) != status.st_size:
+        raise error(f"{printable(name)}: changed while it was read; try again when it is complete")
+    return data
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    """Read until the end or one byte past ``size``, whichever comes first."""
+    parts = []
+    left = size + 1
+    while left and (part := os.read(descriptor, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 of ``data`` as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file name that fits one line of a terminal: control and undecodable characters escaped."""
+    text = os.fspath(name)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write beside, fsync, rename: afterwards the file is the old one or the new one, whole.
+
+    Raises:
+        OutputError: it could not be written; the old file is untouched.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it when the block ends well.
+
+    For libraries that insist on writing a file of their own. The temporary name keeps the suffix.
+
+    Raises:
+        OutputError: the folder or the file could not be written; the old file is untouched.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{path.suffix}")
+        temporary.touch(exist_ok=False)
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        with contextlib.suppress(OSError):  # too late to fail: the old file is gone
+            _sync(path.parent)
+    except OSError as err:
+        raise OutputError(f"{path}: cannot be written: {err.strerror or err}") from err
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, before something relies on them.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    try:
+        _sync(folder)
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be written: {err.strerror or err}") from err
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

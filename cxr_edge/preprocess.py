@@ -1,0 +1,86 @@
+"""From a decoded image to the network's input: training, calibration, parity and runtime use this.
+
+Two steps, so that the first can be stored: :func:`fit` gives the uint8 pixels that golden inputs
+and calibration sets keep, :func:`normalize` the float32 numbers that the network sees.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cxr_edge.errors import ImageError
+from cxr_edge.spec import InputSpec
+
+Image = npt.NDArray[np.uint8]
+"""(H, W) grey or (H, W, 3) RGB, 0..255, any size."""
+Pixels = npt.NDArray[np.uint8]
+"""(N, height, width, channels), 0..255, the network's size."""
+Batch = npt.NDArray[np.float32]
+"""(N, height, width, channels), the network's range."""
+
+_INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
+
+
+def fit(image: Image, spec: InputSpec) -> Pixels:
+    """Bring one image to the network's size.
+
+    Args:
+        image: (H, W) uint8 for one channel, (H, W, 3) uint8 RGB for three.
+        spec: size, interpolation and geometry that the network was trained with.
+
+    Returns:
+        (1, height, width, channels) uint8.
+
+    Raises:
+        ImageError: the array has another type or number of channels.
+    """
+    expected = 2 if spec.channels == 1 else 3
+    if image.dtype != np.uint8 or image.ndim != expected or image.shape[2:] not in ((), (3,)):
+        wanted = "(H, W)" if spec.channels == 1 else "(H, W, 3) RGB"
+        raise ImageError(f"the image is {image.dtype} {image.shape}, expected uint8 {wanted}")
+    if 0 in image.shape:
+        raise ImageError(f"the image is empty: {image.shape}")
+    if spec.geometry == "letterbox":
+        fitted = _letterbox(image, spec)
+    else:
+        fitted = _resize(image, spec.width, spec.height, spec)
+    return fitted.reshape(1, spec.height, spec.width, spec.channels)
+
+
+def normalize(pixels: Pixels, spec: InputSpec) -> Batch:
+    """Scale pixels to the network's range: ((pixel * scale + offset) - mean) / std.
+
+    Args:
+        pixels: (N, height, width, channels) uint8.
+        spec: scale, offset, mean and std.
+
+    Returns:
+        The same shape, float32.
+    """
+    mean = np.asarray(spec.mean or (0.0,) * spec.channels)
+    std = np.asarray(spec.std or (1.0,) * spec.channels)
+    factor = (spec.scale / std).astype(np.float32)
+    shift = ((spec.offset - mean) / std).astype(np.float32)
+    batch: Batch = np.multiply(pixels, factor, dtype=np.float32)
+    return batch + shift if shift.any() else batch
+
+
+def _resize(image: Image, width: int, height: int, spec: InputSpec) -> Image:
+    if image.shape[:2] == (height, width):
+        return image
+    method = _INTERPOLATION[spec.interpolation]
+    return cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
+
+
+def _letterbox(image: Image, spec: InputSpec) -> Image:
+    """Shrink or enlarge to touch two borders, centre, and pad the others."""
+    rows, columns = image.shape[:2]
+    factor = min(spec.height / rows, spec.width / columns)
+    height = min(max(round(rows * factor), 1), spec.height)
+    width = min(max(round(columns * factor), 1), spec.width)
+    canvas = np.full((spec.height, spec.width, *image.shape[2:]), spec.pad_value, np.uint8)
+    top, left = (spec.height - height) // 2, (spec.width - width) // 2
+    canvas[top : top + height, left : left + width] = _resize(image, width, height, spec)
+    return canvas
