@@ -1,0 +1,60 @@
+"""Which formats there are: recognized by content, inspected before anything is decoded."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from cxr_edge.errors import ImageError
+from cxr_edge.image import bmp, jpeg, png, tiff, webp
+from cxr_edge.image.header import Header, ImageLimits
+
+_SUPPORTED = "supported are JPEG, PNG, BMP, TIFF, WebP and DICOM"
+
+_Inspector = Callable[[bytes, ImageLimits], Header]
+_INSPECTORS: tuple[tuple[str, Callable[[bytes], bool], _Inspector], ...] = (
+    ("JPEG", lambda data: data.startswith(jpeg.MAGIC), jpeg.inspect),
+    ("PNG", lambda data: data.startswith(png.MAGIC), png.inspect),
+    ("BMP", lambda data: data.startswith(bmp.MAGIC), bmp.inspect),
+    ("TIFF", lambda data: data.startswith(tiff.MAGICS), tiff.inspect),
+    ("WebP", lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", webp.inspect),
+)
+_UNSUPPORTED = (
+    (b"GIF8", "a GIF"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"%PDF", "a PDF"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"II+\x00", "a BigTIFF"),
+    (b"MM\x00+", "a BigTIFF"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image"),
+    (b"qoif", "a QOI image"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR image"),
+)
+
+
+def inspect(data: bytes, limits: ImageLimits) -> Header:
+    """Recognize the format by its first bytes and check its header.
+
+    Raises:
+        ImageError: the format is not supported, or its header says why the file is refused.
+    """
+    for kind, is_kind, inspect_kind in _INSPECTORS:
+        if is_kind(data):
+            try:
+                return inspect_kind(data, limits)
+            except (struct.error, IndexError) as err:
+                raise ImageError(
+                    f"the {kind} is damaged or was cut within its headers; get the whole file"
+                ) from err
+    for magic, found in _UNSUPPORTED:
+        if data.startswith(magic):
+            raise ImageError(f"{found}; {_SUPPORTED}")
+    if data[4:12] in (b"ftypavif", b"ftypheic", b"ftypmif1", b"ftypheix"):
+        raise ImageError(f"an AVIF or HEIC image; {_SUPPORTED}")
+    if data[:1] == b"P" and data[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6", b"7"):
+        raise ImageError(f"a PNM image; {_SUPPORTED}")
+    begins = data[:8].hex(" ")
+    raise ImageError(f"not an image of a known format (it begins with {begins}); {_SUPPORTED}")

@@ -1,0 +1,117 @@
+"""TIFF: the one page of 8 bits that a radiograph needs, out of the many things that TIFF can be.
+
+OpenCV shows black where libtiff could not decompress, so only compressions are supported whose
+data is checked here first: none, and Deflate.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from cxr_edge.errors import ImageError
+from cxr_edge.image.header import Header, ImageLimits, check_size
+from cxr_edge.image.ifd import ORIENTATION, Directory, read_directory, with_directory
+
+MAGICS = (b"II*\x00", b"MM\x00*")
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
+_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
+_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+_PREDICTOR, _COLOUR_MAP = 317, 320
+# All that a decoder needs. Private tags make libtiff print warnings, orientation we apply.
+_ESSENTIAL = frozenset(
+    {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP}
+    | {_STRIP_BYTES, _PLANAR, _PREDICTOR, _COLOUR_MAP, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS}
+    | {_TILE_BYTES, _SAMPLE_FORMAT}
+)
+_PLAIN, _DEFLATE = 1, (8, 32946)
+_PHOTOMETRICS = {0: 1, 1: 1, 2: 3, 3: 1}
+"""White is 0, black is 0, RGB, palette; and the samples a pixel of each."""
+
+
+def inspect(data: bytes, limits: ImageLimits) -> Header:
+    """Read the one directory and check that all strips or tiles lie in the file.
+
+    Raises:
+        ImageError: the file is damaged, cut, too large, or of a kind that is not supported.
+        struct.error: the directory ends early.
+    """
+    directory = read_directory(data)
+    width, height = directory.first(_WIDTH), directory.first(_HEIGHT)
+    check_size(width, height, limits)
+    if directory.following:
+        raise ImageError("the TIFF has several pages, expected one; save the one to read")
+    _check_kind(directory)
+    _check_parts(directory, data, limits)
+    orientation = directory.first(ORIENTATION, 1)
+    return Header(
+        width,
+        height,
+        orientation if 1 <= orientation <= 8 else 1,
+        is_colour=directory.first(_PHOTOMETRIC) in (2, 3),
+        payload=with_directory(data, directory, _ESSENTIAL),
+    )
+
+
+def _check_kind(directory: Directory) -> None:
+    """Refuse what cannot become 8 bits without a choice, or what OpenCV shows wrongly."""
+    photometric = directory.first(_PHOTOMETRIC, -1)
+    samples = directory.first(_SAMPLES, 1)
+    bits = set(directory.get(_BITS).tolist()) or {1}
+    compression = directory.first(_COMPRESSION, 1)
+    if photometric not in _PHOTOMETRICS:
+        raise ImageError(
+            f"the TIFF has photometric {photometric}, supported are grey, RGB and palette"
+        )
+    if bits != {8} or directory.first(_SAMPLE_FORMAT, 1) != 1:
+        found = "/".join(str(b) for b in sorted(bits))
+        raise ImageError(
+            f"the TIFF has {found} bits a sample, supported are 8, unsigned; window it to 8 first"
+        )
+    if samples != _PHOTOMETRICS[photometric] or directory.first(_PLANAR, 1) != 1:
+        raise ImageError(f"the TIFF has {samples} samples a pixel; flatten it to grey or RGB first")
+    if compression not in (_PLAIN, *_DEFLATE):
+        raise ImageError(
+            f"the TIFF has compression {compression}, known are none and Deflate; save it as PNG"
+        )
+    if directory.first(_FILL_ORDER, 1) != 1:
+        raise ImageError("the TIFF has reversed bits; save it as PNG")
+
+
+def _check_parts(directory: Directory, data: bytes, limits: ImageLimits) -> None:
+    """All strips or tiles must be there, inside the file and of full length."""
+    width, height = directory.first(_WIDTH), directory.first(_HEIGHT)
+    samples = directory.first(_SAMPLES, 1)
+    if _TILE_WIDTH in directory.tags:
+        across, down = directory.first(_TILE_WIDTH), directory.first(_TILE_HEIGHT)
+        check_size(across, down, limits)
+        offsets, lengths = directory.get(_TILE_OFFSETS), directory.get(_TILE_BYTES)
+        needed = np.full(-(-width // across) * -(-height // down), across * down * samples)
+    else:
+        rows = min(directory.first(_ROWS_PER_STRIP, height) or height, height)
+        offsets, lengths = directory.get(_STRIP_OFFSETS), directory.get(_STRIP_BYTES)
+        needed = np.full(-(-height // rows), rows * width * samples)
+        needed[-1] = (height - rows * (len(needed) - 1)) * width * samples
+    if len(offsets) != len(needed) or len(lengths) != len(needed):
+        raise ImageError(f"the TIFF is damaged: {len(offsets)} parts of {len(needed)}")
+    if (lengths <= 0).any() or (offsets < 8).any() or (offsets + lengths > len(data)).any():
+        raise ImageError("the TIFF is cut: a part of the picture ends outside the file")
+    if directory.first(_COMPRESSION, _PLAIN) == _PLAIN:
+        if (lengths < needed).any():
+            raise ImageError("the TIFF is damaged: a part of the picture is too short")
+        return
+    view = memoryview(data)
+    most = int(needed.max()) + 1  # the last strip may be padded to the length of the others
+    for start, length, size in zip(
+        offsets.tolist(), lengths.tolist(), needed.tolist(), strict=True
+    ):
+        inflater = zlib.decompressobj()
+        try:
+            found = len(inflater.decompress(view[start : start + length], most))
+        except zlib.error as err:
+            raise ImageError(f"the TIFF is damaged: {err}") from err
+        if found < size or not inflater.eof:
+            raise ImageError("the TIFF is damaged: a part of the picture is too short or too long")

@@ -1,0 +1,312 @@
+"""Row I12: one radiograph as a viewer shows it, or a refusal that names the cause."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cxr_edge.errors import CxrEdgeError, ImageError, MissingExtraError
+from cxr_edge.image import ImageLimits, read_image
+from cxr_edge.preprocess import Image
+
+pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
+
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.encaps import encapsulate  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+Encode = Callable[..., bytes]
+
+
+def draw(pixels: np.ndarray, bits: int, **tags: Any) -> Dataset:
+    """A CR dataset of ``pixels``; a tag of None is left out."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    values: dict[str, Any] = {
+        "Modality": "CR",
+        "PhotometricInterpretation": "MONOCHROME2",
+        "SamplesPerPixel": 1,
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "BitsAllocated": 8 if bits <= 8 else 16,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(pixels.dtype.kind == "i"),
+    }
+    for name, value in (values | tags).items():
+        if value is not None:
+            setattr(dataset, name, value)
+    dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    dataset["PixelData"].VR = "OB" if bits <= 8 else "OW"
+    return dataset
+
+
+def save(dataset: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def refusal(data: bytes, **options: Any) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_image(data, name="x.dcm", **options)
+    message = str(caught.value)
+    assert message.startswith("x.dcm: ")
+    assert message.isprintable()
+    return message
+
+
+@pytest.fixture(scope="module")
+def deep(xray: Image) -> np.ndarray:
+    """12 bits of the same picture."""
+    random = np.random.default_rng(1)
+    return (xray.astype(np.uint16) * 16 + random.integers(0, 16, xray.shape)).astype(np.uint16)
+
+
+def test_eight_bits_stay_as_they_are(xray: Image) -> None:
+    image = read_image(save(draw(xray, 8)))
+    assert (image == xray).all()
+    assert (read_image(save(draw(xray, 8)), channels=3) == xray[..., None]).all()
+
+
+def test_inversion_comes_last(xray: Image, deep: np.ndarray) -> None:
+    window = {"WindowCenter": 1500, "WindowWidth": 2000}
+    for pixels, bits, tags in ((xray, 8, {}), (deep, 12, {}), (deep, 12, window)):
+        upright = read_image(save(draw(pixels, bits, **tags)))
+        inverted = save(draw(pixels, bits, PhotometricInterpretation="MONOCHROME1", **tags))
+        assert (read_image(inverted) == 255 - upright).all()
+
+
+def test_a_negative_is_shown_like_its_positive(deep: np.ndarray) -> None:
+    """The same picture stored inverted as MONOCHROME1 looks the same."""
+    twin = save(draw(4095 - deep, 12, PhotometricInterpretation="MONOCHROME1"))
+    assert np.abs(read_image(twin).astype(int) - read_image(save(draw(deep, 12)))).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (None, lambda x: (x - 1499.5) / 1999 + 0.5),
+        ("LINEAR", lambda x: (x - 1499.5) / 1999 + 0.5),
+        ("LINEAR_EXACT", lambda x: (x - 1500) / 2000 + 0.5),
+        ("SIGMOID", lambda x: 1 / (1 + np.exp(-4 * (x - 1500) / 2000))),
+    ],
+)
+def test_windows(function: str | None, expected: Callable[..., Any], deep: np.ndarray) -> None:
+    """The formulas of PS3.3 C.11.2.1.2 and C.11.2.1.3, of rescaled values."""
+    data = save(
+        draw(
+            deep,
+            12,
+            WindowCenter=[1500, 9],
+            WindowWidth=[2000, 9],
+            VOILUTFunction=function,
+            RescaleSlope=2,
+            RescaleIntercept=-1024,
+        )
+    )
+    shown = np.clip(expected(deep * 2.0 - 1024), 0, 1) * 255
+    assert np.abs(read_image(data) - shown).max() <= 0.51
+
+
+def test_voi_lut(deep: np.ndarray) -> None:
+    table = (np.arange(4096) // 16)[::-1] + 100
+    lut = Dataset()
+    lut.LUTDescriptor = [4096, 0, 16]
+    lut.LUTData = table.astype(int).tolist()
+    dataset = draw(deep, 12, WindowCenter=1, WindowWidth=2)
+    dataset.VOILUTSequence = [lut]
+    dataset.VOILUTSequence[0]["LUTDescriptor"].VR = "US"
+    dataset.VOILUTSequence[0]["LUTData"].VR = "US"
+    assert (read_image(save(dataset)) == 255 - deep // 16).all()
+
+
+def test_without_a_window_the_picture_spans_the_range(deep: np.ndarray) -> None:
+    """12 bits in 16 are never silently dark."""
+    image = read_image(save(draw(deep, 12)))
+    assert (image.min(), image.max()) == (0, 255)
+    scaled = (deep - deep.min()) / (deep.max() - deep.min()) * 255
+    assert np.abs(image - scaled).max() <= 0.51
+    signed = deep.astype(np.int16) - 2048
+    assert (read_image(save(draw(signed, 12))) == image).all()
+    padded = deep.copy()
+    padded[:50] = 0
+    image = read_image(save(draw(padded, 12, PixelPaddingValue=0)))
+    assert (image[:50] == 0).all()
+    assert np.abs(image[50:].astype(int) - scaled[50:]).max() <= 12
+
+
+def test_rle(deep: np.ndarray) -> None:
+    dataset = draw(deep, 12)
+    expected = read_image(save(dataset))
+    dataset.compress(RLELossless)
+    assert (read_image(save(dataset)) == expected).all()
+
+
+def test_jpeg_ls(deep: np.ndarray) -> None:
+    pytest.importorskip("jpeg_ls", reason="JPEG-LS needs pyjpegls of the extra 'dicom'")
+    dataset = draw(deep, 12)
+    expected = read_image(save(dataset))
+    dataset.compress(JPEGLSLossless)
+    data = save(dataset)
+    assert (read_image(data) == expected).all()
+    dataset.Rows += 1
+    assert "its header says" in refusal(save(dataset))
+
+
+def baseline(jpeg: bytes, like: Image) -> Dataset:
+    dataset = draw(like, 8)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PixelData = encapsulate([jpeg])
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
+
+
+def test_baseline_jpeg_is_questioned_like_a_file(xray: Image, encode: Encode) -> None:
+    jpeg = encode(xray, "JPEG", quality=90)
+    assert (read_image(save(baseline(jpeg, xray))) == read_image(jpeg)).all()
+    half = jpeg[: len(jpeg) // 2]
+    assert "cut" in refusal(save(baseline(half, xray)))
+    assert "missing" in refusal(save(baseline(half + b"\xff\xd9", xray)))
+    assert "its header says" in refusal(save(baseline(jpeg, xray[:-1])))
+    assert "no JPEG" in refusal(save(baseline(encode(xray, "PNG"), xray)))
+
+
+def test_real_files(data_root: Path) -> None:
+    folder = data_root / "dicom"
+    upright = read_image(folder / "rsna_cr_monochrome2.dcm")
+    retagged = read_image(folder / "rsna_cr_retagged_monochrome1.dcm")
+    assert upright.shape == (1024, 1024)
+    assert (retagged == 255 - upright).all()
+    try:
+        chest = read_image(folder / "rg1_chest_monochrome1_j2k_lossy.dcm")
+    except MissingExtraError:
+        pytest.skip("JPEG 2000 needs pylibjpeg-openjpeg of the extra 'dicom'")
+    assert chest.shape == (1955, 1841)
+    middle = chest[600:1200]
+    # Spine and mediastinum are lighter than the lungs beside them.
+    assert middle[:, 850:1000].mean() > middle[:, 450:600].mean() + 10
+
+
+def test_cut_anywhere_is_refused(xray: Image, deep: np.ndarray, encode: Encode) -> None:
+    compressed = baseline(encode(xray, "JPEG", quality=90), xray)
+    rle = draw(deep, 12)
+    rle.compress(RLELossless)
+    for dataset in (draw(deep, 12), compressed, rle):
+        data = save(dataset)
+        # The last 8 bytes of encapsulated pixels are their delimiter, no part of the picture.
+        for end in np.linspace(1, len(data) - 9, 60).astype(int):
+            refusal(data[:end])
+
+
+def test_cut_jpeg_2000_is_refused(data_root: Path) -> None:
+    data = (data_root / "dicom" / "rg1_chest_monochrome1_j2k_lossy.dcm").read_bytes()
+    for end in np.linspace(200, len(data) - 9, 15).astype(int):
+        with pytest.raises(CxrEdgeError):
+            read_image(data[:end])
+
+
+@pytest.mark.parametrize(
+    ("tags", "named"),
+    [
+        ({"Modality": "CT"}, "modality is CT, expected a radiograph: CR, DX, RG"),
+        ({"Modality": None}, "modality is none"),
+        ({"NumberOfFrames": 3}, "3 frames"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "RGB"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+        ({"BitsAllocated": 32}, "32 bits"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
+        ({"PresentationLUTShape": "INVERSE"}, "contradicts itself"),
+        ({"WindowCenter": 5, "WindowWidth": 0}, "window"),
+        ({"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, "CUBIC"),
+        ({"Rows": None}, "Rows"),
+        ({"Rows": 0}, "at least 1x1"),
+        ({"Rows": 60_000, "Columns": 60_000}, "the limit is 50,000,000"),
+        ({"Rows": 400}, "damaged"),
+    ],
+)
+def test_kinds_that_are_refused(tags: dict[str, Any], named: str, deep: np.ndarray) -> None:
+    assert named in refusal(save(draw(deep, 12, **tags)))
+
+
+def test_no_pixels(deep: np.ndarray) -> None:
+    dataset = draw(deep, 12)
+    del dataset.PixelData
+    assert "no pixel data" in refusal(save(dataset))
+
+
+def test_one_level(deep: np.ndarray) -> None:
+    assert "one grey level" in refusal(save(draw(np.full_like(deep, 7), 12)))
+
+
+def test_limits_at_and_over(xray: Image) -> None:
+    data = save(draw(xray, 8))
+    assert read_image(data, limits=ImageLimits(max_pixels=xray.size)).shape == xray.shape
+    assert "the limit is" in refusal(data, limits=ImageLimits(max_pixels=xray.size - 1))
+
+
+def test_deflated_is_refused(xray: Image) -> None:
+    dataset = draw(xray, 8)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    assert "deflated" in refusal(save(dataset))
+
+
+def test_unknown_transfer_syntax(xray: Image) -> None:
+    data = save(draw(xray, 8)).replace(b"1.2.840.10008.1.2.1\x00", b"1.2.840.10008.1.2.9\x00")
+    assert "1.2.840.10008.1.2.9 is not supported" in refusal(data)
+
+
+def test_a_missing_codec_says_what_to_install(xray: Image) -> None:
+    if pydicom.pixels.get_decoder(JPEGLosslessSV1).is_available:
+        pytest.skip("python-gdcm is installed")
+    dataset = baseline(b"\xff\xd8\xff\xc3", xray)
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    with pytest.raises(MissingExtraError, match="pip install python-gdcm"):
+        read_image(save(dataset))
+
+
+def test_pydicom_is_optional(xray: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = save(draw(xray, 8))
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'cxr-edge\[dicom\]'"):
+        read_image(data)
+
+
+def test_warnings_do_not_reach_the_user(xray: Image, capfd: pytest.CaptureFixture[str]) -> None:
+    """A value that breaks its representation's rules makes pydicom warn."""
+    data = save(draw(xray, 8)).replace(b"1.2.3\x00", b"0.002a"[:6])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (read_image(data) == xray).all()
+    assert capfd.readouterr().err == ""
+
+
+def test_mutated_files(deep: np.ndarray) -> None:
+    """Changed bytes give an image or the project's error."""
+    data = save(draw(deep[:40, :50], 12, WindowCenter=1500, WindowWidth=2000))
+    random = np.random.default_rng(9)
+    for _ in range(400):
+        changed = bytearray(data)
+        for at in random.integers(128, 700, random.integers(1, 5)):
+            changed[at] = random.integers(0, 256)
+        try:
+            assert read_image(bytes(changed)).dtype == np.uint8
+        except CxrEdgeError as err:
+            assert str(err).isprintable()

@@ -1,0 +1,178 @@
+"""BMP, TIFF and WebP, and the formats that are named and refused. Rows I4, I7 and I10."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from cxr_edge.errors import ImageError
+from cxr_edge.image import read_image
+from cxr_edge.preprocess import Image
+
+Encode = Callable[..., bytes]
+CONTAINERS = ["BMP", "TIFF", "WEBP"]
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_image(data, name="x")
+    message = str(caught.value)
+    assert message.startswith("x: ")
+    assert "\n" not in message
+    return message
+
+
+def save(picture: Pillow.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def assert_equals_pillow(data: bytes, grey_levels: float = 1) -> None:
+    picture = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data))).convert("RGB")
+    grey, colour = read_image(data), read_image(data, channels=3)
+    assert grey.shape == colour.shape[:2] == picture.size[::-1]
+    assert np.abs(colour - np.asarray(picture).astype(int)).max() <= grey_levels
+    assert np.abs(grey - np.asarray(picture.convert("L")).astype(int)).max() <= grey_levels
+
+
+@pytest.fixture(scope="module")
+def modes(xray: Image) -> dict[str, Pillow.Image]:
+    """The same picture in Pillow's modes."""
+    colour = Pillow.fromarray(np.stack([xray, xray[::-1], xray[:, ::-1]], axis=2))
+    grey = Pillow.fromarray(xray)
+    return {"RGB": colour, "L": grey, "P": colour.quantize(200), "1": grey.convert("1")}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+def test_bmp_equals_pillow(mode: str, modes: dict[str, Pillow.Image]) -> None:
+    assert_equals_pillow(save(modes[mode], "BMP"))
+
+
+def test_bmp_variants(xray: Image, modes: dict[str, Pillow.Image]) -> None:
+    data = save(modes["L"], "BMP")
+    (height,) = struct.unpack_from("<i", data, 22)
+    top_down = data[:22] + struct.pack("<i", -height) + data[26:]
+    assert (read_image(top_down) == xray[::-1]).all()
+    assert "16 bits" in refusal(data[:28] + struct.pack("<H", 16) + data[30:])
+    assert "compression 1" in refusal(data[:30] + struct.pack("<I", 1) + data[34:])
+    assert "at least 1x1" in refusal(data[:18] + struct.pack("<i", -5) + data[22:])
+    assert "limit" in refusal(data[:18] + struct.pack("<ii", 65_000, 65_000) + data[26:])
+    with_alpha = modes["RGB"].convert("RGBA")
+    assert_equals_pillow(save(with_alpha, "BMP"))
+    with_alpha.putpixel((3, 5), (10, 10, 10, 0))
+    clear = cv2.imencode(".bmp", np.asarray(with_alpha)[..., [2, 1, 0, 3]])[1].tobytes()
+    assert "flatten" in refusal(clear)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+@pytest.mark.parametrize("compression", ["raw", "tiff_adobe_deflate", "tiff_deflate"])
+def test_tiff_equals_pillow(mode: str, compression: str, modes: dict[str, Pillow.Image]) -> None:
+    assert_equals_pillow(save(modes[mode], "TIFF", compression=compression))
+    assert_equals_pillow(save(modes[mode], "TIFF", compression=compression, strip_size=5_000))
+
+
+def test_tiff_where_white_is_zero(xray: Image) -> None:
+    data = save(Pillow.fromarray(xray), "TIFF", tiffinfo={262: 0})
+    picture = np.asarray(Pillow.open(io.BytesIO(data)).convert("L")).astype(int)
+    assert np.abs(read_image(data) - picture).max() <= 1
+
+
+def test_tiff_kinds_that_are_refused(xray: Image, modes: dict[str, Pillow.Image]) -> None:
+    pages = save(modes["L"], "TIFF", save_all=True, append_images=[modes["L"]])
+    assert "several pages" in refusal(pages)
+    assert "1 bits" in refusal(save(modes["1"], "TIFF"))
+    assert "photometric 5" in refusal(save(modes["RGB"].convert("CMYK"), "TIFF"))
+    assert "samples a pixel" in refusal(save(modes["RGB"].convert("RGBA"), "TIFF"))
+    assert "samples a pixel" in refusal(save(modes["L"].convert("LA"), "TIFF"))
+    assert "16 bits" in refusal(save(Pillow.fromarray(xray.astype(np.uint16) * 16), "TIFF"))
+    assert "32 bits" in refusal(save(Pillow.fromarray(xray.astype(np.float32)), "TIFF"))
+    assert "compression 7" in refusal(save(modes["L"], "TIFF", compression="jpeg"))
+    assert "compression 5" in refusal(save(modes["L"], "TIFF", compression="tiff_lzw"))
+    assert "BigTIFF" in refusal(save(modes["L"], "TIFF", big_tiff=True))
+
+
+def test_tiff_with_damaged_strips(modes: dict[str, Pillow.Image]) -> None:
+    """Compressed rows cut short or overwritten with zeros are refused."""
+    data = save(modes["L"], "TIFF", compression="tiff_adobe_deflate", strip_size=1 << 20)
+    picture = Pillow.open(io.BytesIO(data))
+    start, length = picture.tag_v2[273][0], picture.tag_v2[279][0]
+    middle = start + length // 2
+    refusal(data[:middle] + bytes(length // 4) + data[middle + length // 4 :])
+    at = data.index(struct.pack("<HHI", 279, 4, 1)) + 8
+    assert struct.unpack_from("<I", data, at) == (length,)
+    assert "too short" in refusal(data[:at] + struct.pack("<I", length // 2) + data[at + 4 :])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_webp_equals_pillow(mode: str, lossless: bool, modes: dict[str, Pillow.Image]) -> None:
+    data = save(modes[mode], "WEBP", lossless=lossless)
+    assert_equals_pillow(data, grey_levels=1 if lossless else 3)
+
+
+def test_webp_kinds_that_are_refused(modes: dict[str, Pillow.Image]) -> None:
+    frames = save(modes["RGB"], "WEBP", save_all=True, append_images=[modes["P"].convert("RGB")])
+    assert "several frames" in refusal(frames)
+    with_alpha = modes["RGB"].convert("RGBA")
+    assert read_image(save(with_alpha, "WEBP", lossless=True)).shape == modes["L"].size[::-1]
+    with_alpha.putpixel((3, 5), (10, 10, 10, 100))
+    for lossless in (False, True):
+        assert "flatten" in refusal(save(with_alpha, "WEBP", lossless=lossless))
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_cut_anywhere_is_refused(kind: str, modes: dict[str, Pillow.Image]) -> None:
+    for options in ({"lossless": True}, {"lossless": False}) if kind == "WEBP" else ({},):
+        data = save(modes["RGB"], kind, **options)
+        for end in np.linspace(1, len(data) - 1, 200).astype(int):
+            refusal(data[:end])
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation(kind: str, orientation: int, modes: dict[str, Pillow.Image]) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = save(modes["RGB"], kind, exif=exif, **options)
+    assert_equals_pillow(data)
+    unturned = read_image(save(modes["RGB"], kind, **options))
+    image = read_image(data)
+    assert (orientation == 1) == (image.shape == unturned.shape and (image == unturned).all())
+
+
+def test_private_tags_are_no_noise(modes: dict[str, Pillow.Image], capfd) -> None:
+    data = save(modes["L"], "TIFF", tiffinfo={65_000: "private", 65_001: 7})
+    assert_equals_pillow(data)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [("GIF", "a GIF"), ("JPEG2000", "JPEG 2000"), ("PPM", "PNM"), ("PDF", "PDF"), ("AVIF", "AVIF")],
+)
+def test_other_formats_are_named(kind: str, named: str, modes: dict[str, Pillow.Image]) -> None:
+    message = refusal(save(modes["RGB"], kind))
+    assert named in message
+    assert "supported are JPEG" in message
+
+
+@pytest.mark.parametrize(
+    "data", [b"hello, this is no picture", b"\x00" * 500, b"\xff", b"\xff\xd8", b"BM", b"II*\x00"]
+)
+def test_what_is_no_picture(data: bytes) -> None:
+    refusal(data)
+
+
+def test_the_suffix_does_not_matter(modes: dict[str, Pillow.Image], tmp_path) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(save(modes["L"], "PNG"))
+    assert (read_image(path) == np.asarray(modes["L"])).all()
