@@ -1,0 +1,93 @@
+"""Take an image classifier from Keras to a small device, and prove it still decides alike.
+
+Research software, not a medical device.
+
+>>> from cxr_edge import Classifier
+>>> classifier = Classifier.load()
+
+Names are imported when they are first used, so that ``import cxr_edge`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cxr_edge.bundle import Bundle
+    from cxr_edge.classifier import Classifier
+    from cxr_edge.errors import (
+        BundleError,
+        CxrEdgeError,
+        DataError,
+        EngineError,
+        ExportError,
+        ImageError,
+        MissingExtraError,
+        ModelError,
+        OutputError,
+        ParityError,
+        SpecError,
+        UsageError,
+    )
+    from cxr_edge.image import ImageLimits
+    from cxr_edge.results import Failure, Prediction
+    from cxr_edge.spec import InputSpec, ModelSpec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Bundle": "bundle",
+    "BundleError": "errors",
+    "Classifier": "classifier",
+    "CxrEdgeError": "errors",
+    "DataError": "errors",
+    "EngineError": "errors",
+    "ExportError": "errors",
+    "Failure": "results",
+    "ImageError": "errors",
+    "ImageLimits": "image",
+    "InputSpec": "spec",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "ModelSpec": "spec",
+    "OutputError": "errors",
+    "ParityError": "errors",
+    "Prediction": "results",
+    "SpecError": "errors",
+    "UsageError": "errors",
+}
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Classifier",
+    "CxrEdgeError",
+    "DataError",
+    "EngineError",
+    "ExportError",
+    "Failure",
+    "ImageError",
+    "ImageLimits",
+    "InputSpec",
+    "MissingExtraError",
+    "ModelError",
+    "ModelSpec",
+    "OutputError",
+    "ParityError",
+    "Prediction",
+    "SpecError",
+    "UsageError",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

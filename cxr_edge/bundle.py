@@ -1,0 +1,178 @@
+"""A bundle: a folder with a manifest and the files that it lists, read and checked."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxr_edge.decision import Scores
+from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine
+from cxr_edge.errors import BundleError, MissingExtraError, UsageError
+from cxr_edge.files import printable, read_file, sha256
+from cxr_edge.manifest import (
+    MANIFEST_NAME,
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    ArtifactRecord,
+    FileRecord,
+    Manifest,
+    parse_manifest,
+)
+from cxr_edge.preprocess import Pixels
+
+REFERENCE = Path(__file__).parent / "reference"
+"""The bundle of the reference model that the package carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Inputs with the original model's answers."""
+
+    pixels: Pixels
+    """(N, height, width, channels) uint8, preprocessed."""
+    scores: Scores
+    """(N, spec.outputs) float32, what the original Keras model answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose manifest was read; its files are hashed when they are."""
+
+    folder: Path
+    """Where it is."""
+    manifest: Manifest
+    """What it holds."""
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str] | None = None) -> Bundle:
+        """Read a bundle's manifest.
+
+        Args:
+            folder: the bundle; None: the reference model of the package.
+
+        Raises:
+            BundleError: the manifest is absent, malformed, changed, or of a newer format.
+        """
+        path = REFERENCE if folder is None else Path(folder)
+        name = path / MANIFEST_NAME
+        try:
+            found = name.exists()
+        except OSError as err:  # a name too long, a folder that may not be searched
+            raise BundleError(f"{printable(path)}: cannot be opened: {err.strerror}") from err
+        if not found:
+            raise BundleError(f"{printable(path)}: no bundle here ({MANIFEST_NAME} is missing)")
+        data = read_file(name, max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
+        return cls(path, parse_manifest(data, printable(name)))
+
+    def read(self, record: FileRecord) -> bytes:
+        """Read one file and check it against the manifest.
+
+        Raises:
+            BundleError: it is absent or changed.
+        """
+        path = self.folder / record.file
+        limit = min(record.bytes, MAX_FILE_BYTES)
+        data = read_file(path, max_bytes=limit, error=BundleError, follow_symlinks=False)
+        digest = sha256(data)
+        if digest != record.sha256:
+            raise BundleError(
+                f"{path}: sha256 is {digest[:8]}…, {MANIFEST_NAME} says {record.sha256[:8]}…; "
+                "the file changed after export, export again or restore it"
+            )
+        return data
+
+    def artifact(self, name: str) -> ArtifactRecord:
+        """Find an artifact by name.
+
+        Raises:
+            UsageError: there is none; the message names the nearest one.
+        """
+        names = [a.name for a in self.manifest.artifacts]
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1, 0.4)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"no artifact is called {name!r}; {hint}there are {', '.join(names)}")
+        return self.manifest.artifacts[names.index(name)]
+
+    def choose(self, artifact: str | None, engine: str | None) -> tuple[ArtifactRecord, str]:
+        """Pick the artifact and engine to run.
+
+        Args:
+            artifact: a name, or None for the first that an installed engine runs.
+            engine: a name, or None for the first installed one that the artifact was proven on.
+
+        Raises:
+            UsageError: nothing in the bundle matches both names.
+            MissingExtraError: what matches needs an engine that is not installed.
+        """
+        candidates = self.manifest.artifacts if artifact is None else (self.artifact(artifact),)
+        pairs = [(a, r.engine) for a in candidates for r in a.engines if engine in (None, r.engine)]
+        if not pairs:
+            proven = ", ".join(f"{a.name} on {r.engine}" for a in candidates for r in a.engines)
+            raise UsageError(
+                f"{artifact or 'the bundle'} was not proven on {engine}, only: {proven}"
+            )
+        installed = installed_engines()
+        for pair in pairs:
+            if pair[1] in installed:
+                return pair
+        needed = ", ".join(dict.fromkeys(name for _, name in pairs))
+        raise MissingExtraError(
+            f"{pairs[0][0].name} runs on {needed}, not installed here; "
+            f"{ENGINES[pairs[0][1]].install} brings it"
+        )
+
+    def load(self, artifact: ArtifactRecord, engine: str, *, threads: int = 1) -> Engine:
+        """Hash an artifact and hand its bytes to an engine.
+
+        Raises:
+            BundleError: the file is absent or changed.
+            MissingExtraError: the engine is not installed.
+            EngineError: the engine refuses the file, or it does not fit the spec.
+        """
+        return open_engine(engine, self.read(artifact.file), self.manifest.spec, threads=threads)
+
+    def golden(self) -> Golden:
+        """Read the golden inputs and answers.
+
+        Raises:
+            BundleError: the file is absent, changed or malformed.
+        """
+        return parse_golden(self.read(self.manifest.golden.file), self.manifest)
+
+    def unlisted(self) -> tuple[str, ...]:
+        """Names in the folder that the manifest does not list, sorted."""
+        listed = {MANIFEST_NAME, *(record.file for record in self.manifest.files)}
+        return tuple(sorted(p.name for p in self.folder.iterdir() if p.name not in listed))
+
+
+def dump_golden(golden: Golden) -> bytes:
+    """Write golden inputs and answers as a compressed .npz, the same bytes every time."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, pixels=golden.pixels, scores=golden.scores)
+    return buffer.getvalue()
+
+
+def parse_golden(data: bytes, manifest: Manifest) -> Golden:
+    """Read golden inputs and answers.
+
+    Raises:
+        BundleError: the file is malformed or does not fit the manifest.
+    """
+    name, count, spec = manifest.golden.file.file, manifest.golden.inputs, manifest.spec
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            golden = Golden(arrays["pixels"], arrays["scores"])
+    except Exception as err:  # zip, zlib and numpy have one each
+        raise BundleError(f"{name}: not readable as golden inputs: {err}") from err
+    pixels, scores = golden.pixels, golden.scores
+    if pixels.dtype != np.uint8 or pixels.shape != (count, *spec.input_shape):
+        raise BundleError(f"{name}: inputs are {pixels.dtype} {pixels.shape}, unlike the spec")
+    if scores.dtype != np.float32 or scores.shape != (count, spec.outputs):
+        raise BundleError(f"{name}: answers are {scores.dtype} {scores.shape}, unlike the spec")
+    return golden

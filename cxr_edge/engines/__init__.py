@@ -1,0 +1,155 @@
+"""Engines that run a model file on a CPU, behind one small interface.
+
+An engine is opened with the bytes of a file that was already hashed, checks that the file fits
+the spec before the first image, and answers batches. To add one: a module with a subclass of
+:class:`Engine`, and a row in :data:`ENGINES`.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from cxr_edge.decision import Scores
+from cxr_edge.errors import EngineError, MissingExtraError, UsageError
+from cxr_edge.extras import is_installed
+from cxr_edge.preprocess import Batch
+from cxr_edge.spec import ModelSpec
+
+Format = Literal["onnx", "tflite"]
+
+
+class Engine(abc.ABC):
+    """One model, loaded. Safe to call from several threads; not from a forked child."""
+
+    name: ClassVar[str]
+    """What the engine is called in manifests, results and options."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._process = os.getpid()
+        self._fixed_batch = True
+
+    def run(self, batch: Batch) -> Scores:
+        """Answer a batch.
+
+        Args:
+            batch: (N, height, width, channels) float32 from :func:`cxr_edge.preprocess.normalize`.
+
+        Returns:
+            (N, spec.outputs) float32, exactly as the network answers. Each row equals the answer
+            to its image alone: a file with a fixed batch of one is called N times.
+
+        Raises:
+            EngineError: the engine failed, or this process was forked after loading.
+        """
+        if os.getpid() != self._process:  # a session's threads do not survive a fork: it would hang
+            raise EngineError(
+                f"the model was loaded in process {self._process} and this is a fork of it; "
+                "load it in the process that uses it, or start workers with 'spawn'"
+            )
+        if self._fixed_batch and len(batch) != 1:
+            return np.concatenate([self._invoke(batch[i : i + 1]) for i in range(len(batch))])
+        return self._invoke(batch)
+
+    @abc.abstractmethod
+    def _invoke(self, batch: Batch) -> Scores:
+        """Answer a batch of a size that the file takes."""
+
+    def _check_contract(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+        """Compare a file's inputs and outputs with the spec; sets the batch rule.
+
+        Raises:
+            EngineError: another number, shape or type of inputs or outputs.
+        """
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise EngineError(
+                f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one each"
+            )
+        self._fixed_batch = inputs[0].shape[:1] == (1,)
+        for port, wanted in (
+            (inputs[0], self._spec.input_shape),
+            (outputs[0], (self._spec.outputs,)),
+        ):
+            batch_is_right = port.shape[:1] in ((1,), (None,))
+            if port.dtype != "float32" or port.shape[1:] != wanted or not batch_is_right:
+                raise EngineError(
+                    f"the model's {port.name} is {port.dtype} {port.shape}, "
+                    f"the spec says float32 {(1, *wanted)}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of a model file."""
+
+    name: str
+    """What messages call it."""
+    dtype: str
+    """numpy's name of the type of its elements."""
+    shape: tuple[int | None, ...]
+    """Its dimensions; None where any size is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Where an engine is found."""
+
+    module: str
+    """The module here that implements it."""
+    package: str
+    """The package that it needs."""
+    extra: str | None
+    """The extra that brings the package; None: part of the base install."""
+    formats: tuple[Format, ...]
+    """The files it runs."""
+
+    @property
+    def install(self) -> str:
+        """The command that brings the package."""
+        return f"pip install 'cxr-edge[{self.extra}]'" if self.extra else "pip install cxr-edge"
+
+
+ENGINES = {
+    "onnxruntime": EngineInfo("cxr_edge.engines.onnxruntime", "onnxruntime", None, ("onnx",)),
+    "litert": EngineInfo("cxr_edge.engines.litert", "ai_edge_litert", "litert", ("tflite",)),
+    "openvino": EngineInfo("cxr_edge.engines.openvino", "openvino", "openvino", ("onnx",)),
+}
+"""Every engine by name, the default first."""
+
+
+def installed_engines() -> tuple[str, ...]:
+    """Names of the engines whose package is installed here."""
+    return tuple(name for name, info in ENGINES.items() if is_installed(info.package))
+
+
+def open_engine(name: str, model: bytes, spec: ModelSpec, *, threads: int = 1) -> Engine:
+    """Load a model file into an engine.
+
+    Args:
+        name: a key of :data:`ENGINES`.
+        model: the file's bytes, already checked against the manifest.
+        spec: the contract that the file must fulfil.
+        threads: threads for one inference, at least 1.
+
+    Raises:
+        UsageError: no engine has that name, or ``threads`` is below 1.
+        MissingExtraError: the engine's package is not installed.
+        EngineError: the engine refuses the file, or the file does not fit the spec.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"no engine is called {name!r}; there are {', '.join(ENGINES)}")
+    if threads < 1:
+        raise UsageError(f"threads is {threads}, expected at least 1")
+    info = ENGINES[name]
+    if not is_installed(info.package):
+        raise MissingExtraError(f"the engine {name} needs {info.package}; {info.install} brings it")
+    module = importlib.import_module(info.module)
+    engine: Engine = module.open_model(model, spec, threads)
+    return engine

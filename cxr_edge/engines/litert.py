@@ -1,0 +1,59 @@
+"""LiteRT, formerly TensorFlow Lite, with XNNPACK."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from cxr_edge.decision import Scores
+from cxr_edge.engines import Engine, Port
+from cxr_edge.errors import EngineError
+from cxr_edge.preprocess import Batch
+from cxr_edge.spec import ModelSpec
+
+
+class LiteRtEngine(Engine):
+    """A .tflite file. Interpreters must not be shared, so each calling thread gets its own."""
+
+    name = "litert"
+
+    def __init__(self, model: bytes, spec: ModelSpec, threads: int) -> None:
+        super().__init__(spec)
+        self._model, self._threads = model, threads
+        self._own = threading.local()
+        interpreter = self._interpreter()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        self._check_contract([_port(i) for i in inputs], [_port(o) for o in outputs])
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    def _interpreter(self) -> Any:
+        if not hasattr(self._own, "interpreter"):
+            try:
+                interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
+                interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as err:
+                raise EngineError(f"LiteRT refuses the model: {err}") from err
+            self._own.interpreter = interpreter
+        return self._own.interpreter
+
+    def _invoke(self, batch: Batch) -> Scores:
+        interpreter = self._interpreter()
+        try:
+            interpreter.set_tensor(self._input, batch)
+            interpreter.invoke()
+        except (ValueError, RuntimeError) as err:
+            raise EngineError(f"LiteRT failed: {err}") from err
+        return np.asarray(interpreter.get_tensor(self._output), np.float32)
+
+
+def open_model(model: bytes, spec: ModelSpec, threads: int) -> Engine:
+    """Load a .tflite file; see :func:`cxr_edge.engines.open_engine`."""
+    return LiteRtEngine(model, spec, threads)
+
+
+def _port(details: dict[str, Any]) -> Port:
+    shape = tuple(int(side) for side in details["shape"])
+    return Port(details["name"], np.dtype(details["dtype"]).name, shape)

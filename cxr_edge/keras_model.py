@@ -1,0 +1,85 @@
+"""The original Keras model: loading it safely and asking for its scores."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxr_edge.decision import Scores
+from cxr_edge.errors import ModelError
+from cxr_edge.extras import require_keras
+from cxr_edge.preprocess import Pixels, normalize
+from cxr_edge.spec import ModelSpec
+
+_CHUNK = 64
+
+
+def load_keras(
+    source: Path | bytes, spec: ModelSpec, *, name: str = "", extra: str = "train"
+) -> Any:
+    """Load a ``.keras`` file for inference; code inside it (a Lambda layer) is never run.
+
+    Args:
+        source: the file, or its bytes.
+        spec: the contract that the model must fulfil.
+        name: what messages call the model; the path by default.
+        extra: the extra to name when Keras is not installed.
+
+    Returns:
+        A ``keras.Model``.
+
+    Raises:
+        ModelError: the file is absent, malformed, holds code, or does not fit the spec.
+        MissingExtraError: Keras is not installed.
+    """
+    keras = require_keras(extra)
+    if isinstance(source, bytes):
+        with tempfile.NamedTemporaryFile(suffix=".keras") as file:  # Keras reads names only
+            file.write(source)
+            file.flush()
+            return load_keras(Path(file.name), spec, name=name, extra=extra)
+    name = name or str(source)
+    if not source.is_file():
+        raise ModelError(f"{name}: no such file; expected a model saved by Keras 3 as .keras")
+    try:
+        model = keras.saving.load_model(source, compile=False, safe_mode=True)
+    except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
+        raise ModelError(f"{name}: Keras cannot load it: {reason[:300]}") from err
+    _check_contract(model, spec, name)
+    return model
+
+
+def keras_scores(model: Any, pixels: Pixels, spec: ModelSpec) -> Scores:
+    """What the original model answers.
+
+    Args:
+        model: a ``keras.Model``.
+        pixels: (N, height, width, channels) uint8.
+        spec: the range that the network was trained with.
+
+    Returns:
+        (N, spec.outputs) float32.
+    """
+    keras = require_keras("train")
+    chunks = [
+        keras.ops.convert_to_numpy(
+            model(normalize(pixels[start : start + _CHUNK], spec.input), training=False)
+        )
+        for start in range(0, len(pixels), _CHUNK)
+    ]
+    return np.concatenate(chunks).astype(np.float32)
+
+
+def _check_contract(model: Any, spec: ModelSpec, name: str) -> None:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ModelError(f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs")
+    found = (tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:]))
+    if found != (spec.input_shape, (spec.outputs,)):
+        raise ModelError(
+            f"{name}: maps {found[0]} to {found[1]}, "
+            f"its spec says {spec.input_shape} to {(spec.outputs,)}"
+        )

@@ -1,0 +1,66 @@
+"""Prove on this device that every artifact still answers like the original model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from cxr_edge.bundle import Bundle
+from cxr_edge.engines import installed_engines
+from cxr_edge.errors import EngineError
+from cxr_edge.manifest import Parity
+from cxr_edge.parity import compare, holds
+from cxr_edge.preprocess import normalize
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome for one artifact on one engine."""
+
+    artifact: str
+    """Name of the artifact."""
+    engine: str
+    """Name of the engine."""
+    outcome: Literal["proven", "not-installed", "failed"]
+    """``proven``: within the tolerance and no decision changed, here and now."""
+    tolerance: float
+    """Largest |difference| accepted."""
+    parity: Parity | None
+    """What was measured; None where nothing could be."""
+    reason: str
+    """Why it failed or was not run; empty when proven."""
+
+
+def verify(bundle: Bundle) -> Iterator[Verdict]:
+    """Hash every file, then replay the golden inputs on every artifact and installed engine.
+
+    Raises:
+        BundleError: a file is absent or changed.
+    """
+    for file in bundle.manifest.files:
+        bundle.read(file)
+    spec, golden, installed = bundle.manifest.spec, bundle.golden(), installed_engines()
+    batch = normalize(golden.pixels, spec.input)
+    for artifact in bundle.manifest.artifacts:
+        for record in artifact.engines:
+            tolerance, parity, reason = record.tolerance, None, ""
+            if record.engine not in installed:
+                reason = "the engine is not installed"
+                yield Verdict(
+                    artifact.name, record.engine, "not-installed", tolerance, None, reason
+                )
+                continue
+            try:
+                scores = bundle.load(artifact, record.engine).run(batch)
+                parity = compare(golden.scores, scores, spec)
+            except EngineError as err:
+                reason = str(err)
+            else:
+                if not holds(parity, tolerance):
+                    reason = (
+                        f"max |Δ| {parity.max_abs_delta:.1e}, allowed {tolerance:.0e}; "
+                        f"{parity.flips} of {parity.inputs} decisions changed"
+                    )
+            outcome: Literal["proven", "failed"] = "failed" if reason else "proven"
+            yield Verdict(artifact.name, record.engine, outcome, tolerance, parity, reason)

@@ -1,0 +1,276 @@
+"""The classifier: one answer to one image however it comes, and a failure for a bad one."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import importlib
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import cxr_edge.bundle
+from cxr_edge.bundle import Bundle
+from cxr_edge.classifier import Classifier
+from cxr_edge.engines import open_engine
+from cxr_edge.errors import BundleError, EngineError, ImageError, UsageError
+from cxr_edge.image import ImageLimits
+from cxr_edge.phantom import draw_phantom
+from cxr_edge.results import Failure, Prediction
+from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
+
+
+@pytest.fixture(scope="module")
+def classifier(exported_bundle: Path) -> Classifier:
+    return Classifier.load(exported_bundle)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), draw_phantom(np.random.default_rng(3), height=200, width=250))
+    return path
+
+
+def answering(value: float | list[float], spec: ModelSpec = SEED_SPEC) -> Classifier:
+    """A classifier whose network answers the same to every image."""
+    constant = numpy_helper.from_array(np.array(value, np.float32).reshape(1, -1), "value")
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "value"], ["scores"]),
+    ]
+    return of_graph(nodes, [constant, numpy_helper.from_array(np.float32([0]), "zero")], spec)
+
+
+def of_graph(nodes: list[Any], weights: list[Any], spec: ModelSpec) -> Classifier:
+    ports = [("image", (1, *spec.input_shape)), ("scores", (1, spec.outputs))]
+    image, scores = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in ports)
+    graph = helper.make_graph(nodes, "drawn", [image], [scores], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    engine = open_engine("onnxruntime", model.SerializeToString(), spec)
+    return Classifier(spec, _Drawn, engine, ImageLimits())  # type: ignore[arg-type]
+
+
+class _Drawn:
+    """Stands for the record of an artifact that no bundle holds."""
+
+    name = "drawn"
+
+
+def test_a_path_its_text_its_bytes_and_its_pixels_are_answered_alike(
+    classifier: Classifier, picture: Path
+) -> None:
+    pixels = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+    by_path = classifier.predict(picture)
+    others = [classifier.predict(s) for s in (str(picture), picture.read_bytes(), pixels)]
+    assert by_path.source == others[0].source == str(picture)
+    assert others[1].source is None and others[2].source is None
+    assert all(dataclasses.replace(p, source=str(picture)) == by_path for p in others)
+
+
+def test_the_answer_is_the_original_model_s_on_the_golden_inputs(
+    classifier: Classifier, exported_bundle: Path
+) -> None:
+    golden = Bundle.open(exported_bundle).golden()
+    for pixels, scores in zip(golden.pixels[::8], golden.scores[::8], strict=True):
+        prediction = classifier.predict(pixels[..., 0])  # already of the network's size
+        assert math.isclose(prediction.scores["NORMAL"], float(scores[0]), abs_tol=1e-5)
+
+
+def test_a_prediction_says_all_that_was_asked_of_it(classifier: Classifier, picture: Path) -> None:
+    found = classifier.predict(picture)
+    assert isinstance(found, Prediction)
+    assert list(found.scores) == ["PNEUMONIA", "NORMAL"]
+    assert math.isclose(sum(found.scores.values()), 1.0, abs_tol=1e-9)
+    assert found.score == found.scores["PNEUMONIA"] and 0 <= found.score <= 1
+    assert found.label == ("PNEUMONIA" if found.score >= 0.5 else "NORMAL")
+    assert found.threshold == 0.5
+    assert found.uncertain is False
+    assert (found.engine, found.artifact) == ("onnxruntime", "onnx-fp32")
+    assert (classifier.engine, classifier.artifact) == ("onnxruntime", "onnx-fp32")
+    assert type(found.score) is float and all(type(p) is float for p in found.scores.values())
+
+
+@pytest.mark.parametrize(
+    ("artifact", "engine"),
+    [
+        ("onnx-fp32", "openvino"),
+        ("onnx-fp32-batch", "onnxruntime"),
+        ("tflite-fp32", "litert"),
+    ],
+)
+def test_every_file_and_engine_answers_alike_and_says_which_it_was(
+    classifier: Classifier, exported_bundle: Path, picture: Path, artifact: str, engine: str
+) -> None:
+    other = Classifier.load(exported_bundle, artifact=artifact, engine=engine)
+    found, expected = other.predict(picture), classifier.predict(picture)
+    assert (found.engine, found.artifact) == (engine, artifact)
+    assert found.label == expected.label
+    assert math.isclose(found.score, expected.score, abs_tol=1e-4)
+
+
+def test_many_are_answered_in_order_and_a_bad_one_is_a_failure_among_them(
+    classifier: Classifier, picture: Path, tmp_path: Path
+) -> None:
+    dark = np.zeros((100, 100), np.uint8)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(picture.read_bytes()[:-100])
+    absent = tmp_path / "absent.png"
+    sources = [picture, broken, dark, b"no image", str(absent), dark.astype(np.float32), picture]
+    found = list(classifier.predict_many(sources))
+    kinds = [Prediction, Failure, Prediction, Failure, Failure, Failure, Prediction]
+    assert [type(each) for each in found] == kinds
+    names = [str(picture), str(broken), None, None, str(absent), None, str(picture)]
+    assert [each.source for each in found] == names
+    assert found[0] == found[6] == classifier.predict(picture)
+    for failure in found:
+        if isinstance(failure, Failure):
+            assert failure.error == "ImageError"
+            assert failure.message and len(failure.message.splitlines()) == 1
+            assert failure.source is None or failure.source in failure.message
+
+
+def test_many_are_answered_one_by_one_as_they_are_asked_for(
+    classifier: Classifier, picture: Path
+) -> None:
+    taken: list[int] = []
+
+    def endless() -> Any:
+        while True:
+            taken.append(1)
+            yield picture
+
+    answers = classifier.predict_many(endless())
+    next(answers)
+    next(answers)
+    assert len(taken) == 2
+
+
+def test_no_images_give_no_answers(classifier: Classifier) -> None:
+    assert list(classifier.predict_many([])) == []
+
+
+def test_an_image_over_the_limits_is_refused_and_at_them_is_answered(
+    exported_bundle: Path, picture: Path
+) -> None:
+    exact = ImageLimits(max_pixels=200 * 250, max_bytes=picture.stat().st_size)
+    assert Classifier.load(exported_bundle, limits=exact).predict(picture).label
+    for limits in (
+        dataclasses.replace(exact, max_pixels=200 * 250 - 1),
+        dataclasses.replace(exact, max_bytes=picture.stat().st_size - 1),
+    ):
+        with pytest.raises(ImageError, match="limit"):
+            Classifier.load(exported_bundle, limits=limits).predict(picture)
+
+
+@pytest.mark.parametrize("answer", [math.nan, math.inf, -math.inf, 1.5, -0.5])
+def test_a_network_that_answers_no_probability_is_an_error_and_never_a_result(
+    answer: float,
+) -> None:
+    dark = np.zeros((150, 150), np.uint8)
+    with pytest.raises(EngineError, match="no probability"):
+        answering(answer).predict(dark)
+    with pytest.raises(EngineError, match="no probability"):
+        list(answering(answer).predict_many([dark]))
+
+
+@pytest.mark.parametrize(
+    ("p_normal", "label", "is_uncertain"),
+    [
+        (0.5, "PNEUMONIA", True),
+        (0.625, "NORMAL", True),
+        (0.75, "NORMAL", True),
+        (0.875, "NORMAL", False),
+        (0.25, "PNEUMONIA", False),
+    ],
+)
+def test_threshold_and_band_of_the_spec_make_the_prediction(
+    p_normal: float, label: str, is_uncertain: bool
+) -> None:
+    spec = dataclasses.replace(SEED_SPEC, uncertain_band=(0.25, 0.75))
+    found = answering(p_normal, spec).predict(np.zeros((9, 9), np.uint8))
+    assert (found.label, found.uncertain, found.score) == (label, is_uncertain, 1 - p_normal)
+
+
+def test_among_three_labels_the_most_probable_is_the_prediction_and_its_score() -> None:
+    spec = ModelSpec("3", InputSpec(height=8, width=8), ("a", "b", "c"), "softmax", None, None, "")
+    found = answering([0.25, 0.125, 0.625], spec).predict(np.zeros((9, 9), np.uint8))
+    assert (found.label, found.score, found.threshold) == ("c", 0.625, None)
+    assert found.scores == {"a": 0.25, "b": 0.125, "c": 0.625}
+
+
+@pytest.fixture(scope="module")
+def red() -> Classifier:
+    """A network for colour images that answers their mean red."""
+    spec = dataclasses.replace(
+        SEED_SPEC, input=InputSpec(height=8, width=6, channels=3), positive_label="NORMAL"
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["colour"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["colour", "w"], ["scores"]),
+    ]
+    weights = numpy_helper.from_array(np.array([[1], [0], [0]], np.float32), "w")
+    return of_graph(nodes, [weights], spec)
+
+
+@pytest.mark.parametrize(
+    ("colour", "score"), [((255, 0, 0), 1), ((0, 255, 0), 0), ((51, 0, 255), 0.2)]
+)
+def test_a_colour_network_sees_red_green_and_blue_in_that_order(
+    red: Classifier, tmp_path: Path, colour: tuple[int, int, int], score: float
+) -> None:
+    rgb = np.full((40, 60, 3), colour, np.uint8)
+    path = tmp_path / "colour.png"
+    cv2.imwrite(str(path), rgb[..., ::-1])  # OpenCV writes blue first
+    for source in (path, path.read_bytes(), rgb):
+        assert math.isclose(red.predict(source).score, score, abs_tol=1e-6)
+
+
+def test_a_colour_network_takes_a_grey_file_and_refuses_a_grey_array(
+    red: Classifier, picture: Path
+) -> None:
+    grey = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+    assert math.isclose(red.predict(picture).score, grey.mean() / 255, abs_tol=0.01)
+    with pytest.raises(ImageError, match="RGB"):
+        red.predict(grey)
+
+
+def test_a_grey_network_refuses_a_colour_array(classifier: Classifier) -> None:
+    with pytest.raises(ImageError, match=r"expected uint8 \(H, W\)"):
+        classifier.predict(np.zeros((20, 20, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"artifact": "onnx"}, UsageError),
+        ({"engine": "tensorrt"}, UsageError),
+        ({"threads": 0}, UsageError),
+        ({"artifact": "tflite-fp32", "engine": "onnxruntime"}, UsageError),
+    ],
+)
+def test_a_wrong_option_is_refused_when_loading(
+    exported_bundle: Path, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        Classifier.load(exported_bundle, **options)
+
+
+def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle"):
+        Classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("module", ["cxr_edge", "cxr_edge.classifier"])
+def test_the_examples_in_the_docstrings_run(
+    module: str, exported_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cxr_edge.bundle, "REFERENCE", exported_bundle)
+    results = doctest.testmod(importlib.import_module(module))
+    assert results.attempted >= 2 and results.failed == 0

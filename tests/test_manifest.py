@@ -1,0 +1,197 @@
+"""Manifests: what was written is read back, and everything else is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cxr_edge.errors import BundleError
+from cxr_edge.manifest import FORMAT, MANIFEST_NAME, dump_manifest, parse_manifest
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def data(exported_bundle: Path) -> bytes:
+    return (exported_bundle / MANIFEST_NAME).read_bytes()
+
+
+def sign(values: Values) -> bytes:
+    """JSON of a manifest with its hash, made without the code under test."""
+    empty = json.dumps({**values, "sha256": ""}, indent=2, ensure_ascii=False) + "\n"
+    digest = hashlib.sha256(empty.encode()).hexdigest()
+    return empty.replace('"sha256": ""', f'"sha256": "{digest}"', 1).encode()
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(BundleError) as caught:
+        parse_manifest(data, "here/manifest.json")
+    message = str(caught.value)
+    assert message.startswith("here/manifest.json: ")
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def test_a_manifest_is_read_and_written_as_the_same_bytes(data: bytes) -> None:
+    assert dump_manifest(parse_manifest(data)) == data
+
+
+def test_its_hash_is_the_sha_256_of_itself_with_an_empty_hash(data: bytes) -> None:
+    assert sign(json.loads(data)) == data
+
+
+def test_it_names_every_file_of_the_bundle_with_its_hash_and_size(
+    exported_bundle: Path, data: bytes
+) -> None:
+    manifest = parse_manifest(data)
+    found = {p.name for p in exported_bundle.iterdir()} - {MANIFEST_NAME}
+    assert {record.file for record in manifest.files} == found
+    for record in manifest.files:
+        content = (exported_bundle / record.file).read_bytes()
+        assert record.sha256 == hashlib.sha256(content).hexdigest()
+        assert record.bytes == len(content)
+        assert record.sha256[:12] in record.file
+
+
+def test_it_says_that_it_is_no_medical_device(data: bytes) -> None:
+    assert "not a medical device" in parse_manifest(data).notice
+
+
+def test_every_digit_of_its_hash_counts(data: bytes) -> None:
+    digest = json.loads(data)["sha256"]
+    for place in range(64):
+        other = digest[:place] + ("0" if digest[place] != "0" else "1") + digest[place + 1 :]
+        assert "changed after export" in refused(data.replace(digest.encode(), other.encode()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"0.5", b"0.4", 1),
+        lambda data: data.replace(b"not a medical", b"now a medical"),
+        lambda data: data + b"\n",
+        lambda data: data.replace(b"  ", b" "),
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b'"offset": 0.0', b'"offset": -0.0'),
+        lambda data: data.replace(b'"offset": 0.0', b'"offset": 0'),
+    ],
+    ids=["value", "notice", "newline", "indent", "line ends", "sign of zero", "type of zero"],
+)
+def test_any_change_that_is_still_json_is_refused(
+    data: bytes, change: Callable[[bytes], bytes]
+) -> None:
+    changed = change(data)
+    assert changed != data
+    assert "changed after export" in refused(changed)
+
+
+@pytest.mark.parametrize("version", ["1.1", "2.0", "99.0", "10.10"])
+def test_a_newer_format_is_refused_with_the_advice_to_update(data: bytes, version: str) -> None:
+    newer = {**json.loads(data), "format": version, "new key": 1}
+    message = refused(sign(newer))
+    assert f"format {version}" in message and FORMAT in message and "update" in message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\x89PNG", b'{"format": 1}', b'{"format": "one"}', b'{"a": 1}']
+)
+def test_another_document_is_refused_as_no_manifest(content: bytes) -> None:
+    assert "no manifest" in refused(content)
+
+
+def with_file(name: str) -> Callable[[Values], None]:
+    def change(values: Values) -> None:
+        values["artifacts"][0]["file"]["file"] = name
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../model.onnx",
+        "..",
+        ".",
+        "",
+        "/etc/passwd",
+        "a/b.onnx",
+        "a\\b.onnx",
+        "C:model.onnx",
+        ".hidden",
+        "-option",
+        "Upper.onnx",
+        "a\n",
+        "a\0b",
+        "\uff0fetc",
+        "x" * 101,
+        "con:aux",
+        "~root",
+    ],
+)
+def test_a_file_name_that_could_leave_the_folder_is_refused(data: bytes, name: str) -> None:
+    values = json.loads(data)
+    with_file(name)(values)
+    assert "no plain file name" in refused(sign(values))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda v: v["artifacts"].append(v["artifacts"][0]), "share"),
+        (lambda v: v["artifacts"][1].update(name=v["artifacts"][0]["name"]), "share"),
+        (lambda v: v["artifacts"][1].update(file=v["artifacts"][0]["file"]), "share"),
+        (lambda v: v["golden"].update(file=v["keras"]), "share"),
+        (lambda v: v["keras"].update(sha256="A" * 64), "no SHA-256"),
+        (lambda v: v["keras"].update(sha256="0" * 63), "no SHA-256"),
+        (lambda v: v["keras"].update(bytes=0), "0 bytes"),
+        (lambda v: v["keras"].update(bytes=-1), "-1 bytes"),
+        (lambda v: v["keras"].update(bytes=2**40), "bytes"),
+        (lambda v: v["keras"].update(bytes=True), "keras.bytes"),
+        (lambda v: v["artifacts"][0]["engines"][0].update(engine="tensorrt"), "update"),
+        (lambda v: v["artifacts"][0]["engines"][0].update(tolerance=1.5), "tolerance"),
+        (lambda v: v["artifacts"][0]["engines"][0].update(tolerance=-1e-9), "tolerance"),
+        (lambda v: v["artifacts"][0].update(format="pickle"), "format"),
+        (lambda v: v["golden"].update(inputs=0), "golden.inputs"),
+        (lambda v: v["spec"].update(threshold=2), "threshold"),
+        (lambda v: v["spec"]["input"].update(height=0), "input.height"),
+        (lambda v: v["spec"].update(colour="red"), "spec.colour"),
+        (lambda v: v.pop("golden"), "'golden' is missing"),
+        (lambda v: v.update(extra=1), "'extra'"),
+        (lambda v: v.update(notice="\ud800"), "surrogate"),
+        (lambda v: v["provenance"]["tools"].update({"\ud800": "1"}), "surrogate"),
+    ],
+)
+def test_a_manifest_that_was_made_to_mislead_is_refused_although_its_hash_is_right(
+    data: bytes, change: Callable[[Values], object], expected: str
+) -> None:
+    values = json.loads(data)
+    change(values)
+    try:
+        signed = sign(values)
+    except UnicodeEncodeError:  # only an escape can carry half of a pair, and no hash fits it
+        signed = json.dumps(values, indent=2).encode()
+    assert expected in refused(signed)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_threshold_that_is_no_number_is_refused(data: bytes, number: str) -> None:
+    changed = data.replace(b'"threshold": 0.5', f'"threshold": {number}'.encode())
+    assert changed != data
+    refused(changed)
+
+
+def test_a_key_that_occurs_twice_is_refused(data: bytes) -> None:
+    twice = data.replace(b'"notice":', b'"notice": "harmless",\n  "notice":')
+    assert "'notice' occurs twice" in refused(twice)
+
+
+def test_a_megabyte_of_brackets_is_refused_at_once() -> None:
+    start = time.perf_counter()
+    refused(b'{"format": "1.0", "sha256": ' + b"[" * 2**20)
+    assert time.perf_counter() - start < 1
