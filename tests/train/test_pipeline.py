@@ -1,0 +1,406 @@
+"""A training from folders of classes to a run folder: complete, consistent, and honest."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_edge import documents
+from cxr_edge.cli import main
+from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.decision import positive_scores, probabilities
+from cxr_edge.errors import DataError, UsageError
+from cxr_edge.patients import grouping
+from cxr_edge.reporting import Advance, Silent
+from cxr_edge.run import open_run
+from cxr_edge.spec import InputSpec
+from cxr_edge.train.assess import keras_scorer
+from cxr_edge.train.data import read_training_data
+from cxr_edge.train.evaluation import EVALUATION_NAME, Evaluation, headline, report_text
+from cxr_edge.train.history import HISTORY_NAME, History
+from cxr_edge.train.pipeline import train
+from cxr_edge.train.recipe import SEED, Recipe
+
+FILES = {
+    *("model.keras", "spec.json", "provenance.json", "history.json", "evaluation.json"),
+    *("layers.txt", "class-counts.png", "samples.png", "curves.png"),
+    *("validation-report.txt", "validation-confusion.png", "validation-roc.png"),
+    *("validation-gallery.png", "test-report.txt", "test-confusion.png", "test-roc.png"),
+    *("test-gallery.png", "test-scores.csv"),
+}
+TINY = dataclasses.replace(
+    SEED,
+    spec=dataclasses.replace(SEED.spec, input=InputSpec(height=16, width=16)),
+    epochs=2,
+    batch_size=8,
+)
+LABELS = TINY.spec.labels
+
+
+class Recording(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+class PowerCutError(Exception):
+    """Raised in the middle of a training."""
+
+
+class Interrupting(Silent):
+    """Interrupts the training in its second epoch."""
+
+    @contextlib.contextmanager
+    def bar(self, label: str) -> Iterator[Advance]:
+        def advance(done: int, total: int) -> None:
+            if label == "training" and done > total / 2:
+                raise PowerCutError
+
+        yield advance
+
+
+def draw_patients(root: Path, patients: int, images: int, *, first: int = 0) -> Path:
+    """Write uniform images; each patient, of either label in turn, has a grey level of its own."""
+    for patient in range(first, first + patients):
+        for number in range(images):
+            path = root / LABELS[patient % 2] / f"{patient}_{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image = np.full((20, 24), 4 * patient, np.uint8)
+            path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return root
+
+
+def run(data: Path, out: Path, reporter: Any = None, *, seed: int = 3) -> dict[str, Evaluation]:
+    return train(
+        data,
+        out,
+        TINY,
+        seed=seed,
+        group_of=grouping(r"^(\d+)_"),
+        use_val_folder=False,
+        reporter=reporter or Silent(),
+    )
+
+
+def read(data: Path, *, recipe: Recipe = TINY, pattern: str = r"^(\d+)_", **options: Any) -> Any:
+    settings = {"seed": 3, "use_val_folder": False, "reporter": Silent()} | options
+    return read_training_data(data, recipe, group_of=grouping(pattern), **settings)
+
+
+def levels(pixels: np.ndarray) -> Counter[int]:
+    """How many images there are of each grey level, which is to say of each patient."""
+    return Counter(int(image[0, 0, 0]) for image in pixels)
+
+
+def history_of(folder: Path) -> History:
+    data = (folder / HISTORY_NAME).read_bytes()
+    return documents.parse(data, History, name=HISTORY_NAME, error=UsageError)
+
+
+def evaluations_of(folder: Path) -> dict[str, Evaluation]:
+    parts = json.loads((folder / EVALUATION_NAME).read_bytes())
+    return {
+        part: documents.parse(json.dumps(figures).encode(), Evaluation, name=part, error=UsageError)
+        for part, figures in parts.items()
+    }
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# The run folder.
+
+
+def test_a_run_folder_holds_every_promised_file_and_no_leftover(run_folder: Path) -> None:
+    assert {path.name for path in run_folder.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.endswith(".png")))
+def test_every_picture_decodes_and_shows_something(run_folder: Path, name: str) -> None:
+    picture = cv2.imread(str(run_folder / name), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert 400 <= picture.shape[1] <= 1300
+    assert picture.std() > 10
+    assert len(np.unique(picture)) > 20
+    border = np.concatenate([picture[:3].ravel(), picture[-3:].ravel()])
+    assert border.min() > 200, "something is cut off at the picture's border"
+
+
+def test_the_history_tells_what_was_trained_on(run_folder: Path) -> None:
+    history = history_of(run_folder)
+    assert (history.seed, history.unreadable) == (3, ())
+    assert history.recipe == dataclasses.replace(SEED, epochs=2, batch_size=8)
+    assert history.train_images == {"PNEUMONIA": 36, "NORMAL": 36}
+    assert history.validation_images == {"PNEUMONIA": 4, "NORMAL": 4}
+    assert history.patients == {"training": 72, "validation": 8}
+
+
+def test_the_history_holds_plausible_figures_of_every_epoch(run_folder: Path) -> None:
+    epochs = history_of(run_folder).epochs
+    assert len(epochs) == 2
+    for epoch in epochs:
+        assert epoch.loss > 0
+        assert epoch.val_loss > 0
+        assert round(epoch.accuracy * 72, 3).is_integer()
+        assert round(epoch.val_accuracy * 8, 3).is_integer()
+        assert epoch.learning_rate == pytest.approx(1e-3)
+        assert epoch.seconds > 0
+    assert epochs[1].loss < epochs[0].loss
+
+
+def test_the_last_epochs_validation_figures_are_the_saved_models(run_folder: Path) -> None:
+    last, validation = history_of(run_folder).epochs[-1], evaluations_of(run_folder)["validation"]
+    assert validation.accuracy == pytest.approx(last.val_accuracy)
+    assert validation.loss == pytest.approx(last.val_loss, rel=0.02)
+
+
+def test_the_evaluation_counts_each_part(run_folder: Path) -> None:
+    parts = evaluations_of(run_folder)
+    assert {part: figures.images for part, figures in parts.items()} == {
+        "validation": 8,
+        "test": 16,
+    }
+    for part, figures in parts.items():
+        assert (run_folder / f"{part}-report.txt").read_text() == report_text(figures) + "\n"
+
+
+def test_the_score_table_agrees_with_the_figures_and_with_the_saved_model(
+    run_folder: Path, drawn_data: Path
+) -> None:
+    with (run_folder / "test-scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    confusion = Counter((row["label"], row["decision"]) for row in rows)
+    figures = evaluations_of(run_folder)["test"]
+    for i, true in enumerate(LABELS):
+        for j, decided in enumerate(LABELS):
+            assert figures.confusion[i][j] == confusion[true, decided]
+    for row in rows:
+        assert Path(row["file"]).parent.name == row["label"]
+        assert (row["decision"] == "PNEUMONIA") == (float(row["score"]) >= 0.5)
+    spec, scorer = keras_scorer(run_folder, None)
+    images = read_folder(open_folder(drawn_data / "test", spec.labels), spec.input)
+    scores = positive_scores(probabilities(scorer(images.pixels), spec), spec)
+    assert [row["file"] for row in rows] == [str(path) for path in images.files]
+    assert [float(row["score"]) for row in rows] == pytest.approx(scores.tolist(), abs=2e-6)
+
+
+def test_the_provenance_names_recipe_seed_data_and_figures(
+    run_folder: Path, drawn_data: Path
+) -> None:
+    provenance = open_run(run_folder).provenance
+    data = read(drawn_data)
+    assert (provenance.recipe, provenance.seed) == ("seed 1", 3)
+    assert provenance.data_sha256 == data.sha256
+    assert provenance.train_images == {"PNEUMONIA": 36, "NORMAL": 36}
+    parts = evaluations_of(run_folder)
+    assert provenance.validation == headline(parts["validation"])
+    assert provenance.test == headline(parts["test"])
+    assert provenance.tools["keras backend"] == "tensorflow"
+
+
+# The images of a training.
+
+
+def test_no_patient_is_both_trained_on_and_validated_on(tmp_path: Path) -> None:
+    data = read(draw_patients(tmp_path, patients=60, images=3))
+    kept, held = levels(data.pixels), levels(data.held_pixels)
+    assert not kept.keys() & held.keys()
+    assert kept | held == {4 * patient: 3 for patient in range(60)}
+    assert data.patients == {"training": len(kept), "validation": len(held)}
+    assert len(data.held_labels) == 18  # a tenth of each label, whole patients
+    for pixels, labels in ((data.pixels, data.labels), (data.held_pixels, data.held_labels)):
+        np.testing.assert_array_equal(pixels[:, 0, 0, 0] // 4 % 2, labels)
+
+
+def test_the_drawn_runs_validation_and_training_files_are_different(drawn_data: Path) -> None:
+    data = read(drawn_data)
+    trained = {image.tobytes() for image in data.pixels}
+    held = {image.tobytes() for image in data.held_pixels}
+    assert len(trained) == 72
+    assert len(held) == 8
+    assert not trained & held
+
+
+def test_a_val_folder_is_validated_on_as_it_is_when_asked(tmp_path: Path) -> None:
+    draw_patients(tmp_path / "train", patients=10, images=2)
+    draw_patients(tmp_path / "val", patients=4, images=1, first=20)
+    data = read(tmp_path, use_val_folder=True)
+    assert levels(data.pixels) == {4 * patient: 2 for patient in range(10)}
+    assert levels(data.held_pixels) == {4 * patient: 1 for patient in range(20, 24)}
+    assert data.patients == {"training": 10, "validation": 4}
+    ignored = read(tmp_path)
+    assert levels(ignored.pixels) + levels(ignored.held_pixels) == levels(data.pixels)
+
+
+def test_an_absent_val_folder_is_refused_when_asked_for(tmp_path: Path) -> None:
+    draw_patients(tmp_path / "train", patients=10, images=2)
+    with pytest.raises(DataError, match="val: no such folder"):
+        read(tmp_path, use_val_folder=True)
+
+
+def test_a_recipe_that_leaves_the_test_closed_does_not_list_it(tmp_path: Path) -> None:
+    draw_patients(tmp_path / "train", patients=20, images=2)
+    draw_patients(tmp_path / "test", patients=2, images=1, first=30)
+    assert read(tmp_path).test.counts == {"PNEUMONIA": 1, "NORMAL": 1}
+    assert read(tmp_path, recipe=dataclasses.replace(TINY, opens_test=False)).test is None
+
+
+@pytest.mark.parametrize(
+    ("patients", "pattern", "part"),
+    [(4, r"^(\d+)_", "validation"), (20, r"\.(png)$", "training")],
+    ids=["too few images to hold one out", "a pattern that makes everyone one patient"],
+)
+def test_a_split_that_leaves_a_label_out_is_refused_before_the_training(
+    tmp_path: Path, patients: int, pattern: str, part: str
+) -> None:
+    draw_patients(tmp_path, patients=patients, images=1)
+    with pytest.raises(DataError, match=f"no image of PNEUMONIA is left for {part}"):
+        read(tmp_path, pattern=pattern)
+
+
+def test_the_data_fingerprint_follows_bytes_and_labels_but_not_names(tmp_path: Path) -> None:
+    root = draw_patients(tmp_path, patients=40, images=1)
+    before = read(root).sha256
+    moved = root / "PNEUMONIA" / "0_0.png"
+    moved.rename(root / "PNEUMONIA" / "99_0.png")
+    assert read(root).sha256 == before
+    (root / "PNEUMONIA" / "99_0.png").rename(root / "NORMAL" / "99_0.png")
+    assert read(root).sha256 != before
+
+
+# What goes wrong.
+
+
+@pytest.fixture(scope="module")
+def damaged_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small patients with one damaged training and one damaged test image."""
+    root = tmp_path_factory.mktemp("damaged")
+    draw_patients(root / "train", patients=40, images=1)
+    draw_patients(root / "test", patients=6, images=1, first=50)
+    for path in (root / "train" / "NORMAL" / "7_0.png", root / "test" / "NORMAL" / "51_0.png"):
+        path.write_bytes(path.read_bytes()[:-20])
+    return root
+
+
+@pytest.fixture(scope="module")
+def interrupted(damaged_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a training on them, interrupted in its second epoch."""
+    out = tmp_path_factory.mktemp("interrupted") / "run"
+    with pytest.raises(PowerCutError):
+        run(damaged_data, out, Interrupting())
+    return out
+
+
+def test_an_interrupted_training_leaves_no_model(interrupted: Path) -> None:
+    assert not {path.name for path in interrupted.iterdir()} & {"model.keras", "evaluation.json"}
+    assert (interrupted / "checkpoint" / "state.json").is_file()
+
+
+def test_a_finished_run_is_not_trained_over(run_folder: Path, drawn_data: Path) -> None:
+    before = contents(run_folder)
+    with pytest.raises(UsageError, match="holds a finished training"):
+        run(drawn_data, run_folder)
+    assert contents(run_folder) == before
+
+
+def test_another_training_is_refused_and_changes_nothing(
+    interrupted: Path, damaged_data: Path
+) -> None:
+    before = contents(interrupted)
+    with pytest.raises(UsageError, match="choose another output folder or delete it"):
+        run(damaged_data, interrupted, seed=4)
+    assert contents(interrupted) == before
+
+
+def test_the_same_command_goes_on_and_reports_unreadable_files_everywhere(
+    interrupted: Path, damaged_data: Path
+) -> None:
+    reporter = Recording()
+    results = run(damaged_data, interrupted, reporter)
+    assert "going on after epoch 1 of 2" in reporter.said
+    assert {path.name for path in interrupted.iterdir()} == FILES
+    left_out = [message for message in reporter.said if message.startswith("left out: ")]
+    assert ["7_0.png" in left_out[0], "51_0.png" in left_out[1]] == [True, True]
+    history = history_of(interrupted)
+    assert len(history.epochs) == 2
+    assert len(history.unreadable) == 1
+    assert str(damaged_data / "train" / "NORMAL" / "7_0.png") in history.unreadable[0]
+    assert sum(history.train_images.values()) + sum(history.validation_images.values()) == 39
+    assert (results["test"].images, results["test"].unreadable) == (5, 1)
+    assert evaluations_of(interrupted) == results
+    assert "1 unreadable files" in (interrupted / "test-report.txt").read_text()
+
+
+def empty(root: Path) -> None:
+    root.mkdir()
+
+
+def loose_images(root: Path) -> None:
+    draw_patients(root, patients=4, images=1)
+    for path in list(root.glob("*/*.png")):
+        path.rename(root / path.name)
+    for label in LABELS:
+        (root / label).rmdir()
+
+
+def other_classes(root: Path) -> None:
+    draw_patients(root, patients=4, images=1)
+    (root / "NORMAL").rename(root / "HEALTHY")
+
+
+def without_test_images(root: Path) -> None:
+    draw_patients(root / "train", patients=20, images=1)
+    (root / "test" / "NORMAL").mkdir(parents=True)
+
+
+WRONG_LAYOUTS = {
+    "absent": lambda root: None,
+    "empty": empty,
+    "loose images": loose_images,
+    "other classes": other_classes,
+    "a test folder without images": without_test_images,
+}
+
+
+@pytest.mark.parametrize("lay_out", WRONG_LAYOUTS.values(), ids=WRONG_LAYOUTS)
+def test_a_folder_laid_out_otherwise_is_refused_and_nothing_is_written(
+    tmp_path: Path, lay_out: Any
+) -> None:
+    lay_out(tmp_path / "data")
+    with pytest.raises(DataError) as caught:
+        run(tmp_path / "data", tmp_path / "run")
+    assert str(tmp_path / "data") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_says_so_in_one_line_and_exits_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty(tmp_path / "data")
+    arguments = ["train", str(tmp_path / "data"), "-o", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["cxr-edge", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith(f"cxr-edge: {tmp_path / 'data'}: found nothing")
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]

@@ -1,0 +1,133 @@
+"""The images of a training: read once, split by patient, kept in memory as uint8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxr_edge.dataset import (
+    LabelledFolder,
+    LabelledImages,
+    Labels,
+    find_split,
+    open_folder,
+    read_folder,
+)
+from cxr_edge.errors import DataError
+from cxr_edge.files import printable, sha256
+from cxr_edge.patients import Grouping, hold_out
+from cxr_edge.preprocess import Pixels
+from cxr_edge.reporting import Reporter
+from cxr_edge.train.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Training and validation images, and where the test images are."""
+
+    pixels: Pixels
+    """(N, height, width, channels) uint8, the training images."""
+    labels: Labels
+    """(N,) their labels."""
+    held_pixels: Pixels
+    """(M, height, width, channels) uint8, the validation images."""
+    held_labels: Labels
+    """(M,) their labels."""
+    patients: dict[str, int]
+    """Patients in ``training`` and in ``validation``."""
+    unreadable: tuple[str, ...]
+    """Files left out, each with the reason."""
+    sha256: str
+    """Fingerprint of the training folder's images."""
+    test: LabelledFolder | None
+    """The test folder, not read; None where there is none or the recipe leaves it closed."""
+
+
+def read_training_data(
+    data: Path,
+    recipe: Recipe,
+    *,
+    seed: int,
+    group_of: Grouping,
+    use_val_folder: bool,
+    reporter: Reporter,
+) -> TrainingData:
+    """Read the training folder and hold out whole patients for validation.
+
+    Args:
+        data: holds ``train/`` (and ``test/``) with a folder for each class, or the class folders.
+        recipe: labels, input, and the share to hold out.
+        seed: of the split.
+        group_of: which files show the same patient.
+        use_val_folder: validate on ``data/val`` as it is instead.
+        reporter: shows progress and the files that are left out.
+
+    Raises:
+        DataError: the folders are not laid out as expected, or a label is missing on one side of
+            the split.
+    """
+    labels = recipe.spec.labels
+    folder = open_folder(find_split(data, "train") or data, labels)
+    val_folder = open_folder(data / "val", labels) if use_val_folder else None
+    test = find_split(data, "test") if recipe.opens_test else None
+    test_folder = open_folder(test, labels) if test else None
+
+    images = read_reported(folder, recipe, reporter)
+    groups = [group_of(path) for path in images.files]
+    if val_folder:
+        kept = np.ones(len(groups), np.bool_)
+        held = read_reported(val_folder, recipe, reporter)
+        held_groups = [group_of(path) for path in held.files]
+    else:
+        fraction = recipe.validation_fraction
+        kept = ~np.asarray(hold_out(groups, images.labels.tolist(), fraction, seed))
+        chosen = np.flatnonzero(~kept)
+        files = tuple(images.files[i] for i in chosen)
+        held = LabelledImages(images.pixels[chosen], images.labels[chosen], files, ())
+        held_groups = [groups[i] for i in chosen]
+    for part, present in (("training", images.labels[kept]), ("validation", held.labels)):
+        for index, name in enumerate(labels):
+            if index not in present:
+                raise DataError(
+                    f"{printable(folder.root)}: no image of {name} is left for {part} when whole "
+                    "patients are held out; add images or check the patient pattern"
+                )
+    return TrainingData(
+        pixels=images.pixels[kept],
+        labels=images.labels[kept],
+        held_pixels=held.pixels,
+        held_labels=held.labels,
+        patients={
+            "training": len({groups[i] for i in np.flatnonzero(kept)}),
+            "validation": len(set(held_groups)),
+        },
+        unreadable=tuple(reason for _, reason in images.unreadable + held.unreadable),
+        sha256=fingerprint(images),
+        test=test_folder,
+    )
+
+
+def read_reported(folder: LabelledFolder, recipe: Recipe, reporter: Reporter) -> LabelledImages:
+    """Read a folder at the network's size; name the files that are left out."""
+    with reporter.bar(f"reading {folder.root.name}") as advance:
+        images = read_folder(folder, recipe.spec.input, advance)
+    for _, reason in images.unreadable:
+        reporter.say(f"left out: {reason}")
+    return images
+
+
+def fingerprint(images: LabelledImages) -> str:
+    """SHA-256 over the sorted hashes of the image files, each with its label.
+
+    Names, order and folders do not matter; a changed byte or label does.
+    """
+    pairs = zip(images.files, images.labels, strict=True)
+    lines = sorted(f"{sha256(path.read_bytes())} {label}" for path, label in pairs)
+    return sha256("\n".join(lines).encode())
+
+
+def counts(labels: Labels, names: tuple[str, ...]) -> dict[str, int]:
+    """Images by label."""
+    return {name: int(np.count_nonzero(labels == i)) for i, name in enumerate(names)}

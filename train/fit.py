@@ -1,0 +1,124 @@
+"""Fitting the network, epoch by epoch, from wherever an earlier attempt stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxr_edge import documents
+from cxr_edge.errors import UsageError
+from cxr_edge.extras import require_keras
+from cxr_edge.files import sha256
+from cxr_edge.preprocess import normalize
+from cxr_edge.reporting import Reporter
+from cxr_edge.train.batches import AugmentedBatches
+from cxr_edge.train.callbacks import EpochLog, Plateau, Seeding, StepProgress
+from cxr_edge.train.checkpoint import State, load_state, save_state
+from cxr_edge.train.data import TrainingData
+from cxr_edge.train.history import Epoch
+from cxr_edge.train.network import build_network
+from cxr_edge.train.recipe import Recipe
+
+keras = require_keras("train")
+
+
+def fit(
+    data: TrainingData, recipe: Recipe, *, seed: int, checkpoint: Path, reporter: Reporter
+) -> tuple[Any, tuple[Epoch, ...]]:
+    """Train the recipe's network.
+
+    Args:
+        data: images in memory.
+        recipe: every choice.
+        seed: of weights, order, augmentation and dropout.
+        checkpoint: folder where each finished epoch is kept; a training found there goes on.
+        reporter: shows progress and each epoch's figures.
+
+    Returns:
+        The network after the last epoch, and every epoch's figures.
+
+    Raises:
+        UsageError: ``checkpoint`` belongs to another training.
+        OutputError: ``checkpoint`` cannot be written.
+    """
+    identity = identify(data, recipe, seed)
+    state = load_state(checkpoint, identity)
+    memory = (state.plateau_best, state.plateau_wait) if state else None
+    schedule = Plateau(recipe, memory)
+    if state:
+        network = _load_network(checkpoint / state.model)
+        epochs = list(state.epochs)
+        reporter.say(f"going on after epoch {len(epochs)} of {recipe.epochs}")
+    else:
+        network, epochs = _fresh_network(recipe, seed), []
+
+    def keep(done: list[Epoch]) -> None:
+        reporter.say(_epoch_line(done, recipe))
+        name = f"epoch-{len(done)}.keras"
+        best, wait = float(schedule.best), int(schedule.wait)
+        save_state(checkpoint, network, State(identity, name, tuple(done), best, wait))
+
+    batches = AugmentedBatches(
+        data.pixels,
+        data.labels,
+        recipe.spec.input,
+        recipe.augmentation,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        first_epoch=len(epochs),
+    )
+    held = normalize(data.held_pixels, recipe.spec.input)
+    held_labels = data.held_labels.astype(np.float32)[:, np.newaxis]
+    with reporter.bar("training") as advance:
+        network.fit(
+            batches,
+            epochs=recipe.epochs,
+            initial_epoch=len(epochs),
+            shuffle=False,  # Keras would reorder the batches by a state that no checkpoint keeps
+            validation_data=(held, held_labels),
+            callbacks=[
+                Seeding(seed),
+                StepProgress(len(batches), recipe.epochs, advance),
+                schedule,
+                EpochLog(epochs, keep),
+            ],
+            verbose=0,
+        )
+    return network, tuple(epochs)
+
+
+def identify(data: TrainingData, recipe: Recipe, seed: int) -> str:
+    """Fingerprint of everything that a training depends on, the split included."""
+    held = [sha256(data.held_pixels.tobytes()), data.held_labels.tolist()]
+    return sha256(documents.dump([recipe, seed, data.sha256, held]))
+
+
+def _fresh_network(recipe: Recipe, seed: int) -> Any:
+    keras.utils.set_random_seed(seed % 2**32)
+    network = build_network(recipe.spec)
+    network.compile(
+        optimizer=keras.optimizers.RMSprop(recipe.learning_rate),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+    )
+    return network
+
+
+def _load_network(path: Path) -> Any:
+    try:
+        return keras.saving.load_model(path)
+    except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
+        raise UsageError(
+            f"{path}: the unfinished training cannot be read; delete {path.parent} to start again"
+        ) from err
+
+
+def _epoch_line(done: list[Epoch], recipe: Recipe) -> str:
+    last = done[-1]
+    return (
+        f"epoch {len(done)}/{recipe.epochs}: accuracy {last.accuracy:.4f} loss {last.loss:.4f}, "
+        f"validation {last.val_accuracy:.4f} {last.val_loss:.4f}, "
+        f"rate {last.learning_rate:.0e}, {last.seconds:.0f} s"
+    )

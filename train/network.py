@@ -1,0 +1,65 @@
+"""The seed's network: five convolution blocks and two dense layers, 1,246,401 parameters.
+
+Each block is Conv - ReLU - (Dropout) - BatchNormalization - MaxPool: the normalization sits after
+the ReLU, which is what makes exporting it interesting. Only the Keras 3 API is used, so that the
+same code trains on TensorFlow, PyTorch or JAX.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cxr_edge.extras import require_keras
+from cxr_edge.spec import ModelSpec
+
+keras = require_keras("train")
+
+BLOCKS = ((32, 0.0), (64, 0.1), (64, 0.0), (128, 0.2), (256, 0.2))
+"""Filters and dropout rate of each block."""
+PARAMETERS = 1_246_401
+"""Parameters of the network for 150x150 grey images, as the seed document prints them."""
+
+
+def build_network(spec: ModelSpec) -> Any:
+    """Build the seed's network with fresh weights.
+
+    Args:
+        spec: gives the input shape; the output is one sigmoid.
+
+    Returns:
+        A ``keras.Model`` from (N, height, width, channels) to (N, 1).
+    """
+    layers = keras.layers
+    stack = [keras.Input(spec.input_shape, name="image")]
+    for number, (filters, dropout) in enumerate(BLOCKS, start=1):
+        stack.append(
+            layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")
+        )
+        if dropout:
+            stack.append(layers.Dropout(dropout, name=f"dropout{number}"))
+        stack.append(layers.BatchNormalization(name=f"norm{number}"))
+        stack.append(layers.MaxPooling2D(2, strides=2, padding="same", name=f"pool{number}"))
+    stack += [
+        layers.Flatten(name="flatten"),
+        layers.Dense(128, activation="relu", name="dense"),
+        layers.Dropout(0.2, name="dropout_dense"),
+        layers.Dense(1, activation="sigmoid", name="scores"),
+    ]
+    network = keras.Sequential(stack, name="chest_xray_cnn")
+    if spec.input_shape == (150, 150, 1) and network.count_params() != PARAMETERS:
+        raise AssertionError(f"{network.count_params():,} parameters, expected {PARAMETERS:,}")
+    return network
+
+
+def layer_table(network: Any) -> str:
+    """Layers, output shapes and parameters, one line a layer."""
+    rows = [("layer", "output", "parameters")]
+    for layer in network.layers:
+        shape = " x ".join(str(side) for side in layer.output.shape[1:])
+        name = f"{layer.name} ({type(layer).__name__})"
+        rows.append((name, shape, f"{layer.count_params():,}"))
+    trained = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    rows.append(("all", "", f"{network.count_params():,}"))
+    rows.append(("trained by gradient", "", f"{trained:,}"))
+    return "\n".join(f"{name:28}  {shape:15}  {count:>10}" for name, shape, count in rows)

@@ -1,0 +1,155 @@
+"""From a folder of classes to a run folder: everything that ``cxr-edge train`` does."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from cxr_edge import documents
+from cxr_edge.dataset import LabelledImages
+from cxr_edge.decision import Scores
+from cxr_edge.errors import UsageError
+from cxr_edge.extras import require_keras
+from cxr_edge.files import atomic_path, write_file
+from cxr_edge.keras_model import keras_scores
+from cxr_edge.manifest import Provenance
+from cxr_edge.patients import Grouping
+from cxr_edge.preprocess import Pixels
+from cxr_edge.reporting import Reporter
+from cxr_edge.run import MODEL_NAME, PROVENANCE_NAME, SPEC_NAME
+from cxr_edge.train.assess import assess, write_evaluations
+from cxr_edge.train.checkpoint import load_state, remove_state
+from cxr_edge.train.data import TrainingData, counts, read_reported, read_training_data
+from cxr_edge.train.evaluation import Evaluation, headline
+from cxr_edge.train.fit import fit, identify
+from cxr_edge.train.history import HISTORY_NAME, Epoch, History
+from cxr_edge.train.network import build_network, layer_table
+from cxr_edge.train.plots import plot_class_counts, plot_curves, plot_samples
+from cxr_edge.train.recipe import Recipe
+
+keras = require_keras("train")
+
+LAYERS_NAME = "layers.txt"
+
+
+def train(
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    seed: int,
+    group_of: Grouping,
+    use_val_folder: bool,
+    reporter: Reporter,
+) -> dict[str, Evaluation]:
+    """Train a network and write its run folder; an interrupted training goes on.
+
+    Args:
+        data: holds ``train/`` (and ``test/``) with a folder for each class, or the class folders.
+        out: the run folder.
+        recipe: every choice.
+        seed: of weights, order, augmentation, dropout and split.
+        group_of: which files show the same patient.
+        use_val_folder: validate on ``data/val`` as it is instead of on held-out patients.
+        reporter: shows messages and progress.
+
+    Returns:
+        Figures on ``validation``, and on ``test`` where the recipe opens it and the folder exists.
+
+    Raises:
+        DataError: the folders are not laid out as expected.
+        UsageError: ``out`` holds a finished training, or an unfinished one of something else.
+        OutputError: ``out`` cannot be written.
+    """
+    checkpoint = out / "checkpoint"
+    if (out / MODEL_NAME).exists() and not checkpoint.exists():
+        raise UsageError(f"{out}: holds a finished training; choose another output folder")
+    images = read_training_data(
+        data, recipe, seed=seed, group_of=group_of, use_val_folder=use_val_folder, reporter=reporter
+    )
+    load_state(checkpoint, identify(images, recipe, seed))  # refuses before anything is replaced
+    _describe(images, recipe, out, reporter)
+    fitted, epochs = fit(images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter)
+
+    network = build_network(recipe.spec)  # the same weights without the optimizer: half the size
+    network.set_weights(fitted.get_weights())
+    with atomic_path(out / MODEL_NAME) as temporary:
+        network.save(temporary)
+    write_file(out / SPEC_NAME, documents.dump(recipe.spec))
+    _write_history(images, recipe, seed, epochs, out)
+    results = _assess(images, network, recipe, out, reporter)
+    _write_provenance(images, recipe, seed, results, out)
+    remove_state(checkpoint)
+    return results
+
+
+def _describe(images: TrainingData, recipe: Recipe, out: Path, reporter: Reporter) -> None:
+    """Show what is trained on, and the table of layers."""
+    names = recipe.spec.labels
+    parts = {
+        "training": counts(images.labels, names),
+        "validation": counts(images.held_labels, names),
+    }
+    for part, by_label in parts.items():
+        listing = ", ".join(f"{name} {number:,}" for name, number in by_label.items())
+        reporter.say(f"{part}: {listing} images of {images.patients[part]:,} patients")
+    if images.test:
+        parts["test"] = images.test.counts
+    plot_class_counts(out / "class-counts.png", parts)
+    plot_samples(out / "samples.png", images.pixels, images.labels, recipe.spec)
+    table = layer_table(build_network(recipe.spec))
+    write_file(out / LAYERS_NAME, (table + "\n").encode())
+    reporter.say(table)
+
+
+def _write_history(
+    images: TrainingData, recipe: Recipe, seed: int, epochs: tuple[Epoch, ...], out: Path
+) -> None:
+    history = History(
+        recipe=recipe,
+        seed=seed,
+        train_images=counts(images.labels, recipe.spec.labels),
+        validation_images=counts(images.held_labels, recipe.spec.labels),
+        patients=images.patients,
+        unreadable=images.unreadable,
+        epochs=epochs,
+    )
+    write_file(out / HISTORY_NAME, documents.dump(history))
+    plot_curves(out / "curves.png", epochs)
+
+
+def _assess(
+    images: TrainingData, network: Any, recipe: Recipe, out: Path, reporter: Reporter
+) -> dict[str, Evaluation]:
+    spec = recipe.spec
+
+    def scorer(pixels: Pixels) -> Scores:
+        return keras_scores(network, pixels, spec)
+
+    held = LabelledImages(images.held_pixels, images.held_labels, (), ())
+    results = {"validation": assess(held, scorer, spec, out, "validation")}
+    if images.test:
+        test = read_reported(images.test, recipe, reporter)
+        results["test"] = assess(test, scorer, spec, out, "test")
+    write_evaluations(out, results)
+    return results
+
+
+def _write_provenance(
+    images: TrainingData, recipe: Recipe, seed: int, results: dict[str, Evaluation], out: Path
+) -> None:
+    provenance = Provenance(
+        recipe=f"{recipe.name} {recipe.version}",
+        seed=seed,
+        data_sha256=images.sha256,
+        train_images=counts(images.labels, recipe.spec.labels),
+        validation=headline(results["validation"]),
+        test=headline(results["test"]) if "test" in results else {},
+        tools={
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "keras backend": keras.backend.backend(),
+        },
+    )
+    write_file(out / PROVENANCE_NAME, documents.dump(provenance))
