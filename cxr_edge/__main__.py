@@ -1,0 +1,5 @@
+"""``python -m cxr_edge`` is ``cxr-edge``."""
+
+from cxr_edge.cli import main
+
+main()

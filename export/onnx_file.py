@@ -1,0 +1,105 @@
+"""Keras to ONNX, with the same bytes every time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from cxr_edge import documents
+from cxr_edge.errors import ExportError
+from cxr_edge.extras import require, require_tensorflow
+from cxr_edge.spec import ModelSpec
+
+OPSET = 17
+"""The last opset but one that tf2onnx writes without raising; onnxruntime runs it since 1.12."""
+METADATA_KEY = "cxr_edge.spec"
+"""Key of the model's metadata that holds the spec as JSON."""
+
+_INPUT, _OUTPUT, _BATCH = "image", "scores", "N"
+
+
+def export_onnx(model: Any, spec: ModelSpec, *, dynamic_batch: bool) -> bytes:
+    """Convert a Keras model.
+
+    Args:
+        model: a ``keras.Model`` with one input and one output.
+        spec: the contract, embedded in the file.
+        dynamic_batch: whether the file takes any number of images; False: one.
+
+    Returns:
+        The ``.onnx`` file: input ``image`` (1 or N, height, width, channels), output ``scores``.
+
+    Raises:
+        ExportError: the converter fails, or makes something with other inputs or outputs.
+        MissingExtraError: a package of the extra ``export`` is missing.
+    """
+    _, tensorflow = require_tensorflow("export")
+    tf2onnx = require("tf2onnx", "export")
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    shape = (None if dynamic_batch else 1, *spec.input_shape)
+    signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=_INPUT)]
+
+    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448); a function works.
+    @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def answer(image: Any) -> Any:
+        return model(image, training=False)
+
+    try:
+        converted, _ = tf2onnx.convert.from_function(answer, input_signature=signature, opset=OPSET)
+    except Exception as err:  # whatever a converter raises
+        raise ExportError(f"tf2onnx cannot convert the model: {_first_line(err)}") from err
+    _canonicalize(converted, dynamic_batch)
+    del converted.metadata_props[:]
+    entry = converted.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, documents.dump(spec).decode()
+    # tf2onnx only logs an operation that it does not know, and writes it all the same.
+    try:
+        require("onnx", "export").checker.check_model(converted, full_check=True)
+    except Exception as err:  # the checker's and the shape inference's own
+        raise ExportError(f"tf2onnx cannot convert the model: {_first_line(err)}") from err
+    data: bytes = converted.SerializeToString(deterministic=True)
+    return data
+
+
+def _canonicalize(model: Any, dynamic_batch: bool) -> None:
+    """Replace every name and order that a counter of the process left behind.
+
+    Weights are numbered and stored in the order in which the nodes use them.
+
+    Raises:
+        ExportError: not exactly one input and one output. A constant captured from outside the
+            converted function becomes a second, required input without a word.
+    """
+    graph = model.graph
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        found = ", ".join(port.name for port in [*graph.input, *graph.output])
+        raise ExportError(
+            f"the converted model has other inputs and outputs than one each: {found}"
+        )
+    names = {graph.input[0].name: _INPUT, graph.output[0].name: _OUTPUT, "": ""}
+    weights = {initializer.name: initializer for initializer in graph.initializer}
+    for position, node in enumerate(graph.node):
+        for name in [*node.input, *node.output]:
+            names.setdefault(name, f"{'w' if name in weights else 't'}{len(names)}")
+        node.name, node.doc_string = f"{node.op_type}_{position}", ""
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    used = [weights[name] for name in names if name in weights]
+    for initializer in used:
+        initializer.name = names[initializer.name]
+    del graph.initializer[:]
+    graph.initializer.extend(used)
+    graph.input[0].name, graph.output[0].name = _INPUT, _OUTPUT
+    graph.name, graph.doc_string = "model", ""
+    del graph.value_info[:]
+    model.producer_name, model.producer_version, model.doc_string = "cxr-edge", "", ""
+    for port in (graph.input[0], graph.output[0]):
+        batch = port.type.tensor_type.shape.dim[0]
+        if dynamic_batch:
+            batch.dim_param = _BATCH
+        else:
+            batch.dim_value = 1
+
+
+def _first_line(err: Exception) -> str:
+    return (str(err).strip().splitlines() or [type(err).__name__])[0]

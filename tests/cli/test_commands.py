@@ -1,0 +1,149 @@
+"""The commands besides ``predict``, on drawn images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_edge.bundle import Bundle
+
+
+def test_verify_proves_the_bundled_reference(cli):
+    result = cli("verify")
+    assert result.returncode == 0
+    assert {"onnxruntime", "litert"} <= set(result.stdout.split())
+    assert "failed" not in result.stdout
+    assert result.stdout.count("proven") >= 2
+
+
+def test_verify_names_files_that_the_manifest_does_not_list(cli, bundle):
+    (bundle / "stray.bin").write_bytes(b"x")
+    result = cli("verify", bundle)
+    assert result.returncode == 0
+    assert "stray.bin: is not listed" in result.stderr
+
+
+def test_verify_refuses_a_changed_file(cli, bundle):
+    (path,) = bundle.glob("golden.*")
+    path.write_bytes(path.read_bytes()[:-1])
+    result = cli("verify", bundle)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "golden" in result.stderr
+
+
+def test_info_says_what_it_is_and_is_not(cli):
+    result = cli("info")
+    assert result.returncode == 0
+    assert "not a medical device" in result.stdout
+    assert "P(PNEUMONIA) >= 0.5" in result.stdout
+    assert "onnx-fp32" in result.stdout
+
+
+def test_export_of_a_run_writes_a_bundle_that_predicts(cli, run_folder, drawn_data, tmp_path):
+    out = tmp_path / "out"
+    result = cli(
+        "export", run_folder, "-o", out, "--artifacts", "onnx-fp32", "--data", drawn_data / "test"
+    )
+    assert result.returncode == 0, result.stderr
+    manifest = Bundle.open(out).manifest
+    assert [a.name for a in manifest.artifacts] == ["onnx-fp32"]
+    assert manifest.artifacts[0].engines[0].data.inputs == 16
+    assert "16" in result.stdout
+    assert f"next: cxr-edge verify {out}" in result.stderr
+    assert cli("verify", out).returncode == 0
+
+
+def test_export_without_a_run_exports_the_reference(cli, tmp_path):
+    out = tmp_path / "out"
+    result = cli("export", "-o", out, "--artifacts", "tflite-fp32")
+    assert result.returncode == 0, result.stderr
+    assert Bundle.open(out).manifest.spec == Bundle.open().manifest.spec
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--artifacts", "onnx-int7"], 2, "did you mean"),
+        (["nowhere"], 5, "no such file"),
+        (["-o", "/dev/null/x"], 6, "cannot be written"),
+    ],
+    ids=["unknown artifact", "no run", "unwritable"],
+)
+def test_export_mistakes_are_one_line(cli, arguments, code, words):
+    result = cli("export", *arguments)
+    assert result.returncode == code
+    assert words in result.stderr.splitlines()[-1]
+    assert result.stdout == ""
+
+
+def test_evaluate_scores_an_exported_file(cli, exported_bundle, drawn_data, tmp_path):
+    out = tmp_path / "evaluation"
+    result = cli("evaluate", drawn_data / "test", "-b", exported_bundle, "-e", "litert", "-o", out)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((out / "evaluation.json").read_text())["test"]
+    assert figures["images"] == 16
+    assert sum(map(sum, figures["confusion"])) == 16
+    assert f"accuracy {figures['accuracy']:.4f}" in result.stdout
+    for name in ("test-confusion.png", "test-roc.png", "test-gallery.png", "test-scores.csv"):
+        assert (out / name).stat().st_size > 500
+
+
+def test_evaluate_agrees_between_keras_and_the_exported_file(
+    cli, run_folder, exported_bundle, drawn_data
+):
+    by_keras = cli("evaluate", drawn_data / "test", "-m", run_folder)
+    by_onnx = cli("evaluate", drawn_data / "test", "-b", exported_bundle)
+    assert by_keras.returncode == 0, by_keras.stderr
+    assert by_keras.stdout == by_onnx.stdout
+
+
+def test_evaluate_refuses_two_models(cli, run_folder, drawn_data):
+    result = cli("evaluate", drawn_data / "test", "-m", run_folder, "-e", "litert")
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_folder_without_classes_is_one_line_and_nothing_is_written(cli, tmp_path, command):
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    result = cli(command, data, "-o", out)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "expected the folders PNEUMONIA, NORMAL" in result.stderr
+    assert not out.exists()
+
+
+def test_an_unknown_recipe_exits_2(cli, drawn_data):
+    result = cli("train", drawn_data, "--recipe", "sead")
+    assert result.returncode == 2
+    assert "seed" in result.stderr
+
+
+def test_data_check_counts_and_is_content_with_a_clean_set(cli, drawn_data):
+    result = cli("data", "check", drawn_data)
+    assert result.returncode == 0, result.stdout
+    assert "train: NORMAL 40, PNEUMONIA 40; 80 patients" in result.stdout
+    assert "patients in both train/test: 0" in result.stdout
+
+
+def test_data_check_finds_damage_duplicates_and_shared_patients(cli, drawn_data, tmp_path):
+    root = shutil.copytree(drawn_data, tmp_path / "data")
+    first = sorted((root / "train/NORMAL").iterdir())[0]
+    shutil.copy(first, root / "test/NORMAL/IM-9999-0001.jpeg")
+    moved = sorted((root / "train/PNEUMONIA").iterdir())[0]
+    other = cv2.imencode(".jpg", np.full((60, 60), 90, np.uint8))[1].tobytes()
+    (root / "test/PNEUMONIA" / moved.name.replace("_0", "_77")).write_bytes(other)
+    (root / "train/NORMAL/broken.jpeg").write_bytes(first.read_bytes()[:400])
+    result = cli("data", "check", root, "-f", "json")
+    assert result.returncode == 1
+    report = json.loads(result.stdout)
+    assert len(report["unreadable"]) == 1
+    assert "broken.jpeg" in report["unreadable"][0]
+    (group,) = report["contradictions"]
+    assert {name.rsplit("/", 1)[1] for name in group} == {first.name, "IM-9999-0001.jpeg"}
+    assert report["shared_patients"]["train/test"] == [
+        f"bacteria-{moved.name.removeprefix('person').split('_')[0]}"
+    ]

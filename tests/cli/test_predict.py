@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_edge import Classifier
+from cxr_edge.bundle import REFERENCE
+from cxr_edge.cli.formats import SCHEMA
+from cxr_edge.phantom import draw_phantom
+
+PREDICTION_KEYS = {
+    "ok", "source", "label", "score", "scores", "threshold", "uncertain", "out_of_domain",
+    "engine", "artifact",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, image: Path) -> Path:
+    """Two good images around a bad one, in names that sort."""
+    root = tmp_path / "images"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.png").write_bytes(image.read_bytes())
+    (root / "b.jpeg").write_bytes(b"this is text")
+    (root / "sub" / "c.PNG").write_bytes(image.read_bytes())
+    (root / "notes.txt").write_text("not an image by its name")
+    return root
+
+
+def test_an_image_gives_a_table_with_the_library_s_answer(cli, image):
+    result = cli("predict", image)
+    expected = Classifier.load().predict(image)
+    assert result.returncode == 0
+    head, row = result.stdout.splitlines()
+    assert head.split() == ["decision", "P(PNEUMONIA)", "file"]
+    assert row.split() == [expected.label, f"{expected.score:.4f}", str(image)]
+    assert result.stderr == ""
+
+
+def test_json_follows_the_documented_schema(cli, image):
+    document = json.loads(cli("predict", image, "--format", "json").stdout)
+    assert document["schema"] == SCHEMA
+    (entry,) = document["results"]
+    assert set(entry) == PREDICTION_KEYS
+    assert entry["scores"][entry["label"]] >= 0.5
+    assert sum(entry["scores"].values()) == pytest.approx(1)
+    text = (Path(__file__).parents[2] / "docs/predictions.md").read_text()
+    assert all(f"`{key}`" in text for key in PREDICTION_KEYS | {"error", "message", SCHEMA})
+
+
+def test_stdin_is_an_image_when_asked_for(cli, image):
+    piped = json.loads(cli("predict", "-", "-f", "json", stdin=image.read_bytes()).stdout)
+    named = json.loads(cli("predict", image, "-f", "json").stdout)
+    assert piped["results"][0]["score"] == named["results"][0]["score"]
+    assert piped["results"][0]["source"] is None
+
+
+def test_one_bad_file_in_a_folder_never_stops_the_rest(cli, folder):
+    result = cli("predict", folder)
+    assert result.returncode == 1
+    rows = result.stdout.splitlines()[1:]
+    assert [Path(row.split()[2]).name for row in rows] == ["a.png", "c.PNG"]
+    assert "b.jpeg: not an image" in result.stderr
+    assert "1 of 3 images failed" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_failures_stand_among_the_results_in_order(cli, folder, kind):
+    text = cli("predict", folder, "-f", kind).stdout
+    if kind == "jsonl":
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert [row["ok"] for row in rows] == [True, False, True]
+        assert {row["schema"] for row in rows} == {SCHEMA}
+    else:
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert [row["error"] for row in rows] == ["", "ImageError", ""]
+        total = float(rows[0]["P(PNEUMONIA)"]) + float(rows[0]["P(NORMAL)"])
+        assert total == pytest.approx(1)
+    assert [Path(row["source"]).name for row in rows] == ["a.png", "b.jpeg", "c.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file"), (b"", "empty"), (b"hello", "not an image")],
+    ids=["missing", "empty", "text"],
+)
+def test_the_only_image_being_bad_is_one_line_and_exit_4(cli, tmp_path, content, words):
+    path = tmp_path / "bad.jpeg"
+    if content is not None:
+        path.write_bytes(content)
+    result = cli("predict", path)
+    assert result.returncode == 4
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "bad.jpeg" in result.stderr
+    assert words in result.stderr
+
+
+def test_a_truncated_jpeg_is_refused(cli, tmp_path):
+    whole = cv2.imencode(".jpg", draw_phantom(np.random.default_rng(0)))[1].tobytes()
+    path = tmp_path / "cut.jpeg"
+    path.write_bytes(whole[: len(whole) // 2])
+    result = cli("predict", path, "-f", "json")
+    assert result.returncode == 4
+    assert "cut" in json.loads(result.stdout)["results"][0]["message"]
+
+
+def test_an_empty_folder_says_so(cli, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = cli("predict", tmp_path / "empty")
+    assert (result.returncode, result.stdout) == (4, "")
+    assert "holds no images" in result.stderr
+
+
+def test_limits_are_settable_and_checked(cli, image):
+    assert cli("predict", image, "--max-pixels", 480 * 600).returncode == 0
+    over = cli("predict", image, "--max-pixels", 480 * 600 - 1)
+    assert over.returncode == 4
+    assert "288,000" in over.stderr or "288000" in over.stderr
+    assert cli("predict", image, "--max-pixels", 0).returncode == 2
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino"])
+def test_every_engine_gives_the_same_decision(cli, image, engine):
+    result = cli("predict", image, "-e", engine, "-f", "json")
+    (entry,) = json.loads(result.stdout)["results"]
+    expected = Classifier.load().predict(image)
+    assert entry["engine"] == engine
+    assert entry["label"] == expected.label
+    assert entry["score"] == pytest.approx(expected.score, abs=5e-5)
+
+
+def test_an_unknown_artifact_names_the_nearest_and_exits_2(cli, image):
+    result = cli("predict", image, "-a", "onnx-fp3")
+    assert result.returncode == 2
+    assert "did you mean onnx-fp32?" in result.stderr
+
+
+def test_a_changed_byte_in_the_bundle_exits_5_before_any_answer(cli, image, bundle):
+    (path,) = bundle.glob("onnx-fp32.*.onnx")
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    result = cli("predict", image, "-b", bundle)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "sha256" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_that_is_no_bundle_exits_5(cli, image, tmp_path):
+    assert cli("predict", image, "-b", tmp_path).returncode == 5
+
+
+def test_a_name_with_newline_and_foreign_bytes_stays_on_one_line(cli, image, tmp_path):
+    name = os.fsencode(tmp_path) + b"/new\nline \xff.png"
+    Path(os.fsdecode(name)).write_bytes(image.read_bytes())
+    result = cli("predict", Path(os.fsdecode(name)), PYTHONIOENCODING="ascii")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 2
+    assert "new\\nline" in result.stdout
+
+
+def test_works_without_home_writable_folder_or_locale(cli, image):
+    result = cli("predict", image, HOME="/nonexistent", LC_ALL="C", PYTHONUTF8="0")
+    assert result.returncode == 0
+
+
+def test_a_reader_that_stops_early_is_quiet(image):
+    command = f"{sys.executable} -m cxr_edge predict {' '.join([str(image)] * 20)} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("decision")
+    assert done.stderr == ""
+
+
+def test_ctrl_c_exits_130_with_a_valid_prefix(image):
+    command = [sys.executable, "-m", "cxr_edge", "predict", *[str(image)] * 3000, "-f", "jsonl"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        lines = [process.stdout.readline() for _ in range(3)]
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    complete = (b"".join(lines) + rest).split(b"\n")[:-1]
+    assert 3 <= len(complete) < 3000
+    assert all(json.loads(line)["ok"] for line in complete)
+
+
+def test_predict_imports_no_training_stack_and_writes_nothing(tmp_path, image):
+    script = (
+        "import sys, os\n"
+        "opened = []\n"
+        "def watch(event, args):\n"
+        "    writing = os.O_WRONLY | os.O_RDWR\n"
+        "    if event == 'open' and isinstance(args[2], int) and args[2] & writing:\n"
+        "        opened.append(args[0])\n"
+        "    if event.startswith('socket.'):\n"
+        "        opened.append(event)\n"
+        "sys.addaudithook(watch)\n"
+        f"sys.argv = ['cxr-edge', 'predict', {str(image)!r}]\n"
+        "from cxr_edge.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    heavy = {'tensorflow', 'keras', 'sklearn', 'matplotlib', 'pydantic'}\n"
+        "    print(sorted(heavy & set(sys.modules)), opened, file=sys.stderr)\n"
+    )
+    home, cwd = tmp_path / "home", tmp_path / "cwd"
+    home.mkdir()
+    cwd.mkdir()
+    environment = {**os.environ, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=cwd, env=environment, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stderr.strip() == "[] []"
+    assert list(home.rglob("*")) == list(cwd.rglob("*")) == []
+
+
+def test_the_reference_is_what_predict_uses_by_default(cli, image):
+    ours = cli("predict", image, "-f", "json").stdout
+    named = cli("predict", image, "-f", "json", "-b", REFERENCE).stdout
+    assert ours == named

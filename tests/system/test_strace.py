@@ -1,0 +1,80 @@
+"""What the kernel saw: no network connection, no file written. Needs Debian's strace."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxr_edge.phantom import write_phantom
+
+pytestmark = pytest.mark.system
+
+
+def trace(arguments: list[str], folder: Path, calls: str) -> str:
+    """Run ``cxr-edge`` under strace with a fresh HOME and return the lines it wrote."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.fail("strace is missing: apt-get install strace")
+    for name in ("home", "cwd"):
+        (folder / name).mkdir(exist_ok=True)
+    log = folder / "trace"
+    subprocess.run(
+        [
+            strace,
+            "-f",
+            "-o",
+            log,
+            "-e",
+            f"trace={calls}",
+            sys.executable,
+            "-m",
+            "cxr_edge",
+            *arguments,
+        ],
+        cwd=folder / "cwd",
+        env={**os.environ, "HOME": str(folder / "home"), "PYTHONDONTWRITEBYTECODE": "1"},
+        check=True,
+        capture_output=True,
+    )
+    return log.read_text()
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    write_phantom(tmp_path / "image.png")
+    return str(tmp_path / "image.png")
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino"])
+def test_predict_connects_nowhere_and_writes_nothing(tmp_path, image, engine):
+    log = trace(["predict", image, "-e", engine], tmp_path, "network,openat,mkdir,unlink,rename")
+    sockets = [line for line in log.splitlines() if re.search(r"\b(socket|connect|sendto)\(", line)]
+    writes = [
+        line
+        for line in log.splitlines()
+        if re.search(r"O_WRONLY|O_RDWR|O_CREAT|\b(mkdir|rename)\(", line) and "/dev/" not in line
+    ]
+    assert sockets == []
+    assert writes == []
+    assert [*(tmp_path / "home").rglob("*"), *(tmp_path / "cwd").rglob("*")] == []
+
+
+@pytest.mark.parametrize("command", [["verify"], ["info"]], ids=["verify", "info"])
+def test_the_device_s_other_commands_connect_nowhere(tmp_path, command):
+    log = trace(command, tmp_path, "network")
+    assert not re.search(r"connect\(.*sa_family=AF_INET", log)
+    assert [*(tmp_path / "home").rglob("*")] == []
+
+
+def test_export_connects_nowhere_and_leaves_home_alone(tmp_path):
+    out = tmp_path / "out"
+    log = trace(["export", "-o", str(out), "--artifacts", "onnx-fp32"], tmp_path, "network")
+    assert not re.search(r"connect\(.*sa_family=AF_INET", log)
+    assert [*(tmp_path / "home").rglob("*")] == []
+    assert (out / "manifest.json").exists()
