@@ -48,7 +48,7 @@ def require_keras(extra: str) -> Any:
     Raises:
         MissingExtraError: Keras or its backend is not installed.
     """
-    os.environ.setdefault("KERAS_HOME", _scratch_home())
+    _leave_home_alone()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
@@ -102,14 +102,17 @@ def require_figure(extra: str) -> Any:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    if "matplotlib" not in sys.modules:
-        os.environ.setdefault("MPLCONFIGDIR", _scratch_home())
+    _leave_home_alone()
     return require("matplotlib.figure", extra).Figure
 
 
 @functools.cache
-def _scratch_home() -> str:
-    """A folder for what libraries insist on writing, gone when the process ends."""
+def _leave_home_alone() -> None:
+    """Give what libraries insist on writing at import a folder that goes when the process ends.
+
+    Keras imports matplotlib where it is installed, so an export needs this too.
+    """
     folder = tempfile.mkdtemp(prefix="cxr-edge-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    os.environ.setdefault("KERAS_HOME", folder)
+    os.environ.setdefault("MPLCONFIGDIR", folder)

@@ -108,9 +108,7 @@ def test_the_bytes_are_two_spaces_utf_8_in_the_order_of_the_fields_with_a_final_
     assert documents.dump(Leaf("é", 1.0)) == '{\n  "text": "é",\n  "number": 1.0\n}\n'.encode()
 
 
-def test_other_spacing_and_order_are_read_and_written_in_the_one_representation() -> (
-    None
-):
+def test_other_spacing_and_order_are_read_and_written_in_the_one_representation() -> None:
     values = json.loads(documents.dump(TREE))
     shuffled = json.dumps(dict(reversed(values.items())), indent=7).encode()
     assert documents.dump(parse(shuffled)) == documents.dump(TREE)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
+
+# `import openvino` reports to an analytics service, and no setting stops it. Where its telemetry
+# package cannot be imported it uses a stub of its own that sends nothing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import numpy as np
 import openvino
