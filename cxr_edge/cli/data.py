@@ -25,7 +25,10 @@ def data() -> None:
 def check(
     data: Annotated[
         Path,
-        typer.Argument(help="Folder with train/, val/ or test/, or with a folder for each class."),
+        typer.Argument(
+            metavar="DATA",
+            help="Folder with train/, val/ or test/, or with a folder for each class.",
+        ),
     ],
     patient_pattern: options.Patient = None,
     format: Annotated[

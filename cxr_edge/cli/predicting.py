@@ -27,7 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     paths: Annotated[
-        list[str], typer.Argument(help="Images, folders of images, or - for an image on stdin.")
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Images, folders of images, or - for an image on stdin."
+        ),
     ],
     bundle: options.Bundle = None,
     artifact: options.Artifact = None,
@@ -94,7 +97,8 @@ def _sources(paths: list[str], max_bytes: int) -> list[str | bytes]:
 
 def verify(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of an export; the bundled reference by default.")
+        Path | None,
+        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
     ] = None,
 ) -> None:
     """Prove on this device, without TensorFlow, that every exported file still answers alike.
@@ -127,7 +131,8 @@ def verify(
 
 def info(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of an export; the bundled reference by default.")
+        Path | None,
+        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
     ] = None,
 ) -> None:
     """Say what a bundle is: its use, contract, files, origin and figures."""

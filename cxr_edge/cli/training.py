@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 def train(
     data: Annotated[
         Path,
-        typer.Argument(help="Folder with train/ (and test/), or with a folder for each class."),
+        typer.Argument(
+            metavar="DATA", help="Folder with train/ (and test/), or with a folder for each class."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("run"),
     recipe: Annotated[str, typer.Option(help="How to train: seed.")] = "seed",
@@ -54,7 +56,9 @@ def train(
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder with a folder for each class.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with a folder for each class.")
+    ],
     model: Annotated[
         Path | None,
         typer.Option("--model", "-m", help="A run folder or .keras file, run by Keras."),
