@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from cxr_edge.manifest import (
     Manifest,
     parse_manifest,
 )
+from cxr_edge.names import unknown_name
 from cxr_edge.preprocess import Pixels
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -94,9 +94,7 @@ class Bundle:
         """
         names = [a.name for a in self.manifest.artifacts]
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1, 0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"no artifact is called {name!r}; {hint}there are {', '.join(names)}")
+            raise unknown_name("artifact", name, names)
         return self.manifest.artifacts[names.index(name)]
 
     def choose(self, artifact: str | None, engine: str | None) -> tuple[ArtifactRecord, str]:

@@ -6,11 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.dataset import SPLITS, LabelledFolder, Progress, find_split, open_folder
+from cxr_edge.dataset import SPLITS, LabelledFolder, find_split, open_folder
 from cxr_edge.errors import CxrEdgeError, ImageError
 from cxr_edge.files import read_file, sha256
 from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.patients import Grouping
+from cxr_edge.reporting import Advance
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class DataReport:
         return not (self.unreadable or self.contradictions or any(self.shared_patients.values()))
 
 
-def check_data(data: Path, group_of: Grouping, progress: Progress | None = None) -> DataReport:
+def check_data(data: Path, group_of: Grouping, progress: Advance | None = None) -> DataReport:
     """Read every image of a data set.
 
     Args:

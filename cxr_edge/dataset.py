@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cxr_edge.errors import DataError, ImageError
 from cxr_edge.files import printable
 from cxr_edge.image import SUFFIXES, read_image
 from cxr_edge.preprocess import Pixels, fit
+from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
 
 SPLITS = ("train", "val", "test")
@@ -21,8 +22,6 @@ SPLITS = ("train", "val", "test")
 
 Labels = npt.NDArray[np.intp]
 """(N,) indices into the labels."""
-Progress = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +122,14 @@ def find_split(data: Path, split: str) -> Path | None:
 
 
 def read_folder(
-    folder: LabelledFolder, spec: InputSpec, progress: Progress | None = None
+    folder: LabelledFolder, spec: InputSpec, reporter: Reporter | None = None
 ) -> LabelledImages:
     """Read every image of a folder at the network's size.
 
     Args:
         folder: from :func:`open_folder`.
         spec: size, channels and geometry.
-        progress: told after each file.
+        reporter: shows progress, and the files that are left out.
 
     Returns:
         The images that could be read, and for the others why not.
@@ -138,15 +137,18 @@ def read_folder(
     Raises:
         DataError: a class has no readable image.
     """
+    reporter = reporter or Silent()
     pixels, kept, unreadable = [], [], []
-    for index, path in enumerate(folder.files):
-        try:
-            pixels.append(fit(read_image(path, channels=spec.channels), spec))
-            kept.append(index)
-        except ImageError as err:
-            unreadable.append((path, str(err)))
-        if progress:
-            progress(index + 1, len(folder.files))
+    with reporter.bar(f"reading {folder.root.name}") as advance:
+        for index, path in enumerate(folder.files):
+            try:
+                pixels.append(fit(read_image(path, channels=spec.channels), spec))
+                kept.append(index)
+            except ImageError as err:
+                unreadable.append((path, str(err)))
+            advance(index + 1, len(folder.files))
+    for _, reason in unreadable:
+        reporter.say(f"left out: {reason}")
     labels = np.asarray([folder.indices[i] for i in kept], np.intp)
     for index, name in enumerate(folder.labels):
         if index not in labels:

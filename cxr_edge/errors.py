@@ -82,3 +82,8 @@ class ParityError(ExportError):
 
 class OutputError(ExportError):
     """A result could not be written."""
+
+
+def first_line(err: BaseException) -> str:
+    """The first line of another library's message, which may have many; its type without any."""
+    return (str(err).strip().splitlines() or [type(err).__name__])[0][:300]

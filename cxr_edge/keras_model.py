@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cxr_edge.decision import Scores
-from cxr_edge.errors import ModelError
+from cxr_edge.errors import ModelError, first_line
 from cxr_edge.extras import require_keras
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.spec import ModelSpec
@@ -47,8 +47,7 @@ def load_keras(
     try:
         model = keras.saving.load_model(source, compile=False, safe_mode=True)
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
-        reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
-        raise ModelError(f"{name}: Keras cannot load it: {reason[:300]}") from err
+        raise ModelError(f"{name}: Keras cannot load it: {first_line(err)}") from err
     _check_contract(model, spec, name)
     return model
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from cxr_edge.engines import Format
-from cxr_edge.errors import UsageError
 from cxr_edge.export.onnx_file import export_onnx
 from cxr_edge.export.tflite_file import export_tflite
+from cxr_edge.names import unknown_name
 from cxr_edge.spec import ModelSpec
 
 
@@ -77,7 +76,5 @@ def find_kinds(names: tuple[str, ...]) -> tuple[ArtifactKind, ...]:
     """
     for name in names:
         if name not in KINDS:
-            near = difflib.get_close_matches(name, KINDS, 1, 0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"no artifact is called {name!r}; {hint}there are {', '.join(KINDS)}")
+            raise unknown_name("artifact", name, KINDS)
     return tuple(kind for kind in KINDS.values() if not names or kind.name in names)

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from cxr_edge import documents
-from cxr_edge.errors import ExportError
+from cxr_edge.errors import ExportError, first_line
 from cxr_edge.extras import require, require_tensorflow
 from cxr_edge.spec import ModelSpec
 
@@ -47,7 +47,7 @@ def export_onnx(model: Any, spec: ModelSpec, *, dynamic_batch: bool) -> bytes:
     try:
         converted, _ = tf2onnx.convert.from_function(answer, input_signature=signature, opset=OPSET)
     except Exception as err:  # whatever a converter raises
-        raise ExportError(f"tf2onnx cannot convert the model: {_first_line(err)}") from err
+        raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
     _canonicalize(converted, dynamic_batch)
     del converted.metadata_props[:]
     entry = converted.metadata_props.add()
@@ -56,7 +56,7 @@ def export_onnx(model: Any, spec: ModelSpec, *, dynamic_batch: bool) -> bytes:
     try:
         require("onnx", "export").checker.check_model(converted, full_check=True)
     except Exception as err:  # the checker's and the shape inference's own
-        raise ExportError(f"tf2onnx cannot convert the model: {_first_line(err)}") from err
+        raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
     data: bytes = converted.SerializeToString(deterministic=True)
     return data
 
@@ -99,7 +99,3 @@ def _canonicalize(model: Any, dynamic_batch: bool) -> None:
             batch.dim_param = _BATCH
         else:
             batch.dim_value = 1
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err).strip().splitlines() or [type(err).__name__])[0]

@@ -108,10 +108,7 @@ def export(
         golden = draw_golden(answer, spec, advance)
     proofs = {"golden": golden}
     if data is not None:
-        with reporter.bar(f"reading {data.root.name}") as advance:
-            images = read_folder(data, spec.input, advance)
-        for _, reason in images.unreadable:
-            reporter.say(f"left out: {reason}")
+        images = read_folder(data, spec.input, reporter)
         reporter.say(f"scoring {len(images.files)} images with the original model")
         proofs["data"] = Golden(images.pixels, answer(images.pixels))
 

@@ -8,7 +8,7 @@ import zipfile
 from typing import Any
 
 from cxr_edge import documents
-from cxr_edge.errors import ExportError
+from cxr_edge.errors import ExportError, first_line
 from cxr_edge.extras import quiet_stderr, require_tensorflow
 from cxr_edge.spec import ModelSpec
 
@@ -38,8 +38,7 @@ def export_tflite(model: Any, spec: ModelSpec) -> bytes:
         with contextlib.redirect_stdout(io.StringIO()), quiet_stderr():
             flatbuffer: bytes = converter.convert()
     except Exception as err:  # whatever a converter raises
-        reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
-        raise ExportError(f"TensorFlow Lite cannot convert the model: {reason}") from err
+        raise ExportError(f"TensorFlow Lite cannot convert it: {first_line(err)}") from err
     buffer = io.BytesIO(flatbuffer)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         # A fixed date: the same model gives the same bytes.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from cxr_edge.dataset import find_images, find_split, open_folder, read_folder
 from cxr_edge.errors import DataError
 from cxr_edge.image import read_image
 from cxr_edge.preprocess import fit
+from cxr_edge.reporting import Advance
 from cxr_edge.spec import InputSpec
 
 SMALL = InputSpec(height=12, width=16)
@@ -23,6 +26,21 @@ def write_image(path: Path, level: int = 90) -> Path:
     image = np.add.outer(np.arange(30), np.arange(40)).astype(np.uint8) + np.uint8(level)
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
     return path
+
+
+class Recording:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.advanced: list[tuple[int, int]] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    @contextlib.contextmanager
+    def bar(self, label: str) -> Iterator[Advance]:
+        yield lambda done, total: self.advanced.append((done, total))
 
 
 @pytest.fixture
@@ -159,6 +177,9 @@ def test_a_class_with_only_damaged_images_is_refused(folder: Path) -> None:
 
 def test_progress_counts_every_file(folder: Path) -> None:
     (folder / "cat" / "a.png").write_bytes(b"not an image")
-    seen: list[tuple[int, int]] = []
-    read_folder(open_folder(folder), SMALL, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    reporter = Recording()
+    read_folder(open_folder(folder), SMALL, reporter)
+    assert reporter.advanced == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    (message,) = reporter.said
+    assert message.startswith("left out: ")
+    assert "a.png" in message

@@ -74,11 +74,11 @@ def read_training_data(
     test = find_split(data, "test") if recipe.opens_test else None
     test_folder = open_folder(test, labels) if test else None
 
-    images = read_reported(folder, recipe, reporter)
+    images = read_folder(folder, recipe.spec.input, reporter)
     groups = [group_of(path) for path in images.files]
     if val_folder:
         kept = np.ones(len(groups), np.bool_)
-        held = read_reported(val_folder, recipe, reporter)
+        held = read_folder(val_folder, recipe.spec.input, reporter)
         held_groups = [group_of(path) for path in held.files]
     else:
         fraction = recipe.validation_fraction
@@ -107,15 +107,6 @@ def read_training_data(
         sha256=fingerprint(images),
         test=test_folder,
     )
-
-
-def read_reported(folder: LabelledFolder, recipe: Recipe, reporter: Reporter) -> LabelledImages:
-    """Read a folder at the network's size; name the files that are left out."""
-    with reporter.bar(f"reading {folder.root.name}") as advance:
-        images = read_folder(folder, recipe.spec.input, advance)
-    for _, reason in images.unreadable:
-        reporter.say(f"left out: {reason}")
-    return images
 
 
 def fingerprint(images: LabelledImages) -> str:

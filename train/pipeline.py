@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_edge import documents
-from cxr_edge.dataset import LabelledImages
+from cxr_edge.dataset import LabelledImages, read_folder
 from cxr_edge.decision import Scores
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
@@ -20,7 +20,7 @@ from cxr_edge.reporting import Reporter
 from cxr_edge.run import MODEL_NAME, PROVENANCE_NAME, SPEC_NAME
 from cxr_edge.train.assess import assess, write_evaluations
 from cxr_edge.train.checkpoint import load_state, remove_state
-from cxr_edge.train.data import TrainingData, counts, read_reported, read_training_data
+from cxr_edge.train.data import TrainingData, counts, read_training_data
 from cxr_edge.train.evaluation import Evaluation, headline
 from cxr_edge.train.fit import fit, identify
 from cxr_edge.train.history import HISTORY_NAME, Epoch, History
@@ -130,7 +130,7 @@ def _assess(
     held = LabelledImages(images.held_pixels, images.held_labels, (), ())
     results = {"validation": assess(held, scorer, spec, out, "validation")}
     if images.test:
-        test = read_reported(images.test, recipe, reporter)
+        test = read_folder(images.test, spec.input, reporter)
         results["test"] = assess(test, scorer, spec, out, "test")
     write_evaluations(out, results)
     return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxr_edge.errors import UsageError
+from cxr_edge.names import unknown_name
 from cxr_edge.spec import SEED_SPEC, ModelSpec
 
 
@@ -80,5 +80,5 @@ def find_recipe(name: str) -> Recipe:
         UsageError: there is none.
     """
     if name not in RECIPES:
-        raise UsageError(f"no recipe is called {name!r}; there are: {', '.join(RECIPES)}")
+        raise unknown_name("recipe", name, RECIPES)
     return RECIPES[name]

@@ -86,11 +86,7 @@ def evaluate(
     else:
         contract, scorer = bundle_scorer(bundle, artifact, engine, threads)
     folder = open_folder(data, contract.labels)
-    terminal = Terminal()
-    with terminal.bar(f"reading {folder.root.name}") as advance:
-        images = read_folder(folder, contract.input, advance)
-    for _, reason in images.unreadable:
-        terminal.say(f"left out: {reason}")
+    images = read_folder(folder, contract.input, Terminal())
     part = folder.root.resolve().name
     evaluation = assess(images, scorer, contract, out, part)
     if out:

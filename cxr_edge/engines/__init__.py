@@ -19,6 +19,7 @@ import numpy as np
 from cxr_edge.decision import Scores
 from cxr_edge.errors import EngineError, MissingExtraError, UsageError
 from cxr_edge.extras import is_installed
+from cxr_edge.names import unknown_name
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
@@ -144,7 +145,7 @@ def open_engine(name: str, model: bytes, spec: ModelSpec, *, threads: int = 1) -
         EngineError: the engine refuses the file, or the file does not fit the spec.
     """
     if name not in ENGINES:
-        raise UsageError(f"no engine is called {name!r}; there are {', '.join(ENGINES)}")
+        raise unknown_name("engine", name, ENGINES)
     if threads < 1:
         raise UsageError(f"threads is {threads}, expected at least 1")
     info = ENGINES[name]

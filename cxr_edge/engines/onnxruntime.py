@@ -13,7 +13,7 @@ import onnxruntime
 
 from cxr_edge.decision import Scores
 from cxr_edge.engines import Engine, Port
-from cxr_edge.errors import EngineError
+from cxr_edge.errors import EngineError, first_line
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
@@ -36,7 +36,7 @@ class OnnxRuntimeEngine(Engine):
                 model, options, providers=["CPUExecutionProvider"]
             )
         except Exception as err:  # its exceptions share no base class
-            raise EngineError(f"onnxruntime refuses the model: {_first_line(err)}") from err
+            raise EngineError(f"onnxruntime refuses the model: {first_line(err)}") from err
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._check_contract([_port(i) for i in inputs], [_port(o) for o in outputs])
         self._input, self._outputs = inputs[0].name, [outputs[0].name]
@@ -45,7 +45,7 @@ class OnnxRuntimeEngine(Engine):
         try:
             (scores,) = self._session.run(self._outputs, {self._input: batch})
         except Exception as err:
-            raise EngineError(f"onnxruntime failed: {_first_line(err)}") from err
+            raise EngineError(f"onnxruntime failed: {first_line(err)}") from err
         return np.asarray(scores, np.float32)
 
 
@@ -58,7 +58,3 @@ def _port(argument: onnxruntime.NodeArg) -> Port:
     dtype = {"tensor(float)": "float32"}.get(argument.type, argument.type)
     shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
     return Port(argument.name, dtype, shape)
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err).splitlines() or [type(err).__name__])[0]
