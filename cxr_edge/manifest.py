@@ -127,7 +127,7 @@ class Provenance:
     """Where the model comes from."""
 
     recipe: str
-    """Name of the training recipe; ``unknown`` for a model trained elsewhere."""
+    """Name and version of the training recipe; ``unknown`` for a model trained elsewhere."""
     seed: int | None
     """Random seed of the training."""
     data_sha256: str | None

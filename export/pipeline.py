@@ -24,6 +24,7 @@ from cxr_edge.manifest import (
     MAX_FILE_BYTES,
     NOTICE,
     ArtifactRecord,
+    EngineRecord,
     GoldenRecord,
     Manifest,
     Provenance,
@@ -120,17 +121,8 @@ def export(
     for kind in kinds:
         reporter.say(f"converting to {kind.name}")
         converted = kind.convert(model, spec)
-        artifact = ArtifactRecord(
-            name=kind.name,
-            format=kind.format,
-            precision=kind.precision,
-            target="any",
-            dynamic_batch=kind.dynamic_batch,
-            file=record_file(kind.name, kind.format, converted),
-            engines=prove(converted, kind, proofs, spec),
-        )
-        contents[artifact.file.file] = converted
-        artifacts.append(artifact)
+        artifacts.append(_record(kind, converted, prove(converted, kind, proofs, spec)))
+        contents[artifacts[-1].file.file] = converted
     manifest = Manifest(
         format=FORMAT,
         sha256="",
@@ -143,6 +135,18 @@ def export(
     )
     commit(out, manifest, contents)
     return manifest
+
+
+def _record(kind: ArtifactKind, data: bytes, engines: tuple[EngineRecord, ...]) -> ArtifactRecord:
+    return ArtifactRecord(
+        name=kind.name,
+        format=kind.format,
+        precision=kind.precision,
+        target="any",
+        dynamic_batch=kind.dynamic_batch,
+        file=record_file(kind.name, kind.format, data),
+        engines=engines,
+    )
 
 
 def _decisions(golden: Golden, spec: ModelSpec) -> dict[str, int]:

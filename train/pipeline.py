@@ -140,7 +140,7 @@ def _write_provenance(
     images: TrainingData, recipe: Recipe, seed: int, results: dict[str, Evaluation], out: Path
 ) -> None:
     provenance = Provenance(
-        recipe=f"{recipe.name} {recipe.version}",
+        recipe=f"{recipe.name} v{recipe.version}",
         seed=seed,
         data_sha256=images.sha256,
         train_images=counts(images.labels, recipe.spec.labels),

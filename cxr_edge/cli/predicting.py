@@ -151,7 +151,8 @@ def info(
     if spec.positive_label:
         rows.append(("decision", f"P({spec.positive_label}) >= {spec.threshold:g}"))
         rows.append(("threshold", spec.threshold_choice))
-    rows.append(("recipe", provenance.recipe))
+    seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
+    rows.append(("recipe", f"{provenance.recipe}{seed}"))
     trained = ", ".join(f"{label} {count:,}" for label, count in provenance.train_images.items())
     rows.append(("trained on", trained or "unknown"))
     for part in ("validation", "test"):

@@ -205,7 +205,7 @@ def test_the_provenance_names_recipe_seed_data_and_figures(
 ) -> None:
     provenance = open_run(run_folder).provenance
     data = read(drawn_data)
-    assert (provenance.recipe, provenance.seed) == ("seed 1", 3)
+    assert (provenance.recipe, provenance.seed) == ("seed v1", 3)
     assert provenance.data_sha256 == data.sha256
     assert provenance.train_images == {"PNEUMONIA": 36, "NORMAL": 36}
     parts = evaluations_of(run_folder)

@@ -1,0 +1,101 @@
+"""What is installed: the wheel's names, its size, the sdist, and a base install that predicts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cxr_edge import __version__
+
+ROOT = Path(__file__).parent.parent
+MAX_WHEEL_BYTES = 15 * 10**6
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel built from the sdist, as an installer without the repository would."""
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", out, ROOT], check=True, capture_output=True
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (path,) = dist.glob("*.whl")
+    return path
+
+
+def test_the_wheel_brings_one_top_level_name(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"cxr_edge", f"cxr_edge-{__version__}.dist-info"}
+    assert {"cxr_edge/train/network.py", "cxr_edge/export/commit.py"} <= set(names)
+    assert "cxr_edge/py.typed" in names
+
+
+def test_the_wheel_carries_the_reference_bundle_and_stays_small(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {name for name in archive.namelist() if name.startswith("cxr_edge/reference/")}
+    expected = {f"cxr_edge/reference/{p.name}" for p in (ROOT / "cxr_edge/reference").iterdir()}
+    assert carried == expected
+    assert "cxr_edge/reference/manifest.json" in carried
+    assert wheel.stat().st_size < MAX_WHEEL_BYTES
+
+
+def test_the_sdist_holds_what_builds_and_tests_need(dist):
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "LICENSE", "README.md", "train/fit.py", "export/commit.py"} <= names
+
+
+def test_a_base_install_predicts_without_the_training_stack(wheel, tmp_path):
+    """An empty environment, the wheel, and what it requires."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv/bin/python"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel],
+        check=True,
+        cwd=tmp_path,
+    )
+    image = tmp_path / "phantom.png"
+    subprocess.run([python, "-m", "cxr_edge.phantom", image], check=True, cwd=tmp_path)
+    command = tmp_path / "venv/bin/cxr-edge"
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [command, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+    predicted = call("predict", image)
+    assert predicted.returncode == 0, predicted.stderr
+    assert str(image) in predicted.stdout
+
+    verified = call("verify")
+    assert verified.returncode == 0, verified.stderr
+    assert "not-installed" in verified.stdout  # LiteRT is an extra
+
+    listed = subprocess.run(
+        [python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
+    ).stdout.lower()
+    for absent in ("tensorflow", "keras", "scikit-learn", "matplotlib", "pydantic"):
+        assert f"\n{absent}==" not in f"\n{listed}"
+
+    for arguments, extra in (
+        (("predict", image, "-e", "litert"), "litert"),
+        (("export",), "export"),
+        (("train", tmp_path), "train"),
+    ):
+        missing = call(*arguments)
+        assert missing.returncode == 3, (arguments, missing.stderr)
+        assert f"cxr-edge[{extra}]" in missing.stderr
+        assert "Traceback" not in missing.stderr

@@ -1,0 +1,74 @@
+"""README, help and documents say what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cxr_edge import Bundle
+from cxr_edge.cli import app, data
+from cxr_edge.phantom import write_phantom
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> set[str]:
+    names = {command.callback.__name__ for command in app.registered_commands}
+    return names | {f"data {command.callback.__name__}" for command in data.app.registered_commands}
+
+
+def test_every_command_is_in_the_readme():
+    assert commands()
+    for name in commands():
+        assert f"cxr-edge {name}" in README, name
+
+
+def test_every_command_in_the_readme_exists():
+    mentioned = set(re.findall(r"cxr-edge (data \w+|\w+)", README))
+    assert mentioned <= commands(), mentioned - commands()
+
+
+def test_every_make_target_in_the_documents_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    texts = README + (ROOT / "CONTRIBUTING.md").read_text()
+    targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", texts, re.M))
+    assert {"demo", "test"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_extra_in_the_readme_exists():
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    for extra in set(re.findall(r"cxr-edge\[(\w+)\]", README)):
+        assert re.search(rf"^{extra} = \[", pyproject, re.M), extra
+
+
+def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    monkeypatch.chdir(tmp_path)
+    write_phantom(tmp_path / "image.png")
+    exec(compile(block, "README.md", "exec"), {})
+    assert "PNEUMONIA" in capsys.readouterr().out or "NORMAL" in capsys.readouterr().out
+
+
+def test_the_readme_says_what_it_is_not():
+    assert "not a medical device" in README
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_the_model_s_figures_in_the_readme_are_the_manifest_s(part):
+    figures = getattr(Bundle.open().manifest.provenance, part)
+    row = next(line for line in README.splitlines() if line.startswith(f"| {part} "))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    names = ("accuracy", "auc", "recall PNEUMONIA", "recall NORMAL")
+    assert cells[1] == str(int(figures["images"]))
+    assert cells[2:6] == [f"{figures[name]:.3f}" for name in names]
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+            assert (path.parent / target).exists(), (path.name, target)

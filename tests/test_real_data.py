@@ -1,0 +1,80 @@
+"""The figures that README states, on the real images beside the project."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cxr_edge import Bundle, Classifier
+from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.keras_model import keras_scores, load_keras
+from cxr_edge.parity import compare
+from cxr_edge.preprocess import normalize
+
+TOLERANCE = {"onnx": 1e-5, "tflite": 5e-5}
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return Bundle.open()
+
+
+@pytest.fixture(scope="module")
+def images(data_root, reference):
+    spec = reference.manifest.spec
+    found = read_folder(open_folder(data_root / "chest_xray/test", spec.labels), spec.input)
+    assert len(found.files) == 304
+    assert found.unreadable == ()
+    return found
+
+
+@pytest.fixture(scope="module")
+def keras_answers(images, reference):
+    manifest = reference.manifest
+    model = load_keras(reference.read(manifest.keras), manifest.spec)
+    return keras_scores(model, images.pixels, manifest.spec)
+
+
+def test_every_artifact_decides_like_keras_on_the_304_test_images(images, keras_answers, reference):
+    spec = reference.manifest.spec
+    batch = normalize(images.pixels, spec.input)
+    formats = set()
+    for artifact in reference.manifest.artifacts:
+        for record in artifact.engines:
+            scores = reference.load(artifact, record.engine).run(batch)
+            parity = compare(keras_answers, scores, spec)
+            assert parity.flips == 0, (artifact.name, record.engine)
+            assert parity.max_abs_delta <= TOLERANCE[artifact.format], (artifact.name, parity)
+            formats.add(artifact.format)
+    assert formats == {"onnx", "tflite"}
+
+
+def test_the_manifest_s_test_figures_are_those_of_the_bundled_model(
+    images, keras_answers, reference
+):
+    figures = reference.manifest.provenance.test
+    spec = reference.manifest.spec
+    positive = keras_answers[:, 0] > 0.5  # P(labels[1])
+    accuracy = np.mean(positive == (images.labels == 1))
+    assert spec.labels == ("PNEUMONIA", "NORMAL")
+    assert figures["images"] == 304
+    assert figures["accuracy"] == pytest.approx(accuracy, abs=1 / 304)
+
+
+def test_native_x_rays_are_all_answered(data_root):
+    paths = sorted((data_root / "native").rglob("*.jpeg"))
+    assert len(paths) == 100
+    results = list(Classifier.load().predict_many(paths))
+    assert all(hasattr(result, "label") for result in results)
+    truth = [path.parent.name for path in paths]
+    right = np.mean([result.label == label for result, label in zip(results, truth, strict=True)])
+    assert right > 0.8  # these are training images; this holds the labels' order, not a quality
+
+
+def test_the_two_copies_of_an_x_ray_get_nearly_the_same_score(data_root):
+    classifier = Classifier.load()
+    deltas = []
+    for path in sorted((data_root / "native/NORMAL").glob("*.jpeg"))[:25]:
+        copy = data_root / "chest_xray/train/NORMAL" / path.name
+        deltas.append(abs(classifier.predict(path).score - classifier.predict(copy).score))
+    assert np.mean(deltas) < 0.05
