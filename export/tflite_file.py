@@ -38,7 +38,7 @@ def export_tflite(model: Any, spec: ModelSpec) -> bytes:
         with contextlib.redirect_stdout(io.StringIO()), quiet_stderr():
             flatbuffer: bytes = converter.convert()
     except Exception as err:  # whatever a converter raises
-        raise ExportError(f"TensorFlow Lite cannot convert it: {first_line(err)}") from err
+        raise ExportError(f"TensorFlow Lite cannot convert the model: {first_line(err)}") from err
     buffer = io.BytesIO(flatbuffer)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         # A fixed date: the same model gives the same bytes.
