@@ -23,6 +23,9 @@ PAIRS = [
     for record in artifact.engines
     if record.engine in installed_engines()
 ]
+each_pair = pytest.mark.parametrize(
+    ("artifact", "engine"), PAIRS, ids=[f"{artifact}-{engine}" for artifact, engine in PAIRS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def test_fit(benchmark, jpeg):
     assert benchmark(fit, image, MANIFEST.spec.input).shape == (1, *MANIFEST.spec.input_shape)
 
 
-@pytest.mark.parametrize(("artifact", "engine"), PAIRS, ids="-".join)
+@each_pair
 def test_invoke(benchmark, jpeg, artifact, engine):
     bundle = Bundle.open()
     loaded = bundle.load(bundle.artifact(artifact), engine)
@@ -50,7 +53,7 @@ def test_invoke(benchmark, jpeg, artifact, engine):
     assert benchmark(loaded.run, batch).shape == (1, MANIFEST.spec.outputs)
 
 
-@pytest.mark.parametrize(("artifact", "engine"), PAIRS, ids="-".join)
+@each_pair
 def test_predict(benchmark, jpeg, artifact, engine):
     classifier = Classifier.load(artifact=artifact, engine=engine)
     assert benchmark(classifier.predict, jpeg).label in MANIFEST.spec.labels
