@@ -184,7 +184,13 @@ def test_a_reader_that_stops_early_is_quiet(image):
 
 def test_ctrl_c_exits_130_with_a_valid_prefix(image):
     command = [sys.executable, "-m", "cxr_edge", "predict", *[str(image)] * 3000, "-f", "jsonl"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Tests that run in the background of a shell inherit an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         lines = [process.stdout.readline() for _ in range(3)]
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
