@@ -57,7 +57,7 @@ class LabelledImages:
     """Files left out, each with the reason."""
 
 
-def find_images(folder: Path, *, recursive: bool = True) -> list[Path]:
+def find_images(folder: Path) -> list[Path]:
     """Image files below a folder, by suffix, sorted; hidden ones and linked folders left out.
 
     Raises:
@@ -66,7 +66,7 @@ def find_images(folder: Path, *, recursive: bool = True) -> list[Path]:
     found = []
     try:
         for root, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
             found += [
                 Path(root, name)
                 for name in sorted(names)

@@ -68,7 +68,7 @@ def draw_golden(
 def _spread(
     ranked: npt.NDArray[np.float64], decisions: npt.NDArray[np.intp], clear: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.intp]:
-    """Indices of inputs of every decision, half of them spread over the scores, half over ranks."""
+    """Indices of inputs of every decision: spread over the scores, filled up over the ranks."""
     groups = [np.flatnonzero(clear & (decisions == each)) for each in np.unique(decisions)]
     groups = [group[np.argsort(ranked[group], kind="stable")] for group in groups if len(group)]
     chosen: list[int] = []
@@ -80,8 +80,8 @@ def _spread(
         # Saturated scores crowd at 0 and 1: walk along the values first, then fill up by rank.
         targets = np.linspace(values[0], values[-1], share)
         by_value = np.abs(values[:, np.newaxis] - targets).argmin(axis=0)
-        by_rank = np.linspace(0, len(group) - 1, len(group)).astype(int)
-        unique = list(dict.fromkeys([*by_value.tolist(), *by_rank[:: max(1, len(group) // share)]]))
+        by_rank = range(0, len(group), max(1, len(group) // share))
+        unique = list(dict.fromkeys([*by_value.tolist(), *by_rank]))
         rest = [place for place in range(len(group)) if place not in unique]
         chosen += [int(group[place]) for place in [*unique, *rest][:share]]
     return np.asarray(sorted(chosen), np.intp)
