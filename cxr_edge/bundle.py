@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from cxr_edge.decision import Scores
-from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine
-from cxr_edge.errors import BundleError, MissingExtraError, UsageError
+from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, suits
+from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError
 from cxr_edge.files import printable, read_file, sha256
 from cxr_edge.manifest import (
     MANIFEST_NAME,
@@ -22,11 +23,16 @@ from cxr_edge.manifest import (
     Manifest,
     parse_manifest,
 )
+from cxr_edge.model_card import CARD_NAME, model_card
 from cxr_edge.names import unknown_name
 from cxr_edge.preprocess import Pixels
+from cxr_edge.samples import Samples, parse_samples
 
 REFERENCE = Path(__file__).parent / "reference"
 """The bundle of the reference model that the package carries."""
+
+
+_log = logging.getLogger("cxr_edge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,9 @@ class Bundle:
     def choose(self, artifact: str | None, engine: str | None) -> tuple[ArtifactRecord, str]:
         """Pick the artifact and engine to run.
 
+        A file whose integer arithmetic this CPU gets wrong is passed over, with one line in the
+        log ``cxr_edge``.
+
         Args:
             artifact: a name, or None for the first that an installed engine runs.
             engine: a name, or None for the first installed one that the artifact was proven on.
@@ -107,6 +116,7 @@ class Bundle:
         Raises:
             UsageError: nothing in the bundle matches both names.
             MissingExtraError: what matches needs an engine that is not installed.
+            EngineError: the artifact is not for this machine.
         """
         candidates = self.manifest.artifacts if artifact is None else (self.artifact(artifact),)
         pairs = [(a, r.engine) for a in candidates for r in a.engines if engine in (None, r.engine)]
@@ -116,14 +126,19 @@ class Bundle:
                 f"{artifact or 'the bundle'} was not proven on {engine}, only: {proven}"
             )
         installed = installed_engines()
-        for pair in pairs:
-            if pair[1] in installed:
-                return pair
-        needed = ", ".join(dict.fromkeys(name for _, name in pairs))
-        raise MissingExtraError(
-            f"{pairs[0][0].name} runs on {needed}, not installed here; "
-            f"{ENGINES[pairs[0][1]].install} brings it"
-        )
+        present = [pair for pair in pairs if pair[1] in installed]
+        if not present:
+            needed = ", ".join(dict.fromkeys(name for _, name in pairs))
+            raise MissingExtraError(
+                f"{pairs[0][0].name} runs on {needed}, not installed here; "
+                f"{ENGINES[pairs[0][1]].install} brings it"
+            )
+        suited = [pair for pair in present if suits(pair[0].target)]
+        if not suited:
+            raise EngineError(_unsuited(present[0][0]))
+        if suited[0] != present[0]:
+            _log.warning("%s; %s runs instead", _unsuited(present[0][0]), suited[0][0].name)
+        return suited[0]
 
     def load(self, artifact: ArtifactRecord, engine: str, *, threads: int = 1) -> Engine:
         """Hash an artifact and hand its bytes to an engine.
@@ -143,10 +158,40 @@ class Bundle:
         """
         return parse_golden(self.read(self.manifest.golden.file), self.manifest)
 
+    def calibration(self) -> Samples | None:
+        """Read the images to calibrate on; None where the bundle holds none.
+
+        Raises:
+            BundleError: the file is absent, changed or malformed.
+        """
+        record = self.manifest.calibration
+        if record is None:
+            return None
+        return parse_samples(self.read(record), self.manifest.spec, record.file, BundleError)
+
+    def card_is_current(self) -> bool:
+        """Whether ``MODEL_CARD.md`` is there and says what the manifest says.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        path = self.folder / CARD_NAME
+        if not path.exists():
+            return False
+        data = read_file(path, max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
+        return data == model_card(self.manifest).encode()
+
     def unlisted(self) -> tuple[str, ...]:
         """Names in the folder that the manifest does not list, sorted."""
-        listed = {MANIFEST_NAME, *(record.file for record in self.manifest.files)}
+        listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in self.manifest.files)}
         return tuple(sorted(p.name for p in self.folder.iterdir() if p.name not in listed))
+
+
+def _unsuited(artifact: ArtifactRecord) -> str:
+    return (
+        f"{artifact.name} is for {artifact.target}; this CPU saturates sums of 8-bit products "
+        "and would answer wrongly"
+    )
 
 
 def dump_golden(golden: Golden) -> bytes:

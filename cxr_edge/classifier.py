@@ -13,7 +13,7 @@ from cxr_edge.engines import Engine
 from cxr_edge.errors import ImageError, MissingExtraError
 from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.manifest import ArtifactRecord
-from cxr_edge.preprocess import Image, fit, normalize
+from cxr_edge.preprocess import Image, Pixels, fit, normalize
 from cxr_edge.results import Failure, Prediction
 from cxr_edge.spec import ModelSpec
 
@@ -80,11 +80,7 @@ class Classifier:
             EngineError: the engine failed or answered no probability.
         """
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
-        if isinstance(source, np.ndarray):
-            image = source
-        else:
-            image = read_image(source, channels=self.spec.input.channels, limits=self._limits)
-        pixels = fit(image, self.spec.input)
+        pixels = read_pixels(source, self.spec, self._limits)
         table = probabilities(self._engine.run(normalize(pixels, self.spec.input)), self.spec)
         labels = self.spec.labels
         return Prediction(
@@ -113,3 +109,19 @@ class Classifier:
             except (ImageError, MissingExtraError) as err:
                 name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
                 yield Failure(name, type(err).__name__, str(err))
+
+
+def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = None) -> Pixels:
+    """Read one image as the runtime does.
+
+    Returns:
+        (1, height, width, channels) uint8, the network's size.
+
+    Raises:
+        ImageError: it cannot be read, exceeds a limit, or is damaged.
+        MissingExtraError: reading it needs an optional package.
+    """
+    if isinstance(source, np.ndarray):
+        return fit(source, spec.input)
+    image = read_image(source, channels=spec.input.channels, limits=limits or ImageLimits())
+    return fit(image, spec.input)

@@ -83,6 +83,25 @@ def decide(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.intp]:
     return np.where(positive_scores(table, spec) >= spec.threshold, positive, 1 - positive)
 
 
+def decision_margins(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.float64]:
+    """How far each decision is from changing, as a difference of scores.
+
+    For two labels the distance from the threshold; for more, half the lead of the largest
+    probability, since one may fall while another rises.
+
+    Args:
+        table: (N, len(labels)) from :func:`probabilities`.
+        spec: holds the threshold.
+
+    Returns:
+        (N,) within 0..1.
+    """
+    if spec.threshold is not None:
+        return np.asarray(np.abs(positive_scores(table, spec) - spec.threshold))
+    ordered = np.sort(table, axis=1)
+    return np.asarray((ordered[:, -1] - ordered[:, -2]) / 2)
+
+
 def uncertain(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.bool_]:
     """Whether each score lies in the spec's band of uncertainty; all False without a band."""
     if spec.uncertain_band is None:

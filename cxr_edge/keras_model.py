@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,11 @@ def load_keras(
     try:
         model = keras.saving.load_model(source, compile=False, safe_mode=True)
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
+        if strangers := _foreign_layers(source):
+            listing = ", ".join(strangers)
+            raise ModelError(
+                f"{name}: holds layers that are not Keras's own; code is never loaded: {listing}"
+            ) from err
         raise ModelError(f"{name}: Keras cannot load it: {first_line(err)}") from err
     _check_contract(model, spec, name)
     return model
@@ -71,6 +78,26 @@ def keras_scores(model: Any, pixels: Pixels, spec: ModelSpec) -> Scores:
         for start in range(0, len(pixels), _CHUNK)
     ]
     return np.concatenate(chunks).astype(np.float32)
+
+
+def _foreign_layers(source: Path) -> tuple[str, ...]:
+    """Layers of a saved model that belong to no module of Keras, as ``name (Class)``."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            pending: list[Any] = [json.loads(archive.read("config.json"))]
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):  # no .keras file, as Keras said
+        return ()
+    found = []
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += reversed(value)
+        elif isinstance(value, dict):
+            pending += reversed(value.values())
+            module, config = value.get("module") or "", value.get("config")
+            if isinstance(config, dict) and "name" in config and not module.startswith("keras"):
+                found.append(f"{config['name']} ({value.get('class_name')})")
+    return tuple(found)
 
 
 def _check_contract(model: Any, spec: ModelSpec, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from cxr_edge import documents
 from cxr_edge.engines import ENGINES, Format
@@ -20,12 +21,15 @@ MANIFEST_NAME = "manifest.json"
 """The file whose replacement commits a bundle."""
 NOTICE = "Research software, not a medical device. Not for diagnosis or treatment."
 """What every bundle says about its use."""
-FORMAT = "1.0"
+FORMAT = "2.0"
 """Version of the bundle format: a new major one breaks readers, a new minor one adds keys."""
 MAX_MANIFEST_BYTES = 2**20
 """The largest manifest that is read."""
 MAX_FILE_BYTES = 2**30
 """The largest file of a bundle that is read."""
+
+Target = Literal["any", "portable", "x86-vnni", "arm64"]
+"""Machines whose integer arithmetic a file is made for; the first two: all."""
 
 _SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
@@ -60,6 +64,8 @@ class Parity:
     """Largest |difference| of any output, 0..1."""
     mean_abs_delta: float
     """Mean |difference| of the outputs, 0..1."""
+    p99_abs_delta: float
+    """|Difference| that 99 % of the outputs stay below or at, 0..1."""
     flips: int
     """Inputs whose decision differs at the spec's threshold."""
 
@@ -85,6 +91,41 @@ class EngineRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """The images that activation ranges were measured on; never ones that are scored."""
+
+    source: str
+    """Where they come from."""
+    images: int
+    """How many."""
+    sha256: str
+    """SHA-256 over the sorted SHA-256 of each image's pixels."""
+    labels: dict[str, int] | None
+    """Images by label; null: unlabelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How a file was quantized: enough to do it again."""
+
+    arithmetic: Literal["static", "dynamic", "weights"]
+    """``static``: integers with ranges measured before; ``dynamic``: integers with ranges found
+    while it runs; ``weights``: only stored smaller, computed in float32."""
+    weight_bits: int
+    """Bits of a weight."""
+    ranges: str | None
+    """How activation ranges follow from calibration images; null: not needed."""
+    equalization: dict[str, float]
+    """Strength of the equalization before each layer, 0..1."""
+    bias_correction: bool
+    """Whether biases make up for the mean error of rounded weights."""
+    float_layers: tuple[str, ...]
+    """Layers left in float32."""
+    calibration: Calibration | None
+    """Images measured on; null: none were needed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactRecord:
     """One exported model file."""
 
@@ -94,7 +135,7 @@ class ArtifactRecord:
     """The kind of file."""
     precision: str
     """Type of weights and arithmetic, for example ``fp32``."""
-    target: str
+    target: Target
     """Machines it is meant for; ``any``: all."""
     dynamic_batch: bool
     """Whether it takes any batch size; False: one image a call."""
@@ -102,6 +143,8 @@ class ArtifactRecord:
     """Where it is."""
     engines: tuple[EngineRecord, ...]
     """Engines that it was proven on, the preferred one first."""
+    quantization: Quantization | None
+    """How it was quantized; null: it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +157,8 @@ class GoldenRecord:
     """How many."""
     decisions: dict[str, int]
     """How many of them the original model gives each label."""
+    margin: float
+    """The smallest distance of a decision from changing, as a difference of scores."""
     source: str
     """Where the inputs come from."""
 
@@ -130,6 +175,8 @@ class Provenance:
     """Name and version of the training recipe; ``unknown`` for a model trained elsewhere."""
     seed: int | None
     """Random seed of the training."""
+    data: str
+    """What the training data is, its licence and attribution, in words; empty: not said."""
     data_sha256: str | None
     """Fingerprint of the training data: SHA-256 over the sorted hashes of its images and labels."""
     train_images: dict[str, int]
@@ -156,6 +203,8 @@ class Manifest:
     """The contract, the same as in every file."""
     keras: FileRecord
     """The original model, without its optimizer."""
+    calibration: FileRecord | None
+    """Images to calibrate on, nobody's picture, so that it can be quantized again; null: none."""
     artifacts: tuple[ArtifactRecord, ...]
     """Exported files, the preferred one first."""
     golden: GoldenRecord
@@ -172,7 +221,8 @@ class Manifest:
     @property
     def files(self) -> tuple[FileRecord, ...]:
         """Every file that the bundle holds besides the manifest."""
-        return (self.keras, *(a.file for a in self.artifacts), self.golden.file)
+        extra = (self.calibration,) if self.calibration else ()
+        return (self.keras, *extra, *(a.file for a in self.artifacts), self.golden.file)
 
 
 def dump_manifest(manifest: Manifest) -> bytes:
@@ -199,8 +249,13 @@ def _check_version(data: bytes, name: str) -> None:
     found = re.match(rb'\{\s*"format": "(\d{1,4})\.(\d{1,4})"', data)
     if not found:
         raise BundleError(f"{name}: no manifest of a cxr-edge bundle")
-    if (int(found[1]), int(found[2])) > tuple(int(part) for part in FORMAT.split(".")):
-        version = f"{found[1].decode()}.{found[2].decode()}"
+    version = f"{found[1].decode()}.{found[2].decode()}"
+    major, minor = (int(part) for part in FORMAT.split("."))
+    if (int(found[1]), int(found[2])) > (major, minor):
         raise BundleError(
             f"{name}: format {version}, this cxr-edge reads up to {FORMAT}; update it"
+        )
+    if int(found[1]) < major:
+        raise BundleError(
+            f"{name}: format {version}, this cxr-edge reads {major}.x; export the model again"
         )

@@ -29,6 +29,7 @@ def compare(original: Scores, exported: Scores, spec: ModelSpec) -> Parity:
         inputs=len(original),
         max_abs_delta=float(delta.max()),
         mean_abs_delta=float(delta.mean()),
+        p99_abs_delta=float(np.quantile(delta, 0.99)),
         flips=int(np.count_nonzero(decide(before, spec) != decide(after, spec))),
     )
 

@@ -5,6 +5,8 @@
     model.keras      the network, float32, without its optimizer
     spec.json        the contract that travels with it
     provenance.json  recipe, seed, data fingerprint, versions and figures, for the manifest
+    calibration.npz  training images, as many of each label, that an export calibrates on
+    validation.npz   images of held-out patients with labels, that an export chooses by
     history.json     the figures of every epoch
     evaluation.json  validation figures, and test figures where the recipe opens the test
     *.png, *.txt     pictures of data, training and results; the table of layers
@@ -24,6 +26,8 @@ from cxr_edge.spec import ModelSpec, parse_spec
 MODEL_NAME = "model.keras"
 SPEC_NAME = "spec.json"
 PROVENANCE_NAME = "provenance.json"
+CALIBRATION_NAME = "calibration.npz"
+VALIDATION_NAME = "validation.npz"
 
 _MAX_DOCUMENT_BYTES = 2**20
 
@@ -38,11 +42,16 @@ class Run:
     """Input, labels and decision rule."""
     provenance: Provenance
     """Where the model comes from; :data:`UNKNOWN` when it was trained elsewhere."""
+    calibration: Path | None = None
+    """Training images to calibrate on; None: the training kept none."""
+    validation: Path | None = None
+    """Images of held-out patients to choose by; None: the training kept none."""
 
 
 UNKNOWN = Provenance(
     recipe="unknown",
     seed=None,
+    data="",
     data_sha256=None,
     train_images={},
     validation={},
@@ -71,7 +80,10 @@ def open_run(path: Path, spec: Path | None = None) -> Run:
     if not spec_path.is_file():
         raise ModelError(f"{spec_path}: no such file; say with --spec what the model expects")
     data = read_file(spec_path, max_bytes=_MAX_DOCUMENT_BYTES, error=ModelError)
-    return Run(model, parse_spec(data, str(spec_path)), _provenance(folder, path.is_dir()))
+    kept = [folder / name for name in (CALIBRATION_NAME, VALIDATION_NAME)]
+    calibration, validation = (p if path.is_dir() and p.is_file() else None for p in kept)
+    parsed = parse_spec(data, str(spec_path))
+    return Run(model, parsed, _provenance(folder, path.is_dir()), calibration, validation)
 
 
 def _provenance(folder: Path, is_run: bool) -> Provenance:

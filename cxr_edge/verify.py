@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge.bundle import Bundle
-from cxr_edge.engines import installed_engines
+from cxr_edge.embedded import Embedded, read_embedded
+from cxr_edge.engines import installed_engines, suits
 from cxr_edge.errors import EngineError
-from cxr_edge.manifest import Parity
+from cxr_edge.manifest import ArtifactRecord, Parity
 from cxr_edge.parity import compare, holds
 from cxr_edge.preprocess import normalize
 
@@ -22,7 +23,7 @@ class Verdict:
     """Name of the artifact."""
     engine: str
     """Name of the engine."""
-    outcome: Literal["proven", "not-installed", "failed"]
+    outcome: Literal["proven", "not-installed", "not-for-this-cpu", "failed"]
     """``proven``: within the tolerance and no decision changed, here and now."""
     tolerance: float
     """Largest |difference| accepted."""
@@ -51,7 +52,14 @@ def verify(bundle: Bundle) -> Iterator[Verdict]:
                     artifact.name, record.engine, "not-installed", tolerance, None, reason
                 )
                 continue
+            if not suits(artifact.target):
+                reason = f"made for {artifact.target}: this CPU would get its sums wrong"
+                yield Verdict(
+                    artifact.name, record.engine, "not-for-this-cpu", tolerance, None, reason
+                )
+                continue
             try:
+                _check_embedded(bundle, artifact)
                 scores = bundle.load(artifact, record.engine).run(batch)
                 parity = compare(golden.scores, scores, spec)
             except EngineError as err:
@@ -64,3 +72,15 @@ def verify(bundle: Bundle) -> Iterator[Verdict]:
                     )
             outcome: Literal["proven", "failed"] = "failed" if reason else "proven"
             yield Verdict(artifact.name, record.engine, outcome, tolerance, parity, reason)
+
+
+def _check_embedded(bundle: Bundle, artifact: ArtifactRecord) -> None:
+    """Refuse a file that was made from another model or for another spec.
+
+    Raises:
+        EngineError: what it says of itself is not what the manifest says.
+    """
+    manifest = bundle.manifest
+    found = read_embedded(bundle.read(artifact.file), artifact.format)
+    if found != Embedded(manifest.keras.sha256, manifest.spec):
+        raise EngineError("the file says that it was made from another model or spec")

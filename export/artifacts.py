@@ -4,13 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cxr_edge.engines import Format
+from cxr_edge.errors import ExportError
+from cxr_edge.export.budget import Budget
+from cxr_edge.export.graph import Graph, build_model
 from cxr_edge.export.onnx_file import export_onnx
+from cxr_edge.export.onnx_int8 import Ranges
+from cxr_edge.export.quantizer import Quantizer
+from cxr_edge.export.recipe import Recipe, float_ends, linear_keys, small_layers
 from cxr_edge.export.tflite_file import export_tflite
+from cxr_edge.manifest import Target
 from cxr_edge.names import unknown_name
-from cxr_edge.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A file that answers like the original up to the rounding of its numbers."""
+
+    budget: Budget | None
+    """How far it may differ; None: as far as the export is asked to accept."""
+    convert: Callable[[Graph], bytes]
+    """From the lowered network to the file."""
+    weight_bits: int = 32
+    """Bits of a weight; computed in float32 all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A file whose recipe is searched until it holds the budget."""
+
+    arithmetic: Literal["static", "dynamic"]
+    """Where activation ranges come from."""
+    convert: Callable[[Quantizer, Recipe], bytes]
+    """From the lowered network to the file."""
+    weight_bits: int = 8
+    """Bits of a weight."""
+    ranges: tuple[Ranges, ...] = ()
+    """Ways to take activation ranges, the first to try first; empty: the converter has one."""
+    float_first: bool = False
+    """Whether a first layer of few channels stays in float32."""
+    float_last: bool = False
+    """Whether the layer before the scores stays in float32."""
+    may_leave_layers: bool = False
+    """Whether single layers can be left in float32."""
+    smallest: int = 0
+    """Weights that a layer must have for the converter to quantize it."""
+
+    def start(self, graph: Graph) -> Recipe:
+        """The recipe to start from.
+
+        Raises:
+            ExportError: the converter would quantize no layer, and the file be called int8 all
+                the same.
+        """
+        ranges = self.ranges[0] if self.ranges else None
+        ends = float_ends(graph, first=self.float_first, last=self.float_last)
+        left = ends or small_layers(graph, self.smallest)
+        if len(left) == len(linear_keys(graph)):
+            raise ExportError(
+                f"no layer has the {self.smallest} weights from which the converter quantizes it; "
+                "export float32 or another int8 file"
+            )
+        return Recipe({}, ranges, bias_correction=True, float_layers=left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,53 +80,107 @@ class ArtifactKind:
     """The kind of file."""
     precision: str
     """Type of weights and arithmetic."""
-    dynamic_batch: bool
+    how: Converted | Quantized
+    """How it is made, and how far it may differ."""
+    target: Target = "any"
+    """Machines it is meant for."""
+    dynamic_batch: bool = False
     """Whether it takes any number of images a call."""
-    tolerance: float
-    """Largest |difference| of an output from the original model's, 0..1."""
-    convert: Callable[[Any, ModelSpec], bytes]
-    """From a Keras model to the file."""
-    about: str
-    """What it is for, one line."""
+
+
+# The reference differs by 1e-6 between float32 engines, a MobileNetV2 by 1.1e-5. Rounding may also
+# swap two nearly equal scores, each pair worth 1 / (positives x negatives) of the AUC.
+_ROUNDING = Budget(max_flips=0, max_delta_p=5e-5, max_auc_drop=1e-3)
+
+
+def _onnx_int8(name: str, target: Target, bits: int) -> ArtifactKind:
+    how = Quantized(
+        "static",
+        lambda quantizer, recipe: quantizer.onnx(recipe, target),
+        weight_bits=bits,
+        ranges=("minmax", "percentile", "entropy"),
+        float_first=True,
+        float_last=True,
+        may_leave_layers=True,
+    )
+    return ArtifactKind(name, "onnx", "int8-static", how, target)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
+        _onnx_int8("onnx-int8-x86-vnni", "x86-vnni", 8),
+        _onnx_int8("onnx-int8-arm64", "arm64", 8),
+        _onnx_int8("onnx-int8", "portable", 7),
         ArtifactKind(
             "onnx-fp32",
             "onnx",
             "fp32",
-            False,
-            1e-5,
-            lambda model, spec: export_onnx(model, spec, dynamic_batch=False),
-            "one image a call, float32",
+            Converted(_ROUNDING, lambda graph: export_onnx(build_model(graph))),
         ),
         ArtifactKind(
             "onnx-fp32-batch",
             "onnx",
             "fp32",
-            True,
-            1e-5,
-            lambda model, spec: export_onnx(model, spec, dynamic_batch=True),
-            "any number of images a call, float32",
+            Converted(_ROUNDING, lambda graph: export_onnx(build_model(graph), dynamic_batch=True)),
+            dynamic_batch=True,
+        ),
+        ArtifactKind(
+            "tflite-int8-dynamic",
+            "tflite",
+            "int8-dynamic",
+            Quantized(
+                "dynamic", lambda quantizer, recipe: quantizer.dynamic(recipe), smallest=1024
+            ),
+            "portable",
+        ),
+        ArtifactKind(
+            "tflite-int8-static",
+            "tflite",
+            "int8-static",
+            Quantized(
+                "static",
+                lambda quantizer, recipe: quantizer.static(recipe, integer_io=False),
+                float_last=True,
+                may_leave_layers=True,
+            ),
+            "portable",
+        ),
+        ArtifactKind(
+            "tflite-int8-static-io",
+            "tflite",
+            "int8-static",
+            Quantized(
+                "static", lambda quantizer, recipe: quantizer.static(recipe, integer_io=True)
+            ),
+            "portable",
+        ),
+        ArtifactKind(
+            "tflite-fp16",
+            "tflite",
+            "fp16-weights",
+            Converted(None, lambda graph: _tflite(graph, "fp16"), 16),
         ),
         ArtifactKind(
             "tflite-fp32",
             "tflite",
             "fp32",
-            False,
-            5e-5,
-            export_tflite,
-            "one image a call, float32, for LiteRT",
+            Converted(_ROUNDING, lambda graph: _tflite(graph, "fp32")),
         ),
     )
 }
-"""Every kind by name, the preferred one first."""
+"""Every kind by name, the one that a device should take first."""
+
+FP32 = ("onnx-fp32", "onnx-fp32-batch", "tflite-fp32")
+"""What an export without options writes."""
+INT8 = ("onnx-int8", "onnx-fp32", "tflite-int8-dynamic")
+"""What ``--int8`` writes: the best integer files for any machine, and float32 to fall back on."""
+FP16 = ("tflite-fp16", "onnx-fp32")
+"""What ``--fp16`` writes."""
 
 
 def find_kinds(names: tuple[str, ...]) -> tuple[ArtifactKind, ...]:
-    """The kinds of these names, in the order of preference, each once; no names: all.
+    """The kinds of these names, in the order of preference, each once; no names: float32.
 
     Raises:
         UsageError: a name is unknown; the message names the nearest one.
@@ -77,4 +188,10 @@ def find_kinds(names: tuple[str, ...]) -> tuple[ArtifactKind, ...]:
     for name in names:
         if name not in KINDS:
             raise unknown_name("artifact", name, KINDS)
-    return tuple(kind for kind in KINDS.values() if not names or kind.name in names)
+    wanted = names or FP32
+    return tuple(kind for kind in KINDS.values() if kind.name in wanted)
+
+
+def _tflite(graph: Graph, precision: Literal["fp32", "fp16"]) -> bytes:
+    model: Any = build_model(graph, batch=1)
+    return export_tflite(model, precision)

@@ -12,8 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cxr_edge.errors import OutputError
-from cxr_edge.files import TEMPORARY_PREFIX, sha256, sync_folder, write_file
-from cxr_edge.manifest import MANIFEST_NAME, FileRecord, Manifest, dump_manifest
+from cxr_edge.files import TEMPORARY_PREFIX, atomic_path, sha256, sync_folder, write_file
+from cxr_edge.manifest import (
+    MANIFEST_NAME,
+    FileRecord,
+    Manifest,
+    dump_manifest,
+    parse_manifest,
+)
+from cxr_edge.model_card import CARD_NAME, model_card
 
 _HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz)")
 
@@ -51,13 +58,17 @@ def commit(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> N
         contents: the files' bytes by name.
 
     Raises:
-        OutputError: something could not be written; an old bundle there is still whole.
+        OutputError: something could not be written; an old bundle there is still whole. Or the new
+            one is, where only the name of its card could not be changed.
     """
     for record in manifest.files:
         write_file(folder / record.file, contents[record.file])
     sync_folder(folder)
-    write_file(folder / MANIFEST_NAME, dump_manifest(manifest))
-    listed = {MANIFEST_NAME, *(record.file for record in manifest.files)}
+    written = dump_manifest(manifest)
+    with atomic_path(folder / CARD_NAME) as card:  # it follows the manifest, never precedes it
+        card.write_bytes(model_card(parse_manifest(written)).encode())
+        write_file(folder / MANIFEST_NAME, written)
+    listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in manifest.files)}
     with contextlib.suppress(OSError):  # the bundle is whole; the next export sweeps again
         for path in folder.iterdir():
             if _is_ours(path.name) and path.name not in listed:
@@ -67,7 +78,7 @@ def commit(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> N
 def _is_ours(name: str) -> bool:
     """Whether an export wrote a file of this name, finished or not."""
     return (
-        name == MANIFEST_NAME
+        name in (MANIFEST_NAME, CARD_NAME)
         or name.startswith(TEMPORARY_PREFIX)
         or bool(_HASHED_NAME.fullmatch(name))
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.bundle import Golden
-from cxr_edge.decision import Scores, decide, positive_scores, probabilities
+from cxr_edge.decision import decide, decision_margins, positive_scores, probabilities
 from cxr_edge.errors import ExportError
 from cxr_edge.phantom import draw_phantom
 from cxr_edge.preprocess import Pixels, fit
@@ -19,50 +17,66 @@ COUNT = 32
 """Golden inputs in a bundle."""
 POOL = 256
 """Pictures drawn to choose them from."""
-SOURCE = f"{COUNT} of {POOL} drawn phantoms, spread evenly over the original model's scores"
+SOURCE = f"{COUNT} of {POOL} drawn phantoms, spread over the original model's scores"
 """What the manifest says of them."""
 
 # An input this close to the threshold would prove rounding, not a decision.
-_MARGIN = 1e-3
+_ROUNDING = 1e-3
 
 
-def draw_golden(
-    answer: Callable[[Pixels], Scores], spec: ModelSpec, advance: Advance | None = None
-) -> Golden:
-    """Draw phantoms and keep those that spread over the original model's scores.
+def draw_pictures(
+    spec: ModelSpec, first: int, count: int, advance: Advance | None = None
+) -> Pixels:
+    """Draw phantoms at the network's size.
 
     Args:
-        answer: the original model.
-        spec: size, channels and decision rule.
+        spec: size and channels.
+        first: number of the first picture; each number is always the same picture.
+        count: how many.
         advance: told after each picture.
 
     Returns:
-        :data:`COUNT` inputs with the original's answers; the same ones every time.
+        (count, height, width, channels) uint8.
+    """
+    drawn = []
+    for number in range(count):
+        random = np.random.default_rng([20260101, first + number])
+        drawn.append(fit(_picture(random, spec), spec.input))
+        if advance:
+            advance(number + 1, count)
+    return np.concatenate(drawn)
+
+
+def choose_golden(pool: Golden, spec: ModelSpec, margin: float) -> tuple[Golden, float]:
+    """Keep those of many inputs that spread over the original model's scores.
+
+    Args:
+        pool: drawn inputs with the original's answers.
+        spec: the decision rule.
+        margin: how far decisions should be from changing: what a quantized file may differ.
+            Where no input of a decision is that far, nearer ones stand for it.
+
+    Returns:
+        At most :data:`COUNT` inputs with the original's answers, and the margin of the nearest.
 
     Raises:
         EngineError: the original model answers no probability.
         ExportError: all its scores are so close to the threshold that none would prove a decision.
     """
-    drawn = []
-    for number in range(POOL):
-        random = np.random.default_rng([20260101, number])
-        drawn.append(fit(_picture(random, spec), spec.input))
-        if advance:
-            advance(number + 1, POOL)
-    pixels = np.concatenate(drawn)
-    scores = answer(pixels)
-    table = probabilities(scores, spec)
-    ranked = positive_scores(table, spec)
-    clear = np.ones(POOL, np.bool_)
-    if spec.threshold is not None:
-        clear = np.abs(ranked - spec.threshold) > _MARGIN
+    table = probabilities(pool.scores, spec)
+    decisions, margins = decide(table, spec), decision_margins(table, spec)
+    clear = margins > _ROUNDING
     if not clear.any():
         raise ExportError(
-            f"the original model scores every drawn picture within {_MARGIN} of the threshold "
+            f"the original model scores every drawn picture within {_ROUNDING} of the threshold "
             f"{spec.threshold}: nothing would prove its decisions; was it trained?"
         )
-    chosen = _spread(ranked, decide(table, spec), clear)
-    return Golden(pixels[chosen], scores[chosen])
+    for decision in np.unique(decisions):
+        far = (decisions == decision) & (margins > margin)
+        if far.any():
+            clear &= (decisions != decision) | far
+    chosen = _spread(positive_scores(table, spec), decisions, clear)
+    return Golden(pool.pixels[chosen], pool.scores[chosen]), float(margins[chosen].min())
 
 
 def _spread(

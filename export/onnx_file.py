@@ -5,25 +5,21 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from cxr_edge import documents
 from cxr_edge.errors import ExportError, first_line
+from cxr_edge.export.graph import layer_of
 from cxr_edge.extras import require, require_tensorflow
-from cxr_edge.spec import ModelSpec
 
 OPSET = 17
 """The last opset but one that tf2onnx writes without raising; onnxruntime runs it since 1.12."""
-METADATA_KEY = "cxr_edge.spec"
-"""Key of the model's metadata that holds the spec as JSON."""
 
 _INPUT, _OUTPUT, _BATCH = "image", "scores", "N"
 
 
-def export_onnx(model: Any, spec: ModelSpec, *, dynamic_batch: bool) -> bytes:
+def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
     """Convert a Keras model.
 
     Args:
         model: a ``keras.Model`` with one input and one output.
-        spec: the contract, embedded in the file.
         dynamic_batch: whether the file takes any number of images; False: one.
 
     Returns:
@@ -35,8 +31,8 @@ def export_onnx(model: Any, spec: ModelSpec, *, dynamic_batch: bool) -> bytes:
     """
     _, tensorflow = require_tensorflow("export")
     tf2onnx = require("tf2onnx", "export")
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    shape = (None if dynamic_batch else 1, *spec.input_shape)
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    shape = (None if dynamic_batch else 1, *model.inputs[0].shape[1:])
     signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=_INPUT)]
 
     # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448); a function works.
@@ -50,8 +46,6 @@ def export_onnx(model: Any, spec: ModelSpec, *, dynamic_batch: bool) -> bytes:
         raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
     _canonicalize(converted, dynamic_batch)
     del converted.metadata_props[:]
-    entry = converted.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, documents.dump(spec).decode()
     # tf2onnx only logs an operation that it does not know, and writes it all the same.
     try:
         require("onnx", "export").checker.check_model(converted, full_check=True)
@@ -59,6 +53,12 @@ def export_onnx(model: Any, spec: ModelSpec, *, dynamic_batch: bool) -> bytes:
         raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
     data: bytes = converted.SerializeToString(deterministic=True)
     return data
+
+
+def tensor_names(data: bytes) -> tuple[str, ...]:
+    """What a file calls the values between its operations."""
+    graph = require("onnx", "export").load_from_string(data).graph
+    return tuple(name for node in graph.node for name in node.output)
 
 
 def _canonicalize(model: Any, dynamic_batch: bool) -> None:
@@ -81,7 +81,9 @@ def _canonicalize(model: Any, dynamic_batch: bool) -> None:
     for position, node in enumerate(graph.node):
         for name in [*node.input, *node.output]:
             names.setdefault(name, f"{'w' if name in weights else 't'}{len(names)}")
-        node.name, node.doc_string = f"{node.op_type}_{position}", ""
+        layer = layer_of(node.name)
+        node.name = f"{layer}/{node.op_type}_{position}" if layer else f"{node.op_type}_{position}"
+        node.doc_string = ""
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
     used = [weights[name] for name in names if name in weights]

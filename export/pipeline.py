@@ -5,153 +5,193 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge import documents
 from cxr_edge.bundle import Bundle, Golden, dump_golden
-from cxr_edge.dataset import LabelledFolder, read_folder
-from cxr_edge.decision import Scores, decide, probabilities
+from cxr_edge.decision import decide, probabilities
+from cxr_edge.engines import open_engine
 from cxr_edge.errors import ModelError
 from cxr_edge.export.artifacts import ArtifactKind
 from cxr_edge.export.commit import check_target, commit, record_file
-from cxr_edge.export.golden import SOURCE, draw_golden
-from cxr_edge.export.proof import prove
+from cxr_edge.export.golden import SOURCE
+from cxr_edge.export.images import Images
+from cxr_edge.export.proof import check_machine
+from cxr_edge.export.report import ExportReport, make_report, report_path
+from cxr_edge.export.request import Original, Request
+from cxr_edge.export.speed import measure_speed
+from cxr_edge.export.workshop import Made, Workshop
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.files import read_file
-from cxr_edge.keras_model import keras_scores, load_keras
+from cxr_edge.files import atomic_path, read_file
+from cxr_edge.keras_model import load_keras
 from cxr_edge.manifest import (
     FORMAT,
     MAX_FILE_BYTES,
     NOTICE,
     ArtifactRecord,
     EngineRecord,
+    FileRecord,
     GoldenRecord,
     Manifest,
     Provenance,
 )
-from cxr_edge.preprocess import Pixels
+from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.run import Run
+from cxr_edge.samples import dump_samples, read_samples
 from cxr_edge.spec import ModelSpec
 
 _TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "openvino")
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
-    """The model that every exported file must answer like."""
-
-    data: bytes
-    """The ``.keras`` file."""
-    spec: ModelSpec
-    """Its contract."""
-    provenance: Provenance
-    """Where it comes from."""
-    name: str
-    """What messages call it."""
-
-
 def original_of_run(run: Run) -> Original:
-    """Read the model of a run folder.
+    """Read the model of a run folder, and the images that its training kept.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: something cannot be read.
     """
     data = read_file(run.model, max_bytes=MAX_FILE_BYTES, error=ModelError)
-    return Original(data, run.spec, run.provenance, str(run.model))
+    calibration, validation = (
+        read_samples(path, run.spec) if path else None for path in (run.calibration, run.validation)
+    )
+    return Original(
+        data,
+        run.spec,
+        run.provenance,
+        str(run.model),
+        calibration=calibration,
+        calibration_source="training images that the training kept",
+        validation=validation,
+    )
 
 
 def original_of_bundle(bundle: Bundle) -> Original:
-    """Read the Keras model that a bundle carries.
+    """Read the Keras model that a bundle carries, and its calibration images.
 
     Raises:
-        BundleError: it is absent or changed.
+        BundleError: a file is absent or changed.
     """
     manifest = bundle.manifest
-    data = bundle.read(manifest.keras)
-    return Original(data, manifest.spec, manifest.provenance, manifest.keras.file)
+    return Original(
+        bundle.read(manifest.keras),
+        manifest.spec,
+        manifest.provenance,
+        manifest.keras.file,
+        calibration=bundle.calibration(),
+        calibration_source="the bundle's images, distilled from the network",
+        carries_calibration=True,
+    )
 
 
 def export(
     original: Original,
     out: Path,
     kinds: tuple[ArtifactKind, ...],
-    *,
-    data: LabelledFolder | None,
+    request: Request,
     reporter: Reporter,
-) -> Manifest:
+) -> tuple[Manifest, ExportReport]:
     """Convert a model, prove each file, and write the bundle only if all of them hold.
 
     Args:
         original: the model.
-        out: the bundle's folder.
+        out: the bundle's folder; the report goes beside it.
         kinds: the files to write.
-        data: images to prove parity on besides the golden inputs; None: only those.
+        request: images and limits.
         reporter: shows messages and progress.
 
     Returns:
-        The manifest that was written.
+        The manifest and the report that were written.
 
     Raises:
-        ParityError: a file does not answer like the original; nothing was written.
-        ExportError: a converter failed or the bundle could not be written.
+        ParityError: a file does not answer like the original, or no recipe holds the budget;
+            nothing was written.
+        ExportError: a converter failed.
+        OutputError: the bundle could not be written.
+        DataError: an image is used for calibration and for scoring.
         MissingExtraError: a converter, or every engine for a kind of file, is not installed.
     """
     check_target(out)
     require_tensorflow("export")
-    spec = original.spec
-    model = load_keras(original.data, spec, name=original.name, extra="export")
-
-    def answer(pixels: Pixels) -> Scores:
-        return keras_scores(model, pixels, spec)
-
-    with reporter.bar("drawing golden inputs") as advance:
-        golden = draw_golden(answer, spec, advance)
-    proofs = {"golden": golden}
-    if data is not None:
-        images = read_folder(data, spec.input, reporter)
-        reporter.say(f"scoring {len(images.files)} images with the original model")
-        proofs["data"] = Golden(images.pixels, answer(images.pixels))
-
-    keras_file = record_file("model", "keras", original.data)
-    golden_data = dump_golden(golden)
-    golden_file = record_file("golden", "npz", golden_data)
-    contents = {keras_file.file: original.data, golden_file.file: golden_data}
-    artifacts = []
     for kind in kinds:
-        reporter.say(f"converting to {kind.name}")
-        converted = kind.convert(model, spec)
-        artifacts.append(_record(kind, converted, prove(converted, kind, proofs, spec)))
-        contents[artifacts[-1].file.file] = converted
+        check_machine(kind)
+    model = load_keras(original.data, original.spec, name=original.name, extra="export")
+    images = Images(model, original, request, reporter)
+    workshop = Workshop(model, original, request, images, reporter)
+    made = [workshop.make(kind) for kind in kinds]
+    spec, golden = original.spec, images.golden
+
+    contents: dict[str, bytes] = {}
+
+    def keep(stem: str, suffix: str, data: bytes) -> FileRecord:
+        record = record_file(stem, suffix, data)
+        contents[record.file] = data
+        return record
+
+    carried = images.carried(calibrated=any(m.trials for m in made))
     manifest = Manifest(
         format=FORMAT,
         sha256="",
         notice=NOTICE,
         spec=spec,
-        keras=keras_file,
-        artifacts=tuple(artifacts),
-        golden=GoldenRecord(golden_file, len(golden.pixels), _decisions(golden, spec), SOURCE),
+        keras=keep("model", "keras", original.data),
+        calibration=keep("calibration", "npz", dump_samples(carried)) if carried else None,
+        artifacts=tuple(_record(m, keep(m.kind.name, m.kind.format, m.data)) for m in made),
+        golden=_golden_record(
+            keep("golden", "npz", dump_golden(golden)),
+            golden,
+            images.margin,
+            spec,
+        ),
         provenance=_with_tools(original.provenance),
     )
-    commit(out, manifest, contents)
-    return manifest
+    speeds = measure_speed(
+        open_engine("onnxruntime", workshop.stock_onnx(), spec),
+        [open_engine(m.proofs[0].engine, m.data, spec) for m in made],
+        normalize(golden.pixels[:1], spec.input),
+        reporter,
+    )
+    searched = [m for m in made if m.trials]
+    report = make_report(
+        chosen_on=images.choice.source if searched else "nothing was chosen",
+        calibration=images.calibration_record() if searched else None,
+        preprocessing=images.preprocessing,
+        lowered=workshop.lowered_says,
+        artifacts=tuple(m.report(speed) for m, speed in zip(made, speeds, strict=True)),
+    )
+    with atomic_path(report_path(out)) as temporary:  # a report that cannot be written: no bundle
+        temporary.write_bytes(documents.dump(report))
+        commit(out, manifest, contents)
+    return manifest, report
 
 
-def _record(kind: ArtifactKind, data: bytes, engines: tuple[EngineRecord, ...]) -> ArtifactRecord:
+def _record(made: Made, file: FileRecord) -> ArtifactRecord:
+    kind = made.kind
     return ArtifactRecord(
         name=kind.name,
         format=kind.format,
         precision=kind.precision,
-        target="any",
+        target=kind.target,
         dynamic_batch=kind.dynamic_batch,
-        file=record_file(kind.name, kind.format, data),
-        engines=engines,
+        file=file,
+        engines=tuple(
+            EngineRecord(
+                proof.engine,
+                made.budget.max_delta_p,
+                proof.found["golden"].parity,
+                proof.found["data"].parity if "data" in proof.found else None,
+            )
+            for proof in made.proofs
+        ),
+        quantization=made.quantization,
     )
 
 
-def _decisions(golden: Golden, spec: ModelSpec) -> dict[str, int]:
+def _golden_record(
+    file: FileRecord, golden: Golden, margin: float, spec: ModelSpec
+) -> GoldenRecord:
     found = Counter(decide(probabilities(golden.scores, spec), spec).tolist())
-    return {name: found[index] for index, name in enumerate(spec.labels)}
+    decisions = {name: found[index] for index, name in enumerate(spec.labels)}
+    return GoldenRecord(file, len(golden.pixels), decisions, margin, SOURCE)
 
 
 def _with_tools(provenance: Provenance) -> Provenance:

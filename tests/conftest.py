@@ -80,15 +80,22 @@ def run_folder(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def exported_bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of that run with every artifact; tests that change it take a copy."""
-    from cxr_edge.export.artifacts import find_kinds
+    """The bundle of that run, float32 and integers; tests that change it take a copy.
+
+    The search tries one strength of equalization: the budget holds for each on this network.
+    """
+    from cxr_edge.export import search
+    from cxr_edge.export.artifacts import FP32, INT8, find_kinds
     from cxr_edge.export.pipeline import export, original_of_run
+    from cxr_edge.export.request import Request
     from cxr_edge.reporting import Silent
     from cxr_edge.run import open_run
 
     out = tmp_path_factory.mktemp("export") / "bundle"
     original = original_of_run(open_run(run_folder))
-    export(original, out, find_kinds(()), data=None, reporter=Silent())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "STRENGTHS", (0.5,))
+        export(original, out, find_kinds((*FP32, *INT8)), Request(), Silent())
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 import random
 import zipfile
 from collections.abc import Callable
@@ -16,9 +17,12 @@ from cxr_edge import engines
 from cxr_edge.bundle import Bundle, Golden, dump_golden, parse_golden
 from cxr_edge.classifier import Classifier
 from cxr_edge.engines import ENGINES, installed_engines
-from cxr_edge.errors import BundleError, MissingExtraError, UsageError
+from cxr_edge.engines import onnxruntime as exactness
+from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError
 from cxr_edge.export.commit import commit, record_file
-from cxr_edge.manifest import MANIFEST_NAME, Manifest
+from cxr_edge.manifest import MANIFEST_NAME, Manifest, Target
+from cxr_edge.model_card import CARD_NAME
+from cxr_edge.samples import Samples, dump_samples
 
 
 @pytest.fixture
@@ -37,9 +41,11 @@ def small(exported_bundle: Path, tmp_path: Path) -> Path:
         return record
 
     golden = Golden(np.full((2, *spec.input_shape), 9, np.uint8), np.full((2, 1), 0.25, np.float32))
+    samples = Samples(golden.pixels, np.array([0, 1], np.intp), ())
     small = dataclasses.replace(
         manifest,
         keras=replace("model", "keras", bytes_of(1000)),
+        calibration=replace("calibration", "npz", dump_samples(samples)),
         artifacts=tuple(
             dataclasses.replace(a, file=replace(a.name, a.format, bytes_of(1000)))
             for a in manifest.artifacts
@@ -59,7 +65,15 @@ def read_everything(folder: Path) -> Manifest:
     for record in bundle.manifest.files:
         bundle.read(record)
     bundle.golden()
+    bundle.calibration()
     return bundle.manifest
+
+
+def listed(folder: Path) -> list[Path]:
+    """The manifest and every file that it lists; the card is derived and not listed."""
+    found = sorted(path for path in folder.iterdir() if path.name != CARD_NAME)
+    assert len(found) == 9
+    return found
 
 
 def refused(folder: Path) -> str:
@@ -72,7 +86,7 @@ def refused(folder: Path) -> str:
 
 def damages(folder: Path, count: int, change: Callable[[random.Random, bytes], bytes]) -> int:
     """Damage one file after the other, ``count`` times; how often the damage was refused."""
-    chance, files, found = random.Random(2), sorted(folder.iterdir()), 0
+    chance, files, found = random.Random(2), listed(folder), 0
     for number in range(count):
         path = files[number % len(files)]
         data = path.read_bytes()
@@ -106,15 +120,15 @@ def test_every_one_of_50_truncations_is_refused_naming_the_file(small: Path) -> 
 
 
 def test_an_appended_byte_is_refused(small: Path) -> None:
-    assert damages(small, 6, lambda chance, data: data + b"\0") == 6
+    assert damages(small, 9, lambda chance, data: data + b"\0") == 9
 
 
 def test_an_emptied_file_is_refused(small: Path) -> None:
-    assert damages(small, 6, lambda chance, data: b"") == 6
+    assert damages(small, 9, lambda chance, data: b"") == 9
 
 
 def test_every_deleted_file_is_refused_by_name(small: Path) -> None:
-    for path in sorted(small.iterdir()):
+    for path in listed(small):
         data = path.read_bytes()
         path.unlink()
         assert path.name in refused(small)
@@ -122,7 +136,7 @@ def test_every_deleted_file_is_refused_by_name(small: Path) -> None:
 
 
 def test_files_swapped_within_a_bundle_are_refused(small: Path) -> None:
-    first, second = sorted(small.glob("*.onnx"))
+    first, second, _ = sorted(small.glob("*.onnx"))
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
@@ -199,10 +213,45 @@ def test_files_that_the_manifest_does_not_list_are_reported_sorted(small: Path) 
     assert Bundle.open(small).unlisted() == (".cxr-edge-0123.onnx", "a folder", "notes.txt")
 
 
+def test_a_card_says_what_the_manifest_says_and_whether_it_still_does(small: Path) -> None:
+    bundle, card = Bundle.open(small), small / CARD_NAME
+    text = card.read_text()
+    assert bundle.card_is_current()
+    assert bundle.manifest.notice in text and bundle.manifest.spec.name in text
+    for artifact in bundle.manifest.artifacts:
+        assert text.count(f"| {artifact.name} |") == len(artifact.engines)
+    card.write_text(text + " ")
+    assert not bundle.card_is_current()
+    card.unlink()
+    assert not bundle.card_is_current()
+    read_everything(small)  # nothing depends on it
+
+
+def test_a_card_of_another_bundle_is_not_current(small: Path, exported_bundle: Path) -> None:
+    (small / CARD_NAME).write_bytes((exported_bundle / CARD_NAME).read_bytes())
+    assert not Bundle.open(small).card_is_current()
+    assert Bundle.open(exported_bundle).card_is_current()
+
+
+def test_a_card_too_large_to_be_one_is_refused(small: Path) -> None:
+    (small / CARD_NAME).write_bytes(b" " * (2**20 + 1))
+    with pytest.raises(BundleError, match="limit"):
+        Bundle.open(small).card_is_current()
+
+
+def test_images_to_calibrate_on_are_read_back_and_may_be_absent(
+    small: Path, exported_bundle: Path
+) -> None:
+    samples = Bundle.open(small).calibration()
+    assert samples is not None and samples.pixels.shape == (2, 150, 150, 1)
+    assert samples.labels is not None and samples.labels.tolist() == [0, 1]
+    assert Bundle.open(exported_bundle).calibration() is None
+
+
 def test_the_first_artifact_of_the_manifest_on_its_first_engine_is_chosen(small: Path) -> None:
     opened = Bundle.open(small)
     artifact, engine = opened.choose(None, None)
-    assert (artifact.name, engine) == ("onnx-fp32", "onnxruntime")
+    assert (artifact.name, engine) == ("onnx-int8", "onnxruntime")
     backwards = dataclasses.replace(
         opened.manifest,
         artifacts=tuple(
@@ -217,7 +266,7 @@ def test_the_first_artifact_of_the_manifest_on_its_first_engine_is_chosen(small:
 
 def test_a_named_engine_gets_the_first_artifact_that_was_proven_on_it(small: Path) -> None:
     artifact, engine = Bundle.open(small).choose(None, "litert")
-    assert (artifact.name, engine) == ("tflite-fp32", "litert")
+    assert (artifact.name, engine) == ("tflite-int8-dynamic", "litert")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +282,8 @@ def test_a_misspelt_artifact_is_refused_with_the_nearest_name(
 
 def test_an_unknown_artifact_is_refused_with_the_list_of_names(small: Path) -> None:
     with pytest.raises(
-        UsageError, match="there are onnx-fp32, onnx-fp32-batch, tflite-fp32"
+        UsageError,
+        match="there are onnx-int8, onnx-fp32, onnx-fp32-batch, tflite-int8-dynamic, tflite-fp32",
     ) as err:
         Bundle.open(small).choose("zzz", None)
     assert "did you mean" not in str(err.value)
@@ -258,7 +308,80 @@ def test_without_the_first_engine_the_next_proven_one_is_chosen(
 ) -> None:
     without(monkeypatch, "onnxruntime")
     artifact, engine = Bundle.open(small).choose(None, None)
-    assert (artifact.name, engine) == ("onnx-fp32", "openvino")
+    assert (artifact.name, engine) == ("onnx-int8", "openvino")
+
+
+def made_for(folder: Path, *targets: Target) -> Bundle:
+    """The bundle with its first files made for these machines."""
+    opened = Bundle.open(folder)
+    first = opened.manifest.artifacts[: len(targets)]
+    changed = (dataclasses.replace(a, target=t) for a, t in zip(first, targets, strict=True))
+    artifacts = (*changed, *opened.manifest.artifacts[len(targets) :])
+    return Bundle(folder, dataclasses.replace(opened.manifest, artifacts=artifacts))
+
+
+def suits_no(*targets: str) -> Callable[[str], bool]:
+    return lambda target: target not in targets
+
+
+def test_a_file_that_this_cpu_gets_wrong_is_passed_over_with_one_line_in_the_log(
+    small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = made_for(small, "x86-vnni")
+    monkeypatch.setattr("cxr_edge.bundle.suits", suits_no("x86-vnni"))
+    artifact, engine = bundle.choose(None, None)
+    assert (artifact.name, engine) == ("onnx-fp32", "onnxruntime")
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("cxr_edge", logging.WARNING)
+    message = record.getMessage()
+    assert message.startswith("onnx-int8 is for x86-vnni")
+    assert message.endswith("onnx-fp32 runs instead") and len(message.splitlines()) == 1
+    caplog.clear()
+    artifact, engine = bundle.choose(None, "openvino")
+    assert (artifact.name, engine, len(caplog.records)) == ("onnx-fp32", "openvino", 1)
+
+
+@pytest.mark.parametrize("engine", [None, "onnxruntime", "openvino"])
+def test_a_file_that_this_cpu_gets_wrong_is_refused_when_asked_for_by_name(
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    engine: str | None,
+) -> None:
+    monkeypatch.setattr("cxr_edge.bundle.suits", suits_no("x86-vnni"))
+    with pytest.raises(EngineError, match="onnx-int8 is for x86-vnni") as caught:
+        made_for(small, "x86-vnni").choose("onnx-int8", engine)
+    assert len(str(caught.value).splitlines()) == 1 and not caplog.records
+
+
+def test_where_this_cpu_gets_every_file_wrong_nothing_is_run(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cxr_edge.bundle.suits", suits_no("arm64"))
+    with pytest.raises(EngineError, match="is for arm64"):
+        made_for(small, *["arm64"] * 5).choose(None, None)
+
+
+@pytest.mark.parametrize(("exact", "name"), [(True, "onnx-int8"), (False, "onnx-fp32-batch")])
+def test_whether_a_file_suits_this_cpu_is_tried(
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    exact: bool,
+    name: str,
+) -> None:
+    monkeypatch.setattr(exactness, "sums_are_exact", lambda: exact)
+    artifact, _ = made_for(small, "x86-vnni", "arm64").choose(None, None)
+    assert artifact.name == name and len(caplog.records) == (not exact)
+
+
+def test_files_for_any_machine_are_chosen_whatever_this_one_is(
+    small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(exactness, "sums_are_exact", lambda: False)
+    artifact, _ = Bundle.open(small).choose(None, None)
+    assert (artifact.name, artifact.target) == ("onnx-int8", "portable")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

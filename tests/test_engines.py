@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cxr_edge import engines
 from cxr_edge.bundle import Bundle
-from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine
+from cxr_edge.engines import ENGINES, Engine, Port, installed_engines, open_engine
 from cxr_edge.errors import EngineError, MissingExtraError, UsageError
 from cxr_edge.parity import compare, holds
 from cxr_edge.preprocess import Batch, normalize
@@ -24,10 +24,13 @@ from cxr_edge.spec import SEED_SPEC, InputSpec
 
 ONNX_ENGINES = ("onnxruntime", "openvino")
 PAIRS = [
+    ("onnx-int8", "onnxruntime"),
+    ("onnx-int8", "openvino"),
     ("onnx-fp32", "onnxruntime"),
     ("onnx-fp32", "openvino"),
     ("onnx-fp32-batch", "onnxruntime"),
     ("onnx-fp32-batch", "openvino"),
+    ("tflite-int8-dynamic", "litert"),
     ("tflite-fp32", "litert"),
 ]
 SMALL = dataclasses.replace(SEED_SPEC, input=InputSpec(height=8, width=6))
@@ -210,6 +213,7 @@ def test_a_drawn_file_that_fits_its_spec_is_accepted(engine: str, first: int | s
         (draw_onnx(dtype=TensorProto.DOUBLE), "double|float64"),
         (draw_onnx(dtype=TensorProto.UINT8), "uint8"),
         (draw_onnx(dtype=TensorProto.INT64), "int64"),
+        (draw_onnx(dtype=TensorProto.INT8), "int8"),
         (draw_onnx(width=2), r"\(1, 2\)"),
         (draw_onnx(output_dtype=TensorProto.DOUBLE), "double|float64"),
         (draw_onnx(output_dtype=TensorProto.FLOAT16), "float16"),
@@ -226,6 +230,7 @@ def test_a_drawn_file_that_fits_its_spec_is_accepted(engine: str, first: int | s
         "float64 in",
         "uint8 in",
         "int64 in",
+        "int8 in, of no scale",
         "two columns",
         "float64 out",
         "float16 out",
@@ -238,6 +243,100 @@ def test_a_file_of_another_contract_is_refused_when_it_is_loaded(
 ) -> None:
     with pytest.raises(EngineError, match=expected):
         open_engine(engine, model, SMALL)
+
+
+PORT = Port("image", "int8", (1, 2), scale=0.25, zero_point=-3)
+
+
+@pytest.mark.parametrize(
+    ("value", "step"),
+    [
+        (0.0, -3),
+        (0.25, -2),
+        (-0.25, -4),
+        (0.13, -2),
+        (0.12, -3),
+        (-0.13, -4),
+        (-0.12, -3),
+        (0.125, -3),  # halves go to the even step, as TensorFlow Lite's and ONNX's do
+        (0.375, -1),
+        (-0.125, -3),
+        (-0.375, -5),
+        (32.5, 127),
+        (32.75, 127),
+        (1e30, 127),
+        (np.inf, 127),
+        (-31.25, -128),
+        (-31.5, -128),
+        (-1e30, -128),
+        (-np.inf, -128),
+    ],
+)
+def test_an_integer_port_takes_the_nearest_step_and_clips(value: float, step: int) -> None:
+    found = PORT.quantize(np.array([[value]], np.float32))
+    assert found.dtype == np.int8 and found.tolist() == [[step]]
+
+
+def test_what_an_integer_port_answers_stands_for_steps_from_its_zero() -> None:
+    found = PORT.dequantize(np.array([[-128, -3, -2, 127]], np.int8))
+    assert found.dtype == np.float32
+    assert found.tolist() == [[-31.25, 0.0, 0.25, 32.5]]
+
+
+def test_every_step_of_an_integer_port_survives_the_way_there_and_back() -> None:
+    steps = np.arange(-128, 128).astype(np.int8)
+    for scale in (1 / 255, 1 / 256, 0.0078125, 0.1, 3.7):
+        for zero_point in (-128, -1, 0, 127):
+            port = Port("scores", "int8", (1, 256), scale, zero_point)
+            np.testing.assert_array_equal(port.quantize(port.dequantize(steps)), steps)
+
+
+def test_within_its_range_an_integer_port_is_off_by_half_a_step_at_most() -> None:
+    values = np.linspace(-31.25, 32.5, 10_001, dtype=np.float32)
+    assert np.abs(PORT.dequantize(PORT.quantize(values)) - values).max() <= 0.125 + 1e-6
+
+
+def test_a_float_port_takes_and_answers_values_as_they_are() -> None:
+    port, values = Port("image", "float32", (1, 2)), np.array([[0.1, -1e30]], np.float32)
+    assert port.quantize(values) is values
+    np.testing.assert_array_equal(port.dequantize(values), values)
+
+
+class Ported(Engine):
+    """Any file that has these ports."""
+
+    def __init__(self, source: Port, target: Port) -> None:
+        super().__init__(SMALL)
+        self._check_contract([source], [target])
+
+    def _invoke(self, batch: Batch) -> np.ndarray:
+        raise NotImplementedError
+
+
+def ported(**change: object) -> Port:
+    return dataclasses.replace(Port("p", "int8", (1, 8, 6, 1), 0.1, 0), **change)  # type: ignore[arg-type]
+
+
+SCORES = Port("q", "float32", (1, 1))
+
+
+def test_integer_ports_with_a_scale_fit_the_spec() -> None:
+    Ported(ported(), SCORES)
+    Ported(ported(), Port("q", "int8", (1, 1), 1 / 256, -128))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"scale": 0.0}, {"scale": -0.1}, {"scale": np.nan}, {"dtype": "uint8"}, {"dtype": "int16"}],
+    ids=str,
+)
+def test_integer_ports_that_do_not_say_what_a_step_is_are_refused(
+    change: dict[str, object],
+) -> None:
+    with pytest.raises(EngineError, match="the spec says float32"):
+        Ported(ported(**change), SCORES)
+    with pytest.raises(EngineError, match="the spec says float32"):
+        Ported(ported(), ported(shape=(1, 1), **change))
 
 
 @pytest.mark.parametrize(("artifact", "engine"), PAIRS)

@@ -13,6 +13,7 @@ import pytest
 
 from cxr_edge.errors import BundleError
 from cxr_edge.manifest import FORMAT, MANIFEST_NAME, dump_manifest, parse_manifest
+from cxr_edge.model_card import CARD_NAME
 
 Values = dict[str, Any]
 
@@ -50,7 +51,7 @@ def test_it_names_every_file_of_the_bundle_with_its_hash_and_size(
     exported_bundle: Path, data: bytes
 ) -> None:
     manifest = parse_manifest(data)
-    found = {p.name for p in exported_bundle.iterdir()} - {MANIFEST_NAME}
+    found = {p.name for p in exported_bundle.iterdir()} - {MANIFEST_NAME, CARD_NAME}
     assert {record.file for record in manifest.files} == found
     for record in manifest.files:
         content = (exported_bundle / record.file).read_bytes()
@@ -91,11 +92,53 @@ def test_any_change_that_is_still_json_is_refused(
     assert "changed after export" in refused(changed)
 
 
-@pytest.mark.parametrize("version", ["1.1", "2.0", "99.0", "10.10"])
+@pytest.mark.parametrize("version", ["2.1", "3.0", "99.0", "10.10"])
 def test_a_newer_format_is_refused_with_the_advice_to_update(data: bytes, version: str) -> None:
     newer = {**json.loads(data), "format": version, "new key": 1}
     message = refused(sign(newer))
     assert f"format {version}" in message and FORMAT in message and "update" in message
+
+
+@pytest.mark.parametrize("version", ["0.9", "1.0", "1.1", "1.99"])
+def test_an_older_major_format_is_refused_with_the_advice_to_export_again(
+    data: bytes, version: str
+) -> None:
+    older = {**json.loads(data), "format": version, "old key": 1}
+    message = refused(sign(older))
+    assert f"format {version}" in message and "reads 2.x" in message
+    assert "export the model again" in message
+
+
+def test_it_says_how_a_file_was_quantized_and_on_which_images(data: bytes) -> None:
+    by_name = {a.name: a for a in parse_manifest(data).artifacts}
+    static = by_name["onnx-int8"].quantization
+    assert static is not None and by_name["onnx-int8"].target == "portable"
+    assert (static.arithmetic, static.weight_bits, static.ranges) == ("static", 7, "minmax")
+    assert static.equalization and set(static.equalization.values()) <= {0.5}
+    assert static.calibration is not None and static.calibration.images == 72
+    assert static.calibration.labels == {"PNEUMONIA": 36, "NORMAL": 36}
+    dynamic = by_name["tflite-int8-dynamic"].quantization
+    assert dynamic is not None
+    assert (dynamic.arithmetic, dynamic.weight_bits, dynamic.ranges) == ("dynamic", 8, None)
+    for name in ("onnx-fp32", "onnx-fp32-batch", "tflite-fp32"):
+        assert by_name[name].quantization is None and by_name[name].target == "any"
+
+
+def test_it_never_lists_images_of_patients(data: bytes) -> None:
+    """Calibrated on a run's training images: those stay in the run folder."""
+    manifest = parse_manifest(data)
+    assert manifest.calibration is None
+    assert [r.file.split(".")[0] for r in manifest.files if r.file.endswith(".npz")] == ["golden"]
+
+
+def test_its_parities_are_ordered_and_its_golden_margin_is_positive(data: bytes) -> None:
+    manifest = parse_manifest(data)
+    assert 0 < manifest.golden.margin <= 0.5
+    for artifact in manifest.artifacts:
+        for record in artifact.engines:
+            found = record.golden
+            assert 0 <= found.p99_abs_delta <= found.max_abs_delta <= record.tolerance
+            assert found.mean_abs_delta <= found.max_abs_delta
 
 
 @pytest.mark.parametrize(
@@ -157,6 +200,17 @@ def test_a_file_name_that_could_leave_the_folder_is_refused(data: bytes, name: s
         (lambda v: v["artifacts"][0]["engines"][0].update(tolerance=1.5), "tolerance"),
         (lambda v: v["artifacts"][0]["engines"][0].update(tolerance=-1e-9), "tolerance"),
         (lambda v: v["artifacts"][0].update(format="pickle"), "format"),
+        (lambda v: v["artifacts"][0].update(target="sparc"), "target"),
+        (lambda v: v["artifacts"][0].pop("quantization"), "quantization' is missing"),
+        (lambda v: v["artifacts"][0]["quantization"].update(arithmetic="analog"), "arithmetic"),
+        (lambda v: v["artifacts"][0]["quantization"].update(weight_bits="7"), "weight_bits"),
+        (lambda v: v["artifacts"][0]["quantization"].update(float_layers="all"), "float_layers"),
+        (lambda v: v["artifacts"][0]["engines"][0]["golden"].pop("p99_abs_delta"), "p99_abs_delta"),
+        (lambda v: v["golden"].pop("margin"), "margin"),
+        (lambda v: v["golden"].update(margin=None), "margin"),
+        (lambda v: v.pop("calibration"), "'calibration' is missing"),
+        (lambda v: v.update(calibration=v["keras"]), "share"),
+        (lambda v: v["provenance"].pop("data"), "provenance.data' is missing"),
         (lambda v: v["golden"].update(inputs=0), "golden.inputs"),
         (lambda v: v["spec"].update(threshold=2), "threshold"),
         (lambda v: v["spec"]["input"].update(height=0), "input.height"),
@@ -193,5 +247,5 @@ def test_a_key_that_occurs_twice_is_refused(data: bytes) -> None:
 
 def test_a_megabyte_of_brackets_is_refused_at_once() -> None:
     start = time.perf_counter()
-    refused(b'{"format": "1.0", "sha256": ' + b"[" * 2**20)
+    refused(b'{"format": "2.0", "sha256": ' + b"[" * 2**20)
     assert time.perf_counter() - start < 1

@@ -68,6 +68,19 @@ def test_the_model_s_figures_in_the_readme_are_the_manifest_s(part):
     assert cells[2:6] == [f"{figures[name]:.3f}" for name in names]
 
 
+def test_the_files_figures_in_the_readme_are_the_manifest_s():
+    expected = [
+        f"| {artifact.name} | {record.engine} | {data.inputs} | "
+        f"{data.max_abs_delta:.1e} | {data.mean_abs_delta:.1e} | {data.flips} |"
+        for artifact in Bundle.open().manifest.artifacts
+        for record in artifact.engines
+        if (data := record.data)
+    ]
+    lines = README.splitlines()
+    start = lines.index(expected[0])
+    assert lines[start : start + len(expected) + 1] == [*expected, ""]
+
+
 def test_links_between_documents_lead_somewhere():
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):

@@ -11,7 +11,12 @@ from cxr_edge.keras_model import keras_scores, load_keras
 from cxr_edge.parity import compare
 from cxr_edge.preprocess import normalize
 
-TOLERANCE = {"onnx": 1e-5, "tflite": 5e-5}
+# Largest and mean |difference| and changed decisions, by precision.
+LIMITS = {
+    "fp32": (1e-5, 1e-6, 0),
+    "int8-static": (0.05, 0.005, 1),
+    "int8-dynamic": (0.05, 0.005, 1),
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +48,14 @@ def test_every_artifact_decides_like_keras_on_the_304_test_images(images, keras_
         for record in artifact.engines:
             scores = reference.load(artifact, record.engine).run(batch)
             parity = compare(keras_answers, scores, spec)
-            assert parity.flips == 0, (artifact.name, record.engine)
-            assert parity.max_abs_delta <= TOLERANCE[artifact.format], (artifact.name, parity)
+            largest, mean, flips = LIMITS[artifact.precision]
+            assert parity.flips <= flips, (artifact.name, record.engine)
+            assert parity.max_abs_delta <= largest, (artifact.name, parity)
+            assert parity.mean_abs_delta <= mean, (artifact.name, parity)
+            # What the manifest says, up to what another CPU's rounding changes.
+            assert record.data is not None
+            said = record.data.max_abs_delta
+            assert parity.max_abs_delta <= 1.25 * said + 1e-6, (artifact.name, parity)
             formats.add(artifact.format)
     assert formats == {"onnx", "tflite"}
 

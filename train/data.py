@@ -20,7 +20,11 @@ from cxr_edge.files import printable, sha256
 from cxr_edge.patients import Grouping, hold_out
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
+from cxr_edge.samples import Samples
 from cxr_edge.train.recipe import Recipe
+
+CALIBRATION_IMAGES = 100
+"""Images of each label that are kept for an export to calibrate on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class TrainingData:
     """(M, height, width, channels) uint8, the validation images."""
     held_labels: Labels
     """(M,) their labels."""
+    held_names: tuple[str, ...]
+    """The M files, relative to their folder."""
     patients: dict[str, int]
     """Patients in ``training`` and in ``validation``."""
     unreadable: tuple[str, ...]
@@ -99,6 +105,10 @@ def read_training_data(
         labels=images.labels[kept],
         held_pixels=held.pixels,
         held_labels=held.labels,
+        held_names=tuple(
+            str(path.relative_to(val_folder.root if val_folder else folder.root))
+            for path in held.files
+        ),
         patients={
             "training": len({groups[i] for i in np.flatnonzero(kept)}),
             "validation": len(set(held_groups)),
@@ -122,3 +132,21 @@ def fingerprint(images: LabelledImages) -> str:
 def counts(labels: Labels, names: tuple[str, ...]) -> dict[str, int]:
     """Images by label."""
     return {name: int(np.count_nonzero(labels == i)) for i, name in enumerate(names)}
+
+
+def calibration_samples(images: TrainingData, seed: int) -> Samples:
+    """Training images for an export to calibrate on: as many of each label, none held out too."""
+    random = np.random.default_rng([seed, 20])
+    chosen = []
+    for label in np.unique(images.labels):
+        members = np.flatnonzero(images.labels == label)
+        chosen.append(random.permutation(members)[:CALIBRATION_IMAGES])
+    indices = np.sort(np.concatenate(chosen))
+    return Samples(images.pixels[indices], images.labels[indices], ()).without(
+        validation_samples(images)
+    )
+
+
+def validation_samples(images: TrainingData) -> Samples:
+    """The validation images, for an export to choose recipes by."""
+    return Samples(images.held_pixels, images.held_labels, images.held_names)

@@ -17,10 +17,23 @@ from cxr_edge.manifest import Provenance
 from cxr_edge.patients import Grouping
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
-from cxr_edge.run import MODEL_NAME, PROVENANCE_NAME, SPEC_NAME
+from cxr_edge.run import (
+    CALIBRATION_NAME,
+    MODEL_NAME,
+    PROVENANCE_NAME,
+    SPEC_NAME,
+    VALIDATION_NAME,
+)
+from cxr_edge.samples import dump_samples
 from cxr_edge.train.assess import assess, write_evaluations
 from cxr_edge.train.checkpoint import load_state, remove_state
-from cxr_edge.train.data import TrainingData, counts, read_training_data
+from cxr_edge.train.data import (
+    TrainingData,
+    calibration_samples,
+    counts,
+    read_training_data,
+    validation_samples,
+)
 from cxr_edge.train.evaluation import Evaluation, headline
 from cxr_edge.train.fit import fit, identify
 from cxr_edge.train.history import HISTORY_NAME, Epoch, History
@@ -42,6 +55,7 @@ def train(
     group_of: Grouping,
     use_val_folder: bool,
     reporter: Reporter,
+    about_data: str = "",
 ) -> dict[str, Evaluation]:
     """Train a network and write its run folder; an interrupted training goes on.
 
@@ -53,6 +67,7 @@ def train(
         group_of: which files show the same patient.
         use_val_folder: validate on ``data/val`` as it is instead of on held-out patients.
         reporter: shows messages and progress.
+        about_data: what the images are, their licence and attribution, for the model card.
 
     Returns:
         Figures on ``validation``, and on ``test`` where the recipe opens it and the folder exists.
@@ -77,9 +92,11 @@ def train(
     with atomic_path(out / MODEL_NAME) as temporary:
         network.save(temporary)
     write_file(out / SPEC_NAME, documents.dump(recipe.spec))
+    write_file(out / CALIBRATION_NAME, dump_samples(calibration_samples(images, seed)))
+    write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
     _write_history(images, recipe, seed, epochs, out)
     results = _assess(images, network, recipe, out, reporter)
-    _write_provenance(images, recipe, seed, results, out)
+    _write_provenance(images, recipe, seed, results, out, about_data)
     remove_state(checkpoint)
     return results
 
@@ -137,11 +154,17 @@ def _assess(
 
 
 def _write_provenance(
-    images: TrainingData, recipe: Recipe, seed: int, results: dict[str, Evaluation], out: Path
+    images: TrainingData,
+    recipe: Recipe,
+    seed: int,
+    results: dict[str, Evaluation],
+    out: Path,
+    about_data: str,
 ) -> None:
     provenance = Provenance(
         recipe=f"{recipe.name} v{recipe.version}",
         seed=seed,
+        data=about_data,
         data_sha256=images.sha256,
         train_images=counts(images.labels, recipe.spec.labels),
         validation=headline(results["validation"]),

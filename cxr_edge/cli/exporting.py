@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
+from cxr_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from cxr_edge.export.report import ExportReport
+    from cxr_edge.manifest import Manifest
 
 DEFAULT_OUT = Path("bundle")
 
@@ -27,8 +33,15 @@ def export(
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's folder.")] = DEFAULT_OUT,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="The best integer files for any machine, and float32.")
+    ] = False,
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="TFLite with 16-bit weights, and float32.")
+    ] = False,
     artifacts: Annotated[
-        str, typer.Option(help="Names of the files to write, with commas.", show_default="all")
+        str,
+        typer.Option(help="Names of files to write, with commas.", show_default="the float32 ones"),
     ] = "",
     spec: Annotated[
         Path | None, typer.Option(help="What MODEL.keras expects; spec.json beside it by default.")
@@ -37,41 +50,123 @@ def export(
         Path | None,
         typer.Option(help="Folder of classes: prove parity on its images too, not only on golden."),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images to measure activation ranges on.",
+            show_default="those of the run, else distilled from the network",
+        ),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images to choose a quantization recipe by.",
+            show_default="those of the run, else drawn inputs",
+        ),
+    ] = None,
+    max_flips: Annotated[
+        int | None,
+        typer.Option(
+            help="Changed decisions a quantized file may have.", show_default="1 in 200, at least 1"
+        ),
+    ] = None,
+    max_delta_p: Annotated[
+        float, typer.Option(help="Largest change of a score by quantization, 0..1.")
+    ] = 0.05,
+    max_auc_drop: Annotated[
+        float, typer.Option(help="Largest loss of area under the ROC curve, 0..1.")
+    ] = 0.005,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Try every recipe, even when one holds the budget.")
+    ] = False,
+    distill: Annotated[
+        bool, typer.Option("--distill", help="Put calibration images without patients inside.")
+    ] = False,
+    patient_pattern: options.Patient = None,
 ) -> None:
     """Convert a Keras model to ONNX and TFLite; write only what answers like the original.
 
-    Every file is compared with the Keras model on every installed engine. If one output differs
-    by more than its tolerance, or one decision changes, nothing is written (exit code 6).
+    Every file is compared with the Keras model on every installed engine. If one differs by more
+    than it may, nothing is written (exit code 6). Quantized files get a recipe that holds the
+    budget (--max-flips, --max-delta-p, --max-auc-drop); what was tried is in
+    OUT.export-report.json.
     """
     from cxr_edge.bundle import Bundle
-    from cxr_edge.dataset import open_folder
-    from cxr_edge.export.artifacts import find_kinds
+    from cxr_edge.export.artifacts import FP16, INT8, Quantized, find_kinds
+    from cxr_edge.export.budget import Budget
     from cxr_edge.export.pipeline import export as run_export
     from cxr_edge.export.pipeline import original_of_bundle, original_of_run
+    from cxr_edge.export.request import Request
+    from cxr_edge.patients import grouping
     from cxr_edge.run import open_run
 
-    kinds = find_kinds(tuple(name.strip() for name in artifacts.split(",") if name.strip()))
+    names = [name.strip() for name in artifacts.split(",") if name.strip()]
+    kinds = find_kinds((*names, *(INT8 if int8 else ()), *(FP16 if fp16 else ())))
+    given = {"--calibration": calibration, "--validation": validation, "--thorough": thorough}
+    if not any(isinstance(kind.how, Quantized) for kind in kinds):
+        for option in (name for name, value in given.items() if value):
+            raise UsageError(f"{option} is for quantized files, and none is asked for; add --int8")
+    request = Request(
+        calibration=calibration,
+        validation=validation,
+        data=data,
+        budget=Budget(max_flips, max_delta_p, max_auc_drop),
+        thorough=thorough,
+        distill=distill,
+        group_of=grouping(patient_pattern),
+    )
     if source is None:
         original = original_of_bundle(Bundle.open())
     else:
         original = original_of_run(open_run(source, spec))
-    folder = open_folder(data, original.spec.labels) if data else None
     terminal = Terminal()
-    manifest = run_export(original, out, kinds, data=folder, reporter=terminal)
+    manifest, report = run_export(original, out, kinds, request, terminal)
+    _print_parity(manifest)
+    _explain(manifest, report, out, terminal)
 
-    print(f"{'file':40}  {'engine':11}  {'inputs':>6}  max |d|  mean |d|  flips")
+
+def _print_parity(manifest: Manifest) -> None:
+    print(f"{'file':44}  {'engine':11}  {'inputs':>11}  max |d|  mean |d|  flips")
     for artifact in manifest.artifacts:
         for record in artifact.engines:
-            for proof in filter(None, (record.golden, record.data)):
-                print(
-                    f"{artifact.file.file:40}  {record.engine:11}  {proof.inputs:6}  "
-                    f"{proof.max_abs_delta:7.1e}   {proof.mean_abs_delta:7.1e}  {proof.flips:5}"
-                )
+            for name, proof in (("golden", record.golden), ("images", record.data)):
+                if proof:
+                    print(
+                        f"{artifact.file.file:44}  {record.engine:11}  {proof.inputs:4} {name:6}  "
+                        f"{proof.max_abs_delta:7.1e}   {proof.mean_abs_delta:7.1e}  "
+                        f"{proof.flips:5}"
+                    )
+
+
+def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Terminal) -> None:
+    """What the figures mean, what to know of them, and what to run next."""
+    from cxr_edge.export.report import report_path
+
+    speeds = {a.name: a.speed for a in report.artifacts}
+    for name, speed in speeds.items():
+        terminal.say(
+            f"{name}: {speed.p50_ms:.2f} ms an image here, "
+            f"{speed.of_stock:.2f} of the unchanged network's float32 ONNX"
+        )
+    exact = min((s.p50_ms for n, s in speeds.items() if "int8" not in n), default=None)
+    for name, speed in speeds.items():
+        if "int8" in name and exact is not None and speed.p50_ms > exact:
+            terminal.say(f"note: {name} is slower than float32 on this machine")
+    for artifact in report.artifacts:
+        for proof in artifact.proofs:
+            for found in proof.found.values():
+                for flip in found.flips:
+                    terminal.say(
+                        f"changed decision: {artifact.name} on {proof.engine}: {flip.name}: "
+                        f"{flip.original:.3f} became {flip.exported:.3f}"
+                    )
     if 0 in manifest.golden.decisions.values():
         terminal.say(
             f"note: the original model's decisions on the golden inputs are "
             f"{manifest.golden.decisions}; they prove numbers, not every decision"
         )
-    if data is None:
-        terminal.say("note: proven on drawn images only; --data FOLDER proves it on yours")
+    if any(a.quantization for a in manifest.artifacts):
+        terminal.say(f"recipes were chosen on {report.chosen_on}")
+    terminal.say(f"proven: {report.proves}")
+    terminal.say(f"the report is {report_path(out)}")
     print(f"next: cxr-edge verify {out}; cxr-edge predict -b {out} IMAGE", file=sys.stderr)

@@ -113,13 +113,15 @@ def verify(
     found: list[Verdict] = []
     for verdict in verdicts(bundle):
         if not found:
-            print(f"{'artifact':16}  {'engine':11}  outcome        max |d|  allowed  flips")
+            print(f"{'artifact':21}  {'engine':11}  outcome        max |d|  allowed  flips")
         found.append(verdict)
-        line = f"{verdict.artifact:16}  {verdict.engine:11}  {verdict.outcome:13}"
+        line = f"{verdict.artifact:21}  {verdict.engine:11}  {verdict.outcome:13}"
         if verdict.parity:
             line += f"  {verdict.parity.max_abs_delta:7.1e}  {verdict.tolerance:7.0e}"
             line += f"  {verdict.parity.flips} of {verdict.parity.inputs}"
         print(line, flush=True)
+    if not bundle.card_is_current():
+        print("cxr-edge: MODEL_CARD.md is not what the manifest says", file=sys.stderr)
     for name in bundle.unlisted():
         print(f"cxr-edge: {printable(name)}: is not listed by the manifest", file=sys.stderr)
     if failed := [v for v in found if v.outcome == "failed"]:
@@ -162,7 +164,7 @@ def info(
     for name, text in rows:
         print(f"{name:10}  {text}")
     print()
-    print(f"{'artifact':16}  {'bytes':>10}  proven on (max |d| from Keras, flips)")
+    print(f"{'artifact':21}  {'bytes':>10}  proven on (max |d| from Keras, flips)")
     for artifact in manifest.artifacts:
         proofs = ", ".join(
             f"{r.engine} ({p.max_abs_delta:.1e}, {p.flips} of {p.inputs} {kind})"
@@ -170,4 +172,4 @@ def info(
             for kind, p in (("golden", r.golden), ("images", r.data))
             if p is not None
         )
-        print(f"{artifact.name:16}  {artifact.file.bytes:10,}  {proofs}")
+        print(f"{artifact.name:21}  {artifact.file.bytes:10,}  {proofs}")

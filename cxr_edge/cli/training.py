@@ -33,6 +33,9 @@ def train(
         bool,
         typer.Option("--use-val-folder", help="Validate on DATA/val instead of held-out patients."),
     ] = False,
+    about_data: Annotated[
+        str, typer.Option(help="What the images are, licence, attribution: for the model card.")
+    ] = "",
 ) -> None:
     """Train the reference network and write a run folder; run it again to go on after a stop."""
     from cxr_edge.patients import grouping
@@ -49,6 +52,7 @@ def train(
         group_of=grouping(patient_pattern),
         use_val_folder=use_val_folder,
         reporter=terminal,
+        about_data=about_data,
     )
     for part, evaluation in results.items():
         print(f"{part}\n{report_text(evaluation)}\n")

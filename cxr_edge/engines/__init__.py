@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr_edge.decision import Scores
 from cxr_edge.errors import EngineError, MissingExtraError, UsageError
@@ -79,7 +80,8 @@ class Engine(abc.ABC):
             (outputs[0], (self._spec.outputs,)),
         ):
             batch_is_right = port.shape[:1] in ((1,), (None,))
-            if port.dtype != "float32" or port.shape[1:] != wanted or not batch_is_right:
+            number_is_right = port.dtype == "float32" or (port.dtype == "int8" and port.scale > 0)
+            if not number_is_right or port.shape[1:] != wanted or not batch_is_right:
                 raise EngineError(
                     f"the model's {port.name} is {port.dtype} {port.shape}, "
                     f"the spec says float32 {(1, *wanted)}"
@@ -96,6 +98,24 @@ class Port:
     """numpy's name of the type of its elements."""
     shape: tuple[int | None, ...]
     """Its dimensions; None where any size is taken."""
+    scale: float = 0.0
+    """Of an integer: the number that a step stands for; 0 where it says none."""
+    zero_point: int = 0
+    """Of an integer: the one that stands for zero."""
+
+    def quantize(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
+        """The numbers that the port takes for these values, the nearest ones."""
+        if self.dtype == "float32":
+            return values
+        steps = np.rint(values / np.float32(self.scale)) + self.zero_point
+        return np.asarray(steps.clip(-128, 127), np.int8)
+
+    def dequantize(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """The values that the port's numbers stand for."""
+        if self.dtype == "float32":
+            return np.asarray(values, np.float32)
+        steps = values.astype(np.float32) - np.float32(self.zero_point)
+        return steps * np.float32(self.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,19 @@ ENGINES = {
 def installed_engines() -> tuple[str, ...]:
     """Names of the engines whose package is installed here."""
     return tuple(name for name, info in ENGINES.items() if is_installed(info.package))
+
+
+def suits(target: str) -> bool:
+    """Whether this machine computes a file for ``target`` rightly; see ``manifest.Target``.
+
+    Files for any machine are right on all of them. The others hold weights of 8 bits, whose sums
+    saturate on x86 without VNNI.
+    """
+    if target in ("any", "portable"):
+        return True
+    from cxr_edge.engines.onnxruntime import sums_are_exact
+
+    return sums_are_exact()
 
 
 def open_engine(name: str, model: bytes, spec: ModelSpec, *, threads: int = 1) -> Engine:

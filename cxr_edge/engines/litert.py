@@ -26,8 +26,10 @@ class LiteRtEngine(Engine):
         self._own = threading.local()
         interpreter = self._interpreter()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        self._check_contract([_port(i) for i in inputs], [_port(o) for o in outputs])
+        ports = [_port(i) for i in inputs], [_port(o) for o in outputs]
+        self._check_contract(*ports)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self._input_port, self._output_port = ports[0][0], ports[1][0]
 
     def _interpreter(self) -> Any:
         if not hasattr(self._own, "interpreter"):
@@ -42,11 +44,11 @@ class LiteRtEngine(Engine):
     def _invoke(self, batch: Batch) -> Scores:
         interpreter = self._interpreter()
         try:
-            interpreter.set_tensor(self._input, batch)
+            interpreter.set_tensor(self._input, self._input_port.quantize(batch))
             interpreter.invoke()
         except (ValueError, RuntimeError) as err:
             raise EngineError(f"LiteRT failed: {err}") from err
-        return np.asarray(interpreter.get_tensor(self._output), np.float32)
+        return self._output_port.dequantize(interpreter.get_tensor(self._output))
 
 
 def open_model(model: bytes, spec: ModelSpec, threads: int) -> Engine:
@@ -56,4 +58,6 @@ def open_model(model: bytes, spec: ModelSpec, threads: int) -> Engine:
 
 def _port(details: dict[str, Any]) -> Port:
     shape = tuple(int(side) for side in details["shape"])
-    return Port(details["name"], np.dtype(details["dtype"]).name, shape)
+    scale, zero_point = details["quantization"]
+    dtype = np.dtype(details["dtype"]).name
+    return Port(details["name"], dtype, shape, float(scale), int(zero_point))

@@ -35,6 +35,15 @@ def test_verify_refuses_a_changed_file(cli, bundle):
     assert "golden" in result.stderr
 
 
+def test_verify_proves_a_bundle_of_float_and_integer_files(cli, exported_bundle):
+    result = cli("verify", exported_bundle)
+    assert result.returncode == 0, result.stderr
+    rows = [line.split()[:3] for line in result.stdout.splitlines()[1:]]
+    assert len(rows) == 8 and {row[2] for row in rows} == {"proven"}
+    assert {"onnx-int8", "tflite-int8-dynamic"} <= {row[0] for row in rows}
+    assert result.stderr.count("is not listed") == 0
+
+
 def test_info_says_what_it_is_and_is_not(cli):
     result = cli("info")
     assert result.returncode == 0
@@ -52,6 +61,13 @@ def test_export_of_a_run_writes_a_bundle_that_predicts(cli, run_folder, drawn_da
     manifest = Bundle.open(out).manifest
     assert [a.name for a in manifest.artifacts] == ["onnx-fp32"]
     assert manifest.artifacts[0].engines[0].data.inputs == 16
+    assert Bundle.open(out).card_is_current()
+    report = json.loads((tmp_path / "out.export-report.json").read_text())
+    assert report["proves"] == "decisions on 16 labelled images"
+    assert report["preprocessing"]["images"] == 16
+    assert report["preprocessing"]["max_abs_levels"] == 0
+    assert f"the report is {tmp_path / 'out.export-report.json'}" in result.stderr
+    assert "proven: decisions on 16 labelled images" in result.stderr
     assert "16" in result.stdout
     assert f"next: cxr-edge verify {out}" in result.stderr
     assert cli("verify", out).returncode == 0
@@ -70,8 +86,24 @@ def test_export_without_a_run_exports_the_reference(cli, tmp_path):
         (["--artifacts", "onnx-int7"], 2, "did you mean"),
         (["nowhere"], 5, "no such file"),
         (["-o", "/dev/null/x"], 6, "cannot be written"),
+        (["--thorough"], 2, "--thorough is for quantized files"),
+        (["--fp16", "--validation", "."], 2, "--validation is for quantized files"),
+        (["--artifacts", "onnx-fp32", "--calibration", "."], 2, "add --int8"),
+        (["--int8", "--max-flips", "-1"], 2, "max-flips is -1"),
+        (["--int8", "--max-delta-p", "1.5"], 2, "max-delta-p is 1.5"),
+        (["--int8", "--max-auc-drop", "nan"], 2, "max-auc-drop is nan"),
     ],
-    ids=["unknown artifact", "no run", "unwritable"],
+    ids=[
+        "unknown artifact",
+        "no run",
+        "unwritable",
+        "thorough, nothing searched",
+        "validation, nothing searched",
+        "calibration, nothing searched",
+        "negative flips",
+        "delta beyond 1",
+        "drop that is no number",
+    ],
 )
 def test_export_mistakes_are_one_line(cli, arguments, code, words):
     result = cli("export", *arguments)
@@ -96,7 +128,7 @@ def test_evaluate_agrees_between_keras_and_the_exported_file(
     cli, run_folder, exported_bundle, drawn_data
 ):
     by_keras = cli("evaluate", drawn_data / "test", "-m", run_folder)
-    by_onnx = cli("evaluate", drawn_data / "test", "-b", exported_bundle)
+    by_onnx = cli("evaluate", drawn_data / "test", "-b", exported_bundle, "-a", "onnx-fp32")
     assert by_keras.returncode == 0, by_keras.stderr
     assert by_keras.stdout == by_onnx.stdout
 

@@ -16,12 +16,19 @@ from cxr_edge.bundle import Bundle
 from cxr_edge.errors import OutputError
 from cxr_edge.export.commit import check_target, commit, record_file
 from cxr_edge.files import TEMPORARY_PREFIX, sha256
-from cxr_edge.manifest import MANIFEST_NAME, FileRecord, Manifest, dump_manifest
+from cxr_edge.manifest import (
+    MANIFEST_NAME,
+    FileRecord,
+    Manifest,
+    dump_manifest,
+    parse_manifest,
+)
+from cxr_edge.model_card import CARD_NAME, model_card
 
 Made = tuple[Manifest, dict[str, bytes]]
 
 SIZE = 200_000
-"""Bytes of each file: long enough to be hit while it is written."""
+"""Bytes of each file, or a few more: long enough to be hit while it is written."""
 
 
 def make(template: Manifest, seed: int) -> Made:
@@ -29,7 +36,7 @@ def make(template: Manifest, seed: int) -> Made:
     contents: dict[str, bytes] = {}
 
     def record(stem: str, suffix: str) -> FileRecord:
-        data = random.Random(f"{seed} {stem}").randbytes(SIZE)
+        data = random.Random(f"{seed} {stem}").randbytes(SIZE + seed)
         described = record_file(stem, suffix, data)
         contents[described.file] = data
         return described
@@ -37,6 +44,7 @@ def make(template: Manifest, seed: int) -> Made:
     manifest = dataclasses.replace(
         template,
         keras=record("model", "keras"),
+        calibration=record("calibration", "npz"),
         artifacts=tuple(
             dataclasses.replace(a, file=record(a.name, a.format)) for a in template.artifacts
         ),
@@ -68,7 +76,9 @@ def folder(old: Made, tmp_path: Path) -> Path:
 
 
 def files_of(made: Made) -> dict[str, bytes]:
-    return {**made[1], MANIFEST_NAME: dump_manifest(made[0])}
+    manifest = dump_manifest(made[0])
+    card = model_card(parse_manifest(manifest)).encode()
+    return {**made[1], MANIFEST_NAME: manifest, CARD_NAME: card}
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -78,6 +88,7 @@ def read(folder: Path) -> dict[str, bytes]:
 def test_a_new_folder_holds_exactly_the_bundle(new: Made, tmp_path: Path) -> None:
     commit(tmp_path / "a" / "b", *new)
     assert read(tmp_path / "a" / "b") == files_of(new)
+    assert Bundle.open(tmp_path / "a" / "b").card_is_current()
 
 
 def test_a_commit_over_a_bundle_leaves_exactly_the_new_one(folder: Path, new: Made) -> None:
@@ -179,10 +190,11 @@ def test_each_write_that_fails_in_turn_is_typed_and_leaves_the_old_bundle_byte_i
 ) -> None:
     owner, name = CALLS[kind]
     total = count_calls(owner, name, new, tmp_path / "count")
-    assert total >= 6  # five files and the manifest
-    # The last fsync follows the replacement of the manifest, when the new bundle stands.
-    last = total - 1 if kind == "fsync" else total
-    for at in range(1, last + 1):
+    assert total >= len(files_of(new))
+    # Those after the replacement of the manifest, when the new bundle stands: the folder's and the
+    # card's fsync, the renaming of the card, the folder's fsync again.
+    after = {"rename": 1, "fsync": 3}.get(kind, 0)
+    for at in range(1, total + 1):
         log: list[int] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(owner, name, failing(getattr(owner, name), at, log))
@@ -190,8 +202,14 @@ def test_each_write_that_fails_in_turn_is_typed_and_leaves_the_old_bundle_byte_i
         found = read(folder)
         if isinstance(outcome, OutputError):
             assert outcome.exit_code == 6 and "No space left" in str(outcome)
-            assert {name: found.get(name) for name in files_of(old)} == files_of(old)
             assert not [name for name in found if name.startswith(TEMPORARY_PREFIX)]
+            if at <= total - after:
+                assert {name: found.get(name) for name in files_of(old)} == files_of(old)
+            else:  # whole, but for a card that says that it is not this one's
+                card = {CARD_NAME: files_of(old)[CARD_NAME]}
+                assert {name: found.get(name) for name in files_of(new)} == files_of(new) | card
+                assert not Bundle.open(folder).card_is_current()
+                commit(folder, *old)
         else:  # an fsync of the folder between two files may fail: a later one answers for it
             assert kind == "fsync" and found == files_of(new)
             commit(folder, *old)

@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from cxr_edge import documents
 from cxr_edge.bundle import Bundle, Golden
+from cxr_edge.embedded import Embedded
 from cxr_edge.engines import ENGINES, installed_engines
-from cxr_edge.errors import CxrEdgeError, ExportError, MissingExtraError, ModelError, ParityError
-from cxr_edge.export import golden, proof
-from cxr_edge.export.artifacts import KINDS, ArtifactKind
-from cxr_edge.export.golden import COUNT, draw_golden
-from cxr_edge.export.pipeline import Original, export
-from cxr_edge.export.proof import prove
+from cxr_edge.errors import (
+    CxrEdgeError,
+    DataError,
+    EngineError,
+    ExportError,
+    MissingExtraError,
+    OutputError,
+    ParityError,
+)
+from cxr_edge.export import images as export_images
+from cxr_edge.export import proof, workshop
+from cxr_edge.export.artifacts import KINDS, ArtifactKind, Converted, Quantized
+from cxr_edge.export.budget import Budget
+from cxr_edge.export.golden import COUNT, choose_golden, draw_pictures
+from cxr_edge.export.graph import Graph, build_model
+from cxr_edge.export.graph_reader import read_graph
+from cxr_edge.export.lowering import lower
+from cxr_edge.export.metadata import embed
+from cxr_edge.export.onnx_file import export_onnx
+from cxr_edge.export.pipeline import export
+from cxr_edge.export.proof import EngineProof, Evidence, prove
+from cxr_edge.export.report import ExportReport, report_path
+from cxr_edge.export.request import Original, Request
+from cxr_edge.export.tflite_file import export_tflite
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.keras_model import load_keras
+from cxr_edge.manifest import Parity
 from cxr_edge.phantom import draw_phantom
-from cxr_edge.preprocess import fit, normalize
+from cxr_edge.preprocess import Pixels, fit, normalize
 from cxr_edge.reporting import Silent
 from cxr_edge.run import UNKNOWN
+from cxr_edge.samples import Samples
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 GOOD = KINDS["onnx-fp32"]
+EXACT = Budget(max_flips=0, max_delta_p=1e-5)
+ANYTHING = Budget(max_flips=10_000, max_delta_p=1.0, max_auc_drop=1.0)
+ORIGINAL = "5" * 64
+"""Stands for the hash of the original model."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +82,7 @@ def spec(opened: Bundle) -> ModelSpec:
 @pytest.fixture
 def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw a quarter of the pictures: these models are small and quick, drawing is not."""
-    monkeypatch.setattr(golden, "POOL", 64)
+    monkeypatch.setattr(export_images, "POOL", 64)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +92,16 @@ def small() -> Original:
 
 
 @pytest.fixture(scope="module")
-def small_file(small: Original) -> bytes:
+def small_graph(small: Original) -> Graph:
+    """Its network as converters get it."""
+    return lower(read_graph(load_keras(small.data, small.spec)))
+
+
+@pytest.fixture(scope="module")
+def small_file(small_graph: Graph) -> bytes:
     """What the converter makes of it."""
-    return GOOD.convert(load_keras(small.data, small.spec), small.spec)
+    assert isinstance(GOOD.how, Converted)
+    return GOOD.how.convert(small_graph)
 
 
 def small_original(operation: Callable[[Any], Any]) -> Original:
@@ -84,7 +120,14 @@ def small_original(operation: Callable[[Any], Any]) -> Original:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
-        return Original(path.read_bytes(), spec, UNKNOWN, "small")
+        return Original(
+            path.read_bytes(),
+            spec,
+            UNKNOWN,
+            "small",
+            calibration=Samples(np.concatenate(drawn), None, ()),
+            calibration_source="drawn here",
+        )
 
 
 def rewired(data: bytes, *steps: tuple[str, np.ndarray | None]) -> bytes:
@@ -151,32 +194,56 @@ ALTERED = [off_by_0_01, nan, above_one, inverted, never_positive, always_positiv
 
 
 def kind_of(alter: Callable[[bytes], bytes], good: bytes, tolerance: float) -> ArtifactKind:
-    return dataclasses.replace(GOOD, convert=lambda model, spec: alter(good), tolerance=tolerance)
+    budget = Budget(max_flips=0, max_delta_p=tolerance)
+    return dataclasses.replace(GOOD, how=Converted(budget, lambda graph: alter(good)))
 
 
-def export_over(bundle: Path, original: Original, *kinds: ArtifactKind) -> CxrEdgeError | None:
+def export_over(
+    bundle: Path, original: Original, *kinds: ArtifactKind, request: Request | None = None
+) -> CxrEdgeError | None:
     """Export over an existing bundle; the error, after checking that every byte is as it was."""
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     try:
-        export(original, bundle, kinds, data=None, reporter=Silent())
+        export(original, bundle, kinds, request or Request(), Silent())
     except CxrEdgeError as err:
         assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+        assert not report_path(bundle).exists()
         assert len(str(err).splitlines()) == 1
         return err
     return None
 
 
-def proofs_of(opened: Bundle) -> dict[str, Golden]:
-    return {"golden": opened.golden()}
+def evidence_of(opened: Bundle) -> Evidence:
+    held = opened.golden()
+    return Evidence("golden", Samples(held.pixels, None, ()), held.scores)
+
+
+def prove_altered(
+    alter: Callable[[bytes], bytes],
+    good: bytes,
+    spec: ModelSpec,
+    *evidence: Evidence,
+    budget: Budget = EXACT,
+) -> tuple[EngineProof, ...]:
+    """The gate, for a file that was altered after it was told what it is."""
+    embedded = Embedded(ORIGINAL, spec)
+    data = alter(embed(good, "onnx", embedded))
+    return prove(data, GOOD, budget, evidence, embedded, str)
+
+
+def unaltered(data: bytes) -> bytes:
+    return data
 
 
 def test_the_unaltered_file_passes_the_gate_on_every_engine(
     opened: Bundle, spec: ModelSpec, good_file: bytes
 ) -> None:
-    records = prove(good_file, GOOD, proofs_of(opened), spec)
-    assert [record.engine for record in records] == ["onnxruntime", "openvino"]
-    assert all(r.golden.flips == 0 and r.golden.inputs == COUNT for r in records)
-    assert all(r.tolerance == GOOD.tolerance and r.data is None for r in records)
+    proofs = prove_altered(unaltered, good_file, spec, evidence_of(opened))
+    assert [each.engine for each in proofs] == ["onnxruntime", "openvino"]
+    for each in proofs:
+        assert set(each.found) == {"golden"}
+        parity = each.found["golden"].parity
+        assert (parity.flips, parity.inputs) == (0, COUNT)
 
 
 @pytest.mark.parametrize("alter", ALTERED, ids=lambda alter: alter.__name__)
@@ -184,45 +251,142 @@ def test_a_file_that_answers_otherwise_does_not_pass(
     opened: Bundle, spec: ModelSpec, good_file: bytes, alter: Callable[[bytes], bytes]
 ) -> None:
     with pytest.raises(ParityError) as caught:
-        prove(alter(good_file), GOOD, proofs_of(opened), spec)
+        prove_altered(alter, good_file, spec, evidence_of(opened))
     message = str(caught.value)
     assert caught.value.exit_code == 6
-    assert message.startswith("onnx-fp32 on onnxruntime: ") and "nothing was written" in message
+    where = "onnx-fp32: onnxruntime refuses" if alter is cut else "onnx-fp32 on onnxruntime: "
+    assert message.startswith(where) and "nothing was written" in message
     assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     "alter", [never_positive, always_positive, inverted, nan, above_one], ids=lambda a: a.__name__
 )
-def test_no_tolerance_lets_a_file_pass_that_changes_decisions(
+def test_no_tolerance_lets_a_file_pass_that_changes_golden_decisions(
     opened: Bundle, spec: ModelSpec, good_file: bytes, alter: Callable[[bytes], bytes]
 ) -> None:
-    generous = dataclasses.replace(GOOD, tolerance=1.0)
     with pytest.raises(ParityError):
-        prove(alter(good_file), generous, proofs_of(opened), spec)
+        prove_altered(alter, good_file, spec, evidence_of(opened), budget=ANYTHING)
 
 
 def test_a_difference_just_within_the_tolerance_passes_and_is_recorded(
     opened: Bundle, good_file: bytes
 ) -> None:
-    nudged = rewired(good_file, ("Add", np.float32(0.01)))
     spec = opened.manifest.spec  # all its scores lie on one side of 0.5
-    generous = dataclasses.replace(GOOD, tolerance=0.011)
-    for record in prove(nudged, generous, proofs_of(opened), spec):
-        assert record.golden.max_abs_delta == pytest.approx(0.01, abs=1e-5)
-    with pytest.raises(ParityError, match="0 decisions changed"):
-        prove(nudged, dataclasses.replace(GOOD, tolerance=0.0099), proofs_of(opened), spec)
+    golden = evidence_of(opened)
+    generous = dataclasses.replace(EXACT, max_delta_p=0.011)
+    for each in prove_altered(off_by_0_01, good_file, spec, golden, budget=generous):
+        parity = each.found["golden"].parity
+        assert parity.max_abs_delta == pytest.approx(0.01, abs=1e-5)
+        assert parity.p99_abs_delta == pytest.approx(0.01, abs=1e-5)
+    close = dataclasses.replace(EXACT, max_delta_p=0.0099)
+    with pytest.raises(ParityError, match=r"max \|Δscore\| 0\.01, allowed 0\.0099"):
+        prove_altered(off_by_0_01, good_file, spec, golden, budget=close)
 
 
 def test_images_given_besides_the_golden_inputs_must_hold_too(
     opened: Bundle, good_file: bytes
 ) -> None:
-    held, spec = opened.golden(), opened.manifest.spec
-    other = Golden(held.pixels[:7], held.scores[:7] + np.float32(0.01))
+    golden, spec = evidence_of(opened), opened.manifest.spec
+    seven = Samples(golden.samples.pixels[:7], None, ())
+    other = Evidence("data", seven, golden.scores[:7] + np.float32(0.01))
     with pytest.raises(ParityError, match="7 data inputs"):
-        prove(good_file, GOOD, {"golden": held, "data": other}, spec)
-    records = prove(good_file, GOOD, {"golden": held, "data": held}, spec)
-    assert all(record.data == record.golden for record in records)
+        prove_altered(unaltered, good_file, spec, golden, other)
+    same = dataclasses.replace(golden, name="data")
+    for each in prove_altered(unaltered, good_file, spec, golden, same):
+        assert each.found["data"] == each.found["golden"]
+
+
+def near_the_threshold(opened: Bundle) -> tuple[ModelSpec, Evidence, np.float32]:
+    """A threshold that one image just reaches, and what added to the scores changes it alone."""
+    golden = evidence_of(opened)
+    positive = np.sort(1 - golden.scores[:, 0].astype(np.float64))  # the sigmoid is P(NORMAL)
+    gaps = np.diff(positive)
+    room = np.minimum(gaps[:-1], gaps[1:])[2:-2]  # others stay on either side
+    place = int(room.argmax())
+    assert room[place] > 1e-4
+    threshold = float(positive[place + 3] - room[place] / 4)
+    spec = dataclasses.replace(opened.manifest.spec, threshold=threshold)
+    return spec, dataclasses.replace(golden, name="data"), np.float32(room[place] / 2)
+
+
+@pytest.mark.parametrize(("flips", "passes"), [(None, True), (1, True), (0, False)])
+def test_on_images_given_as_many_decisions_may_change_as_the_budget_says(
+    opened: Bundle, good_file: bytes, flips: int | None, passes: bool
+) -> None:
+    spec, data, by = near_the_threshold(opened)
+    budget = Budget(max_flips=flips, max_delta_p=0.01)
+
+    def nudge(content: bytes) -> bytes:
+        return rewired(content, ("Add", by))
+
+    if passes:
+        for each in prove_altered(nudge, good_file, spec, data, budget=budget):
+            assert each.found["data"].parity.flips == len(each.found["data"].flips) == 1
+    else:
+        with pytest.raises(ParityError, match="1 decisions changed, allowed 0"):
+            prove_altered(nudge, good_file, spec, data, budget=budget)
+    golden = dataclasses.replace(data, name="golden")
+    with pytest.raises(ParityError, match=r"1 decisions changed, allowed 0.*golden inputs"):
+        prove_altered(nudge, good_file, spec, golden, budget=budget)
+
+
+@pytest.mark.parametrize("alter", [never_positive, always_positive], ids=lambda a: a.__name__)
+def test_no_budget_lets_a_file_pass_that_decides_alike_on_all_images_given(
+    opened: Bundle, spec: ModelSpec, good_file: bytes, alter: Callable[[bytes], bytes]
+) -> None:
+    data = dataclasses.replace(evidence_of(opened), name="data")
+    with pytest.raises(ParityError, match="to everything, which the original does not"):
+        prove_altered(alter, good_file, spec, data, budget=ANYTHING)
+
+
+def test_a_file_that_ranks_labelled_images_worse_does_not_pass(
+    opened: Bundle, good_file: bytes
+) -> None:
+    golden, spec = evidence_of(opened), opened.manifest.spec
+    labels = (golden.scores[:, 0] > np.median(golden.scores)).astype(np.intp)
+    data = Evidence("data", dataclasses.replace(golden.samples, labels=labels), golden.scores)
+    for each in prove_altered(unaltered, good_file, spec, data):
+        labelled = each.found["data"].labelled
+        assert labelled is not None and labelled.auc is not None
+        assert (labelled.auc.original, labelled.auc.difference) == (1.0, 0.0)
+
+    def flattened(content: bytes) -> bytes:  # towards the same answer to all, ranked backwards
+        middle = np.float32(golden.scores.mean())
+        return rewired(content, ("Sub", middle), ("Mul", np.float32(-0.1)), ("Add", middle))
+
+    lenient = Budget(max_flips=COUNT, max_delta_p=1.0, max_auc_drop=0.005)
+    with pytest.raises(ParityError, match=r"AUC fell by 1, allowed 0\.005, on 32 data inputs"):
+        prove_altered(flattened, good_file, spec, data, budget=lenient)
+    prove_altered(flattened, good_file, spec, data, budget=ANYTHING)
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [Embedded("0" * 64, SEED_SPEC), None],
+    ids=["another model", "another spec"],
+)
+def test_a_file_made_from_another_model_or_spec_does_not_pass_though_it_answers_alike(
+    opened: Bundle, good_file: bytes, stale: Embedded | None
+) -> None:
+    spec = opened.manifest.spec
+    other = Embedded(ORIGINAL, dataclasses.replace(spec, threshold=0.25))
+    with pytest.raises(ParityError, match=r"onnx-fp32: was made from another model") as caught:
+        prove_altered(
+            lambda data: embed(data, "onnx", stale or other), good_file, spec, evidence_of(opened)
+        )
+    assert caught.value.exit_code == 6
+
+
+def test_a_file_that_says_nothing_of_itself_does_not_pass(opened: Bundle, good_file: bytes) -> None:
+    def silent(data: bytes) -> bytes:
+        network = onnx.load_from_string(data)
+        del network.metadata_props[:]
+        cleared: bytes = network.SerializeToString()
+        return cleared
+
+    with pytest.raises(ParityError, match=r"no metadata.*nothing was written"):
+        prove_altered(silent, good_file, opened.manifest.spec, evidence_of(opened))
 
 
 @pytest.mark.parametrize(
@@ -242,6 +406,133 @@ def test_an_export_with_such_a_converter_leaves_the_bundle_that_was_there(
     assert isinstance(error, ParityError) and error.exit_code == 6
 
 
+def answering(graph: Graph, kind: str, change: Callable[[Any], Any]) -> bytes:
+    """The network in a format, its scores changed by an operation."""
+    keras, _ = require_tensorflow("export")
+    network = build_model(graph, batch=1)
+    altered = keras.Model(network.inputs, change(network.outputs[0]))
+    return export_tflite(altered) if kind.startswith("tflite") else export_onnx(altered)
+
+
+def searched(kind: str, data: bytes) -> ArtifactKind:
+    """The kind, with a converter that makes this file by every recipe."""
+    how = KINDS[kind].how
+    assert isinstance(how, Quantized)
+    altered = dataclasses.replace(how, convert=lambda quantizer, recipe: data, smallest=0)
+    return dataclasses.replace(KINDS[kind], how=altered)
+
+
+QUANTIZED = ["onnx-int8", "tflite-int8-dynamic"]
+
+
+@pytest.mark.parametrize("kind", QUANTIZED)
+@pytest.mark.parametrize(
+    ("change", "budget", "said"),
+    [
+        (lambda p: p + 0.1, Budget(max_flips=1000), r"max \|Δscore\| 0\.1, allowed 0\.05"),
+        (lambda p: p * np.nan, ANYTHING, "no file answered|no probability"),
+        (lambda p: p * 0 + 1, ANYTHING, "decisions changed, allowed 0, on golden inputs"),
+        (lambda p: p * 0, ANYTHING, "decisions changed, allowed 0, on golden inputs"),
+    ],
+    ids=["off by 0.1", "NaN", "stuck on NORMAL", "stuck on PNEUMONIA"],
+)
+def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_there(
+    bundle: Path,
+    small: Original,
+    small_graph: Graph,
+    few_pictures: None,
+    kind: str,
+    change: Callable[[Any], Any],
+    budget: Budget,
+    said: str,
+) -> None:
+    bad = searched(kind, answering(small_graph, kind, change))
+    error = export_over(bundle, small, bad, request=Request(budget=budget))
+    assert isinstance(error, ParityError) and error.exit_code == 6
+    message = str(error)
+    assert message.startswith(f"{kind}: none of ") and message.endswith("nothing was written")
+    assert re.search(said, message), message
+
+
+@pytest.mark.parametrize("kind", QUANTIZED)
+def test_one_bad_quantized_file_among_good_ones_stops_the_whole_export(
+    bundle: Path, small: Original, small_graph: Graph, few_pictures: None, kind: str
+) -> None:
+    bad = searched(kind, answering(small_graph, kind, lambda p: p * np.nan))
+    assert isinstance(export_over(bundle, small, GOOD, bad), ParityError)
+
+
+@pytest.mark.parametrize("kind", QUANTIZED)
+def test_a_quantized_file_that_holds_its_budget_is_written_with_its_recipe(
+    bundle: Path, small: Original, small_graph: Graph, few_pictures: None, kind: str
+) -> None:
+    good = searched(kind, answering(small_graph, kind, lambda p: p))
+    assert export_over(bundle, small, good) is None
+    (artifact,) = Bundle.open(bundle).manifest.artifacts
+    assert artifact.name == kind and artifact.quantization is not None
+    assert artifact.quantization.calibration is not None
+    assert artifact.quantization.calibration.source == "drawn here"
+    assert {record.tolerance for record in artifact.engines} == {0.05}
+    report = json.loads(report_path(bundle).read_bytes())
+    assert report["proves"].startswith("numbers on drawn inputs only")
+    assert report["chosen_on"] == "drawn inputs"
+    (entry,) = report["artifacts"]
+    assert entry["name"] == kind and 0 <= entry["taken"] < len(entry["trials"])
+    assert entry["trials"][entry["taken"]]["excess"] == ""
+    assert entry["speed"]["p50_ms"] > 0
+
+
+@pytest.mark.parametrize("kind", ["onnx-fp32", "tflite-fp32", *QUANTIZED])
+def test_an_export_of_a_file_made_from_another_model_leaves_the_bundle_that_was_there(
+    bundle: Path,
+    small: Original,
+    small_graph: Graph,
+    few_pictures: None,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    def stale(data: bytes, format: Any, embedded: Embedded) -> bytes:
+        return embed(data, format, Embedded("0" * 64, embedded.spec))
+
+    monkeypatch.setattr(workshop, "embed", stale)
+    made = KINDS[kind]
+    if kind in QUANTIZED:
+        made = searched(kind, answering(small_graph, kind, lambda p: p))
+    error = export_over(bundle, small, made)
+    assert isinstance(error, ParityError) and error.exit_code == 6
+    assert "was made from another model" in str(error)
+
+
+@pytest.mark.parametrize("kind", ["onnx-int8-x86-vnni", "onnx-int8-arm64"])
+def test_a_file_for_other_cpus_is_refused_before_any_work_where_it_cannot_be_proven(
+    bundle: Path, small: Original, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(proof, "suits", lambda target: target in ("any", "portable"))
+    monkeypatch.setattr("cxr_edge.export.pipeline.Workshop", None)
+    error = export_over(bundle, small, KINDS[kind])
+    assert isinstance(error, ParityError) and "cannot be proven here" in str(error)
+    assert "onnx-int8, which is right everywhere" in str(error)
+
+
+def test_images_given_to_calibrate_on_must_not_be_scored(
+    bundle: Path, small: Original, small_file: bytes, few_pictures: None, tmp_path: Path
+) -> None:
+    for label in SEED_SPEC.labels:
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(2):
+            picture = draw_phantom(np.random.default_rng([number, *label.encode()]))
+            cv2.imwrite(str(tmp_path / "images" / label / f"{number}.png"), picture)
+    folder = tmp_path / "images"
+    kind = searched("onnx-int8", small_file)
+    for request, what in (
+        (Request(calibration=folder, data=folder), "the images to prove on"),
+        (Request(calibration=folder, validation=folder), "the validation images"),
+    ):
+        error = export_over(bundle, small, kind, request=request)
+        assert isinstance(error, DataError) and error.exit_code == 2
+        assert what in str(error)
+
+
 def test_one_bad_file_among_good_ones_stops_the_whole_export(
     bundle: Path, small: Original, small_file: bytes, few_pictures: None
 ) -> None:
@@ -252,7 +543,8 @@ def test_one_bad_file_among_good_ones_stops_the_whole_export(
     manifest = Bundle.open(bundle).manifest
     assert [a.name for a in manifest.artifacts] == ["onnx-fp32"]
     assert all(count >= 8 for count in manifest.golden.decisions.values())
-    assert len(list(bundle.iterdir())) == 4
+    assert len(list(bundle.iterdir())) == 5  # keras, golden, file, manifest, card
+    assert Bundle.open(bundle).card_is_current()
 
 
 @pytest.mark.parametrize("kind", ["onnx-fp32", "tflite-fp32"])
@@ -265,35 +557,51 @@ def test_an_operation_that_the_format_does_not_know_is_an_export_error(
     assert "cannot convert the model" in str(error)
 
 
-def test_a_model_that_only_answers_the_threshold_proves_nothing(
-    few_pictures: None,
-) -> None:
-    def undecided(pixels: np.ndarray) -> np.ndarray:
-        return np.full((len(pixels), 1), 0.5, np.float32)
+@pytest.mark.parametrize("name", ["onnx-fp32", "onnx-fp32-batch", "tflite-fp32", "tflite-fp16"])
+def test_a_network_converted_again_in_the_same_process_gives_the_same_bytes(name: str) -> None:
+    """Keras counts models and layers in a process; its counts must not be in the files."""
+    keras, _ = require_tensorflow("export")
+    image = keras.Input((8, 8, 1), name="image")
+    hidden = keras.layers.Conv2D(3, 3, activation="relu", name="conv")(image)
+    hidden = keras.layers.Conv2D(2, 3, activation="relu", name="more")(hidden)
+    flat = keras.layers.Flatten(name="flat")(hidden)
+    model = keras.Model(image, keras.layers.Dense(1, activation="sigmoid", name="end")(flat))
+    how = KINDS[name].how
+    assert isinstance(how, Converted)
+    first = how.convert(lower(read_graph(model)))
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="relu")])
+    assert how.convert(lower(read_graph(model))) == first
 
+
+def drawn(spec: ModelSpec) -> Pixels:
+    return draw_pictures(spec, 0, 64)
+
+
+def test_a_model_that_only_answers_the_threshold_proves_nothing() -> None:
+    pixels = drawn(SEED_SPEC)
+    undecided = Golden(pixels, np.full((len(pixels), 1), 0.5, np.float32))
     with pytest.raises(ExportError, match=r"threshold 0\.5"):
-        draw_golden(undecided, SEED_SPEC)
+        choose_golden(undecided, SEED_SPEC, 0.05)
 
 
-def test_an_original_that_answers_nan_is_refused_as_a_model(few_pictures: None) -> None:
-    def broken(pixels: np.ndarray) -> np.ndarray:
-        return np.full((len(pixels), 1), np.nan, np.float32)
+def test_an_original_that_answers_nan_is_refused(bundle: Path, few_pictures: None) -> None:
+    pixels = drawn(SEED_SPEC)
+    broken = Golden(pixels, np.full((len(pixels), 1), np.nan, np.float32))
+    with pytest.raises(EngineError, match="no probability"):
+        choose_golden(broken, SEED_SPEC, 0.05)
+    error = export_over(bundle, small_original(lambda image: image * np.nan), GOOD)
+    assert error is not None and "no probability" in str(error)
 
-    with pytest.raises(ModelError, match="no probability"):
-        draw_golden(broken, SEED_SPEC)
 
-
-def test_a_model_of_more_labels_than_golden_inputs_still_gets_them(few_pictures: None) -> None:
+def test_a_model_of_more_labels_than_golden_inputs_still_gets_them() -> None:
     labels = tuple(f"label {number}" for number in range(100))
     spec = ModelSpec("many", InputSpec(height=4, width=4), labels, "softmax", None, None, "")
-
-    def scattered(pixels: np.ndarray) -> np.ndarray:
-        chosen = pixels.reshape(len(pixels), -1).sum(axis=1) % 100
-        return np.eye(100, dtype=np.float32)[chosen]
-
-    drawn = draw_golden(scattered, spec)
-    assert 1 <= len(drawn.pixels) <= COUNT
-    assert len(np.unique(drawn.scores.argmax(axis=1))) >= COUNT // 2
+    pixels = drawn(spec)
+    scattered = np.eye(100, dtype=np.float32)[pixels.reshape(len(pixels), -1).sum(axis=1) % 100]
+    chosen, margin = choose_golden(Golden(pixels, scattered), spec, 0.05)
+    assert 1 <= len(chosen.pixels) <= COUNT
+    assert len(np.unique(chosen.scores.argmax(axis=1))) >= COUNT // 2
+    assert margin == 0.5  # half the lead of a certain answer
 
 
 def test_without_an_engine_for_the_format_nothing_is_exported_unproven(
@@ -301,5 +609,40 @@ def test_without_an_engine_for_the_format_nothing_is_exported_unproven(
 ) -> None:
     monkeypatch.setattr(proof, "installed_engines", lambda: ("litert",))
     with pytest.raises(MissingExtraError, match=r"onnx-fp32 cannot be proven.*openvino"):
-        prove(good_file, GOOD, proofs_of(opened), opened.manifest.spec)
+        prove_altered(unaltered, good_file, opened.manifest.spec, evidence_of(opened))
     assert {*ENGINES} == {*installed_engines()}
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_bundle(
+    small: Original, few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bundle"
+    export(small, out, (GOOD,), Request(), Silent())
+    before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    dump = documents.dump
+
+    def full(document: object) -> bytes:
+        if isinstance(document, ExportReport):
+            raise OSError(28, "No space left on device")
+        return dump(document)
+
+    monkeypatch.setattr(documents, "dump", full)
+    with pytest.raises(OutputError, match="No space left"):
+        export(small, out, (KINDS["tflite-fp32"],), Request(), Silent())
+    after = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_rounding_that_swaps_two_equal_scores_does_not_refuse_a_float32_file() -> None:
+    assert isinstance(GOOD.how, Converted)
+    assert GOOD.how.budget
+    swapped = 1 / (189 * 115)  # one pair of the 304 test images
+    assert not GOOD.how.budget.excess(Parity(304, 1e-7, 1e-8, 1e-7, 0), swapped)
+
+
+def test_a_network_too_small_to_be_quantized_is_not_called_int8(small_graph: Graph) -> None:
+    how = KINDS["tflite-int8-dynamic"].how
+    assert isinstance(how, Quantized)
+    with pytest.raises(ExportError, match="no layer has the 1024 weights"):
+        how.start(small_graph)  # its only layer has 64

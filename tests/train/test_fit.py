@@ -80,6 +80,7 @@ def draw_data(*, training_seed: int = 1, validation_seed: int = 2) -> TrainingDa
         labels=np.arange(len(pixels)) % 2,
         held_pixels=np.repeat(picture, 6, axis=0),
         held_labels=np.arange(6) % 2,
+        held_names=(),
         patients={"training": len(pixels), "validation": 6},
         unreadable=(),
         sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),

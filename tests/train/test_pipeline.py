@@ -24,9 +24,15 @@ from cxr_edge.errors import DataError, UsageError
 from cxr_edge.patients import grouping
 from cxr_edge.reporting import Advance, Silent
 from cxr_edge.run import open_run
+from cxr_edge.samples import Samples, read_samples
 from cxr_edge.spec import InputSpec
 from cxr_edge.train.assess import keras_scorer
-from cxr_edge.train.data import read_training_data
+from cxr_edge.train.data import (
+    CALIBRATION_IMAGES,
+    calibration_samples,
+    read_training_data,
+    validation_samples,
+)
 from cxr_edge.train.evaluation import EVALUATION_NAME, Evaluation, headline, report_text
 from cxr_edge.train.history import HISTORY_NAME, History
 from cxr_edge.train.pipeline import train
@@ -34,6 +40,7 @@ from cxr_edge.train.recipe import SEED, Recipe
 
 FILES = {
     *("model.keras", "spec.json", "provenance.json", "history.json", "evaluation.json"),
+    *("calibration.npz", "validation.npz"),
     *("layers.txt", "class-counts.png", "samples.png", "curves.png"),
     *("validation-report.txt", "validation-confusion.png", "validation-roc.png"),
     *("validation-gallery.png", "test-report.txt", "test-confusion.png", "test-roc.png"),
@@ -214,6 +221,65 @@ def test_the_provenance_names_recipe_seed_data_and_figures(
     assert provenance.tools["keras backend"] == "tensorflow"
 
 
+def kept_samples(folder: Path) -> tuple[Samples, Samples]:
+    run = open_run(folder)
+    assert run.calibration == folder / "calibration.npz"
+    assert run.validation == folder / "validation.npz"
+    return read_samples(run.calibration, run.spec), read_samples(run.validation, run.spec)
+
+
+def test_the_kept_images_are_those_trained_on_and_those_held_out(
+    run_folder: Path, drawn_data: Path
+) -> None:
+    calibration, validation = kept_samples(run_folder)
+    data = read_training_data(
+        drawn_data,
+        SEED,
+        seed=3,
+        group_of=grouping(None),
+        use_val_folder=False,
+        reporter=Silent(),
+    )
+    trained = {
+        image.tobytes(): label for image, label in zip(data.pixels, data.labels, strict=True)
+    }
+    assert calibration.labels is not None and validation.labels is not None
+    assert np.bincount(calibration.labels).tolist() == [36, 36]  # all: there are fewer than 100
+    for image, label in zip(calibration.pixels, calibration.labels, strict=True):
+        assert trained[image.tobytes()] == label
+    assert not set(calibration.hashes()) & set(validation.hashes())
+    np.testing.assert_array_equal(validation.pixels, data.held_pixels)
+    np.testing.assert_array_equal(validation.labels, data.held_labels)
+
+
+def test_held_out_images_are_named_as_files_of_the_training_folder_and_others_not_at_all(
+    run_folder: Path, drawn_data: Path
+) -> None:
+    calibration, validation = kept_samples(run_folder)
+    assert calibration.names == ()  # no need to say who was trained on
+    assert validation.labels is not None and len(validation.names) == 8
+    for name, label in zip(validation.names, validation.labels, strict=True):
+        assert (drawn_data / "train" / name).is_file()
+        assert Path(name).parts[0] == LABELS[label]
+
+
+def test_what_the_data_is_goes_into_the_provenance(run_folder: Path, tmp_path: Path) -> None:
+    assert open_run(run_folder).provenance.data == ""
+    data = draw_patients(tmp_path / "data", patients=40, images=1)
+    said = "drawn squares, CC0, by nobody"
+    train(
+        data,
+        tmp_path / "run",
+        dataclasses.replace(TINY, epochs=1),
+        seed=3,
+        group_of=grouping(r"^(\d+)_"),
+        use_val_folder=False,
+        reporter=Silent(),
+        about_data=said,
+    )
+    assert open_run(tmp_path / "run").provenance.data == said
+
+
 # The images of a training.
 
 
@@ -237,6 +303,43 @@ def test_the_drawn_runs_validation_and_training_files_are_different(drawn_data: 
     assert not trained & held
 
 
+def test_calibration_images_are_as_many_of_each_label_whatever_the_classes_sizes(
+    tmp_path: Path,
+) -> None:
+    for patient in range(150):  # 75 of either label, then one label four times more
+        for number in range(1 if patient % 2 else 4):
+            path = tmp_path / LABELS[patient % 2] / f"{patient}_{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image = np.full((20, 24), patient, np.uint8)
+            image[:8, : 6 * number] = 255
+            path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    data = read(tmp_path)
+    assert np.bincount(data.labels)[0] > CALIBRATION_IMAGES > np.bincount(data.labels)[1]
+    samples = calibration_samples(data, 3)
+    assert samples.labels is not None
+    counted = np.bincount(samples.labels)
+    assert counted[0] == CALIBRATION_IMAGES and counted[1] == np.bincount(data.labels)[1]
+    again, other = calibration_samples(data, 3), calibration_samples(data, 4)
+    np.testing.assert_array_equal(again.pixels, samples.pixels)
+    assert set(other.hashes()) != set(samples.hashes())
+
+
+def test_a_training_image_that_is_also_held_out_is_not_kept_to_calibrate_on(
+    tmp_path: Path,
+) -> None:
+    root = draw_patients(tmp_path, patients=40, images=1)
+    for path in list(root.glob("*/*.png")):  # every image under another patient's name too
+        number = int(path.name.split("_")[0])
+        (path.parent / f"{number + 100}_0.png").write_bytes(path.read_bytes())
+    data = read(root)
+    held = levels(data.held_pixels)
+    assert held.keys() & levels(data.pixels).keys()  # the split goes by names
+    calibration, validation = calibration_samples(data, 3), validation_samples(data)
+    assert not levels(calibration.pixels).keys() & held.keys()
+    assert len(validation.pixels) == len(data.held_pixels) == len(validation.names)
+    assert len(calibration.pixels) > 0
+
+
 def test_a_val_folder_is_validated_on_as_it_is_when_asked(tmp_path: Path) -> None:
     draw_patients(tmp_path / "train", patients=10, images=2)
     draw_patients(tmp_path / "val", patients=4, images=1, first=20)
@@ -244,6 +347,7 @@ def test_a_val_folder_is_validated_on_as_it_is_when_asked(tmp_path: Path) -> Non
     assert levels(data.pixels) == {4 * patient: 2 for patient in range(10)}
     assert levels(data.held_pixels) == {4 * patient: 1 for patient in range(20, 24)}
     assert data.patients == {"training": 10, "validation": 4}
+    assert all((tmp_path / "val" / name).is_file() for name in data.held_names)
     ignored = read(tmp_path)
     assert levels(ignored.pixels) + levels(ignored.held_pixels) == levels(data.pixels)
 

@@ -1,0 +1,90 @@
+"""``MODEL_CARD.md``: the manifest in words, for a person who has to decide whether to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cxr_edge.manifest import ArtifactRecord, Manifest, Parity, Quantization
+
+CARD_NAME = "MODEL_CARD.md"
+"""Its name in a bundle. It follows from the manifest alone, which does not list it."""
+
+
+def model_card(manifest: Manifest) -> str:
+    """Write the card of a bundle, Markdown."""
+    spec, provenance, golden = manifest.spec, manifest.provenance, manifest.golden
+    shape = " x ".join(str(side) for side in spec.input_shape)
+    lines = [
+        f"# {spec.name}",
+        "",
+        f"**{manifest.notice}**",
+        "",
+        "## What it answers",
+        "",
+        f"- Labels: {', '.join(spec.labels)} ({spec.activation}).",
+        f"- Input: one image, {shape}, {spec.input.geometry}, {spec.input.interpolation}.",
+    ]
+    if spec.positive_label:
+        lines.append(
+            f"- Decision: {spec.positive_label} where its score is at least {spec.threshold:g} "
+            f"({spec.threshold_choice})."
+        )
+    else:
+        lines.append("- Decision: the label with the largest score.")
+    lines += ["- It gives one of these labels to any picture.", "", "## What it learnt from", ""]
+    seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
+    lines.append(f"- Recipe: {provenance.recipe}{seed}.")
+    trained = ", ".join(f"{name} {count:,}" for name, count in provenance.train_images.items())
+    lines.append(f"- Training images: {trained or 'unknown'}.")
+    lines.append(f"- Data: {provenance.data or 'not said by whoever trained it'}.")
+    for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
+        text = ", ".join(f"{name} {value:g}" for name, value in figures.items())
+        lines.append(f"- {part}: {text or 'no figures'}.")
+    lines += ["", "## The files", "", *_artifact_table(manifest.artifacts), ""]
+    for artifact in manifest.artifacts:
+        if artifact.quantization:
+            lines.append(f"- {artifact.name}: {_recipe(artifact.quantization)}.")
+    lines += [
+        "",
+        "Differences are from the original Keras model. `cxr-edge verify BUNDLE` repeats those on",
+        f"golden inputs where it runs: {golden.inputs} of them, {golden.source}; no decision of",
+        f"the original is nearer to changing than {golden.margin:.2g}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _artifact_table(artifacts: tuple[ArtifactRecord, ...]) -> Iterator[str]:
+    yield "| file | for | bytes | engine | inputs | max difference | mean | changed decisions |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for artifact in artifacts:
+        for record in artifact.engines:
+            for name, parity in (("golden", record.golden), ("images", record.data)):
+                if parity:
+                    yield (
+                        f"| {artifact.name} | {artifact.target} | {artifact.file.bytes:,} | "
+                        f"{record.engine} | {_figures(parity, name)} |"
+                    )
+
+
+def _figures(parity: Parity, name: str) -> str:
+    return (
+        f"{parity.inputs} {name} | {parity.max_abs_delta:.1e} | {parity.mean_abs_delta:.1e} | "
+        f"{parity.flips}"
+    )
+
+
+def _recipe(quantization: Quantization) -> str:
+    parts = [f"{quantization.arithmetic}, weights of {quantization.weight_bits} bits"]
+    if quantization.equalization:
+        strengths = ", ".join(f"{k} {v:g}" for k, v in quantization.equalization.items())
+        parts.append(f"equalized before {strengths}")
+    if quantization.ranges:
+        parts.append(f"ranges by {quantization.ranges}")
+    if quantization.bias_correction:
+        parts.append("biases corrected")
+    if quantization.float_layers:
+        parts.append(f"in float32: {', '.join(quantization.float_layers)}")
+    if calibration := quantization.calibration:
+        parts.append(f"calibrated on {calibration.images} images ({calibration.source})")
+    return "; ".join(parts)

@@ -1,0 +1,56 @@
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cxr_edge.export.budget import Budget
+from cxr_edge.manifest import Provenance
+from cxr_edge.patients import Grouping, kermany_patient
+from cxr_edge.samples import Samples
+from cxr_edge.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The model that every exported file must answer like."""
+
+    data: bytes
+    """The ``.keras`` file."""
+    spec: ModelSpec
+    """Its contract."""
+    provenance: Provenance
+    """Where it comes from."""
+    name: str
+    """What messages call it."""
+    calibration: Samples | None = None
+    """Images that came with it, to calibrate on."""
+    calibration_source: str = ""
+    """Where those come from."""
+    carries_calibration: bool = False
+    """Whether those are nobody's picture, so that the bundle may carry them."""
+    validation: Samples | None = None
+    """Images that came with it, to choose recipes by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Images and limits of one export."""
+
+    calibration: Path | None = None
+    """Folder of images to measure activation ranges on; None: those that came with the model,
+    or images distilled from the network."""
+    validation: Path | None = None
+    """Folder of images to choose recipes by; None: those that came with the model, or drawn
+    inputs."""
+    data: Path | None = None
+    """Folder of images to prove the chosen files on; None: golden inputs only."""
+    budget: Budget = field(default_factory=Budget)
+    """How much a quantized file may change."""
+    thorough: bool = False
+    """Whether the search goes on when a recipe holds the budget."""
+    distill: bool = False
+    """Whether the bundle gets calibration images of its own, distilled from the network."""
+    group_of: Grouping = kermany_patient
+    """Which images show the same patient."""

@@ -1,0 +1,174 @@
+"""One export at work: each file made of the lowered network, and proven."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from cxr_edge.embedded import Embedded
+from cxr_edge.errors import ExportError
+from cxr_edge.export.artifacts import ArtifactKind, Quantized
+from cxr_edge.export.budget import Budget
+from cxr_edge.export.graph import Affine, unusual_layers
+from cxr_edge.export.graph_reader import read_graph
+from cxr_edge.export.images import Images
+from cxr_edge.export.lowering import lower
+from cxr_edge.export.metadata import embed
+from cxr_edge.export.onnx_file import export_onnx
+from cxr_edge.export.proof import EngineProof, prove, proving_engines
+from cxr_edge.export.quantizer import Quantizer
+from cxr_edge.export.recipe import Recipe
+from cxr_edge.export.report import ArtifactReport, Speed
+from cxr_edge.export.request import Original, Request
+from cxr_edge.export.search import Method, Search, Trial, trial_table
+from cxr_edge.files import sha256
+from cxr_edge.manifest import Quantization
+from cxr_edge.preprocess import normalize
+from cxr_edge.reporting import Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that was made and proven."""
+
+    kind: ArtifactKind
+    """Which kind."""
+    data: bytes
+    """The file."""
+    budget: Budget
+    """How far it may differ."""
+    quantization: Quantization | None
+    """How it was quantized."""
+    trials: tuple[Trial, ...]
+    """Recipes tried."""
+    taken: int | None
+    """Which was taken."""
+    proofs: tuple[EngineProof, ...]
+    """What it was shown to do."""
+
+    def report(self, speed: Speed) -> ArtifactReport:
+        """Its part of the report."""
+        why = "converted without a choice to make"
+        if self.taken is not None:
+            held = sum(not trial.excess for trial in self.trials)
+            why = (
+                f"of the {held} recipes within the budget the one with the fewest layers in "
+                "float32, then the smallest mean difference"
+            )
+        return ArtifactReport(
+            self.kind.name,
+            len(self.data),
+            self.budget,
+            self.trials,
+            self.taken,
+            why,
+            self.proofs,
+            speed,
+        )
+
+
+class Workshop:
+    """Lowers the original once, and makes files of it."""
+
+    def __init__(
+        self, model: Any, original: Original, request: Request, images: Images, reporter: Reporter
+    ) -> None:
+        self._model, self._spec, self._request = model, original.spec, request
+        self._images, self._reporter = images, reporter
+        self._embedded = Embedded(sha256(original.data), original.spec)
+        graph = read_graph(model)
+        self._graph = lower(graph)
+        before, after = (
+            sum(isinstance(n.operation, Affine) for n in g.nodes) for g in (graph, self._graph)
+        )
+        self.lowered_says = (
+            f"{len(graph.nodes)} operations became {len(self._graph.nodes)}; "
+            f"{before} affine maps became {after}"
+        )
+        """What the rewrite did."""
+
+    def make(self, kind: ArtifactKind) -> Made:
+        """Make a file and prove it.
+
+        Raises:
+            ParityError: it does not answer like the original, or no recipe holds the budget.
+            ExportError: a converter fails.
+        """
+        how = kind.how
+        if isinstance(how, Quantized):
+            return self._search(kind, how)
+        self._reporter.say(f"converting to {kind.name}")
+        try:
+            data = self._embed(kind, how.convert(self._graph))
+        except ExportError as err:
+            suspects = ", ".join(unusual_layers(self._graph))
+            if not suspects:
+                raise
+            raise ExportError(f"{err}; its unusual layers are {suspects}") from err
+        quantization = None
+        if how.weight_bits < 32:
+            quantization = Quantization("weights", how.weight_bits, None, {}, False, (), None)
+        budget = how.budget or self._request.budget
+        proofs = self._prove(data, kind, budget)
+        return Made(kind, data, budget, quantization, (), None, proofs)
+
+    def stock_onnx(self) -> bytes:
+        """The original network converted as it is, to compare speed with."""
+        return export_onnx(self._model)
+
+    def _embed(self, kind: ArtifactKind, data: bytes) -> bytes:
+        return embed(data, kind.format, self._embedded)
+
+    def _prove(self, data: bytes, kind: ArtifactKind, budget: Budget) -> tuple[EngineProof, ...]:
+        return prove(
+            data, kind, budget, self._images.evidence, self._embedded, self._request.group_of
+        )
+
+    def _search(self, kind: ArtifactKind, how: Quantized) -> Made:
+        quantizer, choice = self._quantizer, self._images.choice
+        method = Method(
+            make=lambda recipe: how.convert(quantizer, recipe),
+            embed=lambda data: self._embed(kind, data),
+            format=kind.format,
+            engine=proving_engines(kind.name, kind.format)[0],
+            start=how.start(self._graph),
+            ranges=how.ranges[1:],
+            may_leave_layers=how.may_leave_layers,
+        )
+        budget, spec = self._request.budget, self._spec
+        found = Search(
+            kind.name,
+            method,
+            self._graph,
+            choice,
+            budget,
+            spec,
+            pairs=quantizer.pairs,
+            thorough=self._request.thorough,
+            reporter=self._reporter,
+        ).run()
+        taken = [trial.recipe for trial in found.trials].index(found.recipe)
+        proofs = self._prove(found.data, kind, budget)
+        quantization = self._describe(how, found.recipe)
+        made = Made(kind, found.data, budget, quantization, found.trials, taken, proofs)
+        table = "\n".join(trial_table(found.trials, taken))
+        images = len(choice.batch)
+        self._reporter.say(f"{kind.name}, tried on {images} {choice.source}\n{table}")
+        return made
+
+    def _describe(self, how: Quantized, recipe: Recipe) -> Quantization:
+        return Quantization(
+            how.arithmetic,
+            how.weight_bits,
+            recipe.ranges or ("minmax" if how.arithmetic == "static" else None),
+            recipe.equalization or {},
+            recipe.bias_correction,
+            recipe.float_layers,
+            self._images.calibration_record(),
+        )
+
+    @functools.cached_property
+    def _quantizer(self) -> Quantizer:
+        samples, _ = self._images.calibration
+        return Quantizer(self._graph, normalize(samples.pixels, self._spec.input))
