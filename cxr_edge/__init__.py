@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from cxr_edge.image import ImageLimits
-    from cxr_edge.results import Failure, Prediction
+    from cxr_edge.results import Explanation, Failure, Prediction
     from cxr_edge.spec import InputSpec, ModelSpec
 
 __version__ = "0.1.0"
@@ -43,6 +43,7 @@ _HOMES = {
     "CxrEdgeError": "errors",
     "DataError": "errors",
     "EngineError": "errors",
+    "Explanation": "results",
     "ExportError": "errors",
     "Failure": "results",
     "ImageError": "errors",
@@ -65,6 +66,7 @@ __all__ = [
     "CxrEdgeError",
     "DataError",
     "EngineError",
+    "Explanation",
     "ExportError",
     "Failure",
     "ImageError",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr_edge.decision import Scores
+from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, suits
 from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError
 from cxr_edge.files import printable, read_file, sha256
@@ -103,22 +104,25 @@ class Bundle:
             raise unknown_name("artifact", name, names)
         return self.manifest.artifacts[names.index(name)]
 
-    def choose(self, artifact: str | None, engine: str | None) -> tuple[ArtifactRecord, str]:
+    def choose(
+        self, artifact: str | None, engine: str | None, *, heatmap: bool = False
+    ) -> tuple[ArtifactRecord, str]:
         """Pick the artifact and engine to run.
 
         A file whose integer arithmetic this CPU gets wrong is passed over, with one line in the
-        log ``cxr_edge``.
+        log ``cxr_edge``. One that answers a heat map which nobody asked for is the last resort.
 
         Args:
             artifact: a name, or None for the first that an installed engine runs.
             engine: a name, or None for the first installed one that the artifact was proven on.
+            heatmap: whether it must answer a heat map.
 
         Raises:
-            UsageError: nothing in the bundle matches both names.
+            UsageError: nothing in the bundle matches both names, or answers a heat map.
             MissingExtraError: what matches needs an engine that is not installed.
             EngineError: the artifact is not for this machine.
         """
-        candidates = self.manifest.artifacts if artifact is None else (self.artifact(artifact),)
+        candidates = self._candidates(artifact, heatmap)
         pairs = [(a, r.engine) for a in candidates for r in a.engines if engine in (None, r.engine)]
         if not pairs:
             proven = ", ".join(f"{a.name} on {r.engine}" for a in candidates for r in a.engines)
@@ -140,6 +144,20 @@ class Bundle:
             _log.warning("%s; %s runs instead", _unsuited(present[0][0]), suited[0][0].name)
         return suited[0]
 
+    def _candidates(self, artifact: str | None, heatmap: bool) -> tuple[ArtifactRecord, ...]:
+        every = self.manifest.artifacts
+        named = every if artifact is None else (self.artifact(artifact),)
+        if not heatmap:
+            return tuple(sorted(named, key=lambda each: each.has_heatmap))
+        explaining = tuple(each for each in named if each.has_heatmap)
+        if not explaining:
+            names = ",".join(["onnx-explain", *(a.name for a in every if not a.has_heatmap)])
+            raise UsageError(
+                f"{artifact or 'the bundle'} answers no heat map; "
+                f"'cxr-edge export --artifacts {names}' makes a bundle that does"
+            )
+        return explaining
+
     def load(self, artifact: ArtifactRecord, engine: str, *, threads: int = 1) -> Engine:
         """Hash an artifact and hand its bytes to an engine.
 
@@ -148,7 +166,8 @@ class Bundle:
             MissingExtraError: the engine is not installed.
             EngineError: the engine refuses the file, or it does not fit the spec.
         """
-        return open_engine(engine, self.read(artifact.file), self.manifest.spec, threads=threads)
+        data, spec = self.read(artifact.file), self.manifest.spec
+        return open_engine(engine, data, spec, threads=threads, outputs=artifact.outputs)
 
     def golden(self) -> Golden:
         """Read the golden inputs and answers.
@@ -168,6 +187,15 @@ class Bundle:
         if record is None:
             return None
         return parse_samples(self.read(record), self.manifest.spec, record.file, BundleError)
+
+    def domain(self) -> Domain | None:
+        """Read what the training images look like; None where the bundle does not say.
+
+        Raises:
+            BundleError: the file is absent, changed or malformed.
+        """
+        record = self.manifest.domain
+        return parse_domain(self.read(record), record.file, BundleError) if record else None
 
     def card_is_current(self) -> bool:
         """Whether ``MODEL_CARD.md`` is there and says what the manifest says.

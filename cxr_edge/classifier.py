@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
 from cxr_edge.bundle import Bundle
-from cxr_edge.decision import decide, positive_scores, probabilities, uncertain
+from cxr_edge.decision import Scores, decide, positive_scores, probabilities, uncertain
+from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
 from cxr_edge.errors import ImageError, MissingExtraError
 from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.manifest import ArtifactRecord
 from cxr_edge.preprocess import Image, Pixels, fit, normalize
-from cxr_edge.results import Failure, Prediction
+from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import ModelSpec
 
 Source = str | os.PathLike[str] | bytes | Image
 """A file's path, a file's bytes, or a decoded image: (H, W) grey or (H, W, 3) RGB, uint8."""
+
+T = TypeVar("T")
 
 
 class Classifier:
@@ -31,7 +35,12 @@ class Classifier:
     """
 
     def __init__(
-        self, spec: ModelSpec, artifact: ArtifactRecord, engine: Engine, limits: ImageLimits
+        self,
+        spec: ModelSpec,
+        artifact: ArtifactRecord,
+        engine: Engine,
+        limits: ImageLimits,
+        domain: Domain | None = None,
     ) -> None:
         self.spec = spec
         """Input, labels and decision rule."""
@@ -39,7 +48,7 @@ class Classifier:
         """Name of the model file that runs."""
         self.engine = engine.name
         """Name of the engine that runs it."""
-        self._engine, self._limits = engine, limits
+        self._engine, self._limits, self._domain = engine, limits, domain
 
     @classmethod
     def load(
@@ -50,6 +59,7 @@ class Classifier:
         engine: str | None = None,
         threads: int = 1,
         limits: ImageLimits | None = None,
+        heatmap: bool = False,
     ) -> Classifier:
         """Load a model.
 
@@ -59,17 +69,20 @@ class Classifier:
             engine: which engine; None: the first installed one that the file was proven on.
             threads: threads for one inference.
             limits: largest files and images accepted; None: the defaults.
+            heatmap: whether to take a file that answers heat maps, for :meth:`explain`.
 
         Raises:
             BundleError: the bundle is incomplete or was changed.
-            UsageError: it has no such artifact or engine, or ``threads`` is below 1.
+            UsageError: it has no such artifact or engine, or no file with heat maps, or
+                ``threads`` is below 1.
             MissingExtraError: the engine is not installed.
             EngineError: the engine refuses the file, or it does not fit its spec.
         """
         opened = Bundle.open(bundle)
-        record, name = opened.choose(artifact, engine)
+        record, name = opened.choose(artifact, engine, heatmap=heatmap)
         loaded = opened.load(record, name, threads=threads)
-        return cls(opened.manifest.spec, record, loaded, limits or ImageLimits())
+        spec = opened.manifest.spec
+        return cls(spec, record, loaded, limits or ImageLimits(), opened.domain())
 
     def predict(self, source: Source) -> Prediction:
         """Classify one image.
@@ -79,18 +92,35 @@ class Classifier:
             MissingExtraError: reading it needs an optional package.
             EngineError: the engine failed or answered no probability.
         """
-        name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
         pixels = read_pixels(source, self.spec, self._limits)
-        table = probabilities(self._engine.run(normalize(pixels, self.spec.input)), self.spec)
+        scores = self._engine.run(normalize(pixels, self.spec.input))
+        return self._prediction(source, pixels, scores)
+
+    def explain(self, source: Source) -> Explanation:
+        """Classify one image and say what moved its score.
+
+        Raises:
+            ImageError: it cannot be read, exceeds a limit, or is damaged.
+            MissingExtraError: reading it needs an optional package.
+            EngineError: the file has no heat map (load with ``heatmap=True``), the engine failed,
+                or answered no probability.
+        """
+        image = _read(source, self.spec, self._limits)
+        pixels = fit(image, self.spec.input)
+        scores, heatmaps = self._engine.explain(normalize(pixels, self.spec.input))
+        return Explanation(self._prediction(source, pixels, scores), heatmaps[0], image)
+
+    def _prediction(self, source: Source, pixels: Pixels, scores: Scores) -> Prediction:
+        table = probabilities(scores, self.spec)
         labels = self.spec.labels
         return Prediction(
-            source=name,
+            source=_name(source),
             label=labels[decide(table, self.spec)[0]],
             score=float(positive_scores(table, self.spec)[0]),
             scores=dict(zip(labels, table[0].tolist(), strict=True)),
             threshold=self.spec.threshold,
             uncertain=bool(uncertain(table, self.spec)[0]),
-            out_of_domain=None,
+            out_of_domain=bool(self._domain.outside(pixels)[0]) if self._domain else None,
             engine=self.engine,
             artifact=self.artifact,
         )
@@ -103,12 +133,15 @@ class Classifier:
         Raises:
             EngineError: the engine failed or answered no probability.
         """
-        for source in sources:
-            try:
-                yield self.predict(source)
-            except (ImageError, MissingExtraError) as err:
-                name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
-                yield Failure(name, type(err).__name__, str(err))
+        return _each(self.predict, sources)
+
+    def explain_many(self, sources: Iterable[Source]) -> Iterator[Explanation | Failure]:
+        """Explain images one after the other, as :meth:`predict_many` classifies them.
+
+        Raises:
+            EngineError: as :meth:`explain`.
+        """
+        return _each(self.explain, sources)
 
 
 def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = None) -> Pixels:
@@ -121,7 +154,24 @@ def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = No
         ImageError: it cannot be read, exceeds a limit, or is damaged.
         MissingExtraError: reading it needs an optional package.
     """
+    return fit(_read(source, spec, limits or ImageLimits()), spec.input)
+
+
+def _read(source: Source, spec: ModelSpec, limits: ImageLimits) -> Image:
     if isinstance(source, np.ndarray):
-        return fit(source, spec.input)
-    image = read_image(source, channels=spec.input.channels, limits=limits or ImageLimits())
-    return fit(image, spec.input)
+        return source
+    return read_image(source, channels=spec.input.channels, limits=limits)
+
+
+def _each(answer: Callable[[Source], T], sources: Iterable[Source]) -> Iterator[T | Failure]:
+    """Answers in order; a failure for an image that cannot be read."""
+    for source in sources:
+        try:
+            yield answer(source)
+        except (ImageError, MissingExtraError) as err:
+            yield Failure(_name(source), type(err).__name__, str(err))
+
+
+def _name(source: Source) -> str | None:
+    """The file as it was named; None for bytes and arrays."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else None

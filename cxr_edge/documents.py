@@ -82,14 +82,22 @@ def _refuse_constant(text: str) -> NoReturn:
     raise _MismatchError(f"{text} is not a number that JSON knows")
 
 
+def _names(kind: Any) -> list[str]:
+    """The keys of a dataclass's object; none for anything else."""
+    return [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
 def _build(value: object, kind: Any, where: str) -> Any:
     """Check ``value`` against ``kind``; turn lists into tuples and dicts into dataclasses."""
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(value, kind, where)
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):  # only `X | None` is used
-        inner = next(a for a in arguments if a is not type(None))
-        return None if value is None else _build(value, inner, where)
+    if origin in (Union, types.UnionType):  # of None and dataclasses, which their keys tell apart
+        kinds = [a for a in arguments if a is not type(None)]
+        if value is None and len(kinds) < len(arguments):
+            return None
+        fitting = [k for k in kinds if isinstance(value, dict) and _names(k) == [*value]]
+        return _build(value, (fitting or kinds)[0], where)
     if origin is Literal:
         # The type too: 1.0 and True equal 1.
         if not any(type(value) is type(each) and value == each for each in arguments):
@@ -114,7 +122,7 @@ def _build_dataclass(value: object, kind: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _MismatchError(f"{where or 'it'} is {_kind_name(value)}, expected an object")
     hints = get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]
+    names = _names(kind)
     prefix = f"{where}." if where else ""
     for key in value:
         if key not in names:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge import documents
-from cxr_edge.engines import ENGINES, Format
+from cxr_edge.engines import ENGINES, SCORES, Format, Output
 from cxr_edge.errors import BundleError
 from cxr_edge.files import sha256
 from cxr_edge.spec import ModelSpec
@@ -139,12 +139,26 @@ class ArtifactRecord:
     """Machines it is meant for; ``any``: all."""
     dynamic_batch: bool
     """Whether it takes any batch size; False: one image a call."""
+    outputs: tuple[Output, ...]
+    """What it answers, in order: ``scores``, and ``heatmap`` where it gives one."""
     file: FileRecord
     """Where it is."""
     engines: tuple[EngineRecord, ...]
     """Engines that it was proven on, the preferred one first."""
     quantization: Quantization | None
     """How it was quantized; null: it was not."""
+
+    def __post_init__(self) -> None:
+        if self.outputs not in (SCORES, (*SCORES, "heatmap")):
+            raise BundleError(
+                f"{self.name}: outputs are {list(self.outputs)}, expected scores, then heatmap or "
+                "nothing"
+            )
+
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether it answers a heat map too."""
+        return "heatmap" in self.outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +191,8 @@ class Provenance:
     """Random seed of the training."""
     data: str
     """What the training data is, its licence and attribution, in words; empty: not said."""
+    limits: str
+    """Whom and what the model was not trained for, and how it is known to fail; empty: not said."""
     data_sha256: str | None
     """Fingerprint of the training data: SHA-256 over the sorted hashes of its images and labels."""
     train_images: dict[str, int]
@@ -205,6 +221,8 @@ class Manifest:
     """The original model, without its optimizer."""
     calibration: FileRecord | None
     """Images to calibrate on, nobody's picture, so that it can be quantized again; null: none."""
+    domain: FileRecord | None
+    """What its training images look like, so that others can be told from them; null: unknown."""
     artifacts: tuple[ArtifactRecord, ...]
     """Exported files, the preferred one first."""
     golden: GoldenRecord
@@ -221,7 +239,7 @@ class Manifest:
     @property
     def files(self) -> tuple[FileRecord, ...]:
         """Every file that the bundle holds besides the manifest."""
-        extra = (self.calibration,) if self.calibration else ()
+        extra = [record for record in (self.calibration, self.domain) if record]
         return (self.keras, *extra, *(a.file for a in self.artifacts), self.golden.file)
 
 

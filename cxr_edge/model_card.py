@@ -31,12 +31,19 @@ def model_card(manifest: Manifest) -> str:
         )
     else:
         lines.append("- Decision: the label with the largest score.")
-    lines += ["- It gives one of these labels to any picture.", "", "## What it learnt from", ""]
+    if band := spec.uncertain_band:
+        lines.append(f"- Uncertain: scores from {band[0]:g} to below {band[1]:g} are marked.")
+    if manifest.domain:
+        lines.append("- A picture unlike the training images gets a label and is marked.")
+    else:
+        lines.append("- It gives one of these labels to any picture.")
+    lines += ["", "## What it learnt from", ""]
     seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
     lines.append(f"- Recipe: {provenance.recipe}{seed}.")
     trained = ", ".join(f"{name} {count:,}" for name, count in provenance.train_images.items())
     lines.append(f"- Training images: {trained or 'unknown'}.")
     lines.append(f"- Data: {provenance.data or 'not said by whoever trained it'}.")
+    lines.append(f"- Limits: {provenance.limits or 'not said by whoever trained it'}.")
     for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
         text = ", ".join(f"{name} {value:g}" for name, value in figures.items())
         lines.append(f"- {part}: {text or 'no figures'}.")
@@ -44,6 +51,11 @@ def model_card(manifest: Manifest) -> str:
     for artifact in manifest.artifacts:
         if artifact.quantization:
             lines.append(f"- {artifact.name}: {_recipe(artifact.quantization)}.")
+        if artifact.has_heatmap:
+            lines.append(
+                f"- {artifact.name}: answers a heat map too (Grad-CAM of {spec.positive_label}): "
+                "what moved the score, not where a disease is."
+            )
     lines += [
         "",
         "Differences are from the original Keras model. `cxr-edge verify BUNDLE` repeats those on",

@@ -67,6 +67,18 @@ def normalize(pixels: Pixels, spec: InputSpec) -> Batch:
     return batch + shift if shift.any() else batch
 
 
+def placed(image: Image, spec: InputSpec) -> tuple[slice, slice]:
+    """The rows and columns of the network's input that an image fills; a letterbox pads others."""
+    if spec.geometry != "letterbox":
+        return slice(0, spec.height), slice(0, spec.width)
+    rows, columns = image.shape[:2]
+    factor = min(spec.height / rows, spec.width / columns)
+    height = min(max(round(rows * factor), 1), spec.height)
+    width = min(max(round(columns * factor), 1), spec.width)
+    top, left = (spec.height - height) // 2, (spec.width - width) // 2
+    return slice(top, top + height), slice(left, left + width)
+
+
 def _resize(image: Image, width: int, height: int, spec: InputSpec) -> Image:
     if image.shape[:2] == (height, width):
         return image
@@ -76,11 +88,8 @@ def _resize(image: Image, width: int, height: int, spec: InputSpec) -> Image:
 
 def _letterbox(image: Image, spec: InputSpec) -> Image:
     """Shrink or enlarge to touch two borders, centre, and pad the others."""
-    rows, columns = image.shape[:2]
-    factor = min(spec.height / rows, spec.width / columns)
-    height = min(max(round(rows * factor), 1), spec.height)
-    width = min(max(round(columns * factor), 1), spec.width)
+    place = placed(image, spec)
+    height, width = (side.stop - side.start for side in place)
     canvas = np.full((spec.height, spec.width, *image.shape[2:]), spec.pad_value, np.uint8)
-    top, left = (spec.height - height) // 2, (spec.width - width) // 2
-    canvas[top : top + height, left : left + width] = _resize(image, width, height, spec)
+    canvas[place] = _resize(image, width, height, spec)
     return canvas

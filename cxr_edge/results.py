@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a command that only prints results does not wait for numpy
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,22 @@ class Prediction:
     """The engine that ran."""
     artifact: str
     """The model file that it ran."""
+    heatmap: str | None = None
+    """The picture of what moved the score; None: none was drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A prediction with what moved its score, and the image that both are about."""
+
+    prediction: Prediction
+    """The answer of the file that gave the heat map."""
+    heatmap: npt.NDArray[np.float32]
+    """(rows, columns): evidence for the positive label by position, 0 or more, in units of its
+    log-odds; stretched over the network's input. It shows what moved the score, not where a
+    disease is."""
+    image: npt.NDArray[np.uint8]
+    """(H, W) grey or (H, W, 3) RGB, as it was read."""
 
 
 @dataclass(frozen=True, slots=True)

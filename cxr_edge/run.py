@@ -7,6 +7,7 @@
     provenance.json  recipe, seed, data fingerprint, versions and figures, for the manifest
     calibration.npz  training images, as many of each label, that an export calibrates on
     validation.npz   images of held-out patients with labels, that an export chooses by
+    domain.npz       what the training images look like, to tell others from them
     history.json     the figures of every epoch
     evaluation.json  validation figures, and test figures where the recipe opens the test
     *.png, *.txt     pictures of data, training and results; the table of layers
@@ -28,6 +29,7 @@ SPEC_NAME = "spec.json"
 PROVENANCE_NAME = "provenance.json"
 CALIBRATION_NAME = "calibration.npz"
 VALIDATION_NAME = "validation.npz"
+DOMAIN_NAME = "domain.npz"
 
 _MAX_DOCUMENT_BYTES = 2**20
 
@@ -46,12 +48,15 @@ class Run:
     """Training images to calibrate on; None: the training kept none."""
     validation: Path | None = None
     """Images of held-out patients to choose by; None: the training kept none."""
+    domain: Path | None = None
+    """What the training images look like; None: the training did not say."""
 
 
 UNKNOWN = Provenance(
     recipe="unknown",
     seed=None,
     data="",
+    limits="",
     data_sha256=None,
     train_images={},
     validation={},
@@ -80,10 +85,10 @@ def open_run(path: Path, spec: Path | None = None) -> Run:
     if not spec_path.is_file():
         raise ModelError(f"{spec_path}: no such file; say with --spec what the model expects")
     data = read_file(spec_path, max_bytes=_MAX_DOCUMENT_BYTES, error=ModelError)
-    kept = [folder / name for name in (CALIBRATION_NAME, VALIDATION_NAME)]
-    calibration, validation = (p if path.is_dir() and p.is_file() else None for p in kept)
+    kept = [folder / name for name in (CALIBRATION_NAME, VALIDATION_NAME, DOMAIN_NAME)]
+    beside = [p if path.is_dir() and p.is_file() else None for p in kept]
     parsed = parse_spec(data, str(spec_path))
-    return Run(model, parsed, _provenance(folder, path.is_dir()), calibration, validation)
+    return Run(model, parsed, _provenance(folder, path.is_dir()), *beside)
 
 
 def _provenance(folder: Path, is_run: bool) -> Provenance:

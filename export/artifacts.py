@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cxr_edge.engines import Format
+from cxr_edge.engines import SCORES, Format, Output
 from cxr_edge.errors import ExportError
 from cxr_edge.export.budget import Budget
 from cxr_edge.export.graph import Graph, build_model
+from cxr_edge.export.heatmap import explaining_model
 from cxr_edge.export.onnx_file import export_onnx
 from cxr_edge.export.onnx_int8 import Ranges
 from cxr_edge.export.quantizer import Quantizer
@@ -17,6 +18,7 @@ from cxr_edge.export.recipe import Recipe, float_ends, linear_keys, small_layers
 from cxr_edge.export.tflite_file import export_tflite
 from cxr_edge.manifest import Target
 from cxr_edge.names import unknown_name
+from cxr_edge.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,18 @@ class Converted:
     """From the lowered network to the file."""
     weight_bits: int = 32
     """Bits of a weight; computed in float32 all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A float32 file that answers a heat map too."""
+
+    budget: Budget
+    """How far its scores may differ."""
+    convert: Callable[[Graph, ModelSpec], bytes]
+    """From the lowered network to the file; an ExportError where it has no such map."""
+    otherwise: str
+    """The kind to write instead where the network has no such map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +94,14 @@ class ArtifactKind:
     """The kind of file."""
     precision: str
     """Type of weights and arithmetic."""
-    how: Converted | Quantized
+    how: Converted | Explained | Quantized
     """How it is made, and how far it may differ."""
     target: Target = "any"
     """Machines it is meant for."""
     dynamic_batch: bool = False
     """Whether it takes any number of images a call."""
+    outputs: tuple[Output, ...] = SCORES
+    """What it answers, in order."""
 
 
 # The reference differs by 1e-6 between float32 engines, a MobileNetV2 by 1.1e-5. Rounding may also
@@ -117,6 +133,17 @@ KINDS = {
             "onnx",
             "fp32",
             Converted(_ROUNDING, lambda graph: export_onnx(build_model(graph))),
+        ),
+        ArtifactKind(
+            "onnx-explain",
+            "onnx",
+            "fp32",
+            Explained(
+                _ROUNDING,
+                lambda graph, spec: export_onnx(explaining_model(graph, spec)),
+                otherwise="onnx-fp32",
+            ),
+            outputs=(*SCORES, "heatmap"),
         ),
         ArtifactKind(
             "onnx-fp32-batch",
@@ -173,8 +200,9 @@ KINDS = {
 
 FP32 = ("onnx-fp32", "onnx-fp32-batch", "tflite-fp32")
 """What an export without options writes."""
-INT8 = ("onnx-int8", "onnx-fp32", "tflite-int8-dynamic")
-"""What ``--int8`` writes: the best integer files for any machine, and float32 to fall back on."""
+INT8 = ("onnx-int8", "onnx-explain", "tflite-int8-dynamic")
+"""What ``--int8`` writes: the best integer files for any machine, and float32 to fall back on and
+to explain with: one file, since both hold the same weights."""
 FP16 = ("tflite-fp16", "onnx-fp32")
 """What ``--fp16`` writes."""
 

@@ -19,13 +19,11 @@ from cxr_edge.decision import (
     probabilities,
 )
 from cxr_edge.extras import require
+from cxr_edge.intervals import RESAMPLES, interval, resample
 from cxr_edge.manifest import Parity
 from cxr_edge.parity import compare
 from cxr_edge.patients import Grouping
 from cxr_edge.spec import ModelSpec
-
-RESAMPLES = 1000
-"""Bootstrap samples behind an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +167,7 @@ def _labelled(
     losses = int(np.count_nonzero(right[0] & ~right[1]))
     gains = int(np.count_nonzero(right[1] & ~right[0]))
     p = float(stats.binomtest(losses, losses + gains).pvalue) if losses + gains else 1.0
-    samples = _resamples(groups)
+    samples = list(resample(groups, count=RESAMPLES).indices())
 
     def recall(of: int) -> Callable[[npt.NDArray[np.intp]], tuple[float, float] | None]:
         def figures(chosen: npt.NDArray[np.intp]) -> tuple[float, float] | None:
@@ -193,20 +191,6 @@ def _labelled(
     return LabelledParity(_change(areas, samples), recalls, losses, gains, p, len(set(groups)))
 
 
-def _resamples(groups: Sequence[str]) -> list[npt.NDArray[np.intp]]:
-    """All images first, then bootstrap samples of whole patients."""
-    members: dict[str, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    patients = [np.asarray(indices, np.intp) for indices in members.values()]
-    random = np.random.default_rng(0)
-    drawn = random.integers(0, len(patients), (RESAMPLES, len(patients)))
-    return [
-        np.arange(len(groups), dtype=np.intp),
-        *(np.concatenate([patients[i] for i in row]) for row in drawn),
-    ]
-
-
 def _change(
     figures: Callable[[npt.NDArray[np.intp]], tuple[float, float] | None],
     samples: list[npt.NDArray[np.intp]],
@@ -216,6 +200,7 @@ def _change(
     if whole is None:
         return None
     pairs = [pair for sample in samples[1:] if (pair := figures(sample)) is not None]
-    differences = [second - first for first, second in pairs] or [0.0]
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return Change(whole[0], whole[1], whole[1] - whole[0], float(low), float(high))
+    differences = [second - first for first, second in (whole, *pairs)]
+    found = interval(np.asarray(differences))
+    assert found is not None  # noqa: S101 - the type checker cannot know
+    return Change(*whole, found.value, found.low, found.high)

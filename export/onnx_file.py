@@ -12,18 +12,19 @@ from cxr_edge.extras import require, require_tensorflow
 OPSET = 17
 """The last opset but one that tf2onnx writes without raising; onnxruntime runs it since 1.12."""
 
-_INPUT, _OUTPUT, _BATCH = "image", "scores", "N"
+_INPUT, _OUTPUTS, _BATCH = "image", ("scores", "heatmap"), "N"
 
 
 def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
     """Convert a Keras model.
 
     Args:
-        model: a ``keras.Model`` with one input and one output.
+        model: a ``keras.Model`` with one input; its outputs are scores, and a heat map if two.
         dynamic_batch: whether the file takes any number of images; False: one.
 
     Returns:
-        The ``.onnx`` file: input ``image`` (1 or N, height, width, channels), output ``scores``.
+        The ``.onnx`` file: input ``image`` (1 or N, height, width, channels), output ``scores``,
+        and ``heatmap`` if the model has two.
 
     Raises:
         ExportError: the converter fails, or makes something with other inputs or outputs.
@@ -44,7 +45,7 @@ def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
         converted, _ = tf2onnx.convert.from_function(answer, input_signature=signature, opset=OPSET)
     except Exception as err:  # whatever a converter raises
         raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
-    _canonicalize(converted, dynamic_batch)
+    _canonicalize(converted, _OUTPUTS[: len(model.outputs)], dynamic_batch)
     del converted.metadata_props[:]
     # tf2onnx only logs an operation that it does not know, and writes it all the same.
     try:
@@ -61,22 +62,24 @@ def tensor_names(data: bytes) -> tuple[str, ...]:
     return tuple(name for node in graph.node for name in node.output)
 
 
-def _canonicalize(model: Any, dynamic_batch: bool) -> None:
+def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> None:
     """Replace every name and order that a counter of the process left behind.
 
     Weights are numbered and stored in the order in which the nodes use them.
 
     Raises:
-        ExportError: not exactly one input and one output. A constant captured from outside the
+        ExportError: not exactly one input and these outputs. A constant captured from outside the
             converted function becomes a second, required input without a word.
     """
     graph = model.graph
-    if len(graph.input) != 1 or len(graph.output) != 1:
+    if len(graph.input) != 1 or len(graph.output) != len(outputs):
         found = ", ".join(port.name for port in [*graph.input, *graph.output])
         raise ExportError(
-            f"the converted model has other inputs and outputs than one each: {found}"
+            f"the converted model has other inputs and outputs than {_INPUT} and "
+            f"{', '.join(outputs)}: {found}"
         )
-    names = {graph.input[0].name: _INPUT, graph.output[0].name: _OUTPUT, "": ""}
+    given = [port.name for port in graph.output]
+    names = {graph.input[0].name: _INPUT, **dict(zip(given, outputs, strict=True)), "": ""}
     weights = {initializer.name: initializer for initializer in graph.initializer}
     for position, node in enumerate(graph.node):
         for name in [*node.input, *node.output]:
@@ -91,11 +94,12 @@ def _canonicalize(model: Any, dynamic_batch: bool) -> None:
         initializer.name = names[initializer.name]
     del graph.initializer[:]
     graph.initializer.extend(used)
-    graph.input[0].name, graph.output[0].name = _INPUT, _OUTPUT
+    for port in (graph.input[0], *graph.output):
+        port.name = names[port.name]
     graph.name, graph.doc_string = "model", ""
     del graph.value_info[:]
     model.producer_name, model.producer_version, model.doc_string = "cxr-edge", "", ""
-    for port in (graph.input[0], graph.output[0]):
+    for port in (graph.input[0], *graph.output):
         batch = port.type.tensor_type.shape.dim[0]
         if dynamic_batch:
             batch.dim_param = _BATCH

@@ -10,6 +10,7 @@ from pathlib import Path
 from cxr_edge import documents
 from cxr_edge.bundle import Bundle, Golden, dump_golden
 from cxr_edge.decision import decide, probabilities
+from cxr_edge.domain import Domain, dump_domain, parse_domain
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import ModelError
 from cxr_edge.export.artifacts import ArtifactKind
@@ -22,7 +23,7 @@ from cxr_edge.export.request import Original, Request
 from cxr_edge.export.speed import measure_speed
 from cxr_edge.export.workshop import Made, Workshop
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.files import atomic_path, read_file
+from cxr_edge.files import atomic_path, printable, read_file
 from cxr_edge.keras_model import load_keras
 from cxr_edge.manifest import (
     FORMAT,
@@ -62,6 +63,7 @@ def original_of_run(run: Run) -> Original:
         calibration=calibration,
         calibration_source="training images that the training kept",
         validation=validation,
+        domain=_read_domain(run.domain) if run.domain else None,
     )
 
 
@@ -80,7 +82,13 @@ def original_of_bundle(bundle: Bundle) -> Original:
         calibration=bundle.calibration(),
         calibration_source="the bundle's images, distilled from the network",
         carries_calibration=True,
+        domain=bundle.domain(),
     )
+
+
+def _read_domain(path: Path) -> Domain:
+    data = read_file(path, max_bytes=MAX_FILE_BYTES, error=ModelError)
+    return parse_domain(data, printable(path), ModelError)
 
 
 def export(
@@ -105,7 +113,7 @@ def export(
     Raises:
         ParityError: a file does not answer like the original, or no recipe holds the budget;
             nothing was written.
-        ExportError: a converter failed.
+        ExportError: a converter failed, or the network does not allow a file asked for by name.
         OutputError: the bundle could not be written.
         DataError: an image is used for calibration and for scoring.
         MissingExtraError: a converter, or every engine for a kind of file, is not installed.
@@ -117,7 +125,7 @@ def export(
     model = load_keras(original.data, original.spec, name=original.name, extra="export")
     images = Images(model, original, request, reporter)
     workshop = Workshop(model, original, request, images, reporter)
-    made = [workshop.make(kind) for kind in kinds]
+    made = [workshop.make(kind) for kind in workshop.possible(kinds)]
     spec, golden = original.spec, images.golden
 
     contents: dict[str, bytes] = {}
@@ -135,6 +143,7 @@ def export(
         spec=spec,
         keras=keep("model", "keras", original.data),
         calibration=keep("calibration", "npz", dump_samples(carried)) if carried else None,
+        domain=keep("domain", "npz", dump_domain(original.domain)) if original.domain else None,
         artifacts=tuple(_record(m, keep(m.kind.name, m.kind.format, m.data)) for m in made),
         golden=_golden_record(
             keep("golden", "npz", dump_golden(golden)),
@@ -146,7 +155,7 @@ def export(
     )
     speeds = measure_speed(
         open_engine("onnxruntime", workshop.stock_onnx(), spec),
-        [open_engine(m.proofs[0].engine, m.data, spec) for m in made],
+        [open_engine(m.proofs[0].engine, m.data, spec, outputs=m.kind.outputs) for m in made],
         normalize(golden.pixels[:1], spec.input),
         reporter,
     )
@@ -172,6 +181,7 @@ def _record(made: Made, file: FileRecord) -> ArtifactRecord:
         precision=kind.precision,
         target=kind.target,
         dynamic_batch=kind.dynamic_batch,
+        outputs=kind.outputs,
         file=file,
         engines=tuple(
             EngineRecord(

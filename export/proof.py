@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from cxr_edge.decision import Scores, decide, probabilities
 from cxr_edge.embedded import Embedded, read_embedded
-from cxr_edge.engines import ENGINES, Format, installed_engines, open_engine, suits
+from cxr_edge.engines import ENGINES, Format, Heatmaps, installed_engines, open_engine, suits
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind
 from cxr_edge.export.budget import Budget
@@ -17,6 +18,11 @@ from cxr_edge.patients import Grouping
 from cxr_edge.preprocess import normalize
 from cxr_edge.samples import Samples
 from cxr_edge.spec import ModelSpec
+
+HEATMAP_TOLERANCE = 1e-4
+"""Largest |difference| of a heat map, as a share of the largest value of all of them."""
+# Where evidence cancels out, a map is smaller than the terms whose rounding it shows.
+_HEATMAP_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,9 @@ class EngineProof:
     """Name of the engine."""
     found: dict[str, DecisionParity]
     """By the name of the evidence."""
+    heatmap_delta: float | None = None
+    """Largest |difference| of the heat maps from the original's gradient on the golden inputs;
+    None: the file answers none."""
 
 
 def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
@@ -123,7 +132,7 @@ def _prove_on(
     for each in evidence:
         where = f"{kind.name} on {engine}"
         try:
-            loaded = open_engine(engine, data, spec)
+            loaded = open_engine(engine, data, spec, outputs=kind.outputs)
             scores = loaded.run(normalize(each.samples.pixels, spec.input))
             result = compare_decisions(
                 each.scores,
@@ -143,6 +152,55 @@ def _prove_on(
             )
         found[each.name] = result
     return EngineProof(engine, found)
+
+
+def prove_heatmaps(
+    data: bytes,
+    kind: ArtifactKind,
+    proofs: tuple[EngineProof, ...],
+    golden: Samples,
+    maps: Heatmaps,
+    spec: ModelSpec,
+) -> tuple[EngineProof, ...]:
+    """Compare the heat maps of a file with the original's on every engine it was proven on.
+
+    Args:
+        data: the file, as it will be written.
+        kind: names it.
+        proofs: what was shown of its scores.
+        golden: the inputs.
+        maps: (N, rows, columns), by automatic differentiation of the original.
+        spec: the contract.
+
+    Returns:
+        The proofs with the largest difference.
+
+    Raises:
+        ParityError: a map has another shape, or differs by more than :data:`HEATMAP_TOLERANCE`
+            of the largest value.
+    """
+    allowed = max(HEATMAP_TOLERANCE * float(maps.max()), _HEATMAP_ROUNDING)
+    found = []
+    for each in proofs:
+        where = f"{kind.name} on {each.engine}"
+        try:
+            loaded = open_engine(each.engine, data, spec, outputs=kind.outputs)
+            _, answered = loaded.explain(normalize(golden.pixels, spec.input))
+        except EngineError as err:
+            raise ParityError(f"{where}: {err}; nothing was written") from err
+        if answered.shape != maps.shape:
+            raise ParityError(
+                f"{where}: its heat maps are {answered.shape[1:]}, the original's "
+                f"{maps.shape[1:]}; nothing was written"
+            )
+        delta = float(np.abs(answered - maps).max())
+        if not delta <= allowed:
+            raise ParityError(
+                f"{where}: its heat maps differ by {delta:.2g} from the original's gradient, "
+                f"allowed {allowed:.2g}, on {len(maps)} golden inputs; nothing was written"
+            )
+        found.append(dataclasses.replace(each, heatmap_delta=delta))
+    return tuple(found)
 
 
 def _excess(each: Evidence, result: DecisionParity, budget: Budget) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cxr_edge.domain import Domain
 from cxr_edge.export.budget import Budget
 from cxr_edge.manifest import Provenance
 from cxr_edge.patients import Grouping, kermany_patient
@@ -32,6 +33,8 @@ class Original:
     """Whether those are nobody's picture, so that the bundle may carry them."""
     validation: Samples | None = None
     """Images that came with it, to choose recipes by."""
+    domain: Domain | None = None
+    """What its training images look like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +55,8 @@ class Request:
     """Whether the search goes on when a recipe holds the budget."""
     distill: bool = False
     """Whether the bundle gets calibration images of its own, distilled from the network."""
+    named: frozenset[str] = frozenset()
+    """Files that were asked for by name: one that the network does not allow ends the export,
+    where another is replaced and the reporter told."""
     group_of: Grouping = kermany_patient
     """Which images show the same patient."""

@@ -6,17 +6,21 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from cxr_edge.embedded import Embedded
-from cxr_edge.errors import ExportError
-from cxr_edge.export.artifacts import ArtifactKind, Quantized
+from cxr_edge.errors import ExportError, ParityError
+from cxr_edge.export.artifacts import KINDS, ArtifactKind, Converted, Explained, Quantized
 from cxr_edge.export.budget import Budget
+from cxr_edge.export.gradient import differentiate
 from cxr_edge.export.graph import Affine, unusual_layers
 from cxr_edge.export.graph_reader import read_graph
+from cxr_edge.export.heatmap import find_tail
 from cxr_edge.export.images import Images
 from cxr_edge.export.lowering import lower
 from cxr_edge.export.metadata import embed
 from cxr_edge.export.onnx_file import export_onnx
-from cxr_edge.export.proof import EngineProof, prove, proving_engines
+from cxr_edge.export.proof import EngineProof, prove, prove_heatmaps, proving_engines
 from cxr_edge.export.quantizer import Quantizer
 from cxr_edge.export.recipe import Recipe
 from cxr_edge.export.report import ArtifactReport, Speed
@@ -26,6 +30,9 @@ from cxr_edge.files import sha256
 from cxr_edge.manifest import Quantization
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
+
+# Read layer by layer and called again, the reference differs by 5e-7: sums in another order.
+_SAME_NETWORK = 5e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,25 @@ class Workshop:
         )
         """What the rewrite did."""
 
+    def possible(self, kinds: tuple[ArtifactKind, ...]) -> tuple[ArtifactKind, ...]:
+        """The kinds that this network allows, each once.
+
+        Raises:
+            ExportError: one that was asked for by name is impossible.
+        """
+        found = []
+        for kind in kinds:
+            if isinstance(kind.how, Explained):
+                try:
+                    find_tail(self._graph, self._spec)
+                except ExportError as err:
+                    if kind.name in self._request.named:
+                        raise ExportError(f"{kind.name}: {err}") from err
+                    self._reporter.say(f"no heat map: {err}")
+                    kind = KINDS[kind.how.otherwise]
+            found.append(kind)
+        return tuple(dict.fromkeys(found))
+
     def make(self, kind: ArtifactKind) -> Made:
         """Make a file and prove it.
 
@@ -100,17 +126,19 @@ class Workshop:
             return self._search(kind, how)
         self._reporter.say(f"converting to {kind.name}")
         try:
-            data = self._embed(kind, how.convert(self._graph))
+            data = self._embed(kind, self._convert(how))
         except ExportError as err:
             suspects = ", ".join(unusual_layers(self._graph))
             if not suspects:
                 raise
             raise ExportError(f"{err}; its unusual layers are {suspects}") from err
         quantization = None
-        if how.weight_bits < 32:
+        if isinstance(how, Converted) and how.weight_bits < 32:
             quantization = Quantization("weights", how.weight_bits, None, {}, False, (), None)
         budget = how.budget or self._request.budget
         proofs = self._prove(data, kind, budget)
+        if isinstance(how, Explained):
+            proofs = self._prove_heatmaps(data, kind, proofs)
         return Made(kind, data, budget, quantization, (), None, proofs)
 
     def stock_onnx(self) -> bytes:
@@ -124,6 +152,25 @@ class Workshop:
         return prove(
             data, kind, budget, self._images.evidence, self._embedded, self._request.group_of
         )
+
+    def _convert(self, how: Converted | Explained) -> bytes:
+        if isinstance(how, Explained):
+            return how.convert(self._graph, self._spec)
+        return how.convert(self._graph)
+
+    def _prove_heatmaps(
+        self, data: bytes, kind: ArtifactKind, proofs: tuple[EngineProof, ...]
+    ) -> tuple[EngineProof, ...]:
+        """Prove the maps, against a network that is shown to be the original by its scores."""
+        golden = self._images.evidence[0]
+        scores, maps = differentiate(self._model, golden.samples.pixels, self._spec)
+        apart = float(np.abs(scores - golden.scores).max())
+        if not apart <= _SAME_NETWORK:
+            raise ParityError(
+                f"{kind.name}: the network that was differentiated answers {apart:.2g} unlike the "
+                "original; nothing was written"
+            )
+        return prove_heatmaps(data, kind, proofs, golden.samples, maps, self._spec)
 
     def _search(self, kind: ArtifactKind, how: Quantized) -> Made:
         quantizer, choice = self._quantizer, self._images.choice

@@ -46,6 +46,7 @@ def small(exported_bundle: Path, tmp_path: Path) -> Path:
         manifest,
         keras=replace("model", "keras", bytes_of(1000)),
         calibration=replace("calibration", "npz", dump_samples(samples)),
+        domain=replace("domain", "npz", bytes_of(1000)),
         artifacts=tuple(
             dataclasses.replace(a, file=replace(a.name, a.format, bytes_of(1000)))
             for a in manifest.artifacts
@@ -72,7 +73,7 @@ def read_everything(folder: Path) -> Manifest:
 def listed(folder: Path) -> list[Path]:
     """The manifest and every file that it lists; the card is derived and not listed."""
     found = sorted(path for path in folder.iterdir() if path.name != CARD_NAME)
-    assert len(found) == 9
+    assert len(found) == 11
     return found
 
 
@@ -136,7 +137,7 @@ def test_every_deleted_file_is_refused_by_name(small: Path) -> None:
 
 
 def test_files_swapped_within_a_bundle_are_refused(small: Path) -> None:
-    first, second, _ = sorted(small.glob("*.onnx"))
+    first, second, *_ = sorted(small.glob("*.onnx"))
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
@@ -269,6 +270,40 @@ def test_a_named_engine_gets_the_first_artifact_that_was_proven_on_it(small: Pat
     assert (artifact.name, engine) == ("tflite-int8-dynamic", "litert")
 
 
+def only(bundle: Bundle, *names: str) -> Bundle:
+    """The bundle with these files, in this order."""
+    artifacts = tuple(bundle.artifact(name) for name in names)
+    return Bundle(bundle.folder, dataclasses.replace(bundle.manifest, artifacts=artifacts))
+
+
+def test_a_file_with_a_heat_map_is_the_last_resort_of_who_asked_for_none(small: Path) -> None:
+    opened = Bundle.open(small)
+    first = only(opened, "onnx-explain", "tflite-fp32", "onnx-fp32-batch")
+    assert first.choose(None, None)[0].name == "tflite-fp32"
+    assert first.choose(None, "openvino")[0].name == "onnx-fp32-batch"
+    assert first.choose("onnx-explain", None)[0].name == "onnx-explain"
+    assert only(opened, "onnx-explain").choose(None, None)[0].name == "onnx-explain"
+
+
+def test_a_heat_map_is_answered_by_the_file_that_declares_one(small: Path) -> None:
+    opened = Bundle.open(small)
+    found = opened.choose(None, None, heatmap=True)
+    assert (found[0].name, found[1]) == ("onnx-explain", "onnxruntime")
+    assert opened.choose("onnx-explain", "openvino", heatmap=True)[1] == "openvino"
+    with pytest.raises(UsageError, match="not proven on litert, only: onnx-explain on onnxruntime"):
+        opened.choose(None, "litert", heatmap=True)
+
+
+def test_without_a_file_with_heat_maps_the_command_that_makes_one_is_named(small: Path) -> None:
+    opened = Bundle.open(small)
+    with pytest.raises(UsageError, match="onnx-int8 answers no heat map") as caught:
+        opened.choose("onnx-int8", None, heatmap=True)
+    assert len(str(caught.value).splitlines()) == 1
+    command = "cxr-edge export --artifacts onnx-explain,onnx-int8,tflite-fp32"
+    with pytest.raises(UsageError, match=f"the bundle answers no heat map; '{command}' makes"):
+        only(opened, "onnx-int8", "tflite-fp32").choose(None, None, heatmap=True)
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [("onnx-fp23", "onnx-fp32"), ("onnx-batch", "onnx-fp32-batch"), ("tflite", "tflite-fp32")],
@@ -283,7 +318,8 @@ def test_a_misspelt_artifact_is_refused_with_the_nearest_name(
 def test_an_unknown_artifact_is_refused_with_the_list_of_names(small: Path) -> None:
     with pytest.raises(
         UsageError,
-        match="there are onnx-int8, onnx-fp32, onnx-fp32-batch, tflite-int8-dynamic, tflite-fp32",
+        match="there are onnx-int8, onnx-fp32, onnx-explain, onnx-fp32-batch, tflite-int8-dynamic, "
+        "tflite-fp32",
     ) as err:
         Bundle.open(small).choose("zzz", None)
     assert "did you mean" not in str(err.value)
@@ -359,7 +395,7 @@ def test_where_this_cpu_gets_every_file_wrong_nothing_is_run(
 ) -> None:
     monkeypatch.setattr("cxr_edge.bundle.suits", suits_no("arm64"))
     with pytest.raises(EngineError, match="is for arm64"):
-        made_for(small, *["arm64"] * 5).choose(None, None)
+        made_for(small, *["arm64"] * 6).choose(None, None)
 
 
 @pytest.mark.parametrize(("exact", "name"), [(True, "onnx-int8"), (False, "onnx-fp32-batch")])

@@ -21,7 +21,7 @@ from cxr_edge.engines import open_engine
 from cxr_edge.errors import BundleError, EngineError, ImageError, UsageError
 from cxr_edge.image import ImageLimits
 from cxr_edge.phantom import draw_phantom
-from cxr_edge.results import Failure, Prediction
+from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 
@@ -160,6 +160,38 @@ def test_many_are_answered_one_by_one_as_they_are_asked_for(
     assert len(taken) == 2
 
 
+@pytest.fixture(scope="module")
+def explaining(exported_bundle: Path) -> Classifier:
+    return Classifier.load(exported_bundle, heatmap=True)
+
+
+def test_an_explanation_is_the_prediction_of_the_file_with_the_map_it_answers(
+    explaining: Classifier, classifier: Classifier, picture: Path
+) -> None:
+    found = explaining.explain(picture)
+    assert explaining.artifact == found.prediction.artifact == "onnx-explain"
+    assert found.prediction == explaining.predict(picture)
+    assert math.isclose(found.prediction.score, classifier.predict(picture).score, abs_tol=1e-5)
+    assert found.heatmap.shape == (10, 10) and found.heatmap.dtype == np.float32
+    assert found.heatmap.min() >= 0
+    np.testing.assert_array_equal(found.image, cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE))
+
+
+def test_explanations_come_in_order_with_failures_among_them(
+    explaining: Classifier, picture: Path
+) -> None:
+    found = list(explaining.explain_many([picture, b"no image", picture]))
+    assert [type(each) for each in found] == [Explanation, Failure, Explanation]
+    assert isinstance(found[0], Explanation) and found[0].prediction.source == str(picture)
+
+
+def test_a_classifier_loaded_for_scores_explains_nothing(
+    classifier: Classifier, picture: Path
+) -> None:
+    with pytest.raises(EngineError, match="no heat map"):
+        classifier.explain(picture)
+
+
 def test_no_images_give_no_answers(classifier: Classifier) -> None:
     assert list(classifier.predict_many([])) == []
 
@@ -261,6 +293,7 @@ def test_a_grey_network_refuses_a_colour_array(classifier: Classifier) -> None:
         ({"engine": "tensorrt"}, UsageError),
         ({"threads": 0}, UsageError),
         ({"artifact": "tflite-fp32", "engine": "onnxruntime"}, UsageError),
+        ({"artifact": "onnx-fp32", "heatmap": True}, UsageError),
     ],
 )
 def test_a_wrong_option_is_refused_when_loading(

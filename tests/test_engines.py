@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cxr_edge import engines
 from cxr_edge.bundle import Bundle
-from cxr_edge.engines import ENGINES, Engine, Port, installed_engines, open_engine
+from cxr_edge.engines import ENGINES, Engine, Output, Port, installed_engines, open_engine
 from cxr_edge.errors import EngineError, MissingExtraError, UsageError
 from cxr_edge.parity import compare, holds
 from cxr_edge.preprocess import Batch, normalize
@@ -28,6 +28,8 @@ PAIRS = [
     ("onnx-int8", "openvino"),
     ("onnx-fp32", "onnxruntime"),
     ("onnx-fp32", "openvino"),
+    ("onnx-explain", "onnxruntime"),
+    ("onnx-explain", "openvino"),
     ("onnx-fp32-batch", "onnxruntime"),
     ("onnx-fp32-batch", "openvino"),
     ("tflite-int8-dynamic", "litert"),
@@ -245,6 +247,87 @@ def test_a_file_of_another_contract_is_refused_when_it_is_loaded(
         open_engine(engine, model, SMALL)
 
 
+def draw_explaining(name: str = "heatmap", rank: int = 3, dtype: int = TensorProto.FLOAT) -> bytes:
+    """The drawn file with its sum, spread over (4, 3) positions, as a second output."""
+    network = onnx.load_from_string(draw_onnx())
+    shape = np.asarray([1, 4, 3][:rank] if rank == 3 else [1, 12], np.int64)
+    network.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.ones((1, 12), np.float32), "ones"),
+            numpy_helper.from_array(shape, "shape"),
+        ]
+    )
+    for operation, inputs, output in (
+        ("MatMul", ["logits", "ones"], "spread"),
+        ("Reshape", ["spread", "shape"], "shaped"),
+    ):
+        network.graph.node.append(helper.make_node(operation, inputs, [output]))
+    network.graph.node.append(helper.make_node("Cast", ["shaped"], [name], to=dtype))
+    network.graph.output.append(helper.make_tensor_value_info(name, dtype, shape.tolist()))
+    onnx.checker.check_model(network, full_check=True)
+    data: bytes = network.SerializeToString()
+    return data
+
+
+DECLARED: tuple[Output, ...] = ("scores", "heatmap")
+
+
+@pytest.mark.parametrize("engine", ONNX_ENGINES)
+def test_a_declared_heat_map_is_answered_beside_the_scores_image_by_image(engine: str) -> None:
+    loaded = open_engine(engine, draw_explaining(), SMALL, outputs=DECLARED)
+    batch = np.stack([np.full((8, 6, 1), level, np.float32) for level in (0, 1, 2)])
+    scores, heatmaps = loaded.explain(batch)
+    assert heatmaps.shape == (3, 4, 3) and heatmaps.dtype == np.float32
+    np.testing.assert_allclose(heatmaps[:, 2, 1], [0, 0.48, 0.96], atol=1e-6)
+    np.testing.assert_array_equal(loaded.run(batch), scores)
+    before = heatmaps.copy()
+    loaded.explain(batch[::-1])
+    np.testing.assert_array_equal(heatmaps, before)
+
+
+@pytest.mark.parametrize("engine", ONNX_ENGINES)
+def test_a_heat_map_that_nobody_declared_is_refused(engine: str) -> None:
+    with pytest.raises(EngineError, match="1 inputs and 2 outputs, expected 1 and 1: scores"):
+        open_engine(engine, draw_explaining(), SMALL)
+
+
+@pytest.mark.parametrize("engine", ONNX_ENGINES)
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (draw_onnx(), "1 inputs and 1 outputs, expected 1 and 2: scores, heatmap"),
+        (draw_explaining("features"), "features is float32"),
+        (draw_explaining(rank=2), r"heatmap is float32 \(1, 12\)"),
+        (draw_explaining(dtype=TensorProto.DOUBLE), "double|float64"),
+    ],
+    ids=["none", "another name", "no map", "float64"],
+)
+def test_a_declared_heat_map_that_is_none_is_refused(
+    engine: str, model: bytes, expected: str
+) -> None:
+    with pytest.raises(EngineError, match=expected):
+        open_engine(engine, model, SMALL, outputs=DECLARED)
+
+
+@pytest.mark.parametrize("engine", ONNX_ENGINES)
+def test_a_file_of_scores_explains_nothing(engine: str) -> None:
+    with pytest.raises(EngineError, match="no heat map"):
+        open_engine(engine, draw_onnx(), SMALL).explain(np.zeros((1, 8, 6, 1), np.float32))
+
+
+@pytest.mark.parametrize("engine", ONNX_ENGINES)
+def test_a_heat_map_that_is_not_finite_is_an_error(engine: str) -> None:
+    loaded = open_engine(engine, draw_explaining(), SMALL, outputs=DECLARED)
+    with pytest.raises(EngineError, match="not finite"):
+        loaded.explain(np.full((1, 8, 6, 1), np.inf, np.float32))
+
+
+def test_litert_answers_no_heat_map(opened: Bundle) -> None:
+    data = opened.read(opened.artifact("tflite-fp32").file)
+    with pytest.raises(EngineError, match="scores only"):
+        open_engine("litert", data, opened.manifest.spec, outputs=DECLARED)
+
+
 PORT = Port("image", "int8", (1, 2), scale=0.25, zero_point=-3)
 
 
@@ -309,7 +392,7 @@ class Ported(Engine):
         super().__init__(SMALL)
         self._check_contract([source], [target])
 
-    def _invoke(self, batch: Batch) -> np.ndarray:
+    def _invoke(self, batch: Batch, count: int) -> list[np.ndarray]:
         raise NotImplementedError
 
 
@@ -354,9 +437,9 @@ def test_a_bundle_whose_spec_does_not_fit_its_file_is_refused_when_it_is_loaded(
     opened: Bundle, artifact: str, engine: str, change: dict[str, object]
 ) -> None:
     spec = dataclasses.replace(opened.manifest.spec, **change)  # type: ignore[arg-type]
-    data = opened.read(opened.artifact(artifact).file)
+    record = opened.artifact(artifact)
     with pytest.raises(EngineError, match="the spec says"):
-        open_engine(engine, data, spec)
+        open_engine(engine, opened.read(record.file), spec, outputs=record.outputs)
 
 
 @pytest.mark.parametrize("engine", list(ENGINES))

@@ -120,7 +120,7 @@ def test_it_says_how_a_file_was_quantized_and_on_which_images(data: bytes) -> No
     dynamic = by_name["tflite-int8-dynamic"].quantization
     assert dynamic is not None
     assert (dynamic.arithmetic, dynamic.weight_bits, dynamic.ranges) == ("dynamic", 8, None)
-    for name in ("onnx-fp32", "onnx-fp32-batch", "tflite-fp32"):
+    for name in ("onnx-fp32", "onnx-explain", "onnx-fp32-batch", "tflite-fp32"):
         assert by_name[name].quantization is None and by_name[name].target == "any"
 
 
@@ -128,7 +128,8 @@ def test_it_never_lists_images_of_patients(data: bytes) -> None:
     """Calibrated on a run's training images: those stay in the run folder."""
     manifest = parse_manifest(data)
     assert manifest.calibration is None
-    assert [r.file.split(".")[0] for r in manifest.files if r.file.endswith(".npz")] == ["golden"]
+    arrays = [record.file for record in manifest.files if record.file.endswith(".npz")]
+    assert [name.split(".")[0] for name in arrays] == ["domain", "golden"]
 
 
 def test_its_parities_are_ordered_and_its_golden_margin_is_positive(data: bytes) -> None:
@@ -202,6 +203,12 @@ def test_a_file_name_that_could_leave_the_folder_is_refused(data: bytes, name: s
         (lambda v: v["artifacts"][0].update(format="pickle"), "format"),
         (lambda v: v["artifacts"][0].update(target="sparc"), "target"),
         (lambda v: v["artifacts"][0].pop("quantization"), "quantization' is missing"),
+        (lambda v: v["artifacts"][0].pop("outputs"), "outputs' is missing"),
+        (lambda v: v["artifacts"][0].update(outputs=[]), "expected scores"),
+        (lambda v: v["artifacts"][0].update(outputs=["heatmap"]), "expected scores"),
+        (lambda v: v["artifacts"][0].update(outputs=["heatmap", "scores"]), "expected scores"),
+        (lambda v: v["artifacts"][0].update(outputs=["scores", "scores"]), "expected scores"),
+        (lambda v: v["artifacts"][0].update(outputs=["scores", "features"]), "outputs[1]"),
         (lambda v: v["artifacts"][0]["quantization"].update(arithmetic="analog"), "arithmetic"),
         (lambda v: v["artifacts"][0]["quantization"].update(weight_bits="7"), "weight_bits"),
         (lambda v: v["artifacts"][0]["quantization"].update(float_layers="all"), "float_layers"),

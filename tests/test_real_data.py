@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from cxr_edge import Bundle, Classifier
+from cxr_edge.classifier import read_pixels
 from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.engines import open_engine
 from cxr_edge.keras_model import keras_scores, load_keras
 from cxr_edge.parity import compare
 from cxr_edge.preprocess import normalize
@@ -89,3 +91,41 @@ def test_the_two_copies_of_an_x_ray_get_nearly_the_same_score(data_root):
         copy = data_root / "chest_xray/train/NORMAL" / path.name
         deltas.append(abs(classifier.predict(path).score - classifier.predict(copy).score))
     assert np.mean(deltas) < 0.05
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_heat_maps_of_native_x_rays_are_the_gradient_of_the_keras_model(
+    data_root, reference, engine
+):
+    tensorflow = pytest.importorskip("tensorflow")
+    from cxr_edge.export.artifacts import KINDS
+    from cxr_edge.export.graph_reader import read_graph
+    from cxr_edge.export.lowering import lower
+
+    spec = reference.manifest.spec
+    paths = sorted((data_root / "native").rglob("*.jpeg"))
+    assert len(paths) == 100
+    batch = normalize(np.concatenate([read_pixels(path, spec) for path in paths]), spec.input)
+    model = load_keras(reference.read(reference.manifest.keras), spec)
+
+    # The Keras model itself, layer after layer, from the last convolution's ReLU to the logit.
+    last = [layer.name for layer in model.layers].index("conv5") + 1
+    features = tensorflow.constant(batch)
+    for layer in model.layers[:last]:
+        features = layer(features, training=False)
+    with tensorflow.GradientTape() as tape:
+        tape.watch(features)
+        value = features
+        for layer in model.layers[last:-1]:
+            value = layer(value, training=False)
+        end = model.layers[-1]
+        sign = 1 if spec.positive_label == spec.labels[1] else -1
+        logit = sign * (value @ end.kernel + end.bias)
+    alpha = tape.gradient(logit, features).numpy().mean(axis=(1, 2), dtype=np.float64)
+    expected = np.einsum("nyxc,nc->nyx", features.numpy().astype(np.float64), alpha).clip(min=0)
+
+    explain = KINDS["onnx-explain"]
+    data = explain.how.convert(lower(read_graph(model)), spec)
+    _, maps = open_engine(engine, data, spec, outputs=explain.outputs).explain(batch)
+    assert expected.max() > 0.1
+    assert np.abs(maps - expected).max() <= 1e-4

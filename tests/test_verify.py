@@ -81,6 +81,8 @@ def test_every_artifact_of_a_fresh_export_is_proven_on_every_engine(exported_bun
         ("onnx-int8", "openvino"),
         ("onnx-fp32", "onnxruntime"),
         ("onnx-fp32", "openvino"),
+        ("onnx-explain", "onnxruntime"),
+        ("onnx-explain", "openvino"),
         ("onnx-fp32-batch", "onnxruntime"),
         ("onnx-fp32-batch", "openvino"),
         ("tflite-int8-dynamic", "litert"),

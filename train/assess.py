@@ -3,99 +3,151 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from cxr_edge import documents
-from cxr_edge.bundle import Bundle
 from cxr_edge.dataset import LabelledImages
-from cxr_edge.decision import Scores, positive_scores
+from cxr_edge.decision import positive_scores
 from cxr_edge.files import write_file
-from cxr_edge.keras_model import keras_scores, load_keras
-from cxr_edge.preprocess import Pixels, normalize
-from cxr_edge.run import open_run
+from cxr_edge.intervals import Resamples
+from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation import (
-    EVALUATION_NAME,
-    Evaluation,
-    Scored,
-    evaluate,
-    report_text,
-    roc_curve,
-)
-from cxr_edge.train.plots import plot_confusion, plot_gallery, plot_roc
+from cxr_edge.train import curve_plots, evaluation_plots
+from cxr_edge.train.baseline import Baseline
+from cxr_edge.train.evaluation import EVALUATION_NAME, Evaluation, evaluate, resample_labelled
+from cxr_edge.train.figures import sampled_figures
+from cxr_edge.train.page import evaluation_page
+from cxr_edge.train.reliability import reliability
+from cxr_edge.train.report import report_text
+from cxr_edge.train.robustness import Pairs, compare_copies, compare_figures, compare_shifts
+from cxr_edge.train.scored import Scored
+from cxr_edge.train.scorers import ScoredModel
 
-Scorer = Callable[[Pixels], Scores]
-"""Answers (N, height, width, channels) uint8 with (N, spec.outputs) float32."""
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is evaluated beside a model's plain figures."""
+
+    baseline: Baseline | None = None
+    """A fitted baseline for the same size of image; None: none."""
+    shifts: bool = False
+    """Whether every shift of :mod:`cxr_edge.train.shifts` is scored too."""
+    copies: Pairs | None = None
+    """The same images at another resolution; None: none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    """Everything that pictures are drawn from."""
+
+    own: Scored
+    baseline: Scored | None
+    paired: tuple[Scored, Scored] | None
+    resamples: Resamples
 
 
 def assess(
-    images: LabelledImages, scorer: Scorer, spec: ModelSpec, out: Path | None, part: str
+    images: LabelledImages,
+    model: ScoredModel,
+    *,
+    part: str,
+    patients: Sequence[str],
+    out: Path | None,
+    beside: Beside | None = None,
+    reporter: Reporter | None = None,
 ) -> Evaluation:
-    """Score labelled images; write plots and the classification report where asked.
+    """Score labelled images; write report, plots and page where asked.
 
     Args:
         images: every label of the spec occurs.
-        scorer: the model.
-        spec: labels and decision rule.
-        out: folder for ``<part>-*.png`` and ``<part>-report.txt``; None: nothing is written.
+        model: what answers them.
         part: what the images are called, for example ``test``.
+        patients: key of each image's patient, for the intervals.
+        out: folder for ``<part>.html``, ``<part>-*.png``, ``<part>-report.txt`` and, where the
+            images are files, ``<part>-scores.csv``; None: nothing is written.
+        beside: what else is evaluated; None: nothing.
+        reporter: shows progress.
 
     Raises:
         EngineError: an answer is no probability.
+        MissingExtraError: ``out`` is given and matplotlib is not installed.
         OutputError: ``out`` cannot be written.
     """
-    scored = Scored.from_scores(scorer(images.pixels), images.labels, spec)
-    evaluation = evaluate(scored, spec, unreadable=len(images.unreadable))
+    beside, spec = beside or Beside(), model.spec
+    scored = Scored.from_scores(model.scorer(images.pixels), images.labels, spec)
+    evaluation = evaluate(scored, spec, patients=patients, unreadable=len(images.unreadable))
+    resamples = resample_labelled(images.labels, patients)
+    samples = sampled_figures(scored, spec, resamples)
+    baseline = paired = None
+    if beside.baseline:
+        baseline = beside.baseline.score(images.pixels, images.labels)
+        found = compare_figures(samples, baseline, beside.baseline.spec, resamples, sign=1)
+        evaluation = dataclasses.replace(evaluation, baseline=found)
+    if beside.shifts:
+        shifts = compare_shifts(
+            images, model.scorer, spec, samples, resamples, reporter or Silent()
+        )
+        evaluation = dataclasses.replace(evaluation, shifts=shifts)
+    if beside.copies:
+        pairs, chosen = beside.copies, list(beside.copies.chosen)
+        truth = images.labels[chosen]
+        evaluated = Scored(scored.table[chosen], scored.decisions[chosen], truth)
+        paired = evaluated, Scored.from_scores(model.scorer(pairs.pixels), truth, spec)
+        copies = compare_copies(*paired, pairs, spec)
+        evaluation = dataclasses.replace(evaluation, copies=copies)
     if out is not None:
+        answers = _Answers(scored, baseline, paired, resamples)
         write_file(out / f"{part}-report.txt", (report_text(evaluation) + "\n").encode())
-        plot_confusion(out / f"{part}-confusion.png", evaluation, f"Decisions on {part}")
-        plot_gallery(out / f"{part}-gallery.png", images.pixels, scored, spec)
-        if spec.positive_label is not None:
-            plot_roc(out / f"{part}-roc.png", *roc_curve(scored, spec), evaluation, spec)
+        plots = _draw(out, part, images, answers, evaluation, spec, beside)
+        page = evaluation_page(evaluation, model, part, {n: p.read_bytes() for n, p in plots})
+        write_file(out / f"{part}.html", page)
         if images.files:
             write_file(out / f"{part}-scores.csv", _score_table(images, scored, spec))
     return evaluation
 
 
-def keras_scorer(model: Path, spec: Path | None) -> tuple[ModelSpec, Scorer]:
-    """Score with the original Keras model of a run folder or ``.keras`` file.
-
-    Raises:
-        ModelError: the model or its spec is absent or malformed.
-        MissingExtraError: Keras is not installed.
-    """
-    run = open_run(model, spec)
-    network = load_keras(run.model, run.spec)
-    return run.spec, lambda pixels: keras_scores(network, pixels, run.spec)
-
-
-def bundle_scorer(
-    bundle: Path | None, artifact: str | None, engine: str | None, threads: int
-) -> tuple[ModelSpec, Scorer]:
-    """Score with an exported file; names as in :meth:`cxr_edge.Classifier.load`.
-
-    Raises:
-        CxrEdgeError: as :meth:`cxr_edge.Classifier.load` does.
-    """
-    opened = Bundle.open(bundle)
-    spec = opened.manifest.spec
-    loaded = opened.load(*opened.choose(artifact, engine), threads=threads)
-
-    def scorer(pixels: Pixels) -> Scores:
-        # One at a time: as float32 a whole folder would be four times as large.
-        rows = [loaded.run(normalize(pixels[i : i + 1], spec.input)) for i in range(len(pixels))]
-        return np.concatenate(rows)
-
-    return spec, scorer
-
-
 def write_evaluations(out: Path, evaluations: dict[str, Evaluation]) -> None:
     """Write ``evaluation.json``: part → figures."""
     write_file(out / EVALUATION_NAME, documents.dump(evaluations))
+
+
+def _draw(
+    out: Path,
+    part: str,
+    images: LabelledImages,
+    answers: _Answers,
+    evaluation: Evaluation,
+    spec: ModelSpec,
+    beside: Beside,
+) -> list[tuple[str, Path]]:
+    """Draw every picture that the figures allow; name and file of each, in the page's order."""
+    drawn: list[tuple[str, Path]] = []
+
+    def place(name: str) -> Path:
+        drawn.append((name, out / f"{part}-{name}.png"))
+        return drawn[-1][1]
+
+    own = answers.own
+    evaluation_plots.plot_confusion(place("confusion"), evaluation, f"Decisions on {part}")
+    if spec.positive_label is not None:
+        other = None
+        if answers.baseline and beside.baseline:
+            other = answers.baseline, beside.baseline.spec
+        curve_plots.plot_roc(place("roc"), own, evaluation, spec, other)
+        curve_plots.plot_precision_recall(place("precision-recall"), own, evaluation, spec)
+    bins = reliability(own, spec, answers.resamples)
+    curve_plots.plot_reliability(place("reliability"), bins, evaluation, spec)
+    evaluation_plots.plot_scores(place("histogram"), own, spec)
+    if evaluation.shifts:
+        evaluation_plots.plot_shifts(place("shifts"), evaluation, evaluation.shifts)
+    if answers.paired:
+        evaluation_plots.plot_copies(place("copies"), *answers.paired, spec)
+    evaluation_plots.plot_gallery(place("gallery"), images.pixels, own, spec)
+    return drawn
 
 
 def _score_table(images: LabelledImages, scored: Scored, spec: ModelSpec) -> bytes:

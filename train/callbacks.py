@@ -9,7 +9,7 @@ from typing import Any
 from cxr_edge.extras import require_keras
 from cxr_edge.reporting import Advance
 from cxr_edge.train.history import Epoch
-from cxr_edge.train.recipe import Recipe
+from cxr_edge.train.recipe import OnPlateau
 
 keras = require_keras("train")
 
@@ -36,17 +36,17 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[name-defined]
     """The recipe's learning-rate schedule, which remembers across an interruption.
 
     Args:
-        recipe: patience, factor and smallest rate.
+        schedule: patience, factor and smallest rate.
         memory: best validation accuracy so far and epochs since then; None: a new training.
     """
 
-    def __init__(self, recipe: Recipe, memory: tuple[float, int] | None) -> None:
+    def __init__(self, schedule: OnPlateau, memory: tuple[float, int] | None) -> None:
         super().__init__(
             monitor="val_accuracy",
             mode="max",
-            patience=recipe.plateau_patience,
-            factor=recipe.plateau_factor,
-            min_lr=recipe.min_learning_rate,
+            patience=schedule.patience,
+            factor=schedule.factor,
+            min_lr=schedule.min_learning_rate,
         )
         self._memory = memory
 
@@ -55,6 +55,11 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[name-defined]
         super().on_train_begin(logs)
         if self._memory:
             self.best, self.wait = self._memory
+
+    @property
+    def memory(self) -> tuple[float, int]:
+        """What an interrupted training must remember."""
+        return float(self.best), int(self.wait)
 
 
 class StepProgress(keras.callbacks.Callback):  # type: ignore[name-defined]

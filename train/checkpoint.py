@@ -26,10 +26,9 @@ class State:
     """File of the network with its optimizer, beside the state."""
     epochs: tuple[Epoch, ...]
     """Figures of the epochs that are done."""
-    plateau_best: float
-    """Best validation accuracy that the learning-rate schedule has seen."""
-    plateau_wait: int
-    """Epochs since then."""
+    plateau: tuple[float, int] | None
+    """Best validation accuracy that the learning-rate schedule has seen and epochs since then; None
+    where the schedule goes by the step."""
 
 
 def save_state(folder: Path, network: Any, state: State) -> None:

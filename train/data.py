@@ -51,6 +51,15 @@ class TrainingData:
     """The test folder, not read; None where there is none or the recipe leaves it closed."""
 
 
+def find_labels(data: Path) -> tuple[str, ...]:
+    """The sorted names of a data set's class folders.
+
+    Raises:
+        DataError: there are fewer than two, or one without images.
+    """
+    return open_folder(find_split(data, "train") or data).labels
+
+
 def read_training_data(
     data: Path,
     recipe: Recipe,
@@ -81,6 +90,10 @@ def read_training_data(
     test_folder = open_folder(test, labels) if test else None
 
     images = read_folder(folder, recipe.spec.input, reporter)
+    hashes = [sha256(path.read_bytes()) for path in images.files]
+    fingerprint = _fingerprint(hashes, images.labels)
+    if recipe.distinct:
+        images = _first_copies(images, hashes, reporter)
     groups = [group_of(path) for path in images.files]
     if val_folder:
         kept = np.ones(len(groups), np.bool_)
@@ -114,19 +127,32 @@ def read_training_data(
             "validation": len(set(held_groups)),
         },
         unreadable=tuple(reason for _, reason in images.unreadable + held.unreadable),
-        sha256=fingerprint(images),
+        sha256=fingerprint,
         test=test_folder,
     )
 
 
-def fingerprint(images: LabelledImages) -> str:
+def _fingerprint(hashes: list[str], labels: Labels) -> str:
     """SHA-256 over the sorted hashes of the image files, each with its label.
 
     Names, order and folders do not matter; a changed byte or label does.
     """
-    pairs = zip(images.files, images.labels, strict=True)
-    lines = sorted(f"{sha256(path.read_bytes())} {label}" for path, label in pairs)
+    lines = sorted(f"{hash} {label}" for hash, label in zip(hashes, labels, strict=True))
     return sha256("\n".join(lines).encode())
+
+
+def _first_copies(images: LabelledImages, hashes: list[str], reporter: Reporter) -> LabelledImages:
+    """Of byte-identical files the first; none where their labels contradict each other."""
+    labels_of: dict[str, set[int]] = {}
+    first: dict[str, int] = {}
+    for index, (hash, label) in enumerate(zip(hashes, images.labels.tolist(), strict=True)):
+        labels_of.setdefault(hash, set()).add(label)
+        first.setdefault(hash, index)
+    kept = [index for hash, index in first.items() if len(labels_of[hash]) == 1]
+    if dropped := len(hashes) - len(kept):
+        reporter.say(f"left out: {dropped} byte-identical copies of other training images")
+    files = tuple(images.files[index] for index in kept)
+    return LabelledImages(images.pixels[kept], images.labels[kept], files, images.unreadable)
 
 
 def counts(labels: Labels, names: tuple[str, ...]) -> dict[str, int]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.dataset import Labels
-from cxr_edge.decision import Probabilities, Scores, decide, positive_scores, probabilities
-from cxr_edge.extras import require
+from cxr_edge.intervals import Interval, Resamples, exact_at_ends, interval, resample
 from cxr_edge.spec import ModelSpec
+from cxr_edge.train.figures import Samples, sampled_figures
+from cxr_edge.train.reliability import calibrated_error
+from cxr_edge.train.scored import Scored, confidence, ratio
 
 EVALUATION_NAME = "evaluation.json"
-
-# Keras clips here too before the logarithm, so that the loss equals what it prints.
-_EPSILON = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,56 @@ class LabelFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Figures of something else on the same images, against the model's own."""
+
+    intervals: dict[str, Interval]
+    """Its figures."""
+    difference: dict[str, Interval]
+    """How much it differs; a baseline's: the model's figure minus the baseline's, a shift's: the
+    figure on shifted images minus that on unchanged ones. Paired, over patients."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedDecision:
+    """An image that is decided otherwise at another resolution."""
+
+    name: str
+    """Its file, relative to the folder of classes."""
+    score: float
+    """The score of the evaluated file, 0..1."""
+    copy_score: float
+    """The score of its copy, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The same images at another resolution."""
+
+    pairs: int
+    """Images found in both folders."""
+    unreadable: int
+    """Copies that could not be read and are not counted."""
+    accuracy: float
+    """Share of right decisions on the evaluated files of the pairs, 0..1."""
+    copy_accuracy: float
+    """Share of right decisions on their copies, 0..1."""
+    mean_abs_delta: float
+    """Mean over pairs of the largest ``|dP(label)|``, 0..1."""
+    max_abs_delta: float
+    """Its maximum over pairs."""
+    changed: tuple[ChangedDecision, ...]
+    """The pairs that are decided differently."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Figures of one model on one folder of classes."""
 
     images: int
     """How many images were scored."""
+    patients: int
+    """How many patients they show: the independent units of the intervals."""
     unreadable: int
     """Files that could not be read and are not counted."""
     accuracy: float
@@ -52,115 +97,115 @@ class Evaluation:
     """Figures of each label, in output order."""
     confusion: tuple[tuple[int, ...], ...]
     """confusion[i][j]: images of label i decided as label j, in output order."""
+    intervals: dict[str, Interval]
+    """Each figure of :func:`cxr_edge.train.figures.sampled_figures` with its interval."""
+    calibrated_ece: float
+    """The ``ece`` that a perfectly calibrated model with these scores would show on average."""
+    baseline: Comparison | None = None
+    """The global-statistics baseline on the same images; null: none was asked for."""
+    shifts: dict[str, Comparison] | None = None
+    """Shift → the model on the images changed by it; null: not asked for."""
+    copies: Copies | None = None
+    """The same images at another resolution; null: not asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A model's answers to labelled images."""
-
-    table: Probabilities
-    """(N, len(labels)) P(label)."""
-    decisions: npt.NDArray[np.intp]
-    """(N,) decided labels."""
-    labels: Labels
-    """(N,) true labels."""
-
-    @classmethod
-    def from_scores(cls, scores: Scores, labels: Labels, spec: ModelSpec) -> Scored:
-        """Read a network's output under its spec; raises EngineError for what is no probability."""
-        table = probabilities(scores, spec)
-        return cls(table, decide(table, spec), labels)
-
-
-def evaluate(scored: Scored, spec: ModelSpec, *, unreadable: int = 0) -> Evaluation:
+def evaluate(
+    scored: Scored, spec: ModelSpec, *, patients: Sequence[str] = (), unreadable: int = 0
+) -> Evaluation:
     """Compute the figures.
 
     Args:
-        scored: answers and truth; every label occurs.
+        scored: answers and truth of N images; every label occurs.
         spec: names of the labels, and the threshold.
+        patients: key of each image's patient; empty: every image is another patient's.
         unreadable: how many files were left out.
-
-    Raises:
-        MissingExtraError: scikit-learn is not installed.
     """
-    metrics = require("sklearn.metrics", "evaluate")
-    indices = list(range(len(spec.labels)))
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(
-        scored.labels, scored.decisions, labels=indices, zero_division=0
-    )
-    confusion = metrics.confusion_matrix(scored.labels, scored.decisions, labels=indices)
+    resamples = resample_labelled(scored.labels, patients)
+    samples = sampled_figures(scored, spec, resamples)
+    count = len(spec.labels)
+    confusion = np.zeros((count, count), np.intp)
+    np.add.at(confusion, (scored.labels, scored.decisions), 1)
     return Evaluation(
         images=len(scored.labels),
+        patients=resamples.patients,
         unreadable=unreadable,
-        accuracy=float(np.mean(scored.decisions == scored.labels)),
-        loss=_cross_entropy(scored),
-        auc=_auc(scored, spec, metrics),
+        accuracy=float(samples["accuracy"][0]),
+        loss=float(samples["loss"][0]),
+        auc=float(samples["auc"][0]),
         threshold=spec.threshold,
-        by_label={
-            name: LabelFigures(float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
-            for i, name in enumerate(spec.labels)
-        },
+        by_label=_by_label(confusion, spec),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        intervals=intervals_of(samples, units_of(scored, spec, resamples)),
+        calibrated_ece=calibrated_error(confidence(scored, spec)[1]),
     )
 
 
-def roc_curve(
-    scored: Scored, spec: ModelSpec
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """False and true positive rates of a two-label model at every threshold."""
-    metrics = require("sklearn.metrics", "evaluate")
-    truth, score = _binary(scored, spec)
-    false_rate, true_rate, _ = metrics.roc_curve(truth, score)
-    return false_rate, true_rate
+def resample_labelled(labels: Labels, patients: Sequence[str] = ()) -> Resamples:
+    """The bootstrap samples of labelled images: whole patients, each label's among themselves.
+
+    Args:
+        labels: (N,) the truth.
+        patients: key of each image's patient; empty: every image is another patient's.
+    """
+    return resample(patients or [str(i) for i in range(len(labels))], strata=labels)
 
 
-def report_text(evaluation: Evaluation) -> str:
-    """The classification report and the confusion matrix as aligned text."""
-    width = max(len("true \\ decided"), *(len(name) for name in evaluation.by_label))
-    lines = [f"{'':{width}}  precision   recall       f1   images"]
-    for name, figures in evaluation.by_label.items():
-        lines.append(
-            f"{name:{width}}  {figures.precision:9.4f}{figures.recall:9.4f}{figures.f1:9.4f}"
-            f"{figures.support:9d}"
-        )
-    columns = [max(len(name), 6) for name in evaluation.by_label]
-    head = "".join(f"  {n:>{w}}" for n, w in zip(evaluation.by_label, columns, strict=True))
-    lines += ["", f"{'true / decided':{width}}{head}"]
-    for name, row in zip(evaluation.by_label, evaluation.confusion, strict=True):
-        cells = "".join(f"  {n:>{w}d}" for n, w in zip(row, columns, strict=True))
-        lines.append(f"{name:{width}}{cells}")
-    lines += [
-        "",
-        f"images {evaluation.images}   accuracy {evaluation.accuracy:.4f}   "
-        f"AUC {evaluation.auc:.4f}   loss {evaluation.loss:.4f}",
-    ]
-    if evaluation.unreadable:
-        lines.append(f"{evaluation.unreadable} unreadable files are not counted")
-    return "\n".join(lines)
+def units_of(scored: Scored, spec: ModelSpec, resamples: Resamples) -> dict[str, int]:
+    """How many patients each share of images is taken over: figure → patients.
+
+    Args:
+        scored: answers and truth of N images.
+        spec: the positive label.
+        resamples: which patients the N images show.
+    """
+
+    def patients(chosen: npt.NDArray[np.bool_]) -> int:
+        return len(np.unique(resamples.patient_of[chosen]))
+
+    units = {"accuracy": resamples.patients}
+    if spec.positive_label is None:
+        named = enumerate(spec.labels)
+        return units | {f"recall {name}": patients(scored.labels == i) for i, name in named}
+    positive = spec.labels.index(spec.positive_label)
+    return units | {
+        "sensitivity": patients(scored.labels == positive),
+        "specificity": patients(scored.labels != positive),
+        "precision": patients(scored.decisions == positive),
+    }
+
+
+def intervals_of(samples: Samples, units: dict[str, int] | None = None) -> dict[str, Interval]:
+    """Each figure with its interval; one that is undefined is left out.
+
+    Args:
+        samples: from :func:`cxr_edge.train.figures.sampled_figures`, or differences of two.
+        units: from :func:`units_of`: these shares get an exact interval where they are 0 or 1.
+    """
+    found = {}
+    for name, values in samples.items():
+        if (each := interval(values)) is not None:
+            count = (units or {}).get(name, 0)
+            found[name] = exact_at_ends(each, count) if count else each
+    return found
 
 
 def headline(evaluation: Evaluation) -> dict[str, float]:
-    """The figures that a manifest quotes, rounded to four digits."""
+    """The figures that a manifest quotes, rounded to four digits, then ends of their intervals."""
     figures = {"accuracy": evaluation.accuracy, "auc": evaluation.auc, "loss": evaluation.loss}
     figures |= {f"recall {name}": f.recall for name, f in evaluation.by_label.items()}
+    for name in ("accuracy", "auc", "sensitivity", "specificity"):
+        if found := evaluation.intervals.get(name):
+            figures |= {f"{name} low": found.low, f"{name} high": found.high}
     rounded = {name: round(value, 4) for name, value in figures.items()}
     return {"images": float(evaluation.images), **rounded}
 
 
-def _cross_entropy(scored: Scored) -> float:
-    chosen = scored.table[np.arange(len(scored.labels)), scored.labels]
-    return float(-np.log(chosen.clip(_EPSILON, 1 - _EPSILON)).mean())
-
-
-def _binary(scored: Scored, spec: ModelSpec) -> tuple[npt.NDArray[np.bool_], Probabilities]:
-    assert spec.positive_label is not None  # noqa: S101 - the type checker cannot know
-    positive = spec.labels.index(spec.positive_label)
-    return scored.labels == positive, positive_scores(scored.table, spec)
-
-
-def _auc(scored: Scored, spec: ModelSpec, metrics: object) -> float:
-    roc_auc_score = metrics.roc_auc_score  # type: ignore[attr-defined]
-    if spec.positive_label is None:
-        areas = [roc_auc_score(scored.labels == i, p) for i, p in enumerate(scored.table.T)]
-        return float(np.mean(areas))
-    return float(roc_auc_score(*_binary(scored, spec)))
+def _by_label(confusion: npt.NDArray[np.intp], spec: ModelSpec) -> dict[str, LabelFigures]:
+    right = np.diag(confusion).astype(np.float64)
+    decided, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    precision, recall = ratio(right, decided, 0.0), ratio(right, support, 0.0)
+    f1 = ratio(2 * right, decided + support, 0.0)
+    return {
+        name: LabelFigures(float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
+        for i, name in enumerate(spec.labels)
+    }

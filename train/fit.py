@@ -19,7 +19,8 @@ from cxr_edge.train.checkpoint import State, load_state, save_state
 from cxr_edge.train.data import TrainingData
 from cxr_edge.train.history import Epoch
 from cxr_edge.train.network import build_network
-from cxr_edge.train.recipe import Recipe
+from cxr_edge.train.precision import choose_precision
+from cxr_edge.train.recipe import Cosine, OnPlateau, Recipe
 
 keras = require_keras("train")
 
@@ -45,21 +46,7 @@ def fit(
     """
     identity = identify(data, recipe, seed)
     state = load_state(checkpoint, identity)
-    memory = (state.plateau_best, state.plateau_wait) if state else None
-    schedule = Plateau(recipe, memory)
-    if state:
-        network = _load_network(checkpoint / state.model)
-        epochs = list(state.epochs)
-        reporter.say(f"going on after epoch {len(epochs)} of {recipe.epochs}")
-    else:
-        network, epochs = _fresh_network(recipe, seed), []
-
-    def keep(done: list[Epoch]) -> None:
-        reporter.say(_epoch_line(done, recipe))
-        name = f"epoch-{len(done)}.keras"
-        best, wait = float(schedule.best), int(schedule.wait)
-        save_state(checkpoint, network, State(identity, name, tuple(done), best, wait))
-
+    epochs = list(state.epochs) if state else []
     batches = AugmentedBatches(
         data.pixels,
         data.labels,
@@ -67,8 +54,24 @@ def fit(
         recipe.augmentation,
         batch_size=recipe.batch_size,
         seed=seed,
+        balanced=recipe.balanced,
         first_epoch=len(epochs),
     )
+    if state:
+        network = _load_network(checkpoint / state.model)
+        reporter.say(f"going on after epoch {len(epochs)} of {recipe.epochs}")
+    else:
+        network = _fresh_network(recipe, seed, len(batches), reporter)
+    plateau = None
+    if isinstance(recipe.schedule, OnPlateau):
+        plateau = Plateau(recipe.schedule, state.plateau if state else None)
+
+    def keep(done: list[Epoch]) -> None:
+        reporter.say(_epoch_line(done, recipe))
+        memory = plateau.memory if plateau else None
+        state = State(identity, f"epoch-{len(done)}.keras", tuple(done), memory)
+        save_state(checkpoint, network, state)
+
     held = normalize(data.held_pixels, recipe.spec.input)
     held_labels = data.held_labels.astype(np.float32)[:, np.newaxis]
     with reporter.bar("training") as advance:
@@ -81,7 +84,7 @@ def fit(
             callbacks=[
                 Seeding(seed),
                 StepProgress(len(batches), recipe.epochs, advance),
-                schedule,
+                *([plateau] if plateau else []),
                 EpochLog(epochs, keep),
             ],
             verbose=0,
@@ -95,15 +98,35 @@ def identify(data: TrainingData, recipe: Recipe, seed: int) -> str:
     return sha256(documents.dump([recipe, seed, data.sha256, held]))
 
 
-def _fresh_network(recipe: Recipe, seed: int) -> Any:
+def _fresh_network(recipe: Recipe, seed: int, steps: int, reporter: Reporter) -> Any:
     keras.utils.set_random_seed(seed % 2**32)
-    network = build_network(recipe.spec)
+    precision = choose_precision(recipe.precision)
+    if precision != "float32":
+        reporter.say(f"training in {precision}, which this machine computes faster")
+    network = build_network(recipe.spec, momentum=recipe.norm_momentum, precision=precision)
     network.compile(
-        optimizer=keras.optimizers.RMSprop(recipe.learning_rate),
-        loss="binary_crossentropy",
+        optimizer=_optimizer(recipe, steps),
+        loss=keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing),
         metrics=["accuracy"],
     )
     return network
+
+
+def _optimizer(recipe: Recipe, steps: int) -> Any:
+    """The recipe's optimizer, for epochs of so many steps."""
+    rate: Any = recipe.learning_rate
+    if isinstance(recipe.schedule, Cosine):
+        warmup = recipe.schedule.warmup_epochs * steps
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            decay_steps=recipe.epochs * steps - warmup,
+            warmup_target=recipe.learning_rate,
+            warmup_steps=warmup,
+        )
+    if recipe.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(rate)
+    # Of every variable: what Keras is told to exclude is not in a checkpoint.
+    return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
 
 
 def _load_network(path: Path) -> Any:

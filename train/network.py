@@ -21,11 +21,13 @@ PARAMETERS = 1_246_401
 """Parameters of the network for 150x150 grey images, as the seed document prints them."""
 
 
-def build_network(spec: ModelSpec) -> Any:
+def build_network(spec: ModelSpec, *, momentum: float = 0.99, precision: str = "float32") -> Any:
     """Build the seed's network with fresh weights.
 
     Args:
         spec: gives the input shape; the output is one sigmoid.
+        momentum: share of its running statistics that a BatchNormalization keeps each step.
+        precision: Keras's name for the arithmetic; the scores are float32 in any case.
 
     Returns:
         A ``keras.Model`` from (N, height, width, channels) to (N, 1).
@@ -34,17 +36,23 @@ def build_network(spec: ModelSpec) -> Any:
     stack = [keras.Input(spec.input_shape, name="image")]
     for number, (filters, dropout) in enumerate(BLOCKS, start=1):
         stack.append(
-            layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")
+            layers.Conv2D(
+                filters, 3, padding="same", activation="relu", dtype=precision, name=f"conv{number}"
+            )
         )
         if dropout:
-            stack.append(layers.Dropout(dropout, name=f"dropout{number}"))
-        stack.append(layers.BatchNormalization(name=f"norm{number}"))
-        stack.append(layers.MaxPooling2D(2, strides=2, padding="same", name=f"pool{number}"))
+            stack.append(layers.Dropout(dropout, dtype=precision, name=f"dropout{number}"))
+        stack.append(
+            layers.BatchNormalization(momentum=momentum, dtype=precision, name=f"norm{number}")
+        )
+        stack.append(
+            layers.MaxPooling2D(2, strides=2, padding="same", dtype=precision, name=f"pool{number}")
+        )
     stack += [
-        layers.Flatten(name="flatten"),
-        layers.Dense(128, activation="relu", name="dense"),
-        layers.Dropout(0.2, name="dropout_dense"),
-        layers.Dense(1, activation="sigmoid", name="scores"),
+        layers.Flatten(dtype=precision, name="flatten"),
+        layers.Dense(128, activation="relu", dtype=precision, name="dense"),
+        layers.Dropout(0.2, dtype=precision, name="dropout_dense"),
+        layers.Dense(1, activation="sigmoid", dtype="float32", name="scores"),
     ]
     network = keras.Sequential(stack, name="chest_xray_cnn")
     if spec.input_shape == (150, 150, 1) and network.count_params() != PARAMETERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from cxr_edge import documents
 from cxr_edge.dataset import LabelledImages, read_folder
 from cxr_edge.decision import Scores
+from cxr_edge.domain import dump_domain
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
 from cxr_edge.files import atomic_path, write_file
@@ -19,27 +21,33 @@ from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
 from cxr_edge.run import (
     CALIBRATION_NAME,
+    DOMAIN_NAME,
     MODEL_NAME,
     PROVENANCE_NAME,
     SPEC_NAME,
     VALIDATION_NAME,
 )
 from cxr_edge.samples import dump_samples
-from cxr_edge.train.assess import assess, write_evaluations
+from cxr_edge.train.assess import Beside, assess, write_evaluations
+from cxr_edge.train.baseline import fit_baseline
+from cxr_edge.train.calibrate import calibrate
 from cxr_edge.train.checkpoint import load_state, remove_state
 from cxr_edge.train.data import (
     TrainingData,
     calibration_samples,
     counts,
+    find_labels,
     read_training_data,
     validation_samples,
 )
+from cxr_edge.train.domain import fit_domain
 from cxr_edge.train.evaluation import Evaluation, headline
 from cxr_edge.train.fit import fit, identify
 from cxr_edge.train.history import HISTORY_NAME, Epoch, History
 from cxr_edge.train.network import build_network, layer_table
 from cxr_edge.train.plots import plot_class_counts, plot_curves, plot_samples
-from cxr_edge.train.recipe import Recipe
+from cxr_edge.train.recipe import Recipe, for_labels
+from cxr_edge.train.scorers import ScoredModel
 
 keras = require_keras("train")
 
@@ -56,6 +64,8 @@ def train(
     use_val_folder: bool,
     reporter: Reporter,
     about_data: str = "",
+    about_limits: str = "",
+    positive: str | None = None,
 ) -> dict[str, Evaluation]:
     """Train a network and write its run folder; an interrupted training goes on.
 
@@ -68,18 +78,22 @@ def train(
         use_val_folder: validate on ``data/val`` as it is instead of on held-out patients.
         reporter: shows messages and progress.
         about_data: what the images are, their licence and attribution, for the model card.
+        about_limits: whom and what the model is not for and how it fails, for the model card.
+        positive: the label that a score speaks for; None: the recipe's.
 
     Returns:
         Figures on ``validation``, and on ``test`` where the recipe opens it and the folder exists.
 
     Raises:
         DataError: the folders are not laid out as expected.
-        UsageError: ``out`` holds a finished training, or an unfinished one of something else.
+        UsageError: ``out`` holds a finished training, or an unfinished one of something else; the
+            recipe is not for these labels.
         OutputError: ``out`` cannot be written.
     """
     checkpoint = out / "checkpoint"
     if (out / MODEL_NAME).exists() and not checkpoint.exists():
         raise UsageError(f"{out}: holds a finished training; choose another output folder")
+    recipe = for_labels(recipe, find_labels(data), positive)
     images = read_training_data(
         data, recipe, seed=seed, group_of=group_of, use_val_folder=use_val_folder, reporter=reporter
     )
@@ -89,14 +103,20 @@ def train(
 
     network = build_network(recipe.spec)  # the same weights without the optimizer: half the size
     network.set_weights(fitted.get_weights())
+    spec = recipe.spec
+    if recipe.target:
+        reporter.say("choosing temperature and threshold on validation and its shifted copies")
+        spec = calibrate(network, images.held_pixels, images.held_labels, spec, recipe.target)
     with atomic_path(out / MODEL_NAME) as temporary:
         network.save(temporary)
-    write_file(out / SPEC_NAME, documents.dump(recipe.spec))
+    write_file(out / SPEC_NAME, documents.dump(spec))
     write_file(out / CALIBRATION_NAME, dump_samples(calibration_samples(images, seed)))
+    write_file(out / DOMAIN_NAME, dump_domain(fit_domain(images.pixels, images.held_pixels)))
     write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
     _write_history(images, recipe, seed, epochs, out)
-    results = _assess(images, network, recipe, out, reporter)
-    _write_provenance(images, recipe, seed, results, out, about_data)
+    final = dataclasses.replace(recipe, spec=spec)
+    results = _assess(images, network, final, out, group_of, reporter)
+    _write_provenance(images, recipe, seed, results, out, about_data, about_limits)
     remove_state(checkpoint)
     return results
 
@@ -137,18 +157,31 @@ def _write_history(
 
 
 def _assess(
-    images: TrainingData, network: Any, recipe: Recipe, out: Path, reporter: Reporter
+    images: TrainingData,
+    network: Any,
+    recipe: Recipe,
+    out: Path,
+    group_of: Grouping,
+    reporter: Reporter,
 ) -> dict[str, Evaluation]:
     spec = recipe.spec
 
     def scorer(pixels: Pixels) -> Scores:
         return keras_scores(network, pixels, spec)
 
+    model = ScoredModel(out.resolve().name, spec, scorer, f"{MODEL_NAME}, run by Keras")
+    baseline = fit_baseline(images.pixels, images.labels, spec)
+    beside = Beside(baseline, shifts=recipe.target is not None)
     held = LabelledImages(images.held_pixels, images.held_labels, (), ())
-    results = {"validation": assess(held, scorer, spec, out, "validation")}
+    patients = [group_of(Path(name)) for name in images.held_names]
+    part = "validation"
+    results = {part: assess(held, model, part=part, patients=patients, out=out, beside=beside)}
     if images.test:
         test = read_folder(images.test, spec.input, reporter)
-        results["test"] = assess(test, scorer, spec, out, "test")
+        patients = [group_of(path) for path in test.files]
+        results["test"] = assess(
+            test, model, part="test", patients=patients, out=out, beside=beside
+        )
     write_evaluations(out, results)
     return results
 
@@ -160,11 +193,13 @@ def _write_provenance(
     results: dict[str, Evaluation],
     out: Path,
     about_data: str,
+    about_limits: str,
 ) -> None:
     provenance = Provenance(
         recipe=f"{recipe.name} v{recipe.version}",
         seed=seed,
         data=about_data,
+        limits=about_limits,
         data_sha256=images.sha256,
         train_images=counts(images.labels, recipe.spec.labels),
         validation=headline(results["validation"]),

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from cxr_edge.cli import data, exporting, predicting, training
+from cxr_edge.cli import data, evaluating, exporting, predicting, training
 from cxr_edge.errors import CxrEdgeError
 
 INTERRUPTED = 130
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (predicting, exporting, training):
+for module in (predicting, exporting, training, evaluating):
     module.register(app)
 app.add_typer(data.app)
 

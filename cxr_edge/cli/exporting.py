@@ -113,6 +113,7 @@ def export(
         budget=Budget(max_flips, max_delta_p, max_auc_drop),
         thorough=thorough,
         distill=distill,
+        named=frozenset(names),
         group_of=grouping(patient_pattern),
     )
     if source is None:
@@ -148,6 +149,13 @@ def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Term
             f"{name}: {speed.p50_ms:.2f} ms an image here, "
             f"{speed.of_stock:.2f} of the unchanged network's float32 ONNX"
         )
+    for artifact in report.artifacts:
+        for proof in artifact.proofs:
+            if proof.heatmap_delta is not None:
+                terminal.say(
+                    f"{artifact.name} on {proof.engine}: heat maps differ by "
+                    f"{proof.heatmap_delta:.1e} from the original's gradient"
+                )
     exact = min((s.p50_ms for n, s in speeds.items() if "int8" not in n), default=None)
     for name, speed in speeds.items():
         if "int8" in name and exact is not None and speed.p50_ms > exact:

@@ -41,6 +41,10 @@ def predict(
     ] = "table",
     max_pixels: Annotated[int, typer.Option(help="Largest image accepted.")] = 50_000_000,
     max_bytes: Annotated[int, typer.Option(help="Largest file accepted.")] = 256 * 2**20,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option("--heatmap", metavar="DIR", help="Draw there what moved each score."),
+    ] = None,
 ) -> None:
     """Classify images; a bad one never stops the rest.
 
@@ -54,13 +58,26 @@ def predict(
     cv2.setNumThreads(threads)
     limits = ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     classifier = Classifier.load(
-        bundle, artifact=artifact, engine=engine, threads=threads, limits=limits
+        bundle,
+        artifact=artifact,
+        engine=engine,
+        threads=threads,
+        limits=limits,
+        heatmap=heatmap is not None,
     )
     sources = _sources(paths, max_bytes)
     failures: list[Failure] = []
 
+    def answers() -> Iterator[Prediction | Failure]:
+        if heatmap is None:
+            return classifier.predict_many(sources)
+        from cxr_edge.overlay import CAUTION, write_overlays
+
+        print(f"cxr-edge: {CAUTION}", file=sys.stderr)
+        return write_overlays(classifier, sources, heatmap)
+
     def results() -> Iterator[Prediction | Failure]:
-        for result in classifier.predict_many(sources):
+        for result in answers():
             if isinstance(result, Failure):
                 failures.append(result)
                 print(f"cxr-edge: {result.message}", file=sys.stderr)
@@ -172,4 +189,5 @@ def info(
             for kind, p in (("golden", r.golden), ("images", r.data))
             if p is not None
         )
-        print(f"{artifact.name:21}  {artifact.file.bytes:10,}  {proofs}")
+        note = "; heat maps" if artifact.has_heatmap else ""
+        print(f"{artifact.name:21}  {artifact.file.bytes:10,}  {proofs}{note}")

@@ -25,6 +25,13 @@ from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
 Format = Literal["onnx", "tflite"]
+Output = Literal["scores", "heatmap"]
+"""What a file answers: scores, and a heat map where its manifest declares one."""
+Heatmaps = npt.NDArray[np.float32]
+"""(N, rows, columns): evidence for the positive label by position, in units of its log-odds."""
+
+SCORES: tuple[Output, ...] = ("scores",)
+"""What every file answers, and most files nothing else."""
 
 
 class Engine(abc.ABC):
@@ -33,8 +40,9 @@ class Engine(abc.ABC):
     name: ClassVar[str]
     """What the engine is called in manifests, results and options."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, outputs: tuple[Output, ...] = SCORES) -> None:
         self._spec = spec
+        self._declared = outputs
         self._process = os.getpid()
         self._fixed_batch = True
 
@@ -51,18 +59,43 @@ class Engine(abc.ABC):
         Raises:
             EngineError: the engine failed, or this process was forked after loading.
         """
+        return self._answer(batch, 1)[0]
+
+    def explain(self, batch: Batch) -> tuple[Scores, Heatmaps]:
+        """Answer a batch, and say what moved the scores.
+
+        Args:
+            batch: as for :meth:`run`.
+
+        Returns:
+            The scores, and (N, rows, columns) float32 heat maps.
+
+        Raises:
+            EngineError: the file has no heat map, the engine failed, a map is not finite, or this
+                process was forked after loading.
+        """
+        if "heatmap" not in self._declared:
+            raise EngineError("the file answers no heat map; the bundle's onnx-explain does")
+        scores, heatmaps = self._answer(batch, 2)
+        if not np.isfinite(heatmaps).all():
+            raise EngineError("the model answered a heat map that is not finite; export it again")
+        return scores, heatmaps
+
+    def _answer(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
+        """The first outputs for a batch of any size."""
         if os.getpid() != self._process:  # a session's threads do not survive a fork: it would hang
             raise EngineError(
                 f"the model was loaded in process {self._process} and this is a fork of it; "
                 "load it in the process that uses it, or start workers with 'spawn'"
             )
-        if self._fixed_batch and len(batch) != 1:
-            return np.concatenate([self._invoke(batch[i : i + 1]) for i in range(len(batch))])
-        return self._invoke(batch)
+        if not self._fixed_batch or len(batch) == 1:
+            return list(self._invoke(batch, count))
+        alone = [self._invoke(batch[i : i + 1], count) for i in range(len(batch))]
+        return [np.concatenate(each) for each in zip(*alone, strict=True)]
 
     @abc.abstractmethod
-    def _invoke(self, batch: Batch) -> Scores:
-        """Answer a batch of a size that the file takes."""
+    def _invoke(self, batch: Batch, count: int) -> Sequence[npt.NDArray[np.float32]]:
+        """Answer a batch of a size that the file takes with the first ``count`` outputs."""
 
     def _check_contract(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
         """Compare a file's inputs and outputs with the spec; sets the batch rule.
@@ -70,10 +103,18 @@ class Engine(abc.ABC):
         Raises:
             EngineError: another number, shape or type of inputs or outputs.
         """
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(inputs) != 1 or len(outputs) != len(self._declared):
             raise EngineError(
-                f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one each"
+                f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and "
+                f"{len(self._declared)}: {', '.join(self._declared)}"
             )
+        for port, name in zip(outputs[1:], self._declared[1:], strict=True):
+            fits = len(port.shape) == 3 and port.shape[0] in (1, None) and all(port.shape[1:])
+            if port.name != name or port.dtype != "float32" or not fits:
+                raise EngineError(
+                    f"the model's {port.name} is {port.dtype} {port.shape}, the manifest says "
+                    f"{name}, float32 (1, rows, columns)"
+                )
         self._fixed_batch = inputs[0].shape[:1] == (1,)
         for port, wanted in (
             (inputs[0], self._spec.input_shape),
@@ -163,7 +204,14 @@ def suits(target: str) -> bool:
     return sums_are_exact()
 
 
-def open_engine(name: str, model: bytes, spec: ModelSpec, *, threads: int = 1) -> Engine:
+def open_engine(
+    name: str,
+    model: bytes,
+    spec: ModelSpec,
+    *,
+    threads: int = 1,
+    outputs: tuple[Output, ...] = SCORES,
+) -> Engine:
     """Load a model file into an engine.
 
     Args:
@@ -171,6 +219,7 @@ def open_engine(name: str, model: bytes, spec: ModelSpec, *, threads: int = 1) -
         model: the file's bytes, already checked against the manifest.
         spec: the contract that the file must fulfil.
         threads: threads for one inference, at least 1.
+        outputs: what the file is declared to answer; it must have these and no others.
 
     Raises:
         UsageError: no engine has that name, or ``threads`` is below 1.
@@ -185,5 +234,5 @@ def open_engine(name: str, model: bytes, spec: ModelSpec, *, threads: int = 1) -
     if not is_installed(info.package):
         raise MissingExtraError(f"the engine {name} needs {info.package}; {info.install} brings it")
     module = importlib.import_module(info.module)
-    engine: Engine = module.open_model(model, spec, threads)
+    engine: Engine = module.open_model(model, spec, threads, outputs)
     return engine

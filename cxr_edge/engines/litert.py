@@ -6,10 +6,10 @@ import threading
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from cxr_edge.decision import Scores
-from cxr_edge.engines import Engine, Port
+from cxr_edge.engines import SCORES, Engine, Output, Port
 from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
@@ -41,18 +41,22 @@ class LiteRtEngine(Engine):
             self._own.interpreter = interpreter
         return self._own.interpreter
 
-    def _invoke(self, batch: Batch) -> Scores:
+    def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
         interpreter = self._interpreter()
         try:
             interpreter.set_tensor(self._input, self._input_port.quantize(batch))
             interpreter.invoke()
         except (ValueError, RuntimeError) as err:
             raise EngineError(f"LiteRT failed: {err}") from err
-        return self._output_port.dequantize(interpreter.get_tensor(self._output))
+        return [self._output_port.dequantize(interpreter.get_tensor(self._output))]
 
 
-def open_model(model: bytes, spec: ModelSpec, threads: int) -> Engine:
+def open_model(
+    model: bytes, spec: ModelSpec, threads: int, outputs: tuple[Output, ...] = SCORES
+) -> Engine:
     """Load a .tflite file; see :func:`cxr_edge.engines.open_engine`."""
+    if outputs != SCORES:  # the converter does not keep the order of several outputs
+        raise EngineError("LiteRT answers scores only; heat maps need onnxruntime or openvino")
     return LiteRtEngine(model, spec, threads)
 
 

@@ -10,10 +10,10 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
-from cxr_edge.decision import Scores
-from cxr_edge.engines import Engine, Port
+from cxr_edge.engines import SCORES, Engine, Output, Port
 from cxr_edge.errors import EngineError, first_line
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
@@ -26,24 +26,28 @@ class OnnxRuntimeEngine(Engine):
 
     name = "onnxruntime"
 
-    def __init__(self, model: bytes, spec: ModelSpec, threads: int) -> None:
-        super().__init__(spec)
+    def __init__(
+        self, model: bytes, spec: ModelSpec, threads: int, declared: tuple[Output, ...] = SCORES
+    ) -> None:
+        super().__init__(spec, declared)
         self._session = _session(model, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._check_contract([_port(i) for i in inputs], [_port(o) for o in outputs])
-        self._input, self._outputs = inputs[0].name, [outputs[0].name]
+        self._input, self._outputs = inputs[0].name, [output.name for output in outputs]
 
-    def _invoke(self, batch: Batch) -> Scores:
+    def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
         try:
-            (scores,) = self._session.run(self._outputs, {self._input: batch})
+            found = self._session.run(self._outputs[:count], {self._input: batch})
         except Exception as err:
             raise EngineError(f"onnxruntime failed: {first_line(err)}") from err
-        return np.asarray(scores, np.float32)
+        return [np.asarray(each, np.float32) for each in found]
 
 
-def open_model(model: bytes, spec: ModelSpec, threads: int) -> Engine:
+def open_model(
+    model: bytes, spec: ModelSpec, threads: int, outputs: tuple[Output, ...] = SCORES
+) -> Engine:
     """Load an ONNX file; see :func:`cxr_edge.engines.open_engine`."""
-    return OnnxRuntimeEngine(model, spec, threads)
+    return OnnxRuntimeEngine(model, spec, threads, outputs)
 
 
 # One MatMulInteger: `a` uint8 (1, 64) times `w` int8 (64, 16) is `y` int32 (1, 16); written by

@@ -11,10 +11,10 @@ from typing import Any
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import numpy as np
+import numpy.typing as npt
 import openvino
 
-from cxr_edge.decision import Scores
-from cxr_edge.engines import Engine, Port
+from cxr_edge.engines import SCORES, Engine, Output, Port
 from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
@@ -25,8 +25,10 @@ class OpenVinoEngine(Engine):
 
     name = "openvino"
 
-    def __init__(self, model: bytes, spec: ModelSpec, threads: int) -> None:
-        super().__init__(spec)
+    def __init__(
+        self, model: bytes, spec: ModelSpec, threads: int, declared: tuple[Output, ...] = SCORES
+    ) -> None:
+        super().__init__(spec, declared)
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
@@ -45,19 +47,21 @@ class OpenVinoEngine(Engine):
         )
         self._own = threading.local()
 
-    def _invoke(self, batch: Batch) -> Scores:
+    def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         try:
             results = self._own.request.infer([batch], share_inputs=True)
         except RuntimeError as err:
             raise EngineError(f"OpenVINO failed: {err}") from err
-        return np.array(results[self._compiled.output(0)], np.float32)
+        return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
 
 
-def open_model(model: bytes, spec: ModelSpec, threads: int) -> Engine:
+def open_model(
+    model: bytes, spec: ModelSpec, threads: int, outputs: tuple[Output, ...] = SCORES
+) -> Engine:
     """Load an ONNX file; see :func:`cxr_edge.engines.open_engine`."""
-    return OpenVinoEngine(model, spec, threads)
+    return OpenVinoEngine(model, spec, threads, outputs)
 
 
 def _port(port: Any) -> Port:

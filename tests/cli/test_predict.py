@@ -21,7 +21,7 @@ from cxr_edge.phantom import draw_phantom
 
 PREDICTION_KEYS = {
     "ok", "source", "label", "score", "scores", "threshold", "uncertain", "out_of_domain",
-    "engine", "artifact",
+    "engine", "artifact", "heatmap",
 }  # fmt: skip
 
 
@@ -163,9 +163,9 @@ def test_every_engine_gives_nearly_the_same_score_in_float32(cli, image, exporte
 
 
 def test_an_unknown_artifact_names_the_nearest_and_exits_2(cli, image):
-    result = cli("predict", image, "-a", "onnx-fp3")
+    result = cli("predict", image, "-a", "onnx-int9")
     assert result.returncode == 2
-    assert "did you mean onnx-fp32?" in result.stderr
+    assert "did you mean onnx-int8?" in result.stderr
 
 
 def test_a_changed_byte_in_the_bundle_exits_5_before_any_answer(cli, image, bundle):
@@ -259,3 +259,37 @@ def test_the_reference_is_what_predict_uses_by_default(cli, image):
     ours = cli("predict", image, "-f", "json").stdout
     named = cli("predict", image, "-f", "json", "-b", REFERENCE).stdout
     assert ours == named
+
+
+def test_heat_maps_are_drawn_where_asked_and_named_in_the_results(
+    cli, folder, exported_bundle, tmp_path
+):
+    out = tmp_path / "maps"
+    result = cli("predict", folder, "-b", exported_bundle, "--heatmap", out, "-f", "json")
+    assert result.returncode == 1  # of the bad file among them
+    assert "shows what moved the score, not where a disease is" in result.stderr.splitlines()[0]
+    entries = json.loads(result.stdout)["results"]
+    assert [entry["ok"] for entry in entries] == [True, False, True]
+    assert [entry["heatmap"] for entry in entries if entry["ok"]] == [
+        str(out / "a.heatmap.png"),
+        str(out / "c.heatmap.png"),
+    ]
+    assert {entry["artifact"] for entry in entries if entry["ok"]} == {"onnx-explain"}
+    for entry in (entries[0], entries[2]):
+        picture = cv2.imread(entry["heatmap"])
+        assert picture.shape == (480, 600, 3)
+    assert sorted(path.name for path in out.iterdir()) == ["a.heatmap.png", "c.heatmap.png"]
+    library = Classifier.load(exported_bundle, heatmap=True).explain(folder / "a.png").prediction
+    assert entries[0]["score"] == library.score
+
+
+def test_without_a_file_that_explains_nothing_runs_and_the_command_is_named(
+    cli, image, exported_bundle, tmp_path
+):
+    out = tmp_path / "maps"
+    named = ("-b", exported_bundle, "-a", "onnx-int8", "--heatmap", out)
+    result = cli("predict", image, *named)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "onnx-int8 answers no heat map" in result.stderr
+    assert "cxr-edge export --artifacts onnx-explain," in result.stderr
+    assert result.stderr.count("\n") == 1 and not out.exists()

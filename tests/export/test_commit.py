@@ -45,6 +45,7 @@ def make(template: Manifest, seed: int) -> Made:
         template,
         keras=record("model", "keras"),
         calibration=record("calibration", "npz"),
+        domain=record("domain", "npz"),
         artifacts=tuple(
             dataclasses.replace(a, file=record(a.name, a.format)) for a in template.artifacts
         ),

@@ -44,22 +44,26 @@ def sides(port: onnx.ValueInfoProto) -> list[int | str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "batch"), [("onnx-int8", 1), ("onnx-fp32", 1), ("onnx-fp32-batch", "N")]
+    ("name", "batch"),
+    [("onnx-int8", 1), ("onnx-fp32", 1), ("onnx-explain", 1), ("onnx-fp32-batch", "N")],
 )
 def test_an_onnx_file_maps_image_to_scores_with_the_batch_it_promises(
     opened: Bundle, name: str, batch: int | str
 ) -> None:
     graph = network(opened, name).graph
     assert [port.name for port in graph.input] == ["image"]
-    assert [port.name for port in graph.output] == ["scores"]
+    assert [port.name for port in graph.output] == list(opened.artifact(name).outputs)
+    assert ("heatmap" in opened.artifact(name).outputs) == (name == "onnx-explain")
     assert sides(graph.input[0]) == [batch, 150, 150, 1]
-    assert sides(graph.output[0]) == [batch, 1]
+    assert [sides(port) for port in graph.output] == [[batch, 1], [batch, 10, 10]][
+        : len(graph.output)
+    ]
     for port in (*graph.input, *graph.output):
         assert port.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert opened.artifact(name).dynamic_batch is (batch == "N")
 
 
-@pytest.mark.parametrize("name", ["onnx-int8", "onnx-fp32", "onnx-fp32-batch"])
+@pytest.mark.parametrize("name", ["onnx-int8", "onnx-fp32", "onnx-explain", "onnx-fp32-batch"])
 def test_an_onnx_file_is_opset_17_of_the_standard_domain_and_says_what_it_is(
     opened: Bundle, name: str
 ) -> None:
@@ -113,6 +117,7 @@ def test_the_kinds_asked_for_are_in_the_bundle_in_the_order_of_preference(opened
         kind = KINDS[artifact.name]
         assert (artifact.format, artifact.precision) == (kind.format, kind.precision)
         assert (artifact.target, artifact.dynamic_batch) == (kind.target, kind.dynamic_batch)
+        assert artifact.outputs == kind.outputs
         assert artifact.file.file.startswith(f"{kind.name}.")
         assert artifact.file.file.endswith(f".{kind.format}")
 
@@ -122,7 +127,8 @@ def test_kinds_are_found_by_name_in_the_order_of_preference_each_once() -> None:
     assert [kind.name for kind in found] == ["onnx-fp32", "tflite-fp32"]
     assert [kind.name for kind in find_kinds(())] == list(FP32)
     assert {*FP32, *INT8, *FP16} <= set(KINDS)
-    assert all("onnx-fp32" in names for names in (FP32, INT8, FP16))  # to fall back on
+    fallback = {"onnx-fp32", "onnx-explain"}
+    assert all(fallback & {*names} for names in (FP32, INT8, FP16))  # to fall back on
     with pytest.raises(UsageError, match=r"did you mean tflite-fp32\?"):
         find_kinds(("onnx-fp32", "tflite"))
 

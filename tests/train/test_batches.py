@@ -11,7 +11,8 @@ import pytest
 import scipy.ndimage
 
 from cxr_edge.spec import InputSpec
-from cxr_edge.train.batches import AugmentedBatches, augment
+from cxr_edge.train.augment import augment
+from cxr_edge.train.batches import AugmentedBatches
 from cxr_edge.train.recipe import SEED, Augmentation
 
 NOTHING = Augmentation(rotation_degrees=0, zoom=0, shift=0, horizontal_flip=False)
@@ -206,3 +207,33 @@ def test_beginning_at_a_later_epoch_equals_getting_there() -> None:
     walked.on_epoch_end()
     for index in range(2):
         np.testing.assert_array_equal(walked[index][0], jumped[index][0])
+
+
+def test_balanced_batches_show_each_label_equally_often_and_every_rare_image() -> None:
+    pixels, _ = numbered(40)
+    labels = (np.arange(40) >= 10).astype(np.intp)
+    source = AugmentedBatches(
+        pixels, labels, SPEC, SEED.augmentation, batch_size=8, seed=1, balanced=True
+    )
+    orders = []
+    for _ in range(2):
+        assert len(source) == 5
+        for index in range(5):
+            assert source[index][1].mean() == 0.5
+        orders.append(shown(source))
+        assert {orders[-1].count(number) for number in range(10)} == {2}
+        assert all(orders[-1].count(number) <= 1 for number in range(10, 40))
+        source.on_epoch_end()
+    assert orders[0] != orders[1]
+
+
+def test_an_image_shown_twice_an_epoch_is_augmented_anew() -> None:
+    pixels = np.random.default_rng(9).integers(0, 256, (12, 20, 30, 1), np.uint8)
+    labels = (np.arange(12) >= 1).astype(np.intp)
+    source = AugmentedBatches(
+        pixels, labels, SPEC, SEED.augmentation, batch_size=12, seed=1, balanced=True
+    )
+    images, targets = source[0]
+    alike = images[targets[:, 0] == 0]
+    assert len(alike) == 6
+    assert len({image.tobytes() for image in alike}) == 6

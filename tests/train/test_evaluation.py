@@ -10,17 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cxr_edge.errors import EngineError
+from cxr_edge import documents
+from cxr_edge.errors import EngineError, UsageError
 from cxr_edge.extras import require_keras
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation import (
-    Evaluation,
-    Scored,
-    evaluate,
-    headline,
-    report_text,
-    roc_curve,
-)
+from cxr_edge.train.curve_plots import roc_curve
+from cxr_edge.train.evaluation import Evaluation, evaluate, headline
+from cxr_edge.train.report import report_text
+from cxr_edge.train.scored import Scored
 
 SICK, WELL = 0, 1
 # The sigmoid says P(NORMAL): the sick should answer low.
@@ -185,24 +182,78 @@ def test_the_report_holds_every_figure_under_its_heading(evaluation: Evaluation)
         assert cells == [str(number) for number in evaluation.confusion[row]]
         for label, edge in zip(evaluation.by_label, right_edges(line)[-count:], strict=True):
             assert heading[: edge + 1].endswith(label)
-    assert lines[-1].split() == [
-        *("images", str(evaluation.images), "accuracy", f"{evaluation.accuracy:.4f}"),
+    (summary,) = (line for line in lines if line.startswith("images "))
+    assert summary.split() == [
+        *("images", str(evaluation.images), "patients", str(evaluation.images)),
+        *("accuracy", f"{evaluation.accuracy:.4f}"),
         *("AUC", f"{evaluation.auc:.4f}", "loss", f"{evaluation.loss:.4f}"),
     ]
+    for name, found in evaluation.intervals.items():
+        (line,) = (line for line in lines if line.startswith(f"  {name}  "))
+        shown = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+        assert line.removeprefix(f"  {name}").strip().startswith(shown)
 
 
 def test_the_report_says_what_was_not_counted() -> None:
     assert "unreadable" not in report_text(two())
-    assert report_text(two(unreadable=3)).endswith("3 unreadable files are not counted")
+    assert "\n3 unreadable files are not counted\n" in report_text(two(unreadable=3))
 
 
-def test_the_headline_quotes_images_accuracy_area_loss_and_recalls() -> None:
+def test_the_headline_quotes_images_accuracy_area_loss_recalls_and_ends_of_intervals() -> None:
     figures = two()
-    assert headline(figures) == {
+    quoted = headline(figures)
+    assert quoted | {
         "images": 9,
         "accuracy": 0.7778,
         "auc": round(figures.auc, 4),
         "loss": round(figures.loss, 4),
         "recall PNEUMONIA": 0.75,
         "recall NORMAL": 0.8,
-    }
+    } == quoted  # fmt: skip
+    for name in ("accuracy", "auc", "sensitivity", "specificity"):
+        found = figures.intervals[name]
+        ends = quoted[f"{name} low"], quoted[f"{name} high"]
+        assert ends == (round(found.low, 4), round(found.high, 4))
+        assert ends[0] < found.value < ends[1]
+    assert len(quoted) == 6 + 8
+
+
+def test_the_intervals_hold_the_figures_themselves() -> None:
+    figures = two()
+    values = {name: found.value for name, found in figures.intervals.items()}
+    assert values["accuracy"] == figures.accuracy
+    assert values["auc"] == figures.auc
+    assert values["loss"] == figures.loss
+    assert values["sensitivity"] == figures.by_label["PNEUMONIA"].recall
+    assert values["specificity"] == figures.by_label["NORMAL"].recall
+    assert values["precision"] == figures.by_label["PNEUMONIA"].precision
+    assert values["f1"] == pytest.approx(figures.by_label["PNEUMONIA"].f1)
+    many = three()
+    assert many.intervals["recall dog"].value == many.by_label["dog"].recall == 1
+    assert many.intervals["recall dog"].low == pytest.approx(0.025 ** (1 / 2))
+
+
+def test_images_of_one_patient_make_the_intervals_wider() -> None:
+    scored = score(ANSWERS * 8, SEED_SPEC)
+    apart = evaluate(scored, SEED_SPEC)
+    patients = [f"{i % len(ANSWERS)}" for i in range(len(ANSWERS) * 8)]
+    together = evaluate(scored, SEED_SPEC, patients=patients)
+    assert (apart.patients, together.patients) == (72, 9)
+    for name in ("accuracy", "auc", "sensitivity", "specificity", "brier"):
+        narrow, wide = apart.intervals[name], together.intervals[name]
+        assert narrow.value == wide.value
+        assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
+
+
+def test_an_evaluation_survives_its_document() -> None:
+    for evaluation in (two(), three()):
+        data = documents.dump(evaluation)
+        assert documents.parse(data, Evaluation, name="x", error=UsageError) == evaluation
+
+
+def test_a_figure_that_no_sample_changes_claims_no_certainty() -> None:
+    perfect = ((SICK, 0.1), (SICK, 0.2), (WELL, 0.8), (WELL, 0.9))
+    figures = evaluate(score(perfect, SEED_SPEC), SEED_SPEC)
+    lines = {line.split()[0]: line for line in report_text(figures).splitlines() if line}
+    assert lines["auc"].endswith("1.000 (every sample alike)")
+    assert lines["sensitivity"].endswith("1.000 (0.158 to 1.000)")  # Clopper-Pearson, 2 of 2

@@ -19,7 +19,7 @@ from cxr_edge.spec import InputSpec
 from cxr_edge.train.data import TrainingData
 from cxr_edge.train.fit import fit
 from cxr_edge.train.history import Epoch
-from cxr_edge.train.recipe import SEED, Recipe
+from cxr_edge.train.recipe import ROBUST, SEED, Recipe
 
 STEPS = 3
 """Batches an epoch."""
@@ -29,6 +29,7 @@ TINY = dataclasses.replace(
     epochs=5,
     batch_size=8,
 )
+TINY_ROBUST = dataclasses.replace(ROBUST, spec=TINY.spec, epochs=4, batch_size=8)
 RATES = (1e-3, 1e-3, 1e-3, 3e-4, 3e-4)
 """Of a training whose validation accuracy never improves, with a patience of two epochs."""
 TOLERANCE = 1e-5
@@ -152,6 +153,17 @@ def test_an_interrupted_training_reports_the_same_figures(uninterrupted: Any, re
     for one, two in zip(whole, pieces, strict=True):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
             assert getattr(two, name) == pytest.approx(getattr(one, name), rel=1e-4), name
+
+
+def test_an_interrupted_robust_training_ends_with_the_same_weights_too(tmp_path: Path) -> None:
+    whole, figures = train(tmp_path / "whole", recipe=TINY_ROBUST)
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "pieces", Interrupting(2 * STEPS + 2), recipe=TINY_ROBUST)
+    pieces, again = train(tmp_path / "pieces", recipe=TINY_ROBUST)
+    assert largest_difference(whole, pieces) <= TOLERANCE
+    assert [epoch.loss for epoch in figures] == pytest.approx([epoch.loss for epoch in again])
+    # A linear rise over the first epoch, then half a cosine to zero; noted as an epoch begins.
+    assert [epoch.learning_rate for epoch in figures] == pytest.approx([0, 1e-3, 7.5e-4, 2.5e-4])
 
 
 def test_the_learning_rate_falls_after_the_same_epochs(uninterrupted: Any, resumed: Any) -> None:

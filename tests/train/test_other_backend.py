@@ -14,7 +14,7 @@ import pytest
 from cxr_edge.dataset import open_folder, read_folder
 from cxr_edge.decision import positive_scores, probabilities
 from cxr_edge.run import open_run
-from cxr_edge.train.assess import keras_scorer
+from cxr_edge.train.scorers import keras_model
 
 TRAIN = """
 import dataclasses, sys
@@ -59,7 +59,8 @@ def test_a_model_trained_on_jax_answers_the_same_on_tensorflow(
         on_jax = [float(row["score"]) for row in csv.DictReader(file)]
     assert len(on_jax) == 16
     assert max(on_jax) - min(on_jax) > 1e-3, "the answers do not depend on the image"
-    spec, scorer = keras_scorer(out, None)
-    images = read_folder(open_folder(drawn_data / "test", spec.labels), spec.input)
-    on_tensorflow = positive_scores(probabilities(scorer(images.pixels), spec), spec)
+    model = keras_model(out, None)
+    images = read_folder(open_folder(drawn_data / "test", model.spec.labels), model.spec.input)
+    answers = probabilities(model.scorer(images.pixels), model.spec)
+    on_tensorflow = positive_scores(answers, model.spec)
     assert on_tensorflow.tolist() == pytest.approx(on_jax, abs=1e-4)

@@ -20,31 +20,40 @@ from cxr_edge import documents
 from cxr_edge.cli import main
 from cxr_edge.dataset import open_folder, read_folder
 from cxr_edge.decision import positive_scores, probabilities
-from cxr_edge.errors import DataError, UsageError
+from cxr_edge.domain import parse_domain
+from cxr_edge.errors import DataError, ModelError, UsageError
+from cxr_edge.keras_model import keras_scores, load_keras
 from cxr_edge.patients import grouping
 from cxr_edge.reporting import Advance, Silent
 from cxr_edge.run import open_run
 from cxr_edge.samples import Samples, read_samples
 from cxr_edge.spec import InputSpec
-from cxr_edge.train.assess import keras_scorer
 from cxr_edge.train.data import (
     CALIBRATION_IMAGES,
     calibration_samples,
     read_training_data,
     validation_samples,
 )
-from cxr_edge.train.evaluation import EVALUATION_NAME, Evaluation, headline, report_text
+from cxr_edge.train.evaluation import EVALUATION_NAME, Evaluation, headline
 from cxr_edge.train.history import HISTORY_NAME, History
 from cxr_edge.train.pipeline import train
-from cxr_edge.train.recipe import SEED, Recipe
+from cxr_edge.train.recipe import ROBUST, SEED, Recipe
+from cxr_edge.train.report import report_text
+from cxr_edge.train.scorers import keras_model
 
 FILES = {
     *("model.keras", "spec.json", "provenance.json", "history.json", "evaluation.json"),
-    *("calibration.npz", "validation.npz"),
+    *("calibration.npz", "validation.npz", "domain.npz"),
     *("layers.txt", "class-counts.png", "samples.png", "curves.png"),
-    *("validation-report.txt", "validation-confusion.png", "validation-roc.png"),
-    *("validation-gallery.png", "test-report.txt", "test-confusion.png", "test-roc.png"),
-    *("test-gallery.png", "test-scores.csv"),
+    *(
+        f"{part}{end}"
+        for part in ("validation", "test")
+        for end in (
+            *(".html", "-report.txt", "-confusion.png", "-roc.png", "-precision-recall.png"),
+            *("-reliability.png", "-histogram.png", "-gallery.png"),
+        )
+    ),
+    "test-scores.csv",
 }
 TINY = dataclasses.replace(
     SEED,
@@ -200,9 +209,9 @@ def test_the_score_table_agrees_with_the_figures_and_with_the_saved_model(
     for row in rows:
         assert Path(row["file"]).parent.name == row["label"]
         assert (row["decision"] == "PNEUMONIA") == (float(row["score"]) >= 0.5)
-    spec, scorer = keras_scorer(run_folder, None)
-    images = read_folder(open_folder(drawn_data / "test", spec.labels), spec.input)
-    scores = positive_scores(probabilities(scorer(images.pixels), spec), spec)
+    model = keras_model(run_folder, None)
+    images = read_folder(open_folder(drawn_data / "test", model.spec.labels), model.spec.input)
+    scores = positive_scores(probabilities(model.scorer(images.pixels), model.spec), model.spec)
     assert [row["file"] for row in rows] == [str(path) for path in images.files]
     assert [float(row["score"]) for row in rows] == pytest.approx(scores.tolist(), abs=2e-6)
 
@@ -280,6 +289,37 @@ def test_what_the_data_is_goes_into_the_provenance(run_folder: Path, tmp_path: P
     assert open_run(tmp_path / "run").provenance.data == said
 
 
+def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    for patient in range(60):
+        path = data / ("dark", "bright")[patient % 2] / f"{patient}_0.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = np.random.default_rng(patient).integers(0, 120, (20, 24)) + 100 * (patient % 2)
+        path.write_bytes(cv2.imencode(".png", image.astype(np.uint8))[1].tobytes())
+    recipe = dataclasses.replace(
+        ROBUST,
+        spec=dataclasses.replace(ROBUST.spec, input=InputSpec(height=16, width=16)),
+        epochs=2,
+        batch_size=8,
+    )
+    options: dict[str, Any] = {"group_of": grouping(r"^(\d+)_"), "use_val_folder": False}
+    train(data, tmp_path / "run", recipe, seed=3, reporter=Silent(), positive="dark", **options)
+    run = open_run(tmp_path / "run")
+    assert run.spec.labels == ("bright", "dark") and run.spec.positive_label == "dark"
+    assert run.spec.threshold_choice.startswith("the largest at which 97.0% of dark")
+    assert run.spec.threshold is not None and run.spec.uncertain_band is not None
+    assert run.validation is not None and run.domain is not None
+    held = read_samples(run.validation, run.spec)
+    scores = keras_scores(load_keras(run.model, run.spec), held.pixels, run.spec)
+    dark = probabilities(scores, run.spec)[held.labels == 1, 1]
+    assert len(dark) == 3
+    assert (dark >= run.spec.threshold).all()  # 97 % of three
+    assert parse_domain(run.domain.read_bytes(), "", ModelError).limit > 0
+    assert run.provenance.recipe == "robust v1"
+
+
 # The images of a training.
 
 
@@ -292,6 +332,30 @@ def test_no_patient_is_both_trained_on_and_validated_on(tmp_path: Path) -> None:
     assert len(data.held_labels) == 18  # a tenth of each label, whole patients
     for pixels, labels in ((data.pixels, data.labels), (data.held_pixels, data.held_labels)):
         np.testing.assert_array_equal(pixels[:, 0, 0, 0] // 4 % 2, labels)
+
+
+def draw_copies(root: Path, patients: int) -> Path:
+    """One uniform image a patient; 0, 2 and 4 come twice, 1 comes under both labels."""
+    draw_patients(root, patients=patients, images=1)
+    for patient in (0, 2, 4):
+        copy = root / LABELS[0] / f"{patient}_copy.png"
+        copy.write_bytes((root / LABELS[0] / f"{patient}_0.png").read_bytes())
+    (root / LABELS[0] / "1_0.png").write_bytes((root / LABELS[1] / "1_0.png").read_bytes())
+    return root
+
+
+def test_of_byte_identical_files_the_first_is_kept_and_contradictions_are_left_out(
+    tmp_path: Path,
+) -> None:
+    said = Recording()
+    root = draw_copies(tmp_path, patients=40)
+    distinct = read(root, recipe=dataclasses.replace(TINY, distinct=True), reporter=said)
+    shown = levels(distinct.pixels) | levels(distinct.held_pixels)
+    assert shown == {4 * patient: 1 for patient in range(40) if patient != 1}
+    assert said.said == ["left out: 5 byte-identical copies of other training images"]
+    everything = read(root)
+    assert len(everything.labels) + len(everything.held_labels) == 44
+    assert everything.sha256 == distinct.sha256
 
 
 def test_the_drawn_runs_validation_and_training_files_are_different(drawn_data: Path) -> None:

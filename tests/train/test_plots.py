@@ -10,8 +10,19 @@ import numpy as np
 import pytest
 
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation import Scored, evaluate
-from cxr_edge.train.plots import plot_confusion, plot_gallery, plot_samples
+from cxr_edge.train.curve_plots import plot_precision_recall, plot_reliability, plot_roc
+from cxr_edge.train.evaluation import Comparison, evaluate, resample_labelled
+from cxr_edge.train.evaluation_plots import (
+    gallery,
+    plot_confusion,
+    plot_copies,
+    plot_gallery,
+    plot_scores,
+    plot_shifts,
+)
+from cxr_edge.train.plots import plot_samples
+from cxr_edge.train.reliability import reliability
+from cxr_edge.train.scored import Scored
 
 THREE = dataclasses.replace(
     SEED_SPEC,
@@ -35,11 +46,50 @@ def test_three_images_are_drawn_however_they_were_decided(
     scored = Scored.from_scores(*answers, spec)
     plot_samples(tmp_path / "samples.png", pixels, scored.labels, spec)
     plot_gallery(tmp_path / "gallery.png", pixels, scored, spec)
-    plot_confusion(tmp_path / "confusion.png", evaluate(scored, spec), "Decisions")
-    for name in ("samples", "gallery"):
+    evaluation = evaluate(scored, spec)
+    plot_confusion(tmp_path / "confusion.png", evaluation, "Decisions")
+    shown = sum(map(len, gallery(scored, spec).values()))
+    assert shown == 6  # each is right or wrong, and each is among the nearest to changing
+    for name, count in (("samples", 3), ("gallery", shown)):
         grey = cv2.imread(str(tmp_path / f"{name}.png"), cv2.IMREAD_GRAYSCALE)
         _, _, parts, _ = cv2.connectedComponentsWithStats((grey == 128).astype(np.uint8))
         images = [area for area in parts[1:, cv2.CC_STAT_AREA] if area > 2000]
-        assert len(images) == 3, name
-    confusion = cv2.imread(str(tmp_path / "confusion.png"))
-    assert confusion.std() > 10
+        assert len(images) == count, name
+    plot_scores(tmp_path / "histogram.png", scored, spec)
+    bins = reliability(scored, spec, resample_labelled(scored.labels))
+    plot_reliability(tmp_path / "reliability.png", bins, evaluation, spec)
+    plot_copies(tmp_path / "copies.png", scored, scored, spec)
+    shifts = {"blur": Comparison(evaluation.intervals, evaluation.intervals)}
+    plot_shifts(tmp_path / "shifts.png", evaluation, shifts)
+    if spec.positive_label:
+        plot_roc(tmp_path / "roc.png", scored, evaluation, spec)
+        plot_precision_recall(tmp_path / "pr.png", scored, evaluation, spec)
+    for path in tmp_path.iterdir():
+        picture = cv2.imread(str(path))
+        assert picture.std() > 10, path.name
+        if path.name not in ("samples.png",):
+            assert picture.shape[1] <= 800, path.name
+        border = np.concatenate([picture[:3].ravel(), picture[-3:].ravel()])
+        assert border.min() > 200, f"{path.name}: something is cut off at the border"
+
+
+def test_the_gallery_shows_the_surest_mistakes_and_the_nearest_to_the_threshold() -> None:
+    p = np.asarray([0.9, 0.8, 0.55, 0.45, 0.2, 0.1, 0.52, 0.95])
+    labels = np.asarray([0, 1, 0, 0, 1, 0, 1, 1])  # the positive label is 0
+    scored = Scored.from_scores(1 - p[:, None].astype(np.float32), labels, SEED_SPEC)
+    shown = gallery(scored, SEED_SPEC)
+    assert shown["right"].tolist() == [0, 2, 4]
+    assert shown["wrong, surest first"].tolist() == [7, 5, 1, 3, 6]
+    assert shown["nearest to changing"].tolist()[0] == 6
+    assert set(shown["nearest to changing"].tolist()[:3]) == {6, 2, 3}
+
+
+def test_a_label_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    spec = dataclasses.replace(SEED_SPEC, labels=(r"$\bad{$", "b$c"), positive_label="b$c")
+    scored = Scored.from_scores(*RIGHT, spec)
+    evaluation = evaluate(scored, spec)
+    plot_confusion(tmp_path / "a.png", evaluation, "on $x_{$")
+    plot_roc(tmp_path / "b.png", scored, evaluation, spec)
+    plot_precision_recall(tmp_path / "c.png", scored, evaluation, spec)
+    plot_scores(tmp_path / "d.png", scored, spec)
+    plot_gallery(tmp_path / "e.png", np.full((3, 9, 9, 1), 7, np.uint8), scored, spec)

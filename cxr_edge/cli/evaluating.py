@@ -1,0 +1,93 @@
+"""``cxr-edge evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr_edge.cli import options
+from cxr_edge.cli.console import Terminal
+from cxr_edge.errors import UsageError
+
+SOME_FAILED = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with a folder for each class.")
+    ],
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A run folder or .keras file, run by Keras; several: their mean and spread too.",
+        ),
+    ] = None,
+    spec: Annotated[Path | None, typer.Option(help="What a .keras file expects.")] = None,
+    bundle: options.Bundle = None,
+    artifact: options.Artifact = None,
+    engine: options.Engine = None,
+    threads: options.Threads = 1,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TRAIN",
+            help="Folder of classes to fit the brightness and sharpness baseline on.",
+        ),
+    ] = None,
+    shifts: Annotated[
+        bool, typer.Option(help="Score blurred, darkened, noisier… copies of the images too.")
+    ] = True,
+    copies: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The same images, under the same names, at another resolution."
+        ),
+    ] = None,
+    patient_pattern: options.Patient = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the page, JSON, plots, gallery, scores."),
+    ] = None,
+) -> None:
+    """Score labelled images with Keras or an exported file; report how often it is right.
+
+    Exits with 1 if some of the images could not be read and were left out.
+    """
+    from cxr_edge.files import printable
+    from cxr_edge.patients import grouping
+    from cxr_edge.train.examination import Examination, examine
+    from cxr_edge.train.report import report_text
+    from cxr_edge.train.scorers import exported_model, keras_model
+    from cxr_edge.train.seeds import spread_text
+
+    if model and (bundle or artifact or engine):
+        raise UsageError(
+            "--model is run by Keras; --bundle, --artifact and --engine are not for it"
+        )
+    group_of = grouping(patient_pattern)
+    if model:
+        models = [keras_model(path, spec) for path in model]
+    else:
+        models = [exported_model(bundle, artifact, engine, threads)]
+    terminal = Terminal()
+    asked = Examination(data, group_of, out, baseline, shifts, copies)
+    results = examine(models, asked, terminal)
+    for name, evaluation in results.evaluations.items():
+        heading = f"{name}\n" if results.spread else ""
+        print(f"{heading}{report_text(evaluation)}" + ("\n" if results.spread else ""))
+    if results.spread:
+        print(f"{len(models)} models\n{spread_text(results.spread)}")
+    if results.page:
+        terminal.say(f"the page is {printable(results.page)}")
+    found = results.evaluations.values()
+    if any(each.unreadable or (each.copies and each.copies.unreadable) for each in found):
+        raise typer.Exit(SOME_FAILED)

@@ -1,0 +1,117 @@
+"""Heat maps as pictures: the X-ray in grey, coloured where it moved the score."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cxr_edge.classifier import Classifier
+from cxr_edge.engines import Heatmaps
+from cxr_edge.errors import OutputError
+from cxr_edge.files import printable, write_file
+from cxr_edge.preprocess import Image, placed
+from cxr_edge.results import Explanation, Failure, Prediction
+from cxr_edge.spec import InputSpec
+
+CAUTION = "a heat map shows what moved the score, not where a disease is"
+"""What everybody who gets such pictures is told."""
+MAX_SIDE = 1024
+"""Longer side of a picture, pixels."""
+SUFFIX = ".heatmap.png"
+"""What follows an image's stem in the name of its picture."""
+
+_BLUR = 0.3  # of a cell: rounds off the creases between cells
+_STRONGEST = 0.6  # opacity of the largest evidence: the X-ray stays visible below
+
+
+def write_overlays(
+    classifier: Classifier, sources: Sequence[str | bytes], folder: Path
+) -> Iterator[Prediction | Failure]:
+    """Classify images, and write a picture of what moved each score.
+
+    Args:
+        classifier: loaded with ``heatmap=True``.
+        sources: files, or the bytes of one.
+        folder: where the pictures go, as ``STEM.heatmap.png``; made if it is absent. No two
+            images share a picture, and none replaces an image.
+
+    Yields:
+        Predictions that name their picture, and failures, in order.
+
+    Raises:
+        OutputError: a picture could not be written.
+        EngineError: the engine failed or answered no probability.
+    """
+    named = (source for source in sources if isinstance(source, str))
+    taken = {_key(Path(name)) for name in named if "\0" not in name}  # no file's: refused below
+    for result in classifier.explain_many(sources):
+        if isinstance(result, Failure):
+            yield result
+            continue
+        source = result.prediction.source
+        path = _free_name(folder, Path(source).stem if source else "stdin", taken)
+        taken.add(_key(path))
+        encoded, data = cv2.imencode(".png", draw_overlay(result, classifier.spec.input))
+        if not encoded:
+            raise OutputError(f"{printable(path)}: OpenCV cannot encode the picture")
+        write_file(path, data.tobytes())
+        yield dataclasses.replace(result.prediction, heatmap=str(path))
+
+
+def draw_overlay(explanation: Explanation, spec: InputSpec) -> Image:
+    """Colour an image by its heat map.
+
+    Args:
+        explanation: the image and its map.
+        spec: how the image was brought to the network's input, which the map covers.
+
+    Returns:
+        (h, w, 3) uint8 BGR, the longer side at most :data:`MAX_SIDE`: plain grey where there is
+        no evidence, from violet to yellow where there is, the map's largest value the strongest.
+    """
+    image = explanation.image
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+    shrink = min(1.0, MAX_SIDE / max(grey.shape))
+    height, width = (max(1, round(side * shrink)) for side in grey.shape)
+    grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    plain = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR).astype(np.float32)
+    strength = _stretch(explanation, spec, height, width)
+    colours = cv2.applyColorMap(np.rint(strength * 255).astype(np.uint8), cv2.COLORMAP_PLASMA)
+    opacity = (_STRONGEST * strength)[..., np.newaxis]
+    return np.rint(plain + opacity * (colours - plain)).astype(np.uint8)
+
+
+def _stretch(explanation: Explanation, spec: InputSpec, height: int, width: int) -> Heatmaps:
+    """(height, width) the map over the image, as a share 0..1 of its largest value."""
+    heatmap = explanation.heatmap
+    largest = float(heatmap.max())
+    if largest <= 0:
+        return np.zeros((height, width), np.float32)
+    share = heatmap / np.float32(largest)
+    # Over the whole input first: a letterbox shows only part of it. Cubic interpolation would
+    # swing below zero beside a maximum, and above it diagonally: evidence where there is none.
+    covered = cv2.resize(share, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)
+    cells = spec.width / share.shape[1], spec.height / share.shape[0]
+    smooth = cv2.GaussianBlur(covered, (0, 0), *(_BLUR * side for side in cells))
+    smooth = smooth / smooth.max()
+    seen = np.ascontiguousarray(smooth[placed(explanation.image, spec)])
+    stretched = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(stretched.clip(0, 1), np.float32)
+
+
+def _free_name(folder: Path, stem: str, taken: set[str]) -> Path:
+    path, number = folder / f"{stem}{SUFFIX}", 1
+    while _key(path) in taken:
+        number += 1
+        path = folder / f"{stem}-{number}{SUFFIX}"
+    return path
+
+
+def _key(path: Path) -> str:
+    """The same for two names of one file, also where upper and lower case are."""
+    return os.path.realpath(path).casefold()

@@ -1,0 +1,147 @@
+"""What is none of the kind trained on is told apart, and the file that says how is checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_edge import Bundle, Classifier
+from cxr_edge.domain import Domain, dump_domain, parse_domain, standardize
+from cxr_edge.errors import BundleError
+from cxr_edge.phantom import draw_phantom
+from cxr_edge.preprocess import Pixels, fit
+from cxr_edge.spec import InputSpec
+from cxr_edge.train.domain import fit_domain
+
+SPEC = InputSpec(height=60, width=50)
+
+
+def phantoms(first: int, count: int) -> Pixels:
+    drawn = [draw_phantom(np.random.default_rng(first + i)) for i in range(count)]
+    return np.concatenate([fit(image, SPEC) for image in drawn])
+
+
+def lettering() -> Pixels:
+    page = np.full((300, 250), 255, np.uint8)
+    for row in range(25, 300, 25):
+        cv2.putText(page, "nothing to see here", (5, row), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 1)
+    return fit(page, SPEC)
+
+
+@pytest.fixture(scope="module")
+def domain() -> Domain:
+    return fit_domain(phantoms(0, 150), phantoms(1000, 100))
+
+
+def test_the_limit_lets_the_stated_share_of_validation_images_out(domain: Domain) -> None:
+    assert domain.outside(phantoms(1000, 100)).sum() <= 1
+    assert domain.outside(phantoms(2000, 200)).mean() < 0.05
+    assert domain.distances(phantoms(1000, 100)).max() > 0.99  # the limit is no larger than needed
+
+
+def faint() -> Pixels:
+    """Grey with one line of a slightly other grey."""
+    image = np.full((1, 60, 50, 1), 128, np.uint8)
+    image[0, 30] += 9
+    return image
+
+
+def halves() -> Pixels:
+    image = np.zeros((1, 60, 50, 1), np.uint8)
+    image[0, 30:] = 255
+    return image
+
+
+STRANGERS: dict[str, Callable[[], Pixels]] = {
+    "inverted": lambda: 255 - phantoms(3000, 20),
+    "turned": lambda: np.rot90(phantoms(3000, 20), 2, (1, 2)),
+    "noise": lambda: np.random.default_rng(1).integers(0, 256, (20, 60, 50, 1), np.uint8),
+    "black": lambda: np.zeros((1, 60, 50, 1), np.uint8),
+    "nearly even grey": faint,
+    "half black": halves,
+    "a ramp": lambda: np.repeat(np.linspace(0, 255, 60), 50).reshape(1, 60, 50, 1).astype(np.uint8),
+    "lettering": lettering,
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
+def test_other_pictures_are_outside(domain: Domain, stranger: Callable[[], Pixels]) -> None:
+    assert domain.outside(stranger()).all()
+
+
+def test_exposure_does_not_move_an_image_outside(domain: Domain) -> None:
+    images = phantoms(2000, 50).astype(float)
+    for changed in (0.6 * images, 0.5 * images + 100):
+        found = domain.distances(changed.round().astype(np.uint8))
+        np.testing.assert_allclose(found, domain.distances(phantoms(2000, 50)), atol=0.05)
+
+
+def test_the_distance_is_probabilistic_pcas(domain: Domain) -> None:
+    """The Mahalanobis distance under the covariance that the model stands for, in float64."""
+    basis = domain.components.astype(np.float64)
+    # Outside the components every direction has the same variance.
+    covariance = np.eye(256) * domain.residual
+    covariance += basis.T @ np.diag(domain.variances - domain.residual) @ basis
+    rows, _ = standardize(phantoms(5000, 5))
+    centred = rows - domain.mean
+    expected = np.einsum("ni,ij,nj->n", centred, np.linalg.inv(covariance), centred)
+    plain = dataclasses.replace(domain, least_detail=0.0)
+    found = plain.distances(phantoms(5000, 5)) * domain.limit
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_grey_images_as_rgb_have_the_same_distance(domain: Domain) -> None:
+    grey = phantoms(2000, 5)
+    rgb = np.repeat(grey, 3, axis=3)
+    np.testing.assert_allclose(domain.distances(rgb), domain.distances(grey), rtol=1e-6)
+
+
+def test_a_domain_survives_its_file(domain: Domain) -> None:
+    data = dump_domain(domain)
+    assert data == dump_domain(domain)
+    again = parse_domain(data, "domain.npz", BundleError)
+    images = phantoms(2000, 20)
+    np.testing.assert_array_equal(again.distances(images), domain.distances(images))
+
+
+def altered(domain: Domain, **changes: Any) -> bytes:
+    return dump_domain(dataclasses.replace(domain, **changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"limit": float("nan")}, "no distance"),
+        ({"limit": 0.0}, "no distance"),
+        ({"residual": -1.0}, "no distance"),
+        ({"variances": np.zeros(20, np.float32)}, "no distance"),
+        ({"mean": np.zeros(9, np.float32)}, "shapes"),
+        ({"components": np.zeros((20, 9), np.float32)}, "shapes"),
+        ({"variances": np.ones(3, np.float32)}, "shapes"),
+    ],
+)
+def test_a_domain_that_makes_no_sense_is_refused(
+    domain: Domain, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BundleError, match=f"^domain.npz: .*{said}"):
+        parse_domain(altered(domain, **change), "domain.npz", BundleError)
+
+
+def test_a_pickle_is_refused() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, mean=np.array([object()], dtype=object))
+    with pytest.raises(BundleError, match="not readable as a domain"):
+        parse_domain(buffer.getvalue(), "domain.npz", BundleError)
+
+
+def test_the_classifier_says_so_where_the_bundle_knows() -> None:
+    classifier = Classifier.load()
+    known = Bundle.open().manifest.domain is not None
+    found = classifier.predict(np.full((200, 200), 90, np.uint8)).out_of_domain
+    assert found is (True if known else None)

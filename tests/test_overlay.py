@@ -1,0 +1,166 @@
+"""Pictures of heat maps: plain where nothing moved the score, one each, and never over an image."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_edge.classifier import Classifier
+from cxr_edge.errors import OutputError
+from cxr_edge.overlay import MAX_SIDE, draw_overlay, write_overlays
+from cxr_edge.phantom import draw_phantom
+from cxr_edge.preprocess import placed
+from cxr_edge.results import Explanation, Failure, Prediction
+from cxr_edge.spec import InputSpec
+
+SQUASH = InputSpec(height=150, width=150)
+LETTERBOX = dataclasses.replace(SQUASH, geometry="letterbox")
+PREDICTION = Prediction(None, "a", 0.9, {}, 0.5, False, None, "onnxruntime", "onnx-explain")
+
+
+def explanation(image: np.ndarray, heatmap: np.ndarray) -> Explanation:
+    return Explanation(PREDICTION, heatmap.astype(np.float32), image)
+
+
+def grey_of(picture: np.ndarray) -> np.ndarray:
+    assert np.array_equal(picture[..., 0], picture[..., 1])
+    assert np.array_equal(picture[..., 0], picture[..., 2])
+    grey: np.ndarray = picture[..., 0]
+    return grey
+
+
+def colour(picture: np.ndarray) -> np.ndarray:
+    """How far each pixel is from grey."""
+    return np.ptp(picture.astype(int), axis=2)
+
+
+def test_no_evidence_leaves_the_image_as_it_is() -> None:
+    image = draw_phantom(np.random.default_rng(1), height=200, width=300)
+    picture = draw_overlay(explanation(image, np.zeros((10, 10))), SQUASH)
+    np.testing.assert_array_equal(grey_of(picture), image)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 0.1, 1e6])
+def test_colours_follow_the_map_s_own_maximum(scale: float) -> None:
+    image = np.full((200, 300), 128, np.uint8)
+    heatmap = np.zeros((10, 10))
+    heatmap[3, 6], heatmap[8, 1] = 1, 0.4
+    picture = draw_overlay(explanation(image, heatmap * scale), SQUASH)
+    reference = draw_overlay(explanation(image, heatmap), SQUASH)
+    assert np.abs(picture.astype(int) - reference).max() <= 1
+    found = colour(picture)
+    row, column = np.unravel_index(found.argmax(), found.shape)
+    assert (row // 20, column // 30) == (3, 6)
+    assert 0 < found[170, 45] < found[70, 195]
+    # Plain two cells away from it, also diagonally, where cubic interpolation would invent some.
+    assert found[:20].max() == found[:140, :120].max() == found[120:, 120:].max() == 0
+
+
+def test_stronger_evidence_hides_more_of_the_image_but_never_all() -> None:
+    image = np.tile(np.uint8([0, 255]), (200, 150))
+    picture = draw_overlay(explanation(image, np.eye(10)), SQUASH).astype(int)
+    contrast = np.abs(np.diff(picture.sum(axis=2), axis=1))
+    assert 0.3 * 765 < contrast.min() < 0.5 * 765  # .4 of it is left where evidence is strongest
+    assert contrast[10, 285] == 765
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((3000, 1500), (1024, 512)), ((100, 5000), (20, 1024)), ((7, 9), (7, 9)), ((5000, 1), None)],
+    ids=str,
+)
+def test_pictures_are_at_most_so_long_and_never_enlarged(
+    shape: tuple[int, int], expected: tuple[int, int] | None
+) -> None:
+    picture = draw_overlay(explanation(np.zeros(shape, np.uint8), np.eye(10)), SQUASH)
+    assert picture.shape == (*(expected or (MAX_SIDE, 1)), 3) and picture.dtype == np.uint8
+
+
+def test_a_colour_image_is_shown_in_grey() -> None:
+    image = np.full((60, 80, 3), (255, 0, 0), np.uint8)  # RGB
+    picture = draw_overlay(explanation(image, np.zeros((5, 5))), SQUASH)
+    assert np.unique(grey_of(picture)).tolist() == [76]  # .299 of 255
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 200), (200, 100)])
+def test_the_padding_of_a_letterbox_is_not_drawn(height: int, width: int) -> None:
+    """The map covers the padded input: its middle half is the image."""
+    wide, heatmap = width > height, np.zeros((8, 8))
+    heatmap[0, 0] = 1  # in the padding
+    bright = explanation(np.full((height, width), 90, np.uint8), heatmap)
+    assert colour(draw_overlay(bright, LETTERBOX)).max() <= 1  # what the smoothing carries over
+    place = (2, 4) if wide else (4, 2)  # the image's first row or column
+    heatmap[place] = 1
+    found = colour(draw_overlay(explanation(bright.image, heatmap), LETTERBOX))
+    row, column = np.unravel_index(found.argmax(), found.shape)
+    along, across = (column, row) if wide else (row, column)
+    assert 100 <= along < 125 and across < 25
+
+
+def test_where_an_image_lies_in_the_input_is_where_the_network_sees_it() -> None:
+    image = np.zeros((100, 200), np.uint8)
+    assert placed(image, LETTERBOX) == (slice(37, 112), slice(0, 150))
+    assert placed(image, SQUASH) == (slice(0, 150), slice(0, 150))
+
+
+@pytest.fixture(scope="module")
+def explaining(exported_bundle: Path) -> Classifier:
+    return Classifier.load(exported_bundle, heatmap=True)
+
+
+def save(path: Path, seed: int) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = draw_phantom(np.random.default_rng(seed), height=80, width=100)
+    assert cv2.imwrite(str(path), image)
+    return str(path)
+
+
+def test_images_of_one_stem_get_a_picture_each(explaining: Classifier, tmp_path: Path) -> None:
+    names = ("a/x.png", "b/x.png", "b/x.bmp", "a/X.png", "a/x-2.png")
+    sources = [save(tmp_path / name, seed) for seed, name in enumerate(names)]
+    out = tmp_path / "new" / "out"
+    data = Path(sources[0]).read_bytes()
+    found = list(write_overlays(explaining, [*sources, data, b"no image"], out))
+    assert isinstance(found[-1], Failure) and isinstance(found[0], Prediction)
+    written = [Path(r.heatmap) for r in found[:-1] if isinstance(r, Prediction) and r.heatmap]
+    assert [path.name for path in written] == [
+        "x.heatmap.png",
+        "x-2.heatmap.png",
+        "x-3.heatmap.png",
+        "X-4.heatmap.png",
+        "x-2-2.heatmap.png",
+        "stdin.heatmap.png",
+    ]
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in written)
+    for result, path in zip(found, written, strict=False):
+        source = data if result.source is None else result.source
+        expected = draw_overlay(explaining.explain(source), explaining.spec.input)
+        np.testing.assert_array_equal(cv2.imread(str(path)), expected)
+
+
+def test_an_image_is_never_replaced_by_a_picture(explaining: Classifier, tmp_path: Path) -> None:
+    sources = [save(tmp_path / "x.heatmap.png", 1), save(tmp_path / "x.png", 2)]
+    before = [Path(source).read_bytes() for source in sources]
+    found = list(write_overlays(explaining, sources, tmp_path))
+    names = [Path(str(getattr(result, "heatmap", ""))).name for result in found]
+    assert names == ["x.heatmap.heatmap.png", "x-2.heatmap.png"]
+    assert [Path(source).read_bytes() for source in sources] == before
+
+
+def test_a_name_that_no_file_has_is_a_failure_among_the_others(
+    explaining: Classifier, tmp_path: Path
+) -> None:
+    found = list(write_overlays(explaining, ["a\0b", save(tmp_path / "x.png", 1)], tmp_path / "o"))
+    assert [type(result) for result in found] == [Failure, Prediction]
+
+
+def test_a_folder_that_cannot_be_written_is_a_typed_error(
+    explaining: Classifier, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        list(write_overlays(explaining, [save(tmp_path / "x.png", 1)], tmp_path / "file"))

@@ -1,0 +1,47 @@
+"""Recipes say everything, and take a folder's labels where they are not the seed's."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxr_edge import documents
+from cxr_edge.errors import CxrEdgeError, UsageError
+from cxr_edge.train.recipe import RECIPES, ROBUST, SEED, Recipe, find_recipe, for_labels
+
+
+def test_the_robust_recipe_is_the_first_and_names_are_found() -> None:
+    assert next(iter(RECIPES)) == "robust"
+    assert find_recipe("seed") is SEED and find_recipe("robust") is ROBUST
+    with pytest.raises(UsageError, match=r"robst.*robust"):
+        find_recipe("robst")
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_recipe_survives_being_written_down(recipe: Recipe) -> None:
+    data = documents.dump(recipe)
+    assert documents.parse(data, Recipe, name="recipe", error=CxrEdgeError) == recipe
+
+
+@pytest.mark.parametrize("labels", [("NORMAL", "PNEUMONIA"), ("PNEUMONIA", "NORMAL")])
+def test_the_specs_own_labels_keep_its_order(labels: tuple[str, str]) -> None:
+    assert for_labels(ROBUST, labels, None) == ROBUST
+    assert for_labels(SEED, labels, None) == SEED
+
+
+def test_other_labels_come_from_the_folder_and_the_last_is_positive() -> None:
+    spec = for_labels(ROBUST, ("benign", "malignant"), None).spec
+    assert spec.labels == ("benign", "malignant")
+    assert spec.positive_label == "malignant"
+    assert spec.name == "benign or malignant, robust recipe"
+    assert for_labels(ROBUST, ("cancer", "healthy"), "cancer").spec.positive_label == "cancer"
+    assert for_labels(ROBUST, ("NORMAL", "PNEUMONIA"), "NORMAL").spec.positive_label == "NORMAL"
+
+
+def test_a_positive_label_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"malignent.*malignant"):
+        for_labels(ROBUST, ("benign", "malignant"), "malignent")
+
+
+def test_three_labels_are_refused() -> None:
+    with pytest.raises(UsageError, match="two labels apart, the folder has 3: a, b, c"):
+        for_labels(ROBUST, ("a", "b", "c"), None)
