@@ -45,8 +45,7 @@ def model_card(manifest: Manifest) -> str:
     lines.append(f"- Data: {provenance.data or 'not said by whoever trained it'}.")
     lines.append(f"- Limits: {provenance.limits or 'not said by whoever trained it'}.")
     for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
-        text = ", ".join(f"{name} {value:g}" for name, value in figures.items())
-        lines.append(f"- {part}: {text or 'no figures'}.")
+        lines.append(f"- {part}: {figures_text(figures) or 'no figures'}.")
     lines += ["", "## The files", "", *_artifact_table(manifest.artifacts), ""]
     for artifact in manifest.artifacts:
         if artifact.quantization:
@@ -64,6 +63,19 @@ def model_card(manifest: Manifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def figures_text(figures: dict[str, float]) -> str:
+    """Figures of a provenance in one line, those with the ends of an interval as ``low to high``.
+
+    ``{"auc": .9, "auc low": .8, "auc high": 1.0}`` becomes ``auc 0.9 (0.8 to 1)``.
+    """
+    parts = []
+    for name in dict.fromkeys(n.removesuffix(" low").removesuffix(" high") for n in figures):
+        value = f" {figures[name]:g}" if name in figures else ""
+        ends = [f"{figures[key]:g}" for key in (f"{name} low", f"{name} high") if key in figures]
+        parts.append(f"{name}{value}" + (f" ({' to '.join(ends)})" if ends else ""))
+    return ", ".join(parts)
 
 
 def _artifact_table(artifacts: tuple[ArtifactRecord, ...]) -> Iterator[str]:

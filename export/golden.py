@@ -17,7 +17,7 @@ COUNT = 32
 """Golden inputs in a bundle."""
 POOL = 256
 """Pictures drawn to choose them from."""
-SOURCE = f"{COUNT} of {POOL} drawn phantoms, spread over the original model's scores"
+SOURCE = f"{COUNT} of {POOL} drawn phantoms, half of them striped, spread over the model's scores"
 """What the manifest says of them."""
 
 # An input this close to the threshold would prove rounding, not a decision.
@@ -25,7 +25,12 @@ _ROUNDING = 1e-3
 
 
 def draw_pictures(
-    spec: ModelSpec, first: int, count: int, advance: Advance | None = None
+    spec: ModelSpec,
+    first: int,
+    count: int,
+    advance: Advance | None = None,
+    *,
+    striped: bool = False,
 ) -> Pixels:
     """Draw phantoms at the network's size.
 
@@ -34,6 +39,8 @@ def draw_pictures(
         first: number of the first picture; each number is always the same picture.
         count: how many.
         advance: told after each picture.
+        striped: whether every second one has level stripes of random strength and width. A
+            network may give all plain phantoms one label; what looks like ribs brings others about.
 
     Returns:
         (count, height, width, channels) uint8.
@@ -41,7 +48,10 @@ def draw_pictures(
     drawn = []
     for number in range(count):
         random = np.random.default_rng([20260101, first + number])
-        drawn.append(fit(_picture(random, spec), spec.input))
+        picture = _picture(random, spec)
+        if striped and number % 2:
+            picture = _with_stripes(picture, random)
+        drawn.append(fit(picture, spec.input))
         if advance:
             advance(number + 1, count)
     return np.concatenate(drawn)
@@ -107,3 +117,16 @@ def _picture(random: np.random.Generator, spec: ModelSpec) -> npt.NDArray[np.uin
         return grey
     tint = random.uniform(0.6, 1.0, 3)  # so that swapped channels would show
     return np.rint(grey[..., np.newaxis] * tint).astype(np.uint8)
+
+
+def _with_stripes(
+    picture: npt.NDArray[np.uint8], random: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    rows, columns = np.indices(picture.shape[:2])
+    turn = np.pi / 2 + random.uniform(-0.3, 0.3)
+    period = random.uniform(0.06, 0.2) * picture.shape[1]
+    waves = np.sin((columns * np.cos(turn) + rows * np.sin(turn)) * 2 * np.pi / period)
+    waves = waves.reshape(*waves.shape, *(1,) * (picture.ndim - 2))
+    strength = random.uniform(0.2, 0.8)
+    striped = (1 - strength) * picture + strength * 127.5 * (1 + waves)
+    return np.rint(striped).astype(np.uint8)

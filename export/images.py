@@ -35,7 +35,7 @@ class Images:
         self._request, self._reporter = request, reporter
         spec = original.spec
         with reporter.bar("drawing golden inputs") as advance:
-            pictures = draw_pictures(spec, 0, POOL, advance)
+            pictures = draw_pictures(spec, 0, POOL, advance, striped=True)
         self._pool = Golden(pictures, self._answer(pictures))
         self.golden, self.margin = choose_golden(self._pool, spec, request.budget.max_delta_p)
         """Golden inputs, and how far their decisions are from changing."""

@@ -23,7 +23,8 @@ SPEC = InputSpec(height=60, width=50)
 
 
 def phantoms(first: int, count: int) -> Pixels:
-    drawn = [draw_phantom(np.random.default_rng(first + i)) for i in range(count)]
+    randoms = (np.random.default_rng(first + i) for i in range(count))
+    drawn = [draw_phantom(random, height=180, width=150) for random in randoms]
     return np.concatenate([fit(image, SPEC) for image in drawn])
 
 

@@ -156,6 +156,7 @@ def info(
 ) -> None:
     """Say what a bundle is: its use, contract, files, origin and figures."""
     from cxr_edge.bundle import Bundle
+    from cxr_edge.model_card import figures_text
 
     bundle = Bundle.open(folder)
     manifest = bundle.manifest
@@ -176,8 +177,7 @@ def info(
     rows.append(("trained on", trained or "unknown"))
     for part in ("validation", "test"):
         figures = getattr(provenance, part)
-        text = ", ".join(f"{name} {value:g}" for name, value in figures.items())
-        rows.append((part, text or "no figures"))
+        rows.append((part, figures_text(figures) or "no figures"))
     for name, text in rows:
         print(f"{name:10}  {text}")
     print()

@@ -58,7 +58,7 @@ def test_an_unreadable_image_is_left_out_and_exits_1(cli, drawn_data, tmp_path):
     ("option", "words"),
     [
         ("--copies", "no file has the name of one in"),
-        ("--baseline", "expected the folders PNEUMONIA, NORMAL"),
+        ("--baseline", "expected the folders NORMAL, PNEUMONIA"),
     ],
 )
 def test_a_wrong_folder_is_one_line(cli, drawn_data, tmp_path, option, words):

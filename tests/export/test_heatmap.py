@@ -235,8 +235,8 @@ def test_the_reference_s_maps_are_its_keras_model_s_on_its_golden_inputs(engine:
     scores, maps = open_engine(engine, data, spec, outputs=DECLARED).explain(batch)
     features = [layer.name for layer in model.layers].index("conv5")
     expected = grad_cam(model.layers, features, batch, spec)
-    assert len(maps) == 32 and expected.max() > 0.1
-    assert np.abs(maps - expected).max() <= 1e-4
+    assert len(maps) == 32 and expected.max() > 0.01
+    assert np.abs(maps - expected).max() <= 1e-4 * expected.max()
     assert np.abs(scores - golden.scores).max() <= 1e-5
 
 

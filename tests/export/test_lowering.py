@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxr_edge import Bundle
 from cxr_edge.errors import ExportError
 from cxr_edge.export.graph import (
     Affine,
@@ -31,7 +31,6 @@ from cxr_edge.phantom import draw_phantom
 from cxr_edge.preprocess import fit
 from cxr_edge.spec import SEED_SPEC
 
-REFERENCE = Path(__file__).parents[2] / "cxr_edge/reference"
 SIDE, CHANNELS = 9, 3
 GAMMAS = {
     "positive": (0.3, 2.0, 1.0),
@@ -861,13 +860,13 @@ def test_only_the_block_with_a_gamma_that_is_not_positive_is_left(gamma: float) 
                                atol=2e-6)  # fmt: skip
 
 
-def test_the_bundled_reference_answers_phantoms_as_before() -> None:
-    (path,) = REFERENCE.glob("model.*.keras")
-    model = load_keras(path, SEED_SPEC)
+def test_the_bundled_reference_answers_golden_inputs_as_before() -> None:
+    bundle = Bundle.open()
+    spec, pixels = bundle.manifest.spec, bundle.golden().pixels
+    model = load_keras(bundle.read(bundle.manifest.keras), spec)
     graph = lowered(model)
-    pixels = phantoms(12)
-    expected = keras_scores(model, pixels, SEED_SPEC)
-    found = keras_scores(build_model(graph), pixels, SEED_SPEC)
+    expected = keras_scores(model, pixels, spec)
+    found = keras_scores(build_model(graph), pixels, spec)
     assert np.ptp(expected) > 0.1
     assert np.abs(found - expected).max() <= 1e-6
 
