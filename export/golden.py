@@ -129,4 +129,4 @@ def _with_stripes(
     waves = waves.reshape(*waves.shape, *(1,) * (picture.ndim - 2))
     strength = random.uniform(0.2, 0.8)
     striped = (1 - strength) * picture + strength * 127.5 * (1 + waves)
-    return np.rint(striped).astype(np.uint8)
+    return np.asarray(np.rint(striped), np.uint8)
