@@ -151,7 +151,9 @@ class Bundle:
             return tuple(sorted(named, key=lambda each: each.has_heatmap))
         explaining = tuple(each for each in named if each.has_heatmap)
         if not explaining:
-            names = ",".join(["onnx-explain", *(a.name for a in every if not a.has_heatmap)])
+            if able := [each.name for each in every if each.has_heatmap]:
+                raise UsageError(f"{artifact} answers no heat map; {', '.join(able)} does")
+            names = ",".join(["onnx-explain", *(a.name for a in every)])
             raise UsageError(
                 f"{artifact or 'the bundle'} answers no heat map; "
                 f"'cxr-edge export --artifacts {names}' makes a bundle that does"
