@@ -57,7 +57,7 @@ def test_every_artifact_decides_like_keras_on_the_304_test_images(images, keras_
             # What the manifest says, up to what another CPU's rounding changes.
             assert record.data is not None
             said = record.data.max_abs_delta
-            assert parity.max_abs_delta <= 1.25 * said + 1e-6, (artifact.name, parity)
+            assert parity.max_abs_delta <= 1.25 * said + 5e-6, (artifact.name, parity)
             formats.add(artifact.format)
     assert formats == {"onnx", "tflite"}
 
