@@ -46,6 +46,7 @@ wheel: .venv/test
 
 .venv/base: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m compileall -q cxr_edge train export
 	touch $@
 
 .venv/test: .venv/base

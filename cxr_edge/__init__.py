@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ModelError,
         OutputError,
         ParityError,
+        ProfileError,
         SpecError,
         UsageError,
     )
@@ -55,6 +56,7 @@ _HOMES = {
     "OutputError": "errors",
     "ParityError": "errors",
     "Prediction": "results",
+    "ProfileError": "errors",
     "SpecError": "errors",
     "UsageError": "errors",
 }
@@ -78,6 +80,7 @@ __all__ = [
     "OutputError",
     "ParityError",
     "Prediction",
+    "ProfileError",
     "SpecError",
     "UsageError",
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,14 +26,14 @@ from cxr_edge.manifest import (
 )
 from cxr_edge.model_card import CARD_NAME, model_card
 from cxr_edge.names import unknown_name
+from cxr_edge.notices import notice
 from cxr_edge.preprocess import Pixels
-from cxr_edge.samples import Samples, parse_samples
+
+if TYPE_CHECKING:
+    from cxr_edge.samples import Samples
 
 REFERENCE = Path(__file__).parent / "reference"
 """The bundle of the reference model that the package carries."""
-
-
-_log = logging.getLogger("cxr_edge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Bundle:
         if not suited:
             raise EngineError(_unsuited(present[0][0]))
         if suited[0] != present[0]:
-            _log.warning("%s; %s runs instead", _unsuited(present[0][0]), suited[0][0].name)
+            notice(f"{_unsuited(present[0][0])}; {suited[0][0].name} runs instead")
         return suited[0]
 
     def _candidates(self, artifact: str | None, heatmap: bool) -> tuple[ArtifactRecord, ...]:
@@ -185,6 +185,8 @@ class Bundle:
         Raises:
             BundleError: the file is absent, changed or malformed.
         """
+        from cxr_edge.samples import parse_samples
+
         record = self.manifest.calibration
         if record is None:
             return None

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
+from cxr_edge.batch import in_order
 from cxr_edge.bundle import Bundle
 from cxr_edge.decision import Scores, decide, positive_scores, probabilities, uncertain
 from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
-from cxr_edge.errors import ImageError, MissingExtraError
+from cxr_edge.errors import ImageError, MissingExtraError, UsageError
 from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.manifest import ArtifactRecord
+from cxr_edge.names import unknown_name
 from cxr_edge.preprocess import Image, Pixels, fit, normalize
+from cxr_edge.profile import find_profile
 from cxr_edge.results import Explanation, Failure, Prediction
-from cxr_edge.spec import ModelSpec
+from cxr_edge.spec import InputSpec, ModelSpec
 
 Source = str | os.PathLike[str] | bytes | Image
 """A file's path, a file's bytes, or a decoded image: (H, W) grey or (H, W, 3) RGB, uint8."""
+
+Decoding = Literal["fast", "exact"]
+"""``fast`` decodes a JPEG only as large as the network needs; ``exact`` reads every pixel, as
+training and export do. Images of other formats, bytes of them and arrays are always exact."""
 
 T = TypeVar("T")
 
@@ -41,14 +49,25 @@ class Classifier:
         engine: Engine,
         limits: ImageLimits,
         domain: Domain | None = None,
+        *,
+        decode: Decoding = "fast",
+        threads: int = 1,
+        profile: Path | None = None,
     ) -> None:
+        if decode not in get_args(Decoding):
+            raise unknown_name("decoding", decode, get_args(Decoding))
         self.spec = spec
         """Input, labels and decision rule."""
         self.artifact = artifact.name
         """Name of the model file that runs."""
         self.engine = engine.name
         """Name of the engine that runs it."""
+        self.threads = threads
+        """Threads for one inference."""
+        self.profile = profile
+        """Where the choice of artifact, engine and threads comes from; None: no profile."""
         self._engine, self._limits, self._domain = engine, limits, domain
+        self._shrink_for = spec.input if decode == "fast" else None
 
     @classmethod
     def load(
@@ -57,32 +76,56 @@ class Classifier:
         *,
         artifact: str | None = None,
         engine: str | None = None,
-        threads: int = 1,
+        threads: int | None = None,
         limits: ImageLimits | None = None,
         heatmap: bool = False,
+        decode: Decoding = "fast",
+        profile: str | os.PathLike[str] | None = None,
     ) -> Classifier:
         """Load a model.
+
+        What ``cxr-edge tune`` found fastest for this bundle on this machine is what runs, unless
+        ``artifact``, ``engine`` or ``heatmap`` ask for something else.
 
         Args:
             bundle: folder of an export; None: the reference model that the package carries.
             artifact: which of its files; None: the first that an installed engine runs.
             engine: which engine; None: the first installed one that the file was proven on.
-            threads: threads for one inference.
+            threads: threads for one inference; None: the profile's, 1 without any.
             limits: largest files and images accepted; None: the defaults.
             heatmap: whether to take a file that answers heat maps, for :meth:`explain`.
+            decode: ``exact`` to read all of a JPEG's pixels, as the export's parity was proven.
+            profile: what ``cxr-edge tune`` wrote; None: what it keeps for this bundle, if anything.
 
         Raises:
             BundleError: the bundle is incomplete or was changed.
             UsageError: it has no such artifact or engine, or no file with heat maps, or
-                ``threads`` is below 1.
+                ``threads`` is below 1, or a profile is given beside what it would choose.
+            ProfileError: the file ``profile`` is malformed.
             MissingExtraError: the engine is not installed.
             EngineError: the engine refuses the file, or it does not fit its spec.
         """
         opened = Bundle.open(bundle)
+        kept = None
+        if artifact is None and engine is None and not heatmap:
+            kept = find_profile(opened.manifest, None if profile is None else Path(profile))
+        elif profile is not None:
+            raise UsageError("a profile names artifact and engine; do not give them or heatmap too")
+        if kept:
+            artifact, engine = kept.profile.artifact, kept.profile.engine
+        if threads is None:
+            threads = kept.profile.threads if kept else 1
         record, name = opened.choose(artifact, engine, heatmap=heatmap)
-        loaded = opened.load(record, name, threads=threads)
-        spec = opened.manifest.spec
-        return cls(spec, record, loaded, limits or ImageLimits(), opened.domain())
+        return cls(
+            opened.manifest.spec,
+            record,
+            opened.load(record, name, threads=threads),
+            limits or ImageLimits(),
+            opened.domain(),
+            decode=decode,
+            threads=threads,
+            profile=kept.path if kept else None,
+        )
 
     def predict(self, source: Source) -> Prediction:
         """Classify one image.
@@ -92,7 +135,8 @@ class Classifier:
             MissingExtraError: reading it needs an optional package.
             EngineError: the engine failed or answered no probability.
         """
-        pixels = read_pixels(source, self.spec, self._limits)
+        image = _read(source, self.spec, self._limits, self._shrink_for)
+        pixels = fit(image, self.spec.input)
         scores = self._engine.run(normalize(pixels, self.spec.input))
         return self._prediction(source, pixels, scores)
 
@@ -125,15 +169,22 @@ class Classifier:
             artifact=self.artifact,
         )
 
-    def predict_many(self, sources: Iterable[Source]) -> Iterator[Prediction | Failure]:
-        """Classify images one after the other, in order; one bad image never stops the rest.
+    def predict_many(
+        self, sources: Iterable[Source], *, workers: int = 1
+    ) -> Iterator[Prediction | Failure]:
+        """Classify images, in order; one bad image never stops the rest.
 
         An error of the model itself does: it would strike every image.
 
+        Args:
+            sources: images; with several workers some are taken ahead of what is yielded.
+            workers: images worked on at the same time.
+
         Raises:
             EngineError: the engine failed or answered no probability.
+            UsageError: ``workers`` is below 1.
         """
-        return _each(self.predict, sources)
+        return in_order(_attempt(self.predict), sources, workers)
 
     def explain_many(self, sources: Iterable[Source]) -> Iterator[Explanation | Failure]:
         """Explain images one after the other, as :meth:`predict_many` classifies them.
@@ -141,11 +192,11 @@ class Classifier:
         Raises:
             EngineError: as :meth:`explain`.
         """
-        return _each(self.explain, sources)
+        return in_order(_attempt(self.explain), sources, 1)
 
 
 def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = None) -> Pixels:
-    """Read one image as the runtime does.
+    """Read one image exactly, as training, calibration and export do.
 
     Returns:
         (1, height, width, channels) uint8, the network's size.
@@ -157,19 +208,24 @@ def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = No
     return fit(_read(source, spec, limits or ImageLimits()), spec.input)
 
 
-def _read(source: Source, spec: ModelSpec, limits: ImageLimits) -> Image:
+def _read(
+    source: Source, spec: ModelSpec, limits: ImageLimits, shrink_for: InputSpec | None = None
+) -> Image:
     if isinstance(source, np.ndarray):
         return source
-    return read_image(source, channels=spec.input.channels, limits=limits)
+    return read_image(source, channels=spec.input.channels, limits=limits, shrink_for=shrink_for)
 
 
-def _each(answer: Callable[[Source], T], sources: Iterable[Source]) -> Iterator[T | Failure]:
-    """Answers in order; a failure for an image that cannot be read."""
-    for source in sources:
+def _attempt(answer: Callable[[Source], T]) -> Callable[[Source], T | Failure]:
+    """The answer, or a failure for an image that cannot be read."""
+
+    def attempt(source: Source) -> T | Failure:
         try:
-            yield answer(source)
+            return answer(source)
         except (ImageError, MissingExtraError) as err:
-            yield Failure(_name(source), type(err).__name__, str(err))
+            return Failure(_name(source), type(err).__name__, str(err))
+
+    return attempt
 
 
 def _name(source: Source) -> str | None:

@@ -8,6 +8,7 @@ keys, values of another type, NaN and infinities, nesting that exhausts the stac
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -87,6 +88,12 @@ def _names(kind: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Types of a dataclass's fields; looking them up takes longer than checking one."""
+    return get_type_hints(kind)
+
+
 def _build(value: object, kind: Any, where: str) -> Any:
     """Check ``value`` against ``kind``; turn lists into tuples and dicts into dataclasses."""
     if dataclasses.is_dataclass(kind):
@@ -121,7 +128,7 @@ def _build(value: object, kind: Any, where: str) -> Any:
 def _build_dataclass(value: object, kind: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _MismatchError(f"{where or 'it'} is {_kind_name(value)}, expected an object")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     names = _names(kind)
     prefix = f"{where}." if where else ""
     for key in value:

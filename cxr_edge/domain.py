@@ -82,8 +82,8 @@ def standardize(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     """
     small = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in pixels]
     grey = np.stack(small).reshape(len(pixels), SIDE * SIDE, -1).mean(axis=2, dtype=np.float64)
-    contrast = grey.std(axis=1)
     centred = grey - grey.mean(axis=1, keepdims=True)
+    contrast = np.sqrt(np.square(centred).mean(axis=1))
     return centred / np.maximum(contrast, MIN_CONTRAST)[:, np.newaxis], contrast
 
 
@@ -98,9 +98,13 @@ def detail(pixels: Pixels) -> npt.NDArray[np.float64]:
     """
     found = []
     for image in pixels:
-        grey = image.mean(axis=2, dtype=np.float32)
+        grey = image.astype(np.float32)
+        grey = grey[..., 0] if grey.shape[2] == 1 else grey.mean(axis=2)
         smooth = cv2.GaussianBlur(grey, (0, 0), max(min(grey.shape) / 75, 0.5))
-        found.append(np.abs(grey - smooth).mean() / max(float(grey.std()), MIN_CONTRAST))
+        difference = cv2.norm(grey, smooth, cv2.NORM_L1) / grey.size
+        # Ten times faster on whole numbers, and the same.
+        deviation = float(cv2.meanStdDev(image if image.shape[2] == 1 else grey)[1].item())
+        found.append(difference / max(deviation, MIN_CONTRAST))
     return np.asarray(found, np.float64)
 
 

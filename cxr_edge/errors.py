@@ -9,6 +9,7 @@
     ├── ImageError            4   an image cannot be read, or must not be trusted
     ├── ModelError            5   a model cannot be used
     │   ├── SpecError             its spec contradicts itself
+    │   ├── ProfileError          what `cxr-edge tune` remembered cannot be read
     │   ├── BundleError           its bundle is incomplete, changed or from another version
     │   └── EngineError           an engine refuses it, or answers what no model can answer
     └── ExportError           6   an export failed; what was there before is still there
@@ -60,6 +61,10 @@ class ModelError(CxrEdgeError):
 
 class SpecError(ModelError):
     """A model's spec is malformed or contradicts itself."""
+
+
+class ProfileError(ModelError):
+    """A file of ``cxr-edge tune`` is malformed; run it again."""
 
 
 class BundleError(ModelError):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import importlib
 import importlib.util
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -80,6 +77,8 @@ def quiet_stderr() -> Iterator[None]:
     TensorFlow logs before its log level is read, and its converters whatever it is. The file
     descriptor is the whole process's, so this is for single-threaded commands.
     """
+    import tempfile
+
     sys.stderr.flush()
     shown = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -112,6 +111,10 @@ def _leave_home_alone() -> None:
 
     Keras imports matplotlib where it is installed, so an export needs this too.
     """
+    import atexit
+    import shutil
+    import tempfile
+
     folder = tempfile.mkdtemp(prefix="cxr-edge-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ.setdefault("KERAS_HOME", folder)

@@ -20,7 +20,14 @@ Pixels = npt.NDArray[np.uint8]
 Batch = npt.NDArray[np.float32]
 """(N, height, width, channels), the network's range."""
 
+REDUCTIONS = (4, 2)
+"""By how much a JPEG may be decoded smaller. libjpeg could make it 8, at hardly less cost, but the
+scores of 10 of 100 radiographs then moved by .014 on average, which move by .003 at 4."""
+
 _INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
+# How much larger than its place in the input a reduced image must be, each way: its pixels are
+# means of the original's, and the fewer there are, the coarser the shares that outputs get of them.
+_SPARE = 1.4
 
 
 def fit(image: Image, spec: InputSpec) -> Pixels:
@@ -67,11 +74,35 @@ def normalize(pixels: Pixels, spec: InputSpec) -> Batch:
     return batch + shift if shift.any() else batch
 
 
+def reduction(rows: int, columns: int, spec: InputSpec) -> int:
+    """By how much an image may be decoded smaller before it is fitted: 1, 2 or 4.
+
+    Averaging what a decoder reduced is nearly averaging the whole; picking pixels from it is not,
+    so only ``area`` interpolation allows it.
+
+    Args:
+        rows: height of the upright image, pixels.
+        columns: its width, pixels.
+        spec: what it will be fitted to.
+    """
+    if spec.interpolation != "area":
+        return 1
+    height, width = (side.stop - side.start for side in _place(rows, columns, spec))
+    for factor in REDUCTIONS:
+        if -(-rows // factor) >= _SPARE * height and -(-columns // factor) >= _SPARE * width:
+            return factor
+    return 1
+
+
 def placed(image: Image, spec: InputSpec) -> tuple[slice, slice]:
     """The rows and columns of the network's input that an image fills; a letterbox pads others."""
+    rows, columns = image.shape[:2]
+    return _place(rows, columns, spec)
+
+
+def _place(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
     if spec.geometry != "letterbox":
         return slice(0, spec.height), slice(0, spec.width)
-    rows, columns = image.shape[:2]
     factor = min(spec.height / rows, spec.width / columns)
     height = min(max(round(rows * factor), 1), spec.height)
     width = min(max(round(columns * factor), 1), spec.width)

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle import Bundle, Golden
 from cxr_edge.embedded import Embedded, read_embedded
 from cxr_edge.engines import installed_engines, suits
 from cxr_edge.errors import EngineError
-from cxr_edge.manifest import ArtifactRecord, Parity
+from cxr_edge.manifest import ArtifactRecord, EngineRecord, Parity
 from cxr_edge.parity import compare, holds
 from cxr_edge.preprocess import normalize
+
+Outcome = Literal["proven", "not-installed", "not-for-this-cpu", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Verdict:
     """Name of the artifact."""
     engine: str
     """Name of the engine."""
-    outcome: Literal["proven", "not-installed", "not-for-this-cpu", "failed"]
+    outcome: Outcome
     """``proven``: within the tolerance and no decision changed, here and now."""
     tolerance: float
     """Largest |difference| accepted."""
@@ -41,37 +43,56 @@ def verify(bundle: Bundle) -> Iterator[Verdict]:
     """
     for file in bundle.manifest.files:
         bundle.read(file)
-    spec, golden, installed = bundle.manifest.spec, bundle.golden(), installed_engines()
-    batch = normalize(golden.pixels, spec.input)
+    golden = bundle.golden()
     for artifact in bundle.manifest.artifacts:
         for record in artifact.engines:
-            tolerance, parity, reason = record.tolerance, None, ""
-            if record.engine not in installed:
-                reason = "the engine is not installed"
-                yield Verdict(
-                    artifact.name, record.engine, "not-installed", tolerance, None, reason
-                )
-                continue
-            if not suits(artifact.target):
-                reason = f"made for {artifact.target}: this CPU would get its sums wrong"
-                yield Verdict(
-                    artifact.name, record.engine, "not-for-this-cpu", tolerance, None, reason
-                )
-                continue
-            try:
-                _check_embedded(bundle, artifact)
-                scores = bundle.load(artifact, record.engine).run(batch)
-                parity = compare(golden.scores, scores, spec)
-            except EngineError as err:
-                reason = str(err)
-            else:
-                if not holds(parity, tolerance):
-                    reason = (
-                        f"max |Δ| {parity.max_abs_delta:.1e}, allowed {tolerance:.0e}; "
-                        f"{parity.flips} of {parity.inputs} decisions changed"
-                    )
-            outcome: Literal["proven", "failed"] = "failed" if reason else "proven"
-            yield Verdict(artifact.name, record.engine, outcome, tolerance, parity, reason)
+            yield prove(bundle, golden, artifact, record)
+
+
+def prove(
+    bundle: Bundle,
+    golden: Golden,
+    artifact: ArtifactRecord,
+    record: EngineRecord,
+    *,
+    threads: int = 1,
+) -> Verdict:
+    """Replay the golden inputs on one artifact and engine.
+
+    Args:
+        bundle: holds the artifact.
+        golden: its golden inputs and answers.
+        artifact: the file.
+        record: the engine, and how far it may differ.
+        threads: threads for one inference.
+
+    Raises:
+        BundleError: the file is absent or changed.
+    """
+    tolerance, spec = record.tolerance, bundle.manifest.spec
+
+    def verdict(outcome: Outcome, reason: str, parity: Parity | None = None) -> Verdict:
+        return Verdict(artifact.name, record.engine, outcome, tolerance, parity, reason)
+
+    if record.engine not in installed_engines():
+        return verdict("not-installed", "the engine is not installed")
+    if not suits(artifact.target):
+        reason = f"made for {artifact.target}: this CPU would get its sums wrong"
+        return verdict("not-for-this-cpu", reason)
+    try:
+        _check_embedded(bundle, artifact)
+        batch = normalize(golden.pixels, spec.input)
+        scores = bundle.load(artifact, record.engine, threads=threads).run(batch)
+        parity = compare(golden.scores, scores, spec)
+    except EngineError as err:
+        return verdict("failed", str(err))
+    if not holds(parity, tolerance):
+        reason = (
+            f"max |Δ| {parity.max_abs_delta:.1e}, allowed {tolerance:.0e}; "
+            f"{parity.flips} of {parity.inputs} decisions changed"
+        )
+        return verdict("failed", reason, parity)
+    return verdict("proven", "", parity)
 
 
 def _check_embedded(bundle: Bundle, artifact: ArtifactRecord) -> None:

@@ -14,6 +14,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody tuned on this machine is nothing to the tests, and the other way round."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of real images; without it the test is skipped by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 
 import typer
@@ -21,12 +22,21 @@ class Terminal:
         print(f"{wipe}{message}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
-    def bar(self, label: str) -> Iterator[Advance]:
-        """Show a bar while the block runs; without a terminal only its label."""
+    def bar(self, label: str, *, with_rate: bool = False) -> Iterator[Advance]:
+        """Show a bar while the block runs; without a terminal only its label.
+
+        Args:
+            label: what is done.
+            with_rate: whether to say how many steps are done a second.
+        """
+        start = time.monotonic()
         with typer.progressbar(length=1, label=label, file=sys.stderr, show_pos=True) as shown:
 
             def advance(done: int, total: int) -> None:
                 shown.length = total
+                if with_rate:
+                    seconds = max(time.monotonic() - start, 1e-3)
+                    shown.label = f"{label}, {done / seconds:.0f}/s"
                 shown.update(done - shown.pos)
 
             yield advance

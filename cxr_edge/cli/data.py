@@ -13,17 +13,17 @@ from cxr_edge.cli.console import Terminal
 
 FINDINGS = 1
 
-app = typer.Typer(name="data", help="Look at a data set.", no_args_is_help=True)
+data = typer.Typer(name="data", help="Look at a data set.", no_args_is_help=True)
 
 
-@app.callback()
-def data() -> None:
+@data.callback()
+def _no_options() -> None:
     """Look at a data set."""
 
 
-@app.command()
+@data.command()
 def check(
-    data: Annotated[
+    folder: Annotated[
         Path,
         typer.Argument(
             metavar="DATA",
@@ -45,7 +45,7 @@ def check(
     from cxr_edge.patients import grouping
 
     with Terminal().bar("reading") as advance:
-        report = check_data(data, grouping(patient_pattern), advance)
+        report = check_data(folder, grouping(patient_pattern), advance)
     if format == "json":
         sys.stdout.write(documents.dump(report).decode())
     else:

@@ -14,11 +14,6 @@ from cxr_edge.errors import UsageError
 SOME_FAILED = 1
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(evaluate)
-
-
 def evaluate(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with a folder for each class.")

@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 DEFAULT_OUT = Path("bundle")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(export)
-
-
 def export(
     source: Annotated[
         Path | None,

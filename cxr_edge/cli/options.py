@@ -24,6 +24,23 @@ Engine = Annotated[
     typer.Option("--engine", "-e", help="onnxruntime, litert or openvino.", show_default="first"),
 ]
 Threads = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads for one inference.")]
+TunedThreads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        "-t",
+        min=1,
+        help="Threads for one inference.",
+        show_default="the profile's, else 1",
+    ),
+]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        help="What 'cxr-edge tune' wrote: artifact, engine and threads.",
+        show_default="what it keeps for this bundle on this machine, if anything",
+    ),
+]
 Patient = Annotated[
     str | None,
     typer.Option(

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from cxr_edge import errors
 from cxr_edge.cli import options
+from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.formats import Format, render
 from cxr_edge.files import printable
+from cxr_edge.reporting import Advance, Silent
 from cxr_edge.results import Failure, Prediction
 
 SOME_FAILED = 1
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    app.command()(predict)
-    app.command()(verify)
-    app.command()(info)
 
 
 def predict(
@@ -35,7 +30,22 @@ def predict(
     bundle: options.Bundle = None,
     artifact: options.Artifact = None,
     engine: options.Engine = None,
-    threads: options.Threads = 1,
+    threads: options.TunedThreads = None,
+    profile: options.Profile = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-w",
+            min=1,
+            help="Images worked on at the same time.",
+            show_default="as many as processors allow",
+        ),
+    ] = None,
+    decode: Annotated[
+        Literal["fast", "exact"],
+        typer.Option(help="fast: JPEGs only as large as the network needs. exact: every pixel."),
+    ] = "fast",
     format: Annotated[
         Format, typer.Option("--format", "-f", help="Form of the results.")
     ] = "table",
@@ -54,9 +64,13 @@ def predict(
 
     from cxr_edge.classifier import Classifier
     from cxr_edge.image import ImageLimits
+    from cxr_edge.machine import usable_cpus
 
-    cv2.setNumThreads(threads)
+    cv2.setNumThreads(1)  # of several images each has its own thread; one is decoded by one anyway
     limits = ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+    sources = _sources(paths, max_bytes)
+    if len(sources) > 1 and workers is None and threads is None:
+        threads = 1  # one image on each processor is faster than one image on several
     classifier = Classifier.load(
         bundle,
         artifact=artifact,
@@ -64,13 +78,16 @@ def predict(
         threads=threads,
         limits=limits,
         heatmap=heatmap is not None,
+        decode=decode,
+        profile=profile,
     )
-    sources = _sources(paths, max_bytes)
+    workers = workers or max(1, usable_cpus() // classifier.threads)
     failures: list[Failure] = []
+    terminal = Terminal()
 
     def answers() -> Iterator[Prediction | Failure]:
         if heatmap is None:
-            return classifier.predict_many(sources)
+            return classifier.predict_many(sources, workers=min(workers, len(sources)))
         from cxr_edge.overlay import CAUTION, write_overlays
 
         print(f"cxr-edge: {CAUTION}", file=sys.stderr)
@@ -80,12 +97,16 @@ def predict(
         for result in answers():
             if isinstance(result, Failure):
                 failures.append(result)
-                print(f"cxr-edge: {result.message}", file=sys.stderr)
+                terminal.say(f"cxr-edge: {result.message}")
             yield result
 
-    for text in render(results(), classifier.spec, format):
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    # A bar and a table on the same terminal would overwrite each other.
+    shown = len(sources) > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
+    bar = terminal.bar("classifying", with_rate=True) if shown else Silent().bar("")
+    with bar as advance:
+        for text in render(_counted(results(), len(sources), advance), classifier.spec, format):
+            sys.stdout.write(text)
+            sys.stdout.flush()
     if failures and len(sources) == 1:
         raise typer.Exit(getattr(errors, failures[0].error).exit_code)
     if failures:
@@ -93,16 +114,24 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
+def _counted(
+    results: Iterable[Prediction | Failure], total: int, advance: Advance
+) -> Iterator[Prediction | Failure]:
+    for done, result in enumerate(results, 1):
+        yield result
+        advance(done, total)
+
+
 def _sources(paths: list[str], max_bytes: int) -> list[str | bytes]:
     """Replace folders by the images in them and ``-`` by the bytes on stdin."""
-    from cxr_edge.dataset import find_images
-
     sources: list[str | bytes] = []
     for path in paths:
         if path == "-":
             # One byte more than accepted, so that too much is noticed without reading all of it.
             sources.append(sys.stdin.buffer.read(max_bytes + 1))
         elif Path(path).is_dir():
+            from cxr_edge.dataset import find_images
+
             found = find_images(Path(path))
             if not found:
                 raise errors.ImageError(f"{printable(path)}: holds no images")

@@ -11,11 +11,6 @@ from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(train)
-
-
 def train(
     data: Annotated[
         Path,

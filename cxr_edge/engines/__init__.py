@@ -30,6 +30,10 @@ Output = Literal["scores", "heatmap"]
 Heatmaps = npt.NDArray[np.float32]
 """(N, rows, columns): evidence for the positive label by position, in units of its log-odds."""
 
+# onnxruntime never gives back what its largest batch took: 308 MB after one of 64 images, 107 MB
+# after one; more than some images at once are no faster on a CPU.
+_LARGEST_BATCH = 8
+
 SCORES: tuple[Output, ...] = ("scores",)
 """What every file answers, and most files nothing else."""
 
@@ -54,7 +58,8 @@ class Engine(abc.ABC):
 
         Returns:
             (N, spec.outputs) float32, exactly as the network answers. Each row equals the answer
-            to its image alone: a file with a fixed batch of one is called N times.
+            to its image alone: a file with a fixed batch of one is called N times, any other for a
+            few images at a time.
 
         Raises:
             EngineError: the engine failed, or this process was forked after loading.
@@ -88,10 +93,11 @@ class Engine(abc.ABC):
                 f"the model was loaded in process {self._process} and this is a fork of it; "
                 "load it in the process that uses it, or start workers with 'spawn'"
             )
-        if not self._fixed_batch or len(batch) == 1:
+        step = 1 if self._fixed_batch else _LARGEST_BATCH
+        if len(batch) <= step:
             return list(self._invoke(batch, count))
-        alone = [self._invoke(batch[i : i + 1], count) for i in range(len(batch))]
-        return [np.concatenate(each) for each in zip(*alone, strict=True)]
+        parts = [self._invoke(batch[i : i + step], count) for i in range(0, len(batch), step)]
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
     @abc.abstractmethod
     def _invoke(self, batch: Batch, count: int) -> Sequence[npt.NDArray[np.float32]]:
@@ -166,7 +172,9 @@ class EngineInfo:
     module: str
     """The module here that implements it."""
     package: str
-    """The package that it needs."""
+    """The module that it needs."""
+    distribution: str
+    """The package that brings that module."""
     extra: str | None
     """The extra that brings the package; None: part of the base install."""
     formats: tuple[Format, ...]
@@ -179,9 +187,15 @@ class EngineInfo:
 
 
 ENGINES = {
-    "onnxruntime": EngineInfo("cxr_edge.engines.onnxruntime", "onnxruntime", None, ("onnx",)),
-    "litert": EngineInfo("cxr_edge.engines.litert", "ai_edge_litert", "litert", ("tflite",)),
-    "openvino": EngineInfo("cxr_edge.engines.openvino", "openvino", "openvino", ("onnx",)),
+    "onnxruntime": EngineInfo(
+        "cxr_edge.engines.onnxruntime", "onnxruntime", "onnxruntime", None, ("onnx",)
+    ),
+    "litert": EngineInfo(
+        "cxr_edge.engines.litert", "ai_edge_litert", "ai-edge-litert", "litert", ("tflite",)
+    ),
+    "openvino": EngineInfo(
+        "cxr_edge.engines.openvino", "openvino", "openvino", "openvino", ("onnx",)
+    ),
 }
 """Every engine by name, the default first."""
 

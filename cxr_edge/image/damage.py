@@ -19,13 +19,25 @@ _MAX_HEIGHT = 65_500
 _MADE_UP = 128
 
 
+def is_questionable(image: Image, header: JpegHeader) -> bool:
+    """Whether a decoded JPEG may hide damage, so that :func:`check_damage` must tell.
+
+    Args:
+        image: the decoded picture as stored, at full size or reduced: what libjpeg makes up is
+            flat either way.
+        header: what its markers say.
+    """
+    return header.is_suspect or bool((image[-1] == _MISSING).all())
+
+
 def check_damage(
     image: Image, data: bytes, header: JpegHeader, decode: Callable[[bytes], Image]
 ) -> None:
     """Refuse a picture whose data ended early or was overwritten with zeros.
 
     Args:
-        image: the decoded picture, (H, W) or (H, W, 3), as stored (no orientation applied).
+        image: the decoded picture at full size, (H, W) or (H, W, 3), as stored (no orientation
+            applied).
         data: the file.
         header: what its markers say.
         decode: decodes like ``image`` was decoded.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.errors import ImageError
-from cxr_edge.image.damage import check_damage
+from cxr_edge.image.damage import check_damage, is_questionable
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
-from cxr_edge.preprocess import Image
+from cxr_edge.preprocess import Image, reduction
+from cxr_edge.spec import InputSpec
 
 # Stored pixels to upright ones: swap the axes, then reverse rows, then reverse columns.
 _UPRIGHT = {
@@ -24,14 +27,25 @@ _UPRIGHT = {
     8: (True, True, False),
 }
 
+# Bits that go with grey and with colour; the names are those of grey, whose own value is 0.
+_REDUCED = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+}
 
-def decode(data: bytes, header: Header, channels: int) -> Image:
+
+def decode(
+    data: bytes, header: Header, channels: int, shrink_for: InputSpec | None = None
+) -> Image:
     """Decode a file whose header was accepted.
 
     Args:
         data: the file.
         header: what its inspector found.
         channels: 1 for grey, 3 for RGB.
+        shrink_for: what the image will be fitted to, so that a JPEG need not be decoded larger
+            than that takes (:func:`cxr_edge.preprocess.reduction`); None: full size.
 
     Returns:
         (H, W) or (H, W, 3) uint8, upright.
@@ -47,14 +61,22 @@ def decode(data: bytes, header: Header, channels: int) -> Image:
         _check_opaque((_decode(data, cv2.IMREAD_COLOR_RGB) != header.transparent).any(axis=2))
     is_colour = channels == 3 or header.is_colour
     flags = cv2.IMREAD_COLOR_RGB if is_colour else cv2.IMREAD_GRAYSCALE
-    image = _decode(data, flags)
-    if image.shape[:2] != (header.height, header.width):
+    factor = 1
+    # OpenCV leaves out frequencies of a JPEG only: of other formats it would drop pixels.
+    if shrink_for and isinstance(header, JpegHeader):
+        factor = reduction(*_upright_size(header), shrink_for)
+    image = _decode(data, flags | _REDUCED[factor])
+    if image.shape[:2] != (-(-header.height // factor), -(-header.width // factor)):
         raise ImageError(
             f"decoded to {image.shape[1]}x{image.shape[0]} pixels, the header says"
             f" {header.width}x{header.height}; the file is damaged"
         )
-    if isinstance(header, JpegHeader):
-        check_damage(image, data, header, lambda changed: _decode(changed, flags))
+    if isinstance(header, JpegHeader) and is_questionable(image, header):
+        whole = image if factor == 1 else _decode(data, flags)
+        check_damage(whole, data, header, lambda changed: _decode(changed, flags))
+    if factor > 1:
+        # libjpeg rounds up, with made-up pixels at the border: take the sides that are nearest.
+        image = image[: _nearest(header.height / factor), : _nearest(header.width / factor)]
     if channels == 1 and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
     return _turn_upright(image, header.orientation)
@@ -79,6 +101,16 @@ def _check_opaque(opaque: npt.NDArray[np.bool_] | np.bool_) -> None:
     """Refuse transparency: what lies behind it is unknown."""
     if not opaque.all():
         raise ImageError("the image is transparent in places, expected opaque; flatten it first")
+
+
+def _nearest(side: float) -> int:
+    return max(1, math.floor(side + 0.5))
+
+
+def _upright_size(header: Header) -> tuple[int, int]:
+    """Rows and columns once the orientation is applied."""
+    swap, _, _ = _UPRIGHT[header.orientation]
+    return (header.width, header.height) if swap else (header.height, header.width)
 
 
 def _turn_upright(image: Image, orientation: int) -> Image:

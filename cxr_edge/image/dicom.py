@@ -29,11 +29,6 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _QUIET = threading.Lock()  # warnings.catch_warnings() is not thread-safe
 
 
-def is_dicom(data: bytes) -> bool:
-    """Whether ``data`` has DICOM's mark; files without a preamble are not guessed at."""
-    return data[128:132] == b"DICM"
-
-
 def read(data: bytes, limits: ImageLimits) -> Image:
     """Read one radiograph.
 

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 COMMANDS = (
-    ["predict"], ["verify"], ["info"], ["export"], ["train"], ["evaluate"], ["data", "check"],
+    ["predict"], ["verify"], ["info"], ["tune"], ["doctor"],
+    ["export"], ["train"], ["evaluate"], ["data", "check"],
 )  # fmt: skip
 
 

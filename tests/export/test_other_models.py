@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cxr_edge import Bundle, Classifier
-from cxr_edge.cli import app
+from cxr_edge.cli import application
 from cxr_edge.documents import dump
 from cxr_edge.export import search
 from cxr_edge.extras import require_tensorflow
@@ -172,7 +172,7 @@ def test_another_trained_classifier_goes_through_export_verify_and_predict(
     command += ["--artifacts", ",".join([*FLOAT, *integers]), "--max-delta-p", 0.15]
     command += ["--max-flips", 3]
     command += ["--validation", validation, "--calibration", calibration, "--data", data]
-    exported = runner.invoke(app, [str(part) for part in command], catch_exceptions=False)
+    exported = runner.invoke(application(), [str(part) for part in command], catch_exceptions=False)
     assert exported.exit_code == 0, exported.stderr
 
     bundle = Bundle.open(out)
@@ -180,7 +180,7 @@ def test_another_trained_classifier_goes_through_export_verify_and_predict(
     assert sorted(names) == sorted([*FLOAT, *integers])
     decided = json.loads((tmp_path / "bundle.export-report.json").read_text())
     assert decided["proves"] == f"decisions on {20 * len(spec.labels)} labelled images"
-    verified = runner.invoke(app, ["verify", str(out)], catch_exceptions=False)
+    verified = runner.invoke(application(), ["verify", str(out)], catch_exceptions=False)
     assert verified.exit_code == 0, verified.stderr
     assert "failed" not in verified.stdout
 

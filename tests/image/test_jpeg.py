@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,7 +18,8 @@ from PIL import ImageOps
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image import read_image
-from cxr_edge.preprocess import Image
+from cxr_edge.preprocess import Image, fit
+from cxr_edge.spec import InputSpec
 
 Encode = Callable[..., bytes]
 END = b"\xff\xd9"
@@ -91,8 +94,9 @@ def lost_rows(image: Image, original: Image) -> float:
 
 @pytest.mark.parametrize("kind", OPTIONS)
 @pytest.mark.parametrize("border", [0, 0.25])
+@pytest.mark.parametrize("shrink_for", [None, InputSpec(80, 80)], ids=["exact", "fast"])
 def test_damage_that_libjpeg_papers_over(
-    kind: str, border: float, natives: list[Path], encode: Encode
+    kind: str, border: float, shrink_for: InputSpec | None, natives: list[Path], encode: Encode
 ) -> None:
     """Cut + EOI, zero tail + EOI and 4 KiB holes: none accepted has lost over 2 % of its rows."""
     random = np.random.default_rng(3)
@@ -101,7 +105,8 @@ def test_damage_that_libjpeg_papers_over(
         picture = read_image(path)[::2, ::2]
         edge = int(border * picture.shape[0])
         data = encode(np.pad(picture, ((edge, edge), (0, 0))), "JPEG", **OPTIONS[kind])
-        original, start = read_image(data), scan_start(data)
+        original, start = read_image(data, shrink_for=shrink_for), scan_start(data)
+        assert (original.size < picture.size) == (shrink_for is not None)
         for share in random.uniform(0, 0.95, 6):
             at = start + int(share * (len(data) - start))
             hole = min(at, len(data) - 4100)
@@ -112,7 +117,7 @@ def test_damage_that_libjpeg_papers_over(
             ):
                 tried += 1
                 try:
-                    image = read_image(damaged)
+                    image = read_image(damaged, shrink_for=shrink_for)
                 except ImageError:
                     continue
                 accepted += 1
@@ -120,6 +125,40 @@ def test_damage_that_libjpeg_papers_over(
     assert tried >= 90
     # A progressive file cut in its last scan lacks low bits, but no row.
     assert accepted <= (0.2 if kind == "progressive" else 0.02) * tried
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("side", "factor"), [(143, 1), (70, 2), (35, 4), (17, 4)])
+def test_a_jpeg_is_decoded_only_as_large_as_the_input_needs(
+    channels: Literal[1, 3], side: int, factor: int, xray: Image, encode: Encode
+) -> None:
+    """The picture has 300 rows; a reduced one needs 1.4 times those of the input."""
+    spec = InputSpec(side, side, channels)
+    data = encode(colours(xray) if channels == 3 else xray, "JPEG", quality=95)
+    whole = read_image(data, channels=channels)
+    reduced = read_image(data, channels=channels, shrink_for=spec)
+    assert reduced.shape[:2] == (int(300 / factor + 0.5), int(401 / factor + 0.5))
+    assert reduced.shape[2:] == whole.shape[2:]
+    delta = fit(reduced, spec).astype(int) - fit(whole, spec)
+    assert np.abs(delta).mean() < 2.5  # the picture is as noisy as no radiograph is
+
+
+def test_a_turned_jpeg_is_reduced_by_its_upright_sides(xray: Image, encode: Encode) -> None:
+    """401 columns stored become rows: for an input of 140 rows and 100 columns half is enough."""
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    data = encode(xray, "JPEG", quality=95, exif=exif.tobytes())
+    assert read_image(data).shape == (401, 300)
+    assert read_image(data, shrink_for=InputSpec(140, 100)).shape == (201, 150)
+    assert read_image(data, shrink_for=InputSpec(100, 140)).shape == (401, 300)
+
+
+def test_only_averaging_and_only_jpeg_allow_reduction(xray: Image, encode: Encode) -> None:
+    spec = InputSpec(20, 20)
+    for kind in ("PNG", "BMP", "TIFF", "WEBP"):
+        assert read_image(encode(xray, kind), shrink_for=spec).shape == xray.shape
+    linear = dataclasses.replace(spec, interpolation="linear")
+    assert read_image(encode(xray, "JPEG"), shrink_for=linear).shape == xray.shape
 
 
 def test_zeros_in_flat_areas_are_no_damage(encode: Encode, xray: Image) -> None:
@@ -134,6 +173,7 @@ def test_zeros_in_flat_areas_are_no_damage(encode: Encode, xray: Image) -> None:
             data = encode(picture, "JPEG", **{**OPTIONS[kind], "optimize": True})
             image = read_image(data)
             assert np.abs(image.astype(int) - picture).mean() < 6
+            assert read_image(data, shrink_for=InputSpec(100, 100)).size < picture.size
     long_run = bytes(500)
     assert long_run in encode(np.pad(xray, 900), "JPEG", quality=60, optimize=True)
 
@@ -163,6 +203,7 @@ def test_no_false_refusal(data_root: Path) -> None:
     assert len(paths) >= 5_000
     for path in paths:
         assert read_image(path).min() >= 0
+        assert read_image(path, shrink_for=InputSpec(150, 150)).min() >= 0
 
 
 @pytest.mark.parametrize("encoder", ["cv2 progressive", "cv2 restart", "cv2 optimized"])

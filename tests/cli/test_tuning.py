@@ -1,0 +1,113 @@
+"""``cxr-edge tune`` and ``doctor``: measured here, remembered, honoured by predict, forgotten."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cxr_edge import documents
+from cxr_edge.bundle import Bundle
+from cxr_edge.errors import ProfileError
+from cxr_edge.profile import Profile
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    return tmp_path / "settings"
+
+
+def read(path: Path) -> Profile:
+    return documents.parse(path.read_bytes(), Profile, name="profile", error=ProfileError)
+
+
+def test_tune_remembers_what_predict_then_runs_until_it_is_forgotten(
+    cli, image, exported_bundle, settings
+):
+    environment = {"XDG_CONFIG_HOME": str(settings)}
+    done = cli("tune", exported_bundle, "--rounds", "2", "-t", "1", **environment)
+    assert done.returncode == 0, done.stderr
+    (path,) = settings.rglob("*.json")
+    profile = read(path)
+    assert profile.bundle == Bundle.open(exported_bundle).manifest.sha256
+
+    head, *rows = done.stdout.splitlines()
+    assert head.split()[:3] == ["artifact", "engine", "threads"]
+    assert len(rows) == 10
+    (chosen,) = [line for line in rows if line.startswith("*")]
+    assert chosen.split()[1:4] == [profile.artifact, profile.engine, "1"]
+    assert f"{profile.artifact} on {profile.engine}, 1 thread, is what runs" in done.stderr
+
+    predicted = cli("predict", image, "-b", exported_bundle, "-f", "json", **environment)
+    (entry,) = json.loads(predicted.stdout)["results"]
+    assert (entry["artifact"], entry["engine"]) == (profile.artifact, profile.engine)
+
+    assert str(path) in cli("doctor", exported_bundle, **environment).stdout
+    forgotten = cli("tune", exported_bundle, "--forget", **environment)
+    assert (forgotten.returncode, forgotten.stdout) == (0, "") and not path.exists()
+    again = cli("tune", exported_bundle, "--forget", **environment)
+    assert again.returncode == 0 and "nothing to forget" in again.stderr
+
+
+def test_a_profile_of_another_machine_is_ignored_with_one_line(
+    cli, image, exported_bundle, tmp_path
+):
+    mine = tmp_path / "mine.json"
+    tuned = cli("tune", exported_bundle, "--rounds", "1", "-t", "1", "--profile", mine)
+    assert tuned.returncode == 0 and mine.exists()
+    here = cli("predict", image, "-b", exported_bundle, "--profile", mine)
+    assert (here.returncode, here.stderr.count("is ignored")) == (0, 0)
+    mine.write_text(re.sub(r'"machine": "\w+"', '"machine": "elsewhere"', mine.read_text()))
+    moved = cli("predict", image, "-b", exported_bundle, "--profile", mine)
+    assert moved.returncode == 0
+    assert "is ignored: it is for another machine" in moved.stderr
+    assert moved.stderr.count("\n") == 1
+    other = cli("predict", image, "--profile", mine)
+    assert "is ignored: it is for another bundle" in other.stderr
+
+
+def test_mistakes_are_one_line(cli, image, exported_bundle, tmp_path):
+    mine = tmp_path / "mine.json"
+    mine.write_text("{}")
+    for arguments, code in (
+        (("predict", image, "--profile", mine, "-b", exported_bundle), 5),
+        (("predict", image, "--profile", mine, "-e", "litert"), 2),
+        (("predict", image, "--decode", "quick"), 2),
+        (("predict", image, "--workers", "0"), 2),
+        (("tune", tmp_path / "nothing"), 5),
+        (("tune", exported_bundle, "--rounds", "0"), 2),
+        (("doctor", tmp_path / "nothing"), 5),
+    ):
+        done = cli(*arguments)
+        assert (done.returncode, done.stdout) == (code, ""), arguments
+        if code == 5:
+            assert done.stderr.startswith("cxr-edge: ") and done.stderr.count("\n") == 1
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    unwritable = blocked / "profile.json"
+    done = cli("tune", exported_bundle, "--rounds", "1", "-t", "1", "--profile", unwritable)
+    assert done.returncode == 6 and str(unwritable) in done.stderr
+
+
+def test_doctor_says_what_there_is_and_what_would_be_faster(cli, exported_bundle):
+    done = cli("doctor", exported_bundle, PYTHONDONTWRITEBYTECODE="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("processor", "instructions", "8-bit sums", "onnxruntime", "litert", "openvino"):
+        assert re.search(rf"^{name}  +\S", done.stdout, re.MULTILINE), name
+    assert "'cxr-edge tune' has not measured this bundle here" in done.stdout
+    assert "PYTHONDONTWRITEBYTECODE is set" in done.stdout
+
+
+def test_doctor_measures_a_start_part_by_part(cli):
+    done = cli("doctor", "--startup", "--starts", "1", "-e", "litert")
+    assert done.returncode == 0, done.stderr
+    table = done.stdout[done.stdout.index("of floor") :].splitlines()[1:]
+    rows = [re.fullmatch(r" *(\d+) +(\d+\.\d\d) +(\d+)  (.+)", line).groups() for line in table]
+    commands = [command for *_, command in rows]
+    assert commands[0] == "python -c pass"
+    assert commands[-1] == "cxr-edge predict -e litert image.jpeg"
+    (floor,) = [row for row in rows if "onnxruntime" in row[3]]
+    assert floor[1] == "1.00"
+    assert 0 < float(rows[0][1]) < 1 and int(rows[0][2]) < int(floor[2])
