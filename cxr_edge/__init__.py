@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cxr_edge.bundle import Bundle
     from cxr_edge.classifier import Classifier
     from cxr_edge.errors import (
+        BenchmarkError,
         BundleError,
         CxrEdgeError,
         DataError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BenchmarkError": "errors",
     "Bundle": "bundle",
     "BundleError": "errors",
     "Classifier": "classifier",
@@ -62,6 +64,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BenchmarkError",
     "Bundle",
     "BundleError",
     "Classifier",

@@ -15,6 +15,7 @@ from cxr_edge.decision import Scores, decide, positive_scores, probabilities, un
 from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
 from cxr_edge.errors import ImageError, MissingExtraError, UsageError
+from cxr_edge.files import read_file
 from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.manifest import ArtifactRecord
 from cxr_edge.names import unknown_name
@@ -29,6 +30,9 @@ Source = str | os.PathLike[str] | bytes | Image
 Decoding = Literal["fast", "exact"]
 """``fast`` decodes a JPEG only as large as the network needs; ``exact`` reads every pixel, as
 training and export do. Images of other formats, bytes of them and arrays are always exact."""
+
+Stage = Literal["read", "decode", "preprocess", "infer", "post"]
+"""What a prediction goes through, in order."""
 
 T = TypeVar("T")
 
@@ -135,10 +139,30 @@ class Classifier:
             MissingExtraError: reading it needs an optional package.
             EngineError: the engine failed or answered no probability.
         """
-        image = _read(source, self.spec, self._limits, self._shrink_for)
+        return self.predict_in_stages(source, _unmarked)
+
+    def predict_in_stages(self, source: Source, mark: Callable[[Stage], None]) -> Prediction:
+        """Classify one image as :meth:`predict` does, and say when each stage is over.
+
+        Args:
+            source: the image.
+            mark: is called with the name of a stage at its end, in the order of :data:`Stage`.
+
+        Raises:
+            ImageError, MissingExtraError, EngineError: as :meth:`predict`.
+        """
+        found = _read_file(source, self._limits)
+        mark("read")
+        image = _decode(found, source, self.spec, self._limits, self._shrink_for)
+        mark("decode")
         pixels = fit(image, self.spec.input)
-        scores = self._engine.run(normalize(pixels, self.spec.input))
-        return self._prediction(source, pixels, scores)
+        batch = normalize(pixels, self.spec.input)
+        mark("preprocess")
+        scores = self._engine.run(batch)
+        mark("infer")
+        prediction = self._prediction(source, pixels, scores)
+        mark("post")
+        return prediction
 
     def explain(self, source: Source) -> Explanation:
         """Classify one image and say what moved its score.
@@ -208,12 +232,37 @@ def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = No
     return fit(_read(source, spec, limits or ImageLimits()), spec.input)
 
 
-def _read(
-    source: Source, spec: ModelSpec, limits: ImageLimits, shrink_for: InputSpec | None = None
-) -> Image:
-    if isinstance(source, np.ndarray):
+def _read(source: Source, spec: ModelSpec, limits: ImageLimits) -> Image:
+    """Read and decode, at full size."""
+    return _decode(_read_file(source, limits), source, spec, limits, None)
+
+
+def _read_file(source: Source, limits: ImageLimits) -> bytes | Image:
+    if isinstance(source, bytes | np.ndarray):
         return source
-    return read_image(source, channels=spec.input.channels, limits=limits, shrink_for=shrink_for)
+    return read_file(source, max_bytes=limits.max_bytes, error=ImageError)
+
+
+def _decode(
+    found: bytes | Image,
+    source: Source,
+    spec: ModelSpec,
+    limits: ImageLimits,
+    shrink_for: InputSpec | None,
+) -> Image:
+    if not isinstance(found, bytes):
+        return found
+    return read_image(
+        found,
+        channels=spec.input.channels,
+        limits=limits,
+        name=_name(source),
+        shrink_for=shrink_for,
+    )
+
+
+def _unmarked(stage: Stage) -> None:
+    """Nobody wants to know."""
 
 
 def _attempt(answer: Callable[[Source], T]) -> Callable[[Source], T | Failure]:

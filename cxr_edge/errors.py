@@ -12,6 +12,7 @@
     │   ├── ProfileError          what `cxr-edge tune` remembered cannot be read
     │   ├── BundleError           its bundle is incomplete, changed or from another version
     │   └── EngineError           an engine refuses it, or answers what no model can answer
+    ├── BenchmarkError        5   a benchmark's report cannot be read or compared
     └── ExportError           6   an export failed; what was there before is still there
         ├── ParityError           an exported file does not answer like the original model
         └── OutputError           a result could not be written
@@ -73,6 +74,12 @@ class BundleError(ModelError):
 
 class EngineError(ModelError):
     """An engine refuses a model, or its answer is not a probability."""
+
+
+class BenchmarkError(CxrEdgeError):
+    """A benchmark's report cannot be read, or is of something else than it is compared with."""
+
+    exit_code = 5
 
 
 class ExportError(CxrEdgeError):

@@ -15,6 +15,7 @@ from cxr_edge.files import printable, read_file, write_file
 from cxr_edge.machine import Machine, this_machine
 from cxr_edge.manifest import Manifest
 from cxr_edge.notices import notice
+from cxr_edge.versions import package_version
 
 _MAX_BYTES = 2**16
 
@@ -120,12 +121,7 @@ def write_profile(profile: Profile, path: Path) -> None:
 
 def engine_version(engine: str) -> str | None:
     """The version of an engine's package; None where it is not installed."""
-    import importlib.metadata  # 10 ms that a start without a profile does not need
-
-    try:
-        return importlib.metadata.version(ENGINES[engine].distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return package_version(ENGINES[engine].distribution)
 
 
 def _misfit(profile: Profile, manifest: Manifest, machine: Machine) -> str:

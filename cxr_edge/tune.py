@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cxr_edge.bundle import Bundle, Golden
-from cxr_edge.engines import Engine
 from cxr_edge.machine import usable_cpus
 from cxr_edge.manifest import ArtifactRecord, EngineRecord
-from cxr_edge.preprocess import Batch, normalize
+from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
+from cxr_edge.timing import time_in_turn
 from cxr_edge.verify import Verdict, prove
 
 ROUNDS = 40
 """How often each candidate gets its turn."""
-_WARM_UP, _BURST = 5, 3
+_REPEATS = 3
 ALIKE = 1.05
 """Candidates up to this factor of the fastest count as equally fast."""
 
@@ -82,7 +82,9 @@ def tune(
     timed = [c for c in candidates if c.verdict.outcome == "proven"]
     engines = [bundle.load(c.artifact, c.record.engine, threads=c.threads) for c in timed]
     batch = normalize(golden.pixels[:1], bundle.manifest.spec.input)
-    times = dict(zip(map(id, timed), _time(engines, batch, rounds, reporter), strict=True))
+    steps = [functools.partial(engine.run, batch) for engine in engines]
+    found = time_in_turn(steps, rounds=rounds, repeats=_REPEATS, reporter=reporter)
+    times = dict(zip(map(id, timed), found, strict=True))
 
     def row(candidate: _Candidate) -> Row:
         found = times.get(id(candidate))
@@ -134,24 +136,3 @@ def thread_counts(most: int) -> tuple[int, ...]:
     """The numbers of threads worth trying: powers of two, and the most."""
     powers = [1 << n for n in range(most.bit_length()) if 1 << n < most]
     return (*powers, most)
-
-
-def _time(
-    engines: Sequence[Engine], batch: Batch, rounds: int, reporter: Reporter
-) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Milliseconds of each engine's inferences, all in turn so that drift cancels.
-
-    A turn is a few inferences, the first of them not counted: threads of the engine before may
-    still be spinning, and caches hold its weights.
-    """
-    times = np.zeros((len(engines), rounds, _BURST))
-    with reporter.bar("timing in turn") as advance:
-        for turn in range(-_WARM_UP, rounds):
-            for number, engine in enumerate(engines):
-                engine.run(batch)
-                for repeat in range(_BURST):
-                    start = time.perf_counter()
-                    engine.run(batch)
-                    times[number, max(turn, 0), repeat] = 1e3 * (time.perf_counter() - start)
-            advance(turn + _WARM_UP + 1, rounds + _WARM_UP)
-    return [each.ravel() for each in times]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +11,9 @@ from cxr_edge.engines import Engine
 from cxr_edge.export.report import Speed
 from cxr_edge.preprocess import Batch
 from cxr_edge.reporting import Reporter
+from cxr_edge.timing import time_in_turn
 
-_ROUNDS, _WARM_UP = 60, 10
+_ROUNDS, _REPEATS = 30, 2
 
 
 def measure_speed(
@@ -29,16 +30,6 @@ def measure_speed(
     Returns:
         One figure a file, in the same order.
     """
-    engines = [stock, *files]
-    times = np.zeros((len(engines), _ROUNDS))
-    with reporter.bar("timing the files in turn") as advance:
-        for turn in range(_WARM_UP + _ROUNDS):
-            for number, engine in enumerate(engines):
-                start = time.perf_counter()
-                engine.run(batch)
-                times[number, turn - _WARM_UP] = time.perf_counter() - start
-            advance(turn + 1, _WARM_UP + _ROUNDS)
-    ratios = np.median(times / times[0], axis=1)
-    return [
-        Speed(float(np.median(times[i + 1]) * 1e3), float(ratios[i + 1])) for i in range(len(files))
-    ]
+    steps = [functools.partial(engine.run, batch) for engine in (stock, *files)]
+    first, *times = time_in_turn(steps, rounds=_ROUNDS, repeats=_REPEATS, reporter=reporter)
+    return [Speed(float(np.median(each)), float(np.median(each / first))) for each in times]

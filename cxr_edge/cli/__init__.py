@@ -20,6 +20,7 @@ COMMANDS = {
     "info": "predicting",
     "tune": "tuning",
     "doctor": "tuning",
+    "benchmark": "benchmarking",
     "export": "exporting",
     "train": "training",
     "evaluate": "evaluating",

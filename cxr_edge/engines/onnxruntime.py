@@ -30,7 +30,7 @@ class OnnxRuntimeEngine(Engine):
         self, model: bytes, spec: ModelSpec, threads: int, declared: tuple[Output, ...] = SCORES
     ) -> None:
         super().__init__(spec, declared)
-        self._session = _session(model, threads)
+        self._session = open_session(model, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._check_contract([_port(i) for i in inputs], [_port(o) for o in outputs])
         self._input, self._outputs = inputs[0].name, [output.name for output in outputs]
@@ -67,7 +67,7 @@ def sums_are_exact() -> bool:
     then answers wrongly without a word. Tried rather than looked up.
     """
     inputs = {"a": np.full((1, 64), 255, np.uint8), "w": np.full((64, 16), 127, np.int8)}
-    (sums,) = _session(_PRODUCT, 1).run(None, inputs)
+    (sums,) = open_session(_PRODUCT, 1).run(None, inputs)
     return bool(np.all(sums == 255 * 127 * 64))
 
 
@@ -77,19 +77,34 @@ def read_metadata(model: bytes) -> dict[str, str]:
     Raises:
         EngineError: onnxruntime refuses the file.
     """
-    options = onnxruntime.SessionOptions()
+    options = new_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = _session(model, 1, options)
+    session = open_session(model, 1, options)
     try:
         return dict(session.get_modelmeta().custom_metadata_map)
     except UnicodeDecodeError as err:
         raise EngineError("the file's metadata is not UTF-8") from err
 
 
-def _session(
+def new_options() -> onnxruntime.SessionOptions:
+    """Options to change and hand to :func:`open_session`; what must come first was done here."""
+    return onnxruntime.SessionOptions()
+
+
+def open_session(
     model: bytes, threads: int, options: onnxruntime.SessionOptions | None = None
 ) -> onnxruntime.InferenceSession:
-    options = options or onnxruntime.SessionOptions()
+    """Open a session on the CPU, set up as all of ours are.
+
+    Args:
+        model: an ONNX file.
+        threads: threads for one inference.
+        options: to start from; None: onnxruntime's own.
+
+    Raises:
+        EngineError: onnxruntime refuses the file.
+    """
+    options = options or new_options()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY

@@ -1,0 +1,16 @@
+"""``cxr-edge benchmark``: what every exported file costs on a machine, and what it is worth.
+
+::
+
+    runner.py       one benchmark from start to end
+    report.py       the document, report.json: every figure with its unit
+    candidates.py   the rows: a bundle's files on engines, and their baselines
+    lines.py        the rows in the making, pass by pass
+    starts.py, end_to_end.py, layers.py   three of the passes
+    images.py       what is run on                  answers.py  what the rows answer to it
+    limits.py       what the machine can do at best conditions.py  its state before and after
+    compare.py      two reports, row by row
+    columns.py, summary.py   what tables and sentences say, for both forms below
+    markdown.py     report.md                       page.py, markup.py  report.html
+    svg.py          axes and marks of its plots: charts.py, pareto.py, scores.py
+"""

@@ -1,0 +1,113 @@
+"""``report.md``: a benchmark for terminals, issues and the README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from cxr_edge.benchmark.columns import COLUMNS, README_COLUMNS, Column, figure, percent
+from cxr_edge.benchmark.report import Report, Row
+from cxr_edge.benchmark.summary import comparable, headline, limit_sentences, machine_facts
+
+_NOTICE = "**Research software, not a medical device.**"
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
+
+
+def report_markdown(report: Report) -> str:
+    """The whole report, without its plots.
+
+    Args:
+        report: what was measured.
+
+    Returns:
+        GitHub's Markdown, with a final newline.
+    """
+    blocks = [
+        f"# Benchmark of {plain(report.model)}",
+        _NOTICE,
+        *map(plain, headline(report)),
+        *_warnings(report),
+        "## Machine and measurement",
+        _table(["what", "found"], [[*map(plain, fact)] for fact in machine_facts(report)]),
+        "## Every row",
+        *_headline_baseline(report),
+        rows_table(COLUMNS, report.rows),
+        "\n".join(f"- **{plain(c.heading)}**: {plain(c.definition)}" for c in COLUMNS),
+        *_end_to_end(report),
+        *_operations(report),
+        "## What this machine can do",
+        plain(" ".join(limit_sentences(report))),
+        "## Make it again",
+        # Indented, because a fence could occur in the command.
+        "\n".join(f"    {line}" for line in report.command.splitlines()),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def readme_table(report: Report) -> str:
+    """The compact table: what was measured with one thread, ours and what it is compared with.
+
+    Args:
+        report: what was measured.
+
+    Returns:
+        A Markdown table, with a final newline.
+    """
+    return rows_table(README_COLUMNS, comparable(report)) + "\n"
+
+
+def rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """A Markdown table of some columns; numbers stand at the right."""
+    cells = [[plain(column.cell(row)) for column in columns] for row in rows]
+    right = [column.write is not None for column in columns]
+    return _table([plain(column.heading) for column in columns], cells, right)
+
+
+def plain(text: str) -> str:
+    """A text without anything that Markdown or HTML would take for markup, on one line."""
+    text = " ".join(text.split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] | None = None
+) -> str:
+    rule = ["---:" if at_right else "---" for at_right in right or [False] * len(heads)]
+    lines = [heads, rule, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    if report.warnings:
+        yield "## Warnings"
+        yield "\n".join(f"- {plain(text)}" for text in report.warnings)
+
+
+def _headline_baseline(report: Report) -> Iterator[str]:
+    if report.headline:
+        yield f"The headline baseline is {plain(report.headline)}."
+
+
+def _end_to_end(report: Report) -> Iterator[str]:
+    rows = [
+        [
+            plain(row.name),
+            *map(figure, (e.read_ms, e.decode_ms, e.preprocess_ms, e.infer_ms, e.post_ms)),
+            figure(e.total_ms),
+        ]
+        for row in report.rows
+        if (e := row.end_to_end)
+    ]
+    if rows:
+        heads = ["row", "read", "decode", "preprocess", "infer", "post", "total"]
+        yield "## From a file to a decision, ms"
+        yield _table(heads, rows, [False, *[True] * (len(heads) - 1)])
+
+
+def _operations(report: Report) -> Iterator[str]:
+    for name, layers in report.layers.items():
+        rows = [[plain(layer.name), figure(layer.ms), percent(layer.share)] for layer in layers]
+        if rows:
+            yield f"## Slowest operations of {plain(name)}"
+            yield _table(["operation", "ms", "share"], rows, [False, True, True])

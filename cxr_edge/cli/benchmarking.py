@@ -1,0 +1,141 @@
+"""``cxr-edge benchmark``: what every file costs here, and what it is worth."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cxr_edge.cli.console import Terminal
+from cxr_edge.errors import BenchmarkError, UsageError
+from cxr_edge.files import printable
+
+if TYPE_CHECKING:
+    from cxr_edge.benchmark.report import Report
+
+SLOWER = 1
+DEFAULT_OUT = Path("benchmark")
+MAX_REPORT_BYTES = 2**26
+
+
+def benchmark(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Images, or a folder of them for each label, to compare answers and to time on.",
+            show_default="the bundle's golden inputs and drawn files",
+        ),
+    ] = None,
+    keras: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL.keras", help="The original model.", show_default="the bundle's own"
+        ),
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Run Keras and stock conversions too, if TensorFlow is there.")
+    ] = True,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for report.json, report.md, report.html.")
+    ] = DEFAULT_OUT,
+    threads: Annotated[
+        str, typer.Option("--threads", "-t", help="Threads for one inference, with commas.")
+    ] = "1",
+    rounds: Annotated[int, typer.Option(min=2, help="Turns that each row gets.")] = 40,
+    decode: Annotated[
+        Literal["fast", "exact"], typer.Option(help="How files are decoded.")
+    ] = "fast",
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD.json", help="Hold the figures against those of a report."),
+    ] = None,
+    max_slowdown: Annotated[
+        float, typer.Option(min=1.0, help="With --compare: the largest ratio accepted.")
+    ] = 1.1,
+) -> None:
+    """Measure every file on every engine here: time, start, memory, parity; write a report.
+
+    All rows take turns in one process, so that drift cancels; starts and memory are measured in
+    processes of their own. With --compare: exits with 1 if a row became slower.
+    """
+    from cxr_edge.benchmark.compare import compare_reports, comparison_text
+    from cxr_edge.benchmark.report import parse_report
+    from cxr_edge.benchmark.runner import Request, run_benchmark
+    from cxr_edge.bundle import Bundle
+    from cxr_edge.files import read_file
+
+    old = None
+    if compare:  # refused before anything is measured
+        data = read_file(compare, max_bytes=MAX_REPORT_BYTES, error=BenchmarkError)
+        old = parse_report(data, printable(compare))
+    request = Request(
+        keras=keras,
+        with_baselines=baselines,
+        images=images,
+        threads=_numbers(threads),
+        rounds=rounds,
+        decode=decode,
+        command=shlex.join(["cxr-edge", *sys.argv[1:]]),
+    )
+    terminal = Terminal()
+    report = run_benchmark(Bundle.open(folder), request, terminal)
+    written = _write(report, out)
+    print(_summary(report))
+    for warning in report.warnings:
+        terminal.say(f"note: {warning}")
+    terminal.say(f"the report is {printable(written)}")
+    if old:
+        comparison = compare_reports(old, report, max_slowdown)
+        print(f"\n{comparison_text(comparison, max_slowdown)}")
+        if comparison.slower:
+            raise typer.Exit(SLOWER)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Numbers of threads, in order, each once; 1 is always among them."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--threads is {text!r}, expected whole numbers with commas, such as 1,2")
+    return tuple(sorted({1, *map(int, parts)}))
+
+
+def _write(report: Report, out: Path) -> Path:
+    """Write the three forms; the page is the one to look at."""
+    from cxr_edge.benchmark.markdown import report_markdown
+    from cxr_edge.benchmark.page import report_page
+    from cxr_edge.benchmark.report import dump_report
+    from cxr_edge.files import write_file
+
+    page = out / "report.html"
+    write_file(out / "report.json", dump_report(report))
+    write_file(out / "report.md", report_markdown(report).encode())
+    write_file(page, report_page(report))
+    return page
+
+
+def _summary(report: Report) -> str:
+    head = f"{'p50 ms':>8}  {'p99 ms':>8}  {'start ms':>8}  {'peak MB':>7}  {'max |d|':>7}  flips"
+    lines = [f"{head}  row"]
+    for row in report.rows:
+        if row.latency is None:
+            lines.append(f"{'':53}  {row.name}: {row.reason}")
+            continue
+        start = peak = delta = flips = ""
+        if row.start:
+            start = f"{row.start.import_ms + row.start.load_ms + row.start.first_ms:.0f}"
+            peak = "" if row.start.peak_mb is None else f"{row.start.peak_mb:.0f}"
+        if row.parity:
+            delta, flips = f"{row.parity.max_abs_delta:.1e}", str(row.parity.flips)
+        lines.append(
+            f"{row.latency.p50_ms:8.3f}  {row.latency.p99_ms:8.3f}  {start:>8}  {peak:>7}  "
+            f"{delta:>7}  {flips:>5}  {row.name}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""``cxr-edge benchmark``: three files, a table, and an exit code for what became slower."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def quick(cli, exported_bundle):
+    """A short benchmark without baselines."""
+
+    def run(*more: object):
+        return cli("benchmark", exported_bundle, "--no-baselines", "--rounds", "2", *more)
+
+    return run
+
+
+def scaled(path: Path, factor: float) -> str:
+    """A report with every time of inference multiplied."""
+    document = json.loads(path.read_text())
+    for row in document["rows"]:
+        for key, value in row["latency"].items():
+            row["latency"][key] = (
+                [factor * each for each in value] if isinstance(value, list) else factor * value
+            )
+    return json.dumps(document)
+
+
+def test_a_report_is_written_and_held_against_another(quick, tmp_path):
+    out = tmp_path / "out"
+    first = quick("-o", out)
+    assert first.returncode == 0, first.stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
+    head, *rows = first.stdout.splitlines()
+    assert head.split()[-2:] == ["flips", "row"] and len(rows) == 10
+    document = json.loads((out / "report.json").read_text())
+    assert document["schema"] == "cxr-edge.benchmark/1"
+    assert document["command"].startswith("cxr-edge benchmark ")
+    for row in document["rows"]:
+        assert f"{row['latency']['p50_ms']:8.3f}" in first.stdout
+    assert "no baselines were asked for" in first.stderr
+
+    old = tmp_path / "old.json"
+    old.write_text(scaled(out / "report.json", 1 / 20))
+    slower = quick("-o", tmp_path / "again", "--compare", old)
+    assert slower.returncode == 1
+    assert slower.stdout.count("SLOWER") == 10
+    old.write_text(scaled(out / "report.json", 20))
+    faster = quick("-o", tmp_path / "again", "--compare", old)
+    assert faster.returncode == 0 and "SLOWER" not in faster.stdout
+    assert re.search(r"0\.0\d\d +0\.\d\d\d  onnx-int8, onnxruntime", faster.stdout)
+
+
+def test_mistakes_are_one_line_and_nothing_is_measured(cli, quick, exported_bundle, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for arguments, code in (
+        (("--compare", tmp_path / "none.json"), 5),
+        (("--compare", bad), 5),
+        (("--threads", "two"), 2),
+        (("--threads", "0"), 2),
+        (("--images", tmp_path / "empty"), 2),
+        (("--max-slowdown", "0.5"), 2),
+    ):
+        done = quick("-o", tmp_path / "out", *arguments)
+        assert (done.returncode, done.stdout) == (code, ""), arguments
+        assert not (tmp_path / "out").exists()
+    done = cli("benchmark", tmp_path / "nothing")
+    assert done.returncode == 5 and done.stderr.count("\n") == 1
+    text = tmp_path / "model.keras"
+    text.write_text("no model")
+    done = cli("benchmark", exported_bundle, "--keras", text)
+    assert done.returncode == 5 and "model.keras" in done.stderr.splitlines()[-1]
