@@ -34,8 +34,11 @@ format: .venv/test
 test-system: .venv/test
 	$(BIN)/python -m pytest -m system
 
-bench: .venv/test
-	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+# About a minute; build/bench.json goes into a report with `cxr-edge benchmark --suite build/bench.json`.
+bench: .venv/peers
+	mkdir -p build
+	$(BIN)/python -m pytest benchmarks -p no:cacheprovider --benchmark-json=build/bench.json \
+		--benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
 
 wheel: .venv/test
 	$(BIN)/python -m build
@@ -51,6 +54,12 @@ wheel: .venv/test
 
 .venv/test: .venv/base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+# pnnx is a program in a package that also asks for PyTorch, which it does not need here.
+.venv/peers: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps ncnn pnnx tqdm \
+		|| echo "make: ncnn cannot be installed here; its rows are left out" >&2
 	touch $@
 
 clean:

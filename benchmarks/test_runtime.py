@@ -6,15 +6,12 @@ here asserts a time, because no two machines agree on one.
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import pytest
 
 from cxr_edge import Bundle, Classifier
 from cxr_edge.engines import installed_engines
 from cxr_edge.image import read_image
-from cxr_edge.phantom import draw_phantom
-from cxr_edge.preprocess import fit, normalize
+from cxr_edge.preprocess import fit
 
 MANIFEST = Bundle.open().manifest
 PAIRS = [
@@ -28,36 +25,43 @@ each_pair = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope="module")
-def jpeg() -> bytes:
-    """1280 x 876 pixels, the median of the hospital's own images."""
-    cv2.setNumThreads(1)
-    image = draw_phantom(np.random.default_rng(0), height=876, width=1280)
-    return cv2.imencode(".jpg", image)[1].tobytes()
-
-
+@pytest.mark.benchmark(group="parts")
 def test_read(benchmark, jpeg):
     assert benchmark(read_image, jpeg).shape == (876, 1280)
 
 
+@pytest.mark.benchmark(group="parts")
+def test_read_reduced(benchmark, jpeg, spec):
+    image = benchmark(read_image, jpeg, shrink_for=spec.input)
+    assert image.shape == (219, 320)
+
+
+@pytest.mark.benchmark(group="parts")
 def test_fit(benchmark, jpeg):
     image = read_image(jpeg)
     assert benchmark(fit, image, MANIFEST.spec.input).shape == (1, *MANIFEST.spec.input_shape)
 
 
+@pytest.mark.benchmark(group="parts")
+def test_domain(benchmark, bundle, jpeg, spec):
+    pixels = fit(read_image(jpeg), spec.input)
+    assert benchmark(bundle.domain().outside, pixels).shape == (1,)
+
+
 @each_pair
-def test_invoke(benchmark, jpeg, artifact, engine):
-    bundle = Bundle.open()
+@pytest.mark.benchmark(group="inference")
+def test_invoke(benchmark, bundle, batch, artifact, engine):
     loaded = bundle.load(bundle.artifact(artifact), engine)
-    batch = normalize(fit(read_image(jpeg), MANIFEST.spec.input), MANIFEST.spec.input)
     assert benchmark(loaded.run, batch).shape == (1, MANIFEST.spec.outputs)
 
 
 @each_pair
+@pytest.mark.benchmark(group="from file to prediction")
 def test_predict(benchmark, jpeg, artifact, engine):
     classifier = Classifier.load(artifact=artifact, engine=engine)
     assert benchmark(classifier.predict, jpeg).label in MANIFEST.spec.labels
 
 
+@pytest.mark.benchmark(group="load")
 def test_load(benchmark):
     assert benchmark(Classifier.load).spec == MANIFEST.spec

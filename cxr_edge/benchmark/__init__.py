@@ -9,6 +9,7 @@
     starts.py, end_to_end.py, layers.py   three of the passes
     images.py       what is run on                  answers.py  what the rows answer to it
     limits.py       what the machine can do at best conditions.py  its state before and after
+    suite.py        what `make bench` measured
     compare.py      two reports, row by row
     columns.py, summary.py   what tables and sentences say, for both forms below
     markdown.py     report.md                       page.py, markup.py  report.html

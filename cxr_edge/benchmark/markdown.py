@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from cxr_edge.benchmark.columns import COLUMNS, README_COLUMNS, Column, figure, percent
 from cxr_edge.benchmark.report import Report, Row
-from cxr_edge.benchmark.summary import comparable, headline, limit_sentences, machine_facts
+from cxr_edge.benchmark.summary import (
+    SUITE_HEADS,
+    SUITE_NOTE,
+    comparable,
+    headline,
+    limit_sentences,
+    machine_facts,
+    suite_cells,
+)
 
 _NOTICE = "**Research software, not a medical device.**"
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
@@ -35,6 +43,7 @@ def report_markdown(report: Report) -> str:
         "\n".join(f"- **{plain(c.heading)}**: {plain(c.definition)}" for c in COLUMNS),
         *_end_to_end(report),
         *_operations(report),
+        *_suite(report),
         "## What this machine can do",
         plain(" ".join(limit_sentences(report))),
         "## Make it again",
@@ -103,6 +112,14 @@ def _end_to_end(report: Report) -> Iterator[str]:
         heads = ["row", "read", "decode", "preprocess", "infer", "post", "total"]
         yield "## From a file to a decision, ms"
         yield _table(heads, rows, [False, *[True] * (len(heads) - 1)])
+
+
+def _suite(report: Report) -> Iterator[str]:
+    if report.suite:
+        yield "## Parts and peers, by `make bench`"
+        yield SUITE_NOTE
+        cells = [[*map(plain, suite_cells(row))] for row in report.suite]
+        yield _table(SUITE_HEADS, cells, [False, False, True, True, True])
 
 
 def _operations(report: Report) -> Iterator[str]:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from cxr_edge.benchmark.columns import COLUMNS
-from cxr_edge.benchmark.report import Report
+from cxr_edge.benchmark.report import Report, SuiteRow
+from cxr_edge.benchmark.summary import SUITE_HEADS, suite_cells
 from cxr_edge.benchmark.svg import Chart, Drawing
 
 NOTICE = "Research software, not a medical device."
@@ -187,6 +188,20 @@ def rows_table(report: Report, best: str | None) -> str:
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Rows"><table class="sort">'
         f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def suite_table(rows: Sequence[SuiteRow]) -> str:
+    """The table of what the suites measured."""
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in SUITE_HEADS)
+    lines = []
+    for row in rows:
+        group, name, *numbers = map(escape, suite_cells(row))
+        figures = "".join(f'<td class="n">{number}</td>' for number in numbers)
+        lines.append(f"<tr><td>{group}</td><td>{name}</td>{figures}</tr>")
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="Parts and peers"><table>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 

@@ -7,9 +7,15 @@ from html import escape
 
 from cxr_edge.benchmark import charts, pareto, scores
 from cxr_edge.benchmark.columns import COLUMNS
-from cxr_edge.benchmark.markup import NOTICE, document, facts, figure, rows_table
+from cxr_edge.benchmark.markup import NOTICE, document, facts, figure, rows_table, suite_table
 from cxr_edge.benchmark.report import Report
-from cxr_edge.benchmark.summary import best_row, headline, limit_sentences, machine_facts
+from cxr_edge.benchmark.summary import (
+    SUITE_NOTE,
+    best_row,
+    headline,
+    limit_sentences,
+    machine_facts,
+)
 from cxr_edge.benchmark.svg import Chart
 
 
@@ -62,9 +68,18 @@ def _charts(report: Report) -> Iterator[str]:
     yield from _section("Where the time goes", [charts.end_to_end_chart(report), *operations])
     answers = [scores.parity_chart(report), *scores.truth_charts(report)]
     yield from _section("Answers", answers)
+    yield from _suite(report)
     yield "<h2>What this machine can do</h2>"
     yield f"<p>{escape(' '.join(limit_sentences(report)))}</p>"
     yield from _grid([charts.limit_chart(report)])
+
+
+def _suite(report: Report) -> Iterator[str]:
+    """Parts and peers, as the suites measured them."""
+    if report.suite:
+        yield "<h2>Parts and peers, by <code>make bench</code></h2>"
+        yield f"<p>{escape(SUITE_NOTE)}</p>"
+        yield suite_table(report.suite)
 
 
 def _section(title: str, drawn: list[Chart | None]) -> Iterator[str]:

@@ -219,6 +219,22 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteRow:
+    """One benchmark of ``make bench``, which measures parts and peers, one after the other."""
+
+    group: str
+    """What it is compared with."""
+    name: str
+    """What was measured."""
+    median_ms: float
+    """Its median."""
+    iqr_ms: float
+    """Distance of the 25 % and the 75 % point."""
+    rounds: int
+    """How often it was measured."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One benchmark."""
 
@@ -262,6 +278,8 @@ class Report:
     """The slowest operations of a row, by its name."""
     answers: tuple[Answers, ...]
     """What our rows answer with one thread; on the images, else on golden inputs."""
+    suite: tuple[SuiteRow, ...]
+    """What ``make bench`` measured, from its own run; empty: none was given."""
     truth: Truth | None
     """Of the images behind the answers; null: unlabelled, or more than two labels."""
 

@@ -29,7 +29,7 @@ from cxr_edge.benchmark.lines import (
     start_all,
     time_all,
 )
-from cxr_edge.benchmark.report import Layer, Report, Settings
+from cxr_edge.benchmark.report import Layer, Report, Settings, SuiteRow
 from cxr_edge.bundle import Bundle
 from cxr_edge.classifier import Classifier, Decoding
 from cxr_edge.engines import ENGINES, Engine
@@ -60,6 +60,8 @@ class Request:
     """Turns of each row."""
     decode: Decoding = "fast"
     """How files are decoded."""
+    suite: tuple[SuiteRow, ...] = ()
+    """What ``make bench`` measured, for the report."""
     command: str = ""
     """How to make the report again."""
 
@@ -121,6 +123,7 @@ def _measure(bundle: Bundle, request: Request, files: Sequence[Path], reporter: 
         rows=tuple(finish(line, headline, limits) for line in lines),
         layers=layers,
         answers=collect_answers(lines, inputs, spec),
+        suite=request.suite,
         truth=collect_truth(inputs, spec),
     )
 

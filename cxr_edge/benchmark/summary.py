@@ -9,10 +9,23 @@ import math
 from collections.abc import Sequence
 
 from cxr_edge.benchmark.columns import delta, figure, speed_up, start_ms, whole
-from cxr_edge.benchmark.report import Conditions, Latency, Report, Row
+from cxr_edge.benchmark.report import Conditions, Latency, Report, Row, SuiteRow
 
 HASH_DIGITS = 12
 """How much of a hash is shown."""
+
+
+SUITE_NOTE = (
+    "Each was measured after the other, not in turn with the rows above: compare within a group, "
+    "and times roughly."
+)
+"""What to know of the suites' figures."""
+SUITE_HEADS = ("group", "measured", "median, ms", "IQR, ms", "rounds")
+
+
+def suite_cells(row: SuiteRow) -> tuple[str, ...]:
+    """What both forms of the report show of one benchmark of the suites."""
+    return (row.group, row.name, figure(row.median_ms), figure(row.iqr_ms), str(row.rounds))
 
 
 def headline_row(report: Report) -> Row | None:

@@ -53,6 +53,10 @@ def benchmark(
     decode: Annotated[
         Literal["fast", "exact"], typer.Option(help="How files are decoded.")
     ] = "fast",
+    suite: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What 'make bench' wrote, to show it in the report."),
+    ] = None,
     compare: Annotated[
         Path | None,
         typer.Option(metavar="OLD.json", help="Hold the figures against those of a report."),
@@ -69,6 +73,7 @@ def benchmark(
     from cxr_edge.benchmark.compare import compare_reports, comparison_text
     from cxr_edge.benchmark.report import parse_report
     from cxr_edge.benchmark.runner import Request, run_benchmark
+    from cxr_edge.benchmark.suite import read_suite
     from cxr_edge.bundle import Bundle
     from cxr_edge.files import read_file
 
@@ -83,6 +88,7 @@ def benchmark(
         threads=_numbers(threads),
         rounds=rounds,
         decode=decode,
+        suite=read_suite(suite) if suite else (),
         command=shlex.join(["cxr-edge", *sys.argv[1:]]),
     )
     terminal = Terminal()

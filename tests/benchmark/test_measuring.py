@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +16,17 @@ from cxr_edge.benchmark import conditions, starts
 from cxr_edge.benchmark.candidates import Original
 from cxr_edge.benchmark.compare import compare_reports, comparison_text
 from cxr_edge.benchmark.conditions import concerns
-from cxr_edge.benchmark.report import Conditions, Latency, Report, Row, dump_report, parse_report
+from cxr_edge.benchmark.report import (
+    Conditions,
+    Latency,
+    Report,
+    Row,
+    SuiteRow,
+    dump_report,
+    parse_report,
+)
 from cxr_edge.benchmark.runner import Request, run_benchmark
+from cxr_edge.benchmark.suite import read_suite
 from cxr_edge.bundle import Bundle
 from cxr_edge.engines import ENGINES
 from cxr_edge.engines.litert import LiteRtEngine
@@ -260,6 +270,37 @@ def test_another_machine_is_compared_by_shares_of_the_same_baseline(report: Repo
     assert not found.same_machine
     assert all(change.ratio == pytest.approx(1.5) for change in found.slower)
     assert len(found.slower) == len(PAIRS)
+
+
+# --- the suites
+
+BENCHED = {
+    "benchmarks": [
+        {
+            "group": "peers",
+            "name": "test_ncnn",
+            "stats": {"median": 0.005, "iqr": 1e-4, "rounds": 9},
+        },
+        {"group": None, "name": "test_x[a]", "stats": {"median": 1, "iqr": 0, "rounds": 1}},
+    ]
+}
+
+
+def test_the_suites_results_are_read_in_milliseconds_by_group(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(BENCHED))
+    assert read_suite(path) == (
+        SuiteRow("other", "x[a]", 1000.0, 0.0, 1),
+        SuiteRow("peers", "ncnn", 5.0, 0.1, 9),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "no", '{"benchmarks": [{}]}', "[" * 100_000])
+def test_another_file_is_not_taken_for_the_suites(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(text)
+    with pytest.raises(BenchmarkError, match=r"bench\.json: "):
+        read_suite(path)
 
 
 # --- the machine

@@ -1,0 +1,51 @@
+"""What the suites share: the reference's contract, a drawn radiograph, the original network."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_edge import Bundle
+from cxr_edge.image import read_image
+from cxr_edge.keras_model import load_keras
+from cxr_edge.phantom import draw_phantom
+from cxr_edge.preprocess import fit, normalize
+
+
+@pytest.fixture(scope="session")
+def bundle():
+    return Bundle.open()
+
+
+@pytest.fixture(scope="session")
+def spec(bundle):
+    return bundle.manifest.spec
+
+
+@pytest.fixture(scope="session")
+def jpeg():
+    """1280 x 876 pixels, the median of the hospital's own images."""
+    cv2.setNumThreads(1)
+    image = draw_phantom(np.random.default_rng(0), height=876, width=1280)
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+@pytest.fixture(scope="session")
+def batch(jpeg, spec):
+    return normalize(fit(read_image(jpeg), spec.input), spec.input)
+
+
+@pytest.fixture(scope="session")
+def original(bundle, spec):
+    """The Keras model, on one thread."""
+    tensorflow = pytest.importorskip("tensorflow", reason="needs the extra export")
+    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    return load_keras(bundle.read(bundle.manifest.keras), spec)
+
+
+@pytest.fixture(scope="session")
+def expected(original, batch):
+    """The original's answer to the radiograph."""
+    return np.asarray(original(batch, training=False))
