@@ -153,10 +153,13 @@ class Bundle:
         if not explaining:
             if able := [each.name for each in every if each.has_heatmap]:
                 raise UsageError(f"{artifact} answers no heat map; {', '.join(able)} does")
+            what = artifact or "the bundle"
+            if self.manifest.spec.positive_label is None:
+                raise UsageError(f"{what} answers no heat map; there are none for over two labels")
             names = ",".join(["onnx-explain", *(a.name for a in every)])
             raise UsageError(
-                f"{artifact or 'the bundle'} answers no heat map; "
-                f"'cxr-edge export --artifacts {names}' makes a bundle that does"
+                f"{what} answers no heat map; 'cxr-edge export MODEL --artifacts {names}' makes a "
+                "bundle that does, where the network allows one"
             )
         return explaining
 

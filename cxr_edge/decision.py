@@ -37,7 +37,10 @@ def probabilities(scores: Scores, spec: ModelSpec) -> Probabilities:
         raise EngineError(f"the model answered {values.shape}, expected (N, {spec.outputs})")
     # Written so that NaN fails the comparison.
     if not np.all((values >= -RANGE_SLACK) & (values <= 1 + RANGE_SLACK)):
-        raise EngineError("the model answered a number that is no probability; export it again")
+        raise EngineError(
+            "the model answered what is no probability (NaN, or outside 0..1); its last layer "
+            "needs a sigmoid or softmax"
+        )
     values = values.clip(0.0, 1.0)
     if spec.activation == "sigmoid":
         return np.concatenate([1.0 - values, values], axis=1)

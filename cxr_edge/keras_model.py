@@ -46,13 +46,15 @@ def load_keras(
     name = name or str(source)
     if not source.is_file():
         raise ModelError(f"{name}: no such file; expected a model saved by Keras 3 as .keras")
+    if not zipfile.is_zipfile(source):
+        raise ModelError(f"{name}: no model saved by Keras 3 as .keras, or cut; save it again")
     try:
         model = keras.saving.load_model(source, compile=False, safe_mode=True)
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
         if strangers := _foreign_layers(source):
             listing = ", ".join(strangers)
             raise ModelError(
-                f"{name}: holds layers that are not Keras's own; code is never loaded: {listing}"
+                f"{name}: holds layers of somebody's own code, which is never loaded: {listing}"
             ) from err
         raise ModelError(f"{name}: Keras cannot load it: {first_line(err)}") from err
     _check_contract(model, spec, name)
@@ -81,7 +83,7 @@ def keras_scores(model: Any, pixels: Pixels, spec: ModelSpec) -> Scores:
 
 
 def _foreign_layers(source: Path) -> tuple[str, ...]:
-    """Layers of a saved model that belong to no module of Keras, as ``name (Class)``."""
+    """Layers of a saved model that are code of its own, as ``name (Class)``."""
     try:
         with zipfile.ZipFile(source) as archive:
             pending: list[Any] = [json.loads(archive.read("config.json"))]
@@ -95,7 +97,8 @@ def _foreign_layers(source: Path) -> tuple[str, ...]:
         elif isinstance(value, dict):
             pending += reversed(value.values())
             module, config = value.get("module") or "", value.get("config")
-            if isinstance(config, dict) and "name" in config and not module.startswith("keras"):
+            is_code = not module.startswith("keras") or value.get("class_name") == "Lambda"
+            if isinstance(config, dict) and "name" in config and is_code:
                 found.append(f"{config['name']} ({value.get('class_name')})")
     return tuple(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cxr_edge.manifest import ArtifactRecord, Manifest, Parity, Quantization
+from cxr_edge.spec import ModelSpec
 
 CARD_NAME = "MODEL_CARD.md"
 """Its name in a bundle. It follows from the manifest alone, which does not list it."""
@@ -45,7 +46,8 @@ def model_card(manifest: Manifest) -> str:
     lines.append(f"- Data: {provenance.data or 'not said by whoever trained it'}.")
     lines.append(f"- Limits: {provenance.limits or 'not said by whoever trained it'}.")
     for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
-        lines.append(f"- {part}: {figures_text(figures) or 'no figures'}.")
+        lines.append(f"- {part}: {figures_text(figures, spec) or 'no figures'}.")
+    lines.append("- These are the original Keras model's; how far the files differ stands below.")
     lines += ["", "## The files", "", *_artifact_table(manifest.artifacts), ""]
     for artifact in manifest.artifacts:
         if artifact.quantization:
@@ -58,24 +60,36 @@ def model_card(manifest: Manifest) -> str:
     lines += [
         "",
         "Differences are from the original Keras model. `cxr-edge verify BUNDLE` repeats those on",
-        f"golden inputs where it runs: {golden.inputs} of them, {golden.source}; no decision of",
-        f"the original is nearer to changing than {golden.margin:.2g}.",
+        f"golden inputs where it runs: {golden.source}; no decision of the original is nearer to",
+        f"changing than {golden.margin:.2g}. They prove numbers; rows of images prove decisions.",
         "",
     ]
     return "\n".join(lines)
 
 
-def figures_text(figures: dict[str, float]) -> str:
+def figures_text(figures: dict[str, float], spec: ModelSpec) -> str:
     """Figures of a provenance in one line, those with the ends of an interval as ``low to high``.
 
-    ``{"auc": .9, "auc low": .8, "auc high": 1.0}`` becomes ``auc 0.9 (0.8 to 1)``.
+    ``{"auc": .9, "auc low": .8, "auc high": 1.0}`` becomes ``auc 0.9 (0.8 to 1)``; the interval
+    of the sensitivity is that of the positive label's recall.
     """
+    figures = {_as_recall(name, spec): value for name, value in figures.items()}
     parts = []
     for name in dict.fromkeys(n.removesuffix(" low").removesuffix(" high") for n in figures):
         value = f" {figures[name]:g}" if name in figures else ""
         ends = [f"{figures[key]:g}" for key in (f"{name} low", f"{name} high") if key in figures]
         parts.append(f"{name}{value}" + (f" ({' to '.join(ends)})" if ends else ""))
     return ", ".join(parts)
+
+
+def _as_recall(name: str, spec: ModelSpec) -> str:
+    """``sensitivity low`` as ``recall PNEUMONIA low``; other names as they are."""
+    if spec.positive_label is None:
+        return name
+    (negative,) = (label for label in spec.labels if label != spec.positive_label)
+    share, end = name.rsplit(" ", 1) if name.endswith((" low", " high")) else ("", "")
+    label = {"sensitivity": spec.positive_label, "specificity": negative}.get(share)
+    return f"recall {label} {end}" if label else name
 
 
 def _artifact_table(artifacts: tuple[ArtifactRecord, ...]) -> Iterator[str]:

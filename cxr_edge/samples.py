@@ -94,7 +94,8 @@ def sample_folder(root: Path, spec: ModelSpec, reporter: Reporter) -> Samples:
     """Read a folder of images: one folder a class, or images without labels.
 
     Raises:
-        DataError: it holds no readable image, or folders for some of the labels only.
+        DataError: it holds no readable image, or folders for some of the labels only, or several
+            folders of images that are no labels.
     """
     labelled = any((root / name).is_dir() for name in spec.labels)
     if labelled:
@@ -103,6 +104,12 @@ def sample_folder(root: Path, spec: ModelSpec, reporter: Reporter) -> Samples:
         files = tuple(find_images(root))
         if not files:
             raise DataError(f"{printable(root)}: holds no images, and no folders named by label")
+        below = sorted({path.relative_to(root).parts[0] for path in files if path.parent != root})
+        if len(below) > 1:  # classes, it seems
+            raise DataError(
+                f"{printable(root)}: has images in {', '.join(map(printable, below[:5]))}, "
+                f"expected the folders {', '.join(spec.labels)}, or images without folders"
+            )
         # The folder itself is the only class.
         folder = LabelledFolder(root.parent, (root.name,), files, (0,) * len(files))
     images = read_folder(folder, spec.input, reporter)

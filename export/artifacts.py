@@ -78,8 +78,7 @@ class Quantized:
         left = ends or small_layers(graph, self.smallest)
         if len(left) == len(linear_keys(graph)):
             raise ExportError(
-                f"no layer has the {self.smallest} weights from which the converter quantizes it; "
-                "export float32 or another int8 file"
+                f"no layer has the {self.smallest} weights from which its converter quantizes one"
             )
         return Recipe({}, ranges, bias_correction=True, float_layers=left)
 

@@ -194,12 +194,27 @@ def _call(keras: Any, node: Node, position: int, arguments: list[Any], batch: in
         layer.set_weights([operation.kernel, operation.bias])
         return output
     if isinstance(operation, Affine):
-        dtype = arguments[0].dtype
-        output = arguments[0]
-        if np.any(operation.scale != 1):
-            output = keras.ops.multiply(output, operation.scale.astype(dtype))
-        return keras.ops.add(output, operation.offset.astype(dtype))
+        layer = _affine_layer(keras, operation, f"affine{position}", arguments[0].dtype)
+        return layer(arguments[0])
     filled = dict(zip(operation.tensors, arguments, strict=True))
     args, kwargs = operation.arguments.fill_in(filled)
     result = operation.operation(*args, **kwargs)
     return result[operation.output] if isinstance(result, list | tuple) else result
+
+
+def _affine_layer(keras: Any, operation: Affine, name: str, dtype: str) -> Any:
+    """A layer of our own, with a name of our own.
+
+    A bare operation is named by a counter that knows nothing of layers that were loaded: a model
+    with both a layer "add" and an operation "add" cannot be built.
+    """
+
+    class Channels(keras.layers.Layer):
+        """Each channel times a scale plus an offset."""
+
+        def call(self, value: Any) -> Any:
+            if np.any(operation.scale != 1):
+                value = keras.ops.multiply(value, operation.scale.astype(dtype))
+            return keras.ops.add(value, operation.offset.astype(dtype))
+
+    return Channels(name=name, dtype=dtype)

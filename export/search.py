@@ -158,7 +158,8 @@ class Search:
             raise ParityError(
                 f"{self._name}: none of {len(self._trials)} recipes holds the budget on "
                 f"{len(self._choice.batch)} {self._choice.source}; the best, {best and best.recipe}"
-                f": {reason}; nothing was written"
+                f": {reason}; nothing was written; choose by other images (--validation), or allow "
+                "more (--max-flips, --max-delta-p, --max-auc-drop)"
             )
         return Found(self._best_data, best.recipe, tuple(self._trials))
 

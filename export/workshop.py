@@ -111,6 +111,14 @@ class Workshop:
                         raise ExportError(f"{kind.name}: {err}") from err
                     self._reporter.say(f"no heat map: {err}")
                     kind = KINDS[kind.how.otherwise]
+            if isinstance(kind.how, Quantized):
+                try:
+                    kind.how.start(self._graph)
+                except ExportError as err:
+                    if kind.name in self._request.named:
+                        raise ExportError(f"{kind.name}: {err}") from err
+                    self._reporter.say(f"left out: {kind.name}: {err}")
+                    continue
             found.append(kind)
         return tuple(dict.fromkeys(found))
 

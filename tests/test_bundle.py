@@ -299,7 +299,7 @@ def test_without_a_file_with_heat_maps_the_command_that_makes_one_is_named(small
     with pytest.raises(UsageError) as caught:
         opened.choose("onnx-int8", None, heatmap=True)
     assert str(caught.value) == "onnx-int8 answers no heat map; onnx-explain does"
-    command = "cxr-edge export --artifacts onnx-explain,onnx-int8,tflite-fp32"
+    command = "cxr-edge export MODEL --artifacts onnx-explain,onnx-int8,tflite-fp32"
     with pytest.raises(UsageError, match=f"the bundle answers no heat map; '{command}' makes"):
         only(opened, "onnx-int8", "tflite-fp32").choose(None, None, heatmap=True)
 

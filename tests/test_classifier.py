@@ -6,8 +6,9 @@ import dataclasses
 import doctest
 import importlib
 import math
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -16,10 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import cxr_edge.bundle
 from cxr_edge.bundle import Bundle
-from cxr_edge.classifier import Classifier
+from cxr_edge.classifier import Classifier, Stage
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import BundleError, EngineError, ImageError, UsageError
-from cxr_edge.image import ImageLimits
+from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.phantom import draw_phantom
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
@@ -315,3 +316,68 @@ def test_the_examples_in_the_docstrings_run(
     monkeypatch.setattr(cxr_edge.bundle, "REFERENCE", exported_bundle)
     results = doctest.testmod(importlib.import_module(module))
     assert results.attempted >= 2 and results.failed == 0
+
+
+@pytest.fixture(scope="module")
+def jpegs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Twenty pictures four times as large as the input, every seventh of them cut."""
+    folder = tmp_path_factory.mktemp("jpegs")
+    paths = []
+    for seed in range(20):
+        image = draw_phantom(np.random.default_rng(seed), height=600, width=720)
+        data = cv2.imencode(".jpg", image)[1].tobytes()
+        paths.append(folder / f"{seed:02}.jpeg")
+        paths[-1].write_bytes(data[: len(data) // 2] if seed % 7 == 3 else data)
+    return paths
+
+
+@pytest.mark.parametrize("artifact", ["onnx-fp32", "tflite-fp32"])
+def test_several_workers_answer_as_one_does(
+    exported_bundle: Path, jpegs: list[Path], artifact: str
+) -> None:
+    loaded = Classifier.load(exported_bundle, artifact=artifact)
+    alone = list(loaded.predict_many(jpegs))
+    assert list(loaded.predict_many(jpegs, workers=4)) == alone
+    assert [isinstance(each, Failure) for each in alone] == [n % 7 == 3 for n in range(20)]
+    assert [each.source for each in alone] == [str(path) for path in jpegs]
+
+
+def test_fast_and_exact_decoding_differ_little_and_the_name_is_checked(
+    exported_bundle: Path, jpegs: list[Path]
+) -> None:
+    fast, exact = (
+        Classifier.load(exported_bundle, artifact="onnx-fp32", decode=way)
+        for way in ("fast", "exact")
+    )
+    pairs = [(fast.predict(path).score, exact.predict(path).score) for path in jpegs[:3]]
+    assert all(0 < abs(a - b) < 0.1 for a, b in pairs)
+    image = read_image(jpegs[0])
+    assert exact.predict(jpegs[0]).score == exact.predict(image).score == fast.predict(image).score
+    with pytest.raises(UsageError, match="did you mean exact"):
+        Classifier.load(exported_bundle, decode="exakt")  # type: ignore[arg-type]
+
+
+def test_the_stages_of_a_prediction_come_in_order_and_answer_the_same(
+    classifier: Classifier, jpegs: list[Path]
+) -> None:
+    seen: list[str] = []
+    found = classifier.predict_in_stages(jpegs[0], seen.append)
+    assert seen == list(get_args(Stage))
+    assert found == classifier.predict(jpegs[0])
+
+
+def test_memory_does_not_grow_with_the_number_of_images(
+    exported_bundle: Path, jpegs: list[Path]
+) -> None:
+    """A short form of rows R1 and R5: threads, good files and bad ones."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("this platform does not say how much memory a process has")
+    loaded = Classifier.load(exported_bundle, artifact="onnx-int8")
+
+    def after(times: int) -> int:
+        sources = (path for _ in range(times) for path in jpegs)
+        assert sum(1 for _ in loaded.predict_many(sources, workers=2)) == 20 * times
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = after(10)
+    assert after(20) - before < 5e6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,12 @@ def test_the_files_figures_in_the_readme_are_the_manifest_s():
     lines = README.splitlines()
     start = lines.index(expected[0])
     assert lines[start : start + len(expected) + 1] == [*expected, ""]
+
+
+def test_the_table_of_times_in_the_readme_is_the_kept_report_s():
+    program = runpy.run_path(str(ROOT / "benchmarks/readme_table.py"))
+    assert program["with_table"](README, program["KEPT"].read_bytes()) == README
+    assert README.count("| onnx-int8") >= 4
 
 
 def test_links_between_documents_lead_somewhere():

@@ -93,6 +93,17 @@ def test_the_two_copies_of_an_x_ray_get_nearly_the_same_score(data_root):
     assert np.mean(deltas) < 0.05
 
 
+def test_decoding_to_size_changes_no_decision_of_the_default_file(data_root):
+    paths = sorted((data_root / "native").rglob("*.jpeg"))
+    fast, exact = (
+        list(Classifier.load(decode=way).predict_many(paths, workers=2))
+        for way in ("fast", "exact")
+    )
+    assert [p.label for p in fast] == [p.label for p in exact]
+    deltas = [abs(a.score - b.score) for a, b in zip(fast, exact, strict=True)]
+    assert 0 < np.mean(deltas) <= 0.002
+
+
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_heat_maps_of_native_x_rays_are_the_gradient_of_the_keras_model(
     data_root, reference, engine

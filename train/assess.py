@@ -79,7 +79,13 @@ def assess(
     """
     beside, spec = beside or Beside(), model.spec
     scored = Scored.from_scores(model.scorer(images.pixels), images.labels, spec)
-    evaluation = evaluate(scored, spec, patients=patients, unreadable=len(images.unreadable))
+    evaluation = evaluate(
+        scored,
+        spec,
+        model=f"{spec.name}; {model.source}",
+        patients=patients,
+        unreadable=len(images.unreadable),
+    )
     resamples = resample_labelled(images.labels, patients)
     samples = sampled_figures(scored, spec, resamples)
     baseline = paired = None

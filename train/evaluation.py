@@ -79,6 +79,12 @@ class Copies:
 class Evaluation:
     """Figures of one model on one folder of classes."""
 
+    model: str
+    """What was evaluated: its name, which file of it, and what ran it."""
+    labels: tuple[str, ...]
+    """The labels, in output order."""
+    positive_label: str | None
+    """What scores, AUC and sensitivity speak for; null for more than two labels."""
     images: int
     """How many images were scored."""
     patients: int
@@ -110,13 +116,19 @@ class Evaluation:
 
 
 def evaluate(
-    scored: Scored, spec: ModelSpec, *, patients: Sequence[str] = (), unreadable: int = 0
+    scored: Scored,
+    spec: ModelSpec,
+    *,
+    model: str = "",
+    patients: Sequence[str] = (),
+    unreadable: int = 0,
 ) -> Evaluation:
     """Compute the figures.
 
     Args:
         scored: answers and truth of N images; every label occurs.
         spec: names of the labels, and the threshold.
+        model: what answered, in words.
         patients: key of each image's patient; empty: every image is another patient's.
         unreadable: how many files were left out.
     """
@@ -126,6 +138,9 @@ def evaluate(
     confusion = np.zeros((count, count), np.intp)
     np.add.at(confusion, (scored.labels, scored.decisions), 1)
     return Evaluation(
+        model=model,
+        labels=spec.labels,
+        positive_label=spec.positive_label,
         images=len(scored.labels),
         patients=resamples.patients,
         unreadable=unreadable,

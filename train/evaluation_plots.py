@@ -138,16 +138,16 @@ def plot_gallery(path: Path, pixels: Pixels, scored: Scored, spec: ModelSpec) ->
     """Right decisions spread over the folder, the surest wrong ones, and the least certain ones."""
     figure, grid = new_figure(WIDE, 5.4, 3, _GALLERY_COLUMNS)
     shown = positive_scores(scored.table, spec)
-    quantity = "P" if spec.positive_label else "largest P"
+    quantity = score_name(spec) if spec.positive_label else "largest P"
     labels = escape_formulas(list(spec.labels))
     for row, (title, chosen) in enumerate(gallery(scored, spec).items()):
         for axes in grid[row]:
             axes.set_axis_off()
         for axes, index in zip(grid[row], chosen, strict=False):
             show_image(axes, pixels[index])
-            caption = f"{labels[scored.labels[index]]}\n{quantity} {shown[index]:.2f}"
+            caption = f"truly {labels[scored.labels[index]]}\n{quantity} {shown[index]:.2f}"
             axes.text(
-                0.5, -0.04, caption, ha="center", va="top", fontsize=8, transform=axes.transAxes
+                0.5, -0.04, caption, ha="center", va="top", fontsize=7, transform=axes.transAxes
             )
         grid[row][0].set_title(f"{title} ({len(chosen)} shown)", loc="left", fontsize=10)
     save_figure(figure, path)

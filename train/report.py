@@ -14,7 +14,8 @@ _ALIKE = "every sample alike"
 
 def report_text(evaluation: Evaluation) -> str:
     """The classification report, the confusion matrix, and every figure with its interval."""
-    lines = [*_by_label(evaluation), "", *_confusion(evaluation), ""]
+    head = [evaluation.model, ""] if evaluation.model else []
+    lines = [*head, *_by_label(evaluation), "", *_confusion(evaluation), ""]
     lines.append(
         f"images {evaluation.images}   patients {evaluation.patients}   "
         f"accuracy {evaluation.accuracy:.4f}   AUC {evaluation.auc:.4f}   "

@@ -98,6 +98,7 @@ def export(
     names = [name.strip() for name in artifacts.split(",") if name.strip()]
     kinds = find_kinds((*names, *(INT8 if int8 else ()), *(FP16 if fp16 else ())))
     given = {"--calibration": calibration, "--validation": validation, "--thorough": thorough}
+    given["--max-flips"] = max_flips is not None
     if not any(isinstance(kind.how, Quantized) for kind in kinds):
         for option in (name for name, value in given.items() if value):
             raise UsageError(f"{option} is for quantized files, and none is asked for; add --int8")

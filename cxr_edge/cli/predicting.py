@@ -206,7 +206,7 @@ def info(
     rows.append(("trained on", trained or "unknown"))
     for part in ("validation", "test"):
         figures = getattr(provenance, part)
-        rows.append((part, figures_text(figures) or "no figures"))
+        rows.append((part, figures_text(figures, spec) or "no figures"))
     for name, text in rows:
         print(f"{name:10}  {text}")
     print()

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge.benchmark import conditions, starts
+from cxr_edge.benchmark import conditions, end_to_end, images, starts
 from cxr_edge.benchmark.candidates import Original
 from cxr_edge.benchmark.compare import compare_reports, comparison_text
 from cxr_edge.benchmark.conditions import concerns
@@ -53,9 +53,11 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def few_starts() -> None:
-    """Processes cost seconds; one of each is enough here."""
+    """Processes and files cost seconds; few of each are enough here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(starts, "_PROCESSES", 1)
+        patch.setattr(images, "_DRAWN", 2)
+        patch.setattr(end_to_end, "_ROUNDS", 2)
         yield
 
 
@@ -172,11 +174,10 @@ def test_an_engine_that_fails_in_the_middle_is_a_row_that_says_so(
 
 
 def test_an_engine_that_crashes_does_not_end_the_benchmark(
-    exported_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    exported_bundle: Path, few_starts: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crash = "import os, sys\nif sys.argv[3] == 'openvino': os.abort()\n"
     monkeypatch.setattr(starts, "_START", crash + starts._START)
-    monkeypatch.setattr(starts, "_PROCESSES", 1)
     report = run_benchmark(Bundle.open(exported_bundle), QUICK, Silent())
     for row in report.rows:
         if row.engine == "openvino":

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture
-def quick(cli, exported_bundle):
-    """A short benchmark without baselines."""
+def quick(cli, exported_bundle, image):
+    """A short benchmark of one small image, without baselines."""
+    given = ("--no-baselines", "--rounds", "2", "--images", image.parent)
 
     def run(*more: object):
-        return cli("benchmark", exported_bundle, "--no-baselines", "--rounds", "2", *more)
+        return cli("benchmark", exported_bundle, *given, *more)
 
     return run
 
@@ -53,10 +53,6 @@ def test_a_report_is_written_and_held_against_another(quick, tmp_path):
     slower = quick("-o", tmp_path / "again", "--compare", old)
     assert slower.returncode == 1
     assert slower.stdout.count("SLOWER") == 10
-    old.write_text(scaled(out / "report.json", 20))
-    faster = quick("-o", tmp_path / "again", "--compare", old)
-    assert faster.returncode == 0 and "SLOWER" not in faster.stdout
-    assert re.search(r"0\.0\d\d +0\.\d\d\d  onnx-int8, onnxruntime", faster.stdout)
 
 
 def test_mistakes_are_one_line_and_nothing_is_measured(cli, quick, exported_bundle, tmp_path):

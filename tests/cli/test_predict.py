@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -292,3 +295,31 @@ def test_a_file_that_explains_nothing_does_not_run_and_the_one_that_does_is_name
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "cxr-edge: onnx-int8 answers no heat map; onnx-explain does\n"
     assert not out.exists()
+
+
+def test_several_workers_write_the_same_in_the_same_order(cli, folder, exported_bundle):
+    given = ("predict", *[folder] * 5, "-b", exported_bundle, "-f", "csv")
+    one, three = (cli(*given, "-w", number) for number in ("1", "3"))
+    assert one.returncode == three.returncode == 1  # of the bad file among them
+    assert one.stdout == three.stdout and one.stdout.count("\n") == 16
+
+
+def test_progress_is_shown_on_a_terminal_while_results_go_to_a_file(image, tmp_path):
+    names = []
+    for number in range(30):
+        (tmp_path / f"{number}.png").write_bytes(image.read_bytes())
+        names.append(tmp_path / f"{number}.png")
+    main, terminal = pty.openpty()
+    with (tmp_path / "results").open("wb") as results:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cxr_edge", "predict", *names], stdout=results, stderr=terminal
+        )
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while part := os.read(main, 4096):
+                shown += part
+    assert process.wait(60) == 0
+    os.close(main)
+    assert re.search(rb"classifying, \d+/s .*30/30 +100%", shown)
+    assert (tmp_path / "results").read_text().count("\n") == 31

@@ -290,6 +290,14 @@ def test_a_folder_for_some_of_the_labels_only_is_refused(
     assert str(tmp_path) in str(caught.value) and only in str(caught.value)
 
 
+def test_folders_that_are_no_labels_are_refused(tmp_path: Path) -> None:
+    """Or a misspelt label would prove nothing about decisions, without a word."""
+    write_image(tmp_path / "Pneumonia" / "a.png", 10)
+    write_image(tmp_path / "Normal" / "b.png", 20)
+    with pytest.raises(DataError, match="images in Normal, Pneumonia, expected the folders"):
+        sample_folder(tmp_path, SPEC, Silent())
+
+
 def test_an_image_that_cannot_be_read_is_left_out_with_its_label_and_name(tmp_path: Path) -> None:
     for name in ("NORMAL/a", "NORMAL/c", "PNEUMONIA/p"):
         write_image(tmp_path / f"{name}.png", 10)

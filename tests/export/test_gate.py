@@ -450,7 +450,7 @@ def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_
     error = export_over(bundle, small, bad, request=Request(budget=budget))
     assert isinstance(error, ParityError) and error.exit_code == 6
     message = str(error)
-    assert message.startswith(f"{kind}: none of ") and message.endswith("nothing was written")
+    assert message.startswith(f"{kind}: none of ") and "; nothing was written; " in message
     assert re.search(said, message), message
 
 
@@ -646,3 +646,29 @@ def test_a_network_too_small_to_be_quantized_is_not_called_int8(small_graph: Gra
     assert isinstance(how, Quantized)
     with pytest.raises(ExportError, match="no layer has the 1024 weights"):
         how.start(small_graph)  # its only layer has 64
+
+
+class Said(Silent):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        """Keep it."""
+        self.lines.append(message)
+
+
+def test_such_a_file_is_left_out_of_a_set_with_a_line_and_refused_by_name(
+    tmp_path: Path, small: Original, few_pictures: None
+) -> None:
+    kinds = (KINDS["onnx-fp32"], KINDS["tflite-int8-dynamic"])
+    said = Said()
+    manifest, _ = export(small, tmp_path / "set", kinds, Request(), said)
+    assert [artifact.name for artifact in manifest.artifacts] == ["onnx-fp32"]
+    line = "left out: tflite-int8-dynamic: no layer has the 1024 weights"
+    assert [text.startswith(line) for text in said.lines if "left out" in text] == [True]
+    named = Request(named=frozenset({"tflite-int8-dynamic"}))
+    with pytest.raises(ExportError, match=r"^tflite-int8-dynamic: no layer has the 1024 weights"):
+        export(small, tmp_path / "named", kinds, named, Silent())
+    assert not (tmp_path / "named").exists()

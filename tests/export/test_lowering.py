@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -547,6 +548,22 @@ def test_two_normalizations_in_a_row_become_one_or_none() -> None:
         return L.Activation("tanh")(x)
 
     assert len(affines(check(model_of(body)))) == 1
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_a_loaded_model_may_call_its_layers_as_keras_calls_its_operations(tmp_path: Path) -> None:
+    """The counters that name operations know nothing of layers that were loaded."""
+    image = keras.Input((SIDE, SIDE, CHANNELS))
+    value = L.BatchNormalization()(L.Conv2D(4, 3, padding="same", activation="relu")(image))
+    value = L.Add(name="add")([value, L.Conv2D(4, 3, padding="same")(value)])
+    value = L.Multiply(name="multiply")([value, L.Conv2D(4, 3, padding="same")(value)])
+    made = keras.Model(image, L.Dense(2, activation="softmax")(L.Flatten()(value)))
+    randomize(made, 5).save(tmp_path / "model.keras")
+    keras.utils.clear_session(free_memory=False)  # as in a process that just started
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    graph = lowered(loaded)
+    assert any(isinstance(node.operation, Affine) for node in graph.nodes)
+    assert_same_scores(loaded, graph)
 
 
 @pytest.mark.usefixtures("double_precision")
