@@ -44,18 +44,22 @@ def train(
     from cxr_edge.train.report import report_text
 
     terminal = Terminal()
-    results = run_training(
-        data,
-        out,
-        find_recipe(recipe),
-        seed=seed,
-        group_of=grouping(patient_pattern),
-        use_val_folder=use_val_folder,
-        reporter=terminal,
-        about_data=about_data,
-        about_limits=about_limits,
-        positive=positive,
-    )
+    try:
+        results = run_training(
+            data,
+            out,
+            find_recipe(recipe),
+            seed=seed,
+            group_of=grouping(patient_pattern),
+            use_val_folder=use_val_folder,
+            reporter=terminal,
+            about_data=about_data,
+            about_limits=about_limits,
+            positive=positive,
+        )
+    except KeyboardInterrupt:
+        terminal.say("interrupted; the same command goes on after the last epoch that was finished")
+        raise
     for part, evaluation in results.items():
         print(f"{part}\n{report_text(evaluation)}\n")
     terminal.say(f"next: cxr-edge export {out}")
