@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-NOTICE = "Research software, not a medical device."
+from cxr_edge import html
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; max-width: 44rem; margin: 0 auto;
@@ -30,20 +30,9 @@ figcaption, .small { font-size: .88rem; color: #444; }
 """
 
 
-def notice() -> str:
-    """What the software must not be used for."""
-    return f'<p class="notice">{escape(NOTICE)}</p>'
-
-
 def small(text: str) -> str:
     """A paragraph of explanation."""
     return f'<p class="small">{escape(text)}</p>'
-
-
-def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Names with what they stand for."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
-    return f"<dl>{rows}</dl>"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -74,22 +63,4 @@ def picture(name: str, data: bytes, caption: str) -> str:
 
 def document(title: str, body: Iterable[str]) -> bytes:
     """The whole page; ``body`` is markup, ``title`` text."""
-    name = escape(title)
-    text = "\n".join(body)
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-      content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{name}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>{name}</h1>
-{text}
-</body>
-</html>
-"""
-    return page.encode(errors="replace")
+    return html.document(title, body, style=_STYLE)

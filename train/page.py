@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from cxr_edge.html import facts, notice
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation import Comparison, Copies, Evaluation
 from cxr_edge.train.figures import CURVE_SPECIFICITY
-from cxr_edge.train.markup import document, facts, notice, picture, small, table
+from cxr_edge.train.markup import document, picture, small, table
 from cxr_edge.train.report import change_text, how_intervals_are_made, interval_text
 from cxr_edge.train.robustness import COMPARED
 from cxr_edge.train.scorers import ScoredModel

@@ -16,8 +16,8 @@ from cxr_edge.benchmark.summary import (
     machine_facts,
     suite_cells,
 )
+from cxr_edge.html import NOTICE
 
-_NOTICE = "**Research software, not a medical device.**"
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 
 
@@ -32,7 +32,7 @@ def report_markdown(report: Report) -> str:
     """
     blocks = [
         f"# Benchmark of {plain(report.model)}",
-        _NOTICE,
+        f"**{NOTICE}**",
         *map(plain, headline(report)),
         *_warnings(report),
         "## Machine and measurement",

@@ -5,17 +5,14 @@ Everything that is not markup is escaped here.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from cxr_edge import html
 from cxr_edge.benchmark.columns import COLUMNS
 from cxr_edge.benchmark.report import Report, SuiteRow
 from cxr_edge.benchmark.summary import SUITE_HEADS, suite_cells
 from cxr_edge.benchmark.svg import Chart, Drawing
-
-NOTICE = "Research software, not a medical device."
 
 # The colours are those of Okabe and Ito, lighter or darker where the background asks for it.
 _STYLE = """
@@ -137,32 +134,7 @@ addEventListener("beforeprint", () => {
 
 def document(title: str, body: Iterable[str]) -> bytes:
     """The whole page; ``body`` is markup, ``title`` text."""
-    name, text = escape(title), "\n".join(body)
-    sha = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-      content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{sha}'">
-<title>{name}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>{name}</h1>
-{text}
-<script>{_SCRIPT}</script>
-</body>
-</html>
-"""
-    return page.encode(errors="replace")
-
-
-def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Names with what they stand for."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
-    return f"<dl>{rows}</dl>"
+    return html.document(title, body, style=_STYLE, script=_SCRIPT)
 
 
 def rows_table(report: Report, best: str | None) -> str:

@@ -7,7 +7,7 @@ from html import escape
 
 from cxr_edge.benchmark import charts, pareto, scores
 from cxr_edge.benchmark.columns import COLUMNS
-from cxr_edge.benchmark.markup import NOTICE, document, facts, figure, rows_table, suite_table
+from cxr_edge.benchmark.markup import document, figure, rows_table, suite_table
 from cxr_edge.benchmark.report import Report
 from cxr_edge.benchmark.summary import (
     SUITE_NOTE,
@@ -17,6 +17,7 @@ from cxr_edge.benchmark.summary import (
     machine_facts,
 )
 from cxr_edge.benchmark.svg import Chart
+from cxr_edge.html import facts, notice
 
 
 def report_page(report: Report) -> bytes:
@@ -33,7 +34,7 @@ def report_page(report: Report) -> bytes:
 
 
 def _first(report: Report) -> Iterator[str]:
-    yield f'<p class="notice">{escape(NOTICE)}</p>'
+    yield notice()
     said = "".join(f"<p>{escape(text)}</p>" for text in headline(report))
     yield f'<div class="headline">{said}</div>'
     if report.warnings:

@@ -16,13 +16,13 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.errors import DataError, UsageError
+from cxr_edge.html import NOTICE
 from cxr_edge.patients import grouping
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 from cxr_edge.train.evaluation import Evaluation
 from cxr_edge.train.examination import Examination, examine
-from cxr_edge.train.markup import NOTICE
 from cxr_edge.train.report import report_text
 from cxr_edge.train.scorers import ScoredModel
 from cxr_edge.train.seeds import spread_text
