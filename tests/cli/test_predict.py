@@ -321,5 +321,5 @@ def test_progress_is_shown_on_a_terminal_while_results_go_to_a_file(image, tmp_p
                 shown += part
     assert process.wait(60) == 0
     os.close(main)
-    assert re.search(rb"classifying, \d+/s .*30/30 +100%", shown)
+    assert re.search(rb"classifying, \d+/s  \[#+\]  30/30", shown)
     assert (tmp_path / "results").read_text().count("\n") == 31
