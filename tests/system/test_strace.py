@@ -72,6 +72,23 @@ def test_the_device_s_other_commands_connect_nowhere(tmp_path, command):
     assert [*(tmp_path / "home").rglob("*")] == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tune", "--rounds", "1", "-t", "1", "--profile", "profile.json"],
+        ["doctor", "--startup", "--starts", "1"],
+        ["benchmark", "--rounds", "2", "-o", "out"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_measures_connects_nowhere_and_writes_only_what_was_asked_for(tmp_path, command):
+    log = trace(command, tmp_path, "network")
+    assert not re.search(r"connect\(.*sa_family=AF_INET", log)
+    assert [*(tmp_path / "home").rglob("*")] == []
+    written = {path.name for path in (tmp_path / "cwd").iterdir()}
+    assert written == {"tune": {"profile.json"}, "benchmark": {"out"}}.get(command[0], set())
+
+
 def test_export_connects_nowhere_and_leaves_home_alone(tmp_path):
     out = tmp_path / "out"
     log = trace(["export", "-o", str(out), "--artifacts", "onnx-fp32"], tmp_path, "network")
