@@ -9,7 +9,7 @@ import pytest
 from cxr_edge import Bundle
 from cxr_edge.image import read_image
 from cxr_edge.keras_model import load_keras
-from cxr_edge.phantom import draw_phantom
+from cxr_edge.phantom import phantom_jpeg
 from cxr_edge.preprocess import fit, normalize
 
 
@@ -27,8 +27,7 @@ def spec(bundle):
 def jpeg():
     """1280 x 876 pixels, the median of the hospital's own images."""
     cv2.setNumThreads(1)
-    image = draw_phantom(np.random.default_rng(0), height=876, width=1280)
-    return cv2.imencode(".jpg", image)[1].tobytes()
+    return phantom_jpeg()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ Each is what a careful user of that tool would write: the stock conversion, one 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_openvino(benchmark, stock_onnx, batch, expected):
 @pytest.mark.benchmark(group="peers: inference")
 def test_ncnn(benchmark, stock_onnx, batch, expected, tmp_path):
     ncnn = pytest.importorskip("ncnn", reason="not installed; make bench does")
-    pnnx = pytest.importorskip("importlib.util").find_spec("pnnx")
+    pnnx = importlib.util.find_spec("pnnx")  # importing it would need PyTorch
     assert pnnx and pnnx.origin
     (tmp_path / "stock.onnx").write_bytes(stock_onnx)
     shape = ",".join(map(str, batch.shape))

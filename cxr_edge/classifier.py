@@ -29,7 +29,7 @@ Source = str | os.PathLike[str] | bytes | Image
 
 Decoding = Literal["fast", "exact"]
 """``fast`` decodes a JPEG only as large as the network needs; ``exact`` reads every pixel, as
-training and export do. Images of other formats, bytes of them and arrays are always exact."""
+training and export do. Other formats and arrays are always exact."""
 
 Stage = Literal["read", "decode", "preprocess", "infer", "post"]
 """What a prediction goes through, in order."""

@@ -90,6 +90,13 @@ def _expose(density: npt.NDArray[np.float32], random: np.random.Generator) -> Im
     return image
 
 
+def phantom_jpeg(seed: int = 0) -> bytes:
+    """A phantom as JPEG, 1280 x 876 pixels: the median of the hospital's own images."""
+    image = draw_phantom(np.random.default_rng(seed), height=876, width=1280)
+    data: bytes = cv2.imencode(".jpg", image)[1].tobytes()
+    return data
+
+
 def write_phantom(path: Path, seed: int = 0) -> None:
     """Write a phantom as PNG.
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from cxr_edge.phantom import draw_phantom
+from cxr_edge.phantom import phantom_jpeg
 from cxr_edge.process import run_python
 from cxr_edge.reporting import Reporter
 
@@ -47,7 +46,7 @@ def measure_starts(
     given = ["-b", str(bundle)] if bundle else []
     with tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
         image = Path(folder, "phantom.jpeg")
-        image.write_bytes(_draw_jpeg())
+        image.write_bytes(phantom_jpeg())
         load = "import sys; from cxr_edge import Classifier; Classifier.load(sys.argv[1] or None)"
         predict = ["predict", *given, *options]
         commands = {
@@ -68,9 +67,3 @@ def measure_starts(
                 advance(turn + 1, starts)
     medians = {name: np.median(runs, axis=0).tolist() for name, runs in found.items()}
     return tuple(Start(name, ms, peak_mb) for name, (ms, peak_mb) in medians.items())
-
-
-def _draw_jpeg() -> bytes:
-    """A drawn picture of the usual size of a radiograph."""
-    image = draw_phantom(np.random.default_rng(0), height=876, width=1280)
-    return cv2.imencode(".jpg", image)[1].tobytes()

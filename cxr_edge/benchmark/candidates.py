@@ -12,6 +12,7 @@ from cxr_edge.benchmark.report import Kind
 from cxr_edge.bundle import Bundle
 from cxr_edge.decision import Scores
 from cxr_edge.engines import Engine, Format, installed_engines, open_engine, suits
+from cxr_edge.errors import EngineError, first_line
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.keras_model import keras_scores, load_keras
 from cxr_edge.manifest import ArtifactRecord
@@ -140,11 +141,14 @@ class Original:
 
 
 def _answer(way: Answer) -> Answer:
-    """One that waits for the answer: Keras hands out promises."""
+    """One that waits for the answer, since Keras hands out promises, and fails as engines do."""
 
     def answer(batch: Batch) -> object:
-        found: Any = way(batch)
-        return found if isinstance(found, list) else getattr(found, "numpy", lambda: found)()
+        try:
+            found: Any = way(batch)
+            return found.numpy() if hasattr(found, "numpy") else found
+        except Exception as err:  # Keras and TensorFlow share no base class
+            raise EngineError(f"Keras failed: {first_line(err)}") from err
 
     return answer
 

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from cxr_edge.bundle import Bundle
 from cxr_edge.dataset import Labels, find_images
 from cxr_edge.decision import Scores
 from cxr_edge.errors import DataError
 from cxr_edge.files import printable
-from cxr_edge.phantom import draw_phantom
+from cxr_edge.phantom import phantom_jpeg
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
 from cxr_edge.samples import sample_folder
@@ -23,8 +21,6 @@ from cxr_edge.samples import sample_folder
 MOST_FILES = 50
 """Files that the end-to-end figures are measured on."""
 _DRAWN = 12
-# The median of the hospital's own images.
-_ROWS, _COLUMNS = 876, 1280
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +83,6 @@ def find_files(folder: Path | None, drawn: Path) -> tuple[Path, ...]:
         return tuple(found[index] for index in dict.fromkeys(kept.tolist()))
     paths = []
     for seed in range(_DRAWN):
-        image = draw_phantom(np.random.default_rng(seed), height=_ROWS, width=_COLUMNS)
         paths.append(drawn / f"phantom-{seed}.jpeg")
-        paths[-1].write_bytes(_jpeg(image))
+        paths[-1].write_bytes(phantom_jpeg(seed))
     return tuple(paths)
-
-
-def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
-    data: bytes = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    return data

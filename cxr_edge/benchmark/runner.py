@@ -98,7 +98,7 @@ def _measure(bundle: Bundle, request: Request, files: Sequence[Path], reporter: 
     answer_all(lines, inputs, spec, reporter)
     time_all(lines, inputs, spec, request.rounds, reporter)
     _end_to_end(lines, bundle, files, request.decode, warnings, reporter)
-    layers = _layers(lines, bundle, inputs)
+    layers = _layers(lines, bundle, inputs, warnings)
     after = look()
     warnings += concerns(machine, before, after)
     headline = headline_of(lines)
@@ -170,16 +170,21 @@ def _end_to_end(
             ours[name].end_to_end = found
 
 
-def _layers(lines: Sequence[Line], bundle: Bundle, inputs: Inputs) -> dict[str, tuple[Layer, ...]]:
+def _layers(
+    lines: Sequence[Line], bundle: Bundle, inputs: Inputs, warnings: list[str]
+) -> dict[str, tuple[Layer, ...]]:
     """Of our files that onnxruntime ran."""
     batch = normalize(inputs.pixels[:1], bundle.manifest.spec.input)
-    return {
-        line.candidate.name: slowest_operations(bundle.read(line.candidate.artifact.file), batch)
-        for line in lines
-        if line.candidate.artifact
-        and line.times is not None
-        and (line.candidate.engine, line.candidate.threads) == ("onnxruntime", 1)
-    }
+    found = {}
+    for line in lines:
+        name, artifact = line.candidate.name, line.candidate.artifact
+        ran = (line.candidate.engine, line.candidate.threads) == ("onnxruntime", 1)
+        if artifact and line.times is not None and ran:
+            try:
+                found[name] = slowest_operations(bundle.read(artifact.file), batch)
+            except CxrEdgeError as err:
+                warnings.append(f"{name}: its operations were not timed: {err}")
+    return found
 
 
 def _settings(request: Request, inputs: Inputs, names: tuple[str, ...]) -> Settings:

@@ -128,6 +128,8 @@ def _write(report: Report, out: Path) -> Path:
 
 
 def _summary(report: Report) -> str:
+    from cxr_edge.benchmark.columns import start_ms
+
     head = f"{'p50 ms':>8}  {'p99 ms':>8}  {'start ms':>8}  {'peak MB':>7}  {'max |d|':>7}  flips"
     lines = [f"{head}  row"]
     for row in report.rows:
@@ -136,7 +138,7 @@ def _summary(report: Report) -> str:
             continue
         start = peak = delta = flips = ""
         if row.start:
-            start = f"{row.start.import_ms + row.start.load_ms + row.start.first_ms:.0f}"
+            start = f"{start_ms(row):.0f}"
             peak = "" if row.start.peak_mb is None else f"{row.start.peak_mb:.0f}"
         if row.parity:
             delta, flips = f"{row.parity.max_abs_delta:.1e}", str(row.parity.flips)

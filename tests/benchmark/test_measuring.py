@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge.benchmark import conditions, end_to_end, images, starts
+from cxr_edge.benchmark import candidates, conditions, end_to_end, images, starts
 from cxr_edge.benchmark.candidates import Original
 from cxr_edge.benchmark.compare import compare_reports, comparison_text
 from cxr_edge.benchmark.conditions import concerns
@@ -171,6 +171,26 @@ def test_an_engine_that_fails_in_the_middle_is_a_row_that_says_so(
             assert row.reason == "LiteRT failed: the sensor overheated"
         else:
             assert row.outcome == "measured" and row.latency
+
+
+def test_keras_that_fails_in_the_middle_is_a_row_that_says_so_too() -> None:
+    def fail(batch: object) -> object:
+        raise ValueError("out of memory\nand of words")
+
+    with pytest.raises(EngineError, match=r"^Keras failed: out of memory$"):
+        candidates._answer(fail)(np.zeros((1, 2, 2, 1), np.float32))
+
+
+def test_operations_that_cannot_be_timed_are_a_warning(
+    exported_bundle: Path, few_starts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(model: bytes, batch: object) -> object:
+        raise EngineError("no room for a profile")
+
+    monkeypatch.setattr("cxr_edge.benchmark.runner.slowest_operations", fail)
+    report = run_benchmark(Bundle.open(exported_bundle), QUICK, Silent())
+    assert report.layers == {} and all(row.latency for row in report.rows)
+    assert sum("were not timed: no room for a profile" in text for text in report.warnings) == 4
 
 
 def test_an_engine_that_crashes_does_not_end_the_benchmark(
