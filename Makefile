@@ -9,7 +9,7 @@ TYPES := .cache/types
 .PHONY: demo test check format types test-system bench wheel clean
 
 demo: .venv/base
-	$(BIN)/python -m cxr_edge.phantom build/phantom.png
+	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
 	$(BIN)/cxr-edge predict build/phantom.png
 
 test: .venv/test check

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_edge.bundle import Golden
-from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.bundle.reader import Golden
+from cxr_edge.data.folders import open_folder, read_folder
 from cxr_edge.export.artifacts import KINDS, Quantized
-from cxr_edge.export.budget import Budget
-from cxr_edge.export.distill import distill
 from cxr_edge.export.golden import draw_pictures
-from cxr_edge.export.graph_reader import read_graph
-from cxr_edge.export.lowering import lower
+from cxr_edge.export.graph.lowering import lower
+from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.pipeline import original_of_run
-from cxr_edge.export.quantizer import Quantizer
-from cxr_edge.export.search import Choice, Method, Search
-from cxr_edge.keras_model import keras_scores, load_keras
+from cxr_edge.export.quantize.budget import Budget
+from cxr_edge.export.quantize.distill import distill
+from cxr_edge.export.quantize.quantizer import Quantizer
+from cxr_edge.export.quantize.search import Choice, Method, Search
+from cxr_edge.original.keras_model import keras_scores, load_keras
+from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Silent
-from cxr_edge.run import open_run
 
 FILES = {"onnx-int8": "onnxruntime", "tflite-int8-dynamic": "litert"}
 

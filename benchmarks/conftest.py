@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cxr_edge import Bundle
+from cxr_edge.data.phantom import phantom_jpeg
 from cxr_edge.image import read_image
-from cxr_edge.keras_model import load_keras
-from cxr_edge.phantom import phantom_jpeg
+from cxr_edge.original.keras_model import load_keras
 from cxr_edge.preprocess import fit, normalize
 
 

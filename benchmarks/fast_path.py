@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 
 from cxr_edge import Bundle, Classifier, Prediction
+from cxr_edge.device.machine import this_machine, usable_cpus
 from cxr_edge.engines import installed_engines, open_engine, suits
-from cxr_edge.export.onnx_file import export_onnx
+from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.image import read_image
-from cxr_edge.keras_model import load_keras
-from cxr_edge.machine import this_machine, usable_cpus
+from cxr_edge.original.keras_model import load_keras
 from cxr_edge.preprocess import fit, normalize
 
 ROUNDS = 7

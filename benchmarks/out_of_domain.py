@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 
 from cxr_edge.classifier import read_pixels
-from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.data.folders import open_folder, read_folder
+from cxr_edge.data.samples import read_samples
 from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.errors import CxrEdgeError, ModelError
+from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import Pixels, fit
-from cxr_edge.run import open_run
-from cxr_edge.samples import read_samples
 from cxr_edge.spec import ModelSpec
-from cxr_edge.train.shifts import shifted
+from cxr_edge.train.evaluation.shifts import shifted
 
 _SMALLEST = 48
 """Shorter side, pixels, from which a file of the collection counts as a picture of something."""

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge.export.onnx_file import export_onnx
-from cxr_edge.export.tflite_file import export_tflite
+from cxr_edge.export.convert.onnx import export_onnx
+from cxr_edge.export.convert.tflite import export_tflite
 
 FLOAT32 = 1e-5
 # ncnn's Winograd convolutions trade exactness for fewer multiplications.

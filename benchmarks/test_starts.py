@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxr_edge.process import run_python
+from cxr_edge.device.process import run_python
 
 LOAD = "from cxr_edge import Classifier; Classifier.load()"
 

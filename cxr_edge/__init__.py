@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cxr_edge.bundle import Bundle
+    from cxr_edge.bundle.reader import Bundle
     from cxr_edge.classifier import Classifier
     from cxr_edge.errors import (
         BenchmarkError,
@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BenchmarkError": "errors",
-    "Bundle": "bundle",
+    "Bundle": "bundle.reader",
     "BundleError": "errors",
     "Classifier": "classifier",
     "CxrEdgeError": "errors",

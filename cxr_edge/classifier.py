@@ -10,17 +10,16 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 
 from cxr_edge.batch import in_order
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.manifest import ArtifactRecord
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import Scores, decide, positive_scores, probabilities, uncertain
+from cxr_edge.device.profile import find_profile
 from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
-from cxr_edge.errors import ImageError, MissingExtraError, UsageError
+from cxr_edge.errors import ImageError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.files import read_file
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.manifest import ArtifactRecord
-from cxr_edge.names import unknown_name
 from cxr_edge.preprocess import Image, Pixels, fit, normalize
-from cxr_edge.profile import find_profile
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec, ModelSpec
 

@@ -23,6 +23,7 @@ Errors of other libraries never leave the package: they are the ``__cause__`` of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -99,3 +100,19 @@ class OutputError(ExportError):
 def first_line(err: BaseException) -> str:
     """The first line of another library's message, which may have many; its type without any."""
     return (str(err).strip().splitlines() or [type(err).__name__])[0][:300]
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that does not exist: it names the nearest one, and all there are.
+
+    Args:
+        kind: what is named, for example ``artifact``.
+        name: what was given.
+        known: what there is.
+    """
+    import difflib  # only a mistake needs it
+
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1, 0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(f"no {kind} is called {name!r}; {hint}there are {', '.join(names)}")

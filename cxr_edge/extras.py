@@ -70,6 +70,16 @@ def require_tensorflow(extra: str) -> tuple[Any, Any]:
     return keras, require("tensorflow", extra)
 
 
+def package_version(name: str) -> str | None:
+    """The version of a package; None where it is not installed."""
+    import importlib.metadata  # 10 ms that a start without a profile does not need
+
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Hold back what native code writes to stderr; shown after all when the block fails.

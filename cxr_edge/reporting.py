@@ -29,3 +29,10 @@ class Silent:
     def bar(self, label: str) -> contextlib.AbstractContextManager[Advance]:
         """Show nothing."""
         return contextlib.nullcontext(lambda done, total: None)
+
+
+def notice(text: str) -> None:
+    """Log one line as a warning to ``cxr_edge``: worth saying, but no error; stderr by default."""
+    import logging  # 3 ms that a start without anything to say does not need
+
+    logging.getLogger("cxr_edge").warning("%s", text)

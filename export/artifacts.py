@@ -6,18 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cxr_edge.bundle.manifest import Target
 from cxr_edge.engines import SCORES, Format, Output
-from cxr_edge.errors import ExportError
-from cxr_edge.export.budget import Budget
-from cxr_edge.export.graph import Graph, build_model
-from cxr_edge.export.heatmap import explaining_model
-from cxr_edge.export.onnx_file import export_onnx
-from cxr_edge.export.onnx_int8 import Ranges
-from cxr_edge.export.quantizer import Quantizer
-from cxr_edge.export.recipe import Recipe, float_ends, linear_keys, small_layers
-from cxr_edge.export.tflite_file import export_tflite
-from cxr_edge.manifest import Target
-from cxr_edge.names import unknown_name
+from cxr_edge.errors import ExportError, unknown_name
+from cxr_edge.export.convert.onnx import export_onnx
+from cxr_edge.export.convert.tflite import export_tflite
+from cxr_edge.export.graph.graph import Graph, build_model
+from cxr_edge.export.graph.heatmap import explaining_model
+from cxr_edge.export.quantize.budget import Budget
+from cxr_edge.export.quantize.onnx_int8 import Ranges
+from cxr_edge.export.quantize.quantizer import Quantizer
+from cxr_edge.export.quantize.recipe import Recipe, float_ends, linear_keys, small_layers
 from cxr_edge.spec import ModelSpec
 
 

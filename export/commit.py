@@ -11,16 +11,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from cxr_edge.errors import OutputError
-from cxr_edge.files import TEMPORARY_PREFIX, atomic_path, sha256, sync_folder, write_file
-from cxr_edge.manifest import (
+from cxr_edge.bundle.manifest import (
     MANIFEST_NAME,
     FileRecord,
     Manifest,
     dump_manifest,
     parse_manifest,
 )
-from cxr_edge.model_card import CARD_NAME, model_card
+from cxr_edge.bundle.model_card import CARD_NAME, model_card
+from cxr_edge.errors import OutputError
+from cxr_edge.files import TEMPORARY_PREFIX, atomic_path, sha256, sync_folder, write_file
 
 _HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz)")
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.dataset import Labels
+from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.parity import compare
+from cxr_edge.data.folders import Labels
+from cxr_edge.data.patients import Grouping
 from cxr_edge.decision import (
     Probabilities,
     Scores,
@@ -19,10 +22,7 @@ from cxr_edge.decision import (
     probabilities,
 )
 from cxr_edge.extras import require
-from cxr_edge.intervals import RESAMPLES, interval, resample
-from cxr_edge.manifest import Parity
-from cxr_edge.parity import compare
-from cxr_edge.patients import Grouping
+from cxr_edge.metrics import RESAMPLES, interval, resample
 from cxr_edge.spec import ModelSpec
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.bundle import Golden
+from cxr_edge.bundle.reader import Golden
+from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.decision import decide, decision_margins, positive_scores, probabilities
 from cxr_edge.errors import ExportError
-from cxr_edge.phantom import draw_phantom
 from cxr_edge.preprocess import Pixels, fit
 from cxr_edge.reporting import Advance
 from cxr_edge.spec import ModelSpec

@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from cxr_edge.bundle import Golden
+from cxr_edge.bundle.manifest import Calibration
+from cxr_edge.bundle.reader import Golden
 from cxr_edge.classifier import read_pixels
+from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
-from cxr_edge.export.calibration import describe, refuse_overlap
-from cxr_edge.export.distill import SOURCE, distill
+from cxr_edge.export.gate import Evidence
 from cxr_edge.export.golden import POOL, choose_golden, draw_pictures
-from cxr_edge.export.proof import Evidence
+from cxr_edge.export.quantize.calibration import describe, refuse_overlap
+from cxr_edge.export.quantize.distill import SOURCE, distill
+from cxr_edge.export.quantize.search import Choice
 from cxr_edge.export.report import Preprocessing
 from cxr_edge.export.request import Original, Request
-from cxr_edge.export.search import Choice
-from cxr_edge.keras_model import keras_scores
-from cxr_edge.manifest import Calibration
+from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Reporter
-from cxr_edge.samples import Samples, sample_folder
 
 
 class Images:

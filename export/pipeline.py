@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from cxr_edge import documents
-from cxr_edge.bundle import Bundle, Golden, dump_golden
-from cxr_edge.decision import decide, probabilities
-from cxr_edge.domain import Domain, dump_domain, parse_domain
-from cxr_edge.engines import open_engine
-from cxr_edge.errors import ModelError
-from cxr_edge.export.artifacts import ArtifactKind
-from cxr_edge.export.commit import check_target, commit, record_file
-from cxr_edge.export.golden import SOURCE
-from cxr_edge.export.images import Images
-from cxr_edge.export.proof import check_machine
-from cxr_edge.export.report import ExportReport, make_report, report_path
-from cxr_edge.export.request import Original, Request
-from cxr_edge.export.speed import measure_speed
-from cxr_edge.export.workshop import Made, Workshop
-from cxr_edge.extras import require_tensorflow
-from cxr_edge.files import atomic_path, printable, read_file
-from cxr_edge.keras_model import load_keras
-from cxr_edge.manifest import (
+from cxr_edge.bundle.manifest import (
     FORMAT,
     MAX_FILE_BYTES,
     NOTICE,
@@ -36,13 +23,31 @@ from cxr_edge.manifest import (
     Manifest,
     Provenance,
 )
-from cxr_edge.preprocess import normalize
+from cxr_edge.bundle.reader import Bundle, Golden, dump_golden
+from cxr_edge.data.samples import dump_samples, read_samples
+from cxr_edge.decision import decide, probabilities
+from cxr_edge.device.timing import time_in_turn
+from cxr_edge.domain import Domain, dump_domain, parse_domain
+from cxr_edge.engines import Engine, open_engine
+from cxr_edge.errors import ModelError
+from cxr_edge.export.artifacts import ArtifactKind
+from cxr_edge.export.builder import Made, Workshop
+from cxr_edge.export.commit import check_target, commit, record_file
+from cxr_edge.export.gate import check_machine
+from cxr_edge.export.golden import SOURCE
+from cxr_edge.export.images import Images
+from cxr_edge.export.report import ExportReport, Speed, make_report, report_path
+from cxr_edge.export.request import Original, Request
+from cxr_edge.extras import require_tensorflow
+from cxr_edge.files import atomic_path, printable, read_file
+from cxr_edge.original.keras_model import load_keras
+from cxr_edge.original.run_folder import Run
+from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.reporting import Reporter
-from cxr_edge.run import Run
-from cxr_edge.samples import dump_samples, read_samples
 from cxr_edge.spec import ModelSpec
 
 _TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "openvino")
+_SPEED_ROUNDS, _SPEED_REPEATS = 30, 2
 
 
 def original_of_run(run: Run) -> Original:
@@ -213,3 +218,24 @@ def _with_tools(provenance: Provenance) -> Provenance:
         except importlib.metadata.PackageNotFoundError:
             continue  # an engine that is not installed proved nothing
     return dataclasses.replace(provenance, tools=versions)
+
+
+def measure_speed(
+    stock: Engine, files: Sequence[Engine], batch: Batch, reporter: Reporter
+) -> list[Speed]:
+    """Time every file, all in turn so that drift cancels.
+
+    Args:
+        stock: the original network as a converter leaves it.
+        files: each exported file on its preferred engine, one thread.
+        batch: (1, height, width, channels) float32.
+        reporter: shows progress.
+
+    Returns:
+        One figure a file, in the same order.
+    """
+    steps = [functools.partial(engine.run, batch) for engine in (stock, *files)]
+    first, *times = time_in_turn(
+        steps, rounds=_SPEED_ROUNDS, repeats=_SPEED_REPEATS, reporter=reporter
+    )
+    return [Speed(float(np.median(each)), float(np.median(each / first))) for each in times]

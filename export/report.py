@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.export.budget import Budget
-from cxr_edge.export.proof import EngineProof
-from cxr_edge.export.search import Trial
-from cxr_edge.manifest import NOTICE, Calibration
+from cxr_edge.bundle.manifest import NOTICE, Calibration
+from cxr_edge.export.gate import EngineProof
+from cxr_edge.export.quantize.budget import Budget
+from cxr_edge.export.quantize.search import Trial
 
 REPORT_FORMAT = "1.0"
 """Version of the report's form."""

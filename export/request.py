@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cxr_edge.bundle.manifest import Provenance
+from cxr_edge.data.patients import Grouping, kermany_patient
+from cxr_edge.data.samples import Samples
 from cxr_edge.domain import Domain
-from cxr_edge.export.budget import Budget
-from cxr_edge.manifest import Provenance
-from cxr_edge.patients import Grouping, kermany_patient
-from cxr_edge.samples import Samples
+from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.spec import ModelSpec
 
 

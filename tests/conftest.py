@@ -31,7 +31,7 @@ def data_root() -> Path:
 
 def draw_data_set(root: Path, images: dict[str, int], first_seed: int = 0) -> Path:
     """Write class folders of phantoms: white disc: PNEUMONIA, dark one: NORMAL."""
-    from cxr_edge.phantom import draw_phantom
+    from cxr_edge.data.phantom import draw_phantom
 
     seed = first_seed
     for label, count in images.items():
@@ -65,7 +65,7 @@ def run_folder(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     Batch normalization forgets its start after some hundred steps, which these epochs do not
     have; what the network answers matters little here, that every stage agrees on it does.
     """
-    from cxr_edge.patients import grouping
+    from cxr_edge.data.patients import grouping
     from cxr_edge.reporting import Silent
     from cxr_edge.train.pipeline import train
     from cxr_edge.train.recipe import SEED
@@ -90,12 +90,12 @@ def exported_bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 
     The search tries one strength of equalization: the budget holds for each on this network.
     """
-    from cxr_edge.export import search
     from cxr_edge.export.artifacts import FP32, INT8, find_kinds
     from cxr_edge.export.pipeline import export, original_of_run
+    from cxr_edge.export.quantize import search
     from cxr_edge.export.request import Request
+    from cxr_edge.original.run_folder import open_run
     from cxr_edge.reporting import Silent
-    from cxr_edge.run import open_run
 
     out = tmp_path_factory.mktemp("export") / "bundle"
     original = original_of_run(open_run(run_folder))

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import cxr_edge.bundle
-from cxr_edge.bundle import Bundle
+import cxr_edge.bundle.reader
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier, Stage
+from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import BundleError, EngineError, ImageError, UsageError
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.phantom import draw_phantom
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
@@ -313,7 +313,7 @@ def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
 def test_the_examples_in_the_docstrings_run(
     module: str, exported_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cxr_edge.bundle, "REFERENCE", exported_bundle)
+    monkeypatch.setattr(cxr_edge.bundle.reader, "REFERENCE", exported_bundle)
     results = doctest.testmod(importlib.import_module(module))
     assert results.attempted >= 2 and results.failed == 0
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from cxr_edge import Bundle, Classifier
+from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.domain import Domain, dump_domain, parse_domain, standardize
 from cxr_edge.errors import BundleError
-from cxr_edge.phantom import draw_phantom
 from cxr_edge.preprocess import Pixels, fit
 from cxr_edge.spec import InputSpec
-from cxr_edge.train.domain import fit_domain
+from cxr_edge.train.fitting.domain import fit_domain
 
 SPEC = InputSpec(height=60, width=50)
 

@@ -12,9 +12,9 @@ from cxr_edge.export.artifacts import find_kinds
 from cxr_edge.export.pipeline import export, original_of_run
 from cxr_edge.export.request import Request
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.keras_model import load_keras
+from cxr_edge.original.keras_model import load_keras
+from cxr_edge.original.run_folder import UNKNOWN, Run
 from cxr_edge.reporting import Silent
-from cxr_edge.run import UNKNOWN, Run
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 SPEC = ModelSpec(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from cxr_edge.classifier import Classifier
+from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import OutputError
 from cxr_edge.overlay import MAX_SIDE, draw_overlay, write_overlays
-from cxr_edge.phantom import draw_phantom
 from cxr_edge.preprocess import placed
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec

@@ -32,13 +32,18 @@ def wheel(dist: Path) -> Path:
     return path
 
 
-def test_the_wheel_brings_one_top_level_name(wheel):
+def test_the_wheel_holds_the_whole_tree_under_one_name(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
+        names = {name for name in archive.namelist() if not name.endswith("/")}
     tops = {name.split("/")[0] for name in names}
     assert tops == {"cxr_edge", f"cxr_edge-{__version__}.dist-info"}
-    assert {"cxr_edge/train/network.py", "cxr_edge/export/commit.py"} <= set(names)
-    assert "cxr_edge/py.typed" in names
+    tree = {
+        prefix + path.relative_to(ROOT).as_posix()
+        for prefix, folder in (("", "cxr_edge"), ("cxr_edge/", "export"), ("cxr_edge/", "train"))
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert {name for name in names if name.startswith("cxr_edge/")} == tree
 
 
 def test_the_wheel_carries_the_reference_bundle_and_stays_small(wheel):
@@ -54,7 +59,13 @@ def test_the_sdist_holds_what_builds_and_tests_need(dist):
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "LICENSE", "README.md", "train/fit.py", "export/commit.py"} <= names
+    assert {
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "train/fitting/fit.py",
+        "export/commit.py",
+    } <= names
 
 
 def test_a_base_install_predicts_without_the_training_stack(wheel, tmp_path):
@@ -67,7 +78,7 @@ def test_a_base_install_predicts_without_the_training_stack(wheel, tmp_path):
         cwd=tmp_path,
     )
     image = tmp_path / "phantom.png"
-    subprocess.run([python, "-m", "cxr_edge.phantom", image], check=True, cwd=tmp_path)
+    subprocess.run([python, "-m", "cxr_edge.data.phantom", image], check=True, cwd=tmp_path)
     command = tmp_path / "venv/bin/cxr-edge"
 
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import pytest
 from cxr_edge import Bundle
 from cxr_edge.cli import COMMANDS
 from cxr_edge.cli.data import data
-from cxr_edge.phantom import write_phantom
+from cxr_edge.data.phantom import write_phantom
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

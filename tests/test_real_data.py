@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cxr_edge import Bundle, Classifier
+from cxr_edge.bundle.parity import compare
 from cxr_edge.classifier import read_pixels
-from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.data.folders import open_folder, read_folder
 from cxr_edge.engines import open_engine
-from cxr_edge.keras_model import keras_scores, load_keras
-from cxr_edge.parity import compare
+from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.preprocess import normalize
 
 # Largest and mean |difference| and changed decisions, by precision.
@@ -110,8 +110,8 @@ def test_heat_maps_of_native_x_rays_are_the_gradient_of_the_keras_model(
 ):
     tensorflow = pytest.importorskip("tensorflow")
     from cxr_edge.export.artifacts import KINDS
-    from cxr_edge.export.graph_reader import read_graph
-    from cxr_edge.export.lowering import lower
+    from cxr_edge.export.graph.lowering import lower
+    from cxr_edge.export.graph.reader import read_graph
 
     spec = reference.manifest.spec
     paths = sorted((data_root / "native").rglob("*.jpeg"))

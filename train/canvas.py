@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cxr_edge.extras import require_figure
 from cxr_edge.files import atomic_path
-from cxr_edge.intervals import Interval
+from cxr_edge.metrics import Interval
 from cxr_edge.spec import ModelSpec
 
 _DPI = 110

@@ -18,10 +18,10 @@ from cxr_edge.train.canvas import (
     save_figure,
     score_name,
 )
-from cxr_edge.train.evaluation import Evaluation
-from cxr_edge.train.figures import curve
-from cxr_edge.train.reliability import BINS, Reliability
-from cxr_edge.train.scored import Floats, Scored, binary
+from cxr_edge.train.evaluation.evaluation import Evaluation
+from cxr_edge.train.evaluation.figures import curve
+from cxr_edge.train.evaluation.reliability import BINS, Reliability
+from cxr_edge.train.evaluation.scored import Floats, Scored, binary
 
 
 def plot_roc(

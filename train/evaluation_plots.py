@@ -22,8 +22,8 @@ from cxr_edge.train.canvas import (
     score_name,
     show_image,
 )
-from cxr_edge.train.evaluation import Comparison, Evaluation
-from cxr_edge.train.scored import Scored
+from cxr_edge.train.evaluation.evaluation import Comparison, Evaluation
+from cxr_edge.train.evaluation.scored import Scored
 
 _GALLERY_COLUMNS = 6
 

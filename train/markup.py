@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from cxr_edge import html
+from cxr_edge.report import html
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; max-width: 44rem; margin: 0 auto;

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from cxr_edge.html import facts, notice
+from cxr_edge.report.html import facts, notice
 from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation import Comparison, Copies, Evaluation
-from cxr_edge.train.figures import CURVE_SPECIFICITY
+from cxr_edge.train.evaluation.evaluation import Comparison, Copies, Evaluation
+from cxr_edge.train.evaluation.figures import CURVE_SPECIFICITY
+from cxr_edge.train.evaluation.report import change_text, how_intervals_are_made, interval_text
+from cxr_edge.train.evaluation.robustness import COMPARED
+from cxr_edge.train.evaluation.scorers import ScoredModel
+from cxr_edge.train.evaluation.seeds import Spread
 from cxr_edge.train.markup import document, picture, small, table
-from cxr_edge.train.report import change_text, how_intervals_are_made, interval_text
-from cxr_edge.train.robustness import COMPARED
-from cxr_edge.train.scorers import ScoredModel
-from cxr_edge.train.seeds import Spread
 
 CAPTIONS = {
     "confusion": "Look at the two cells off the diagonal: which mistake is more frequent?",
@@ -82,7 +82,7 @@ def spread_page(
     """The page above those of several models: each one's figures, mean and standard deviation.
 
     Args:
-        figures: from :func:`cxr_edge.train.seeds.spread`.
+        figures: from :func:`cxr_edge.train.evaluation.seeds.spread`.
         models: the runs, in the same order.
         part: what the images are called.
         images: how many there are.

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from cxr_edge import documents
-from cxr_edge.dataset import LabelledImages, read_folder
+from cxr_edge.bundle.manifest import Provenance
+from cxr_edge.data.folders import LabelledImages, read_folder
+from cxr_edge.data.patients import Grouping
+from cxr_edge.data.samples import dump_samples
 from cxr_edge.decision import Scores
 from cxr_edge.domain import dump_domain
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
 from cxr_edge.files import atomic_path, write_file
-from cxr_edge.keras_model import keras_scores
-from cxr_edge.manifest import Provenance
-from cxr_edge.patients import Grouping
-from cxr_edge.preprocess import Pixels
-from cxr_edge.reporting import Reporter
-from cxr_edge.run import (
+from cxr_edge.original.keras_model import keras_scores
+from cxr_edge.original.run_folder import (
     CALIBRATION_NAME,
     DOMAIN_NAME,
     MODEL_NAME,
@@ -27,12 +26,15 @@ from cxr_edge.run import (
     SPEC_NAME,
     VALIDATION_NAME,
 )
-from cxr_edge.samples import dump_samples
-from cxr_edge.train.assess import Beside, assess, write_evaluations
-from cxr_edge.train.baseline import fit_baseline
-from cxr_edge.train.calibrate import calibrate
-from cxr_edge.train.checkpoint import load_state, remove_state
-from cxr_edge.train.data import (
+from cxr_edge.preprocess import Pixels
+from cxr_edge.reporting import Reporter
+from cxr_edge.train.evaluation.assess import Beside, assess, write_evaluations
+from cxr_edge.train.evaluation.baseline import fit_baseline
+from cxr_edge.train.evaluation.evaluation import Evaluation, headline
+from cxr_edge.train.evaluation.scorers import ScoredModel
+from cxr_edge.train.fitting.calibrate import calibrate
+from cxr_edge.train.fitting.checkpoint import load_state, remove_state
+from cxr_edge.train.fitting.data import (
     TrainingData,
     calibration_samples,
     counts,
@@ -40,14 +42,12 @@ from cxr_edge.train.data import (
     read_training_data,
     validation_samples,
 )
-from cxr_edge.train.domain import fit_domain
-from cxr_edge.train.evaluation import Evaluation, headline
-from cxr_edge.train.fit import fit, identify
-from cxr_edge.train.history import HISTORY_NAME, Epoch, History
-from cxr_edge.train.network import build_network, layer_table
+from cxr_edge.train.fitting.domain import fit_domain
+from cxr_edge.train.fitting.fit import fit, identify
+from cxr_edge.train.fitting.history import HISTORY_NAME, Epoch, History
+from cxr_edge.train.fitting.network import build_network, layer_table
 from cxr_edge.train.plots import plot_class_counts, plot_curves, plot_samples
 from cxr_edge.train.recipe import Recipe, for_labels
-from cxr_edge.train.scorers import ScoredModel
 
 keras = require_keras("train")
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cxr_edge.preprocess import Pixels
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.canvas import BLUE, GREY, ORANGE, new_figure, save_figure, show_image
-from cxr_edge.train.history import Epoch
+from cxr_edge.train.fitting.history import Epoch
 
 
 def plot_class_counts(path: Path, counts: dict[str, dict[str, int]]) -> None:

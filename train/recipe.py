@@ -6,8 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from cxr_edge.errors import UsageError
-from cxr_edge.names import unknown_name
+from cxr_edge.errors import UsageError, unknown_name
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 

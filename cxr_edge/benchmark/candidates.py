@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from cxr_edge.benchmark.report import Kind
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.manifest import ArtifactRecord
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import Scores
 from cxr_edge.engines import Engine, Format, installed_engines, open_engine, suits
 from cxr_edge.errors import EngineError, first_line
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.keras_model import keras_scores, load_keras
-from cxr_edge.manifest import ArtifactRecord
+from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.preprocess import Batch, Pixels
 
 Answer = Callable[[Batch], object]
@@ -129,8 +129,8 @@ class Original:
         absent = "" if engine in installed_engines() else "the engine is not installed"
 
         def opened() -> Engine:
-            from cxr_edge.export.onnx_file import export_onnx
-            from cxr_edge.export.tflite_file import export_tflite
+            from cxr_edge.export.convert.onnx import export_onnx
+            from cxr_edge.export.convert.tflite import export_tflite
 
             made = (
                 export_onnx(self.model) if format == "onnx" else export_tflite(self.model, "fp32")

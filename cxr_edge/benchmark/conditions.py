@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cxr_edge.benchmark.report import Conditions
-from cxr_edge.machine import Machine
+from cxr_edge.device.machine import Machine
 
 _CPU0 = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _HOT_C = 80.0

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 
 from cxr_edge.benchmark.report import EndToEnd
 from cxr_edge.classifier import Classifier, Stage
+from cxr_edge.device.machine import usable_cpus
 from cxr_edge.errors import CxrEdgeError, ImageError, MissingExtraError
 from cxr_edge.image import read_image
-from cxr_edge.machine import usable_cpus
 from cxr_edge.reporting import Reporter
 
 _ROUNDS = 5

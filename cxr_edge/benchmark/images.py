@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_edge.bundle import Bundle
-from cxr_edge.dataset import Labels, find_images
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.data.folders import Labels, find_images
+from cxr_edge.data.phantom import phantom_jpeg
+from cxr_edge.data.samples import sample_folder
 from cxr_edge.decision import Scores
 from cxr_edge.errors import DataError
 from cxr_edge.files import printable
-from cxr_edge.phantom import phantom_jpeg
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
-from cxr_edge.samples import sample_folder
 
 MOST_FILES = 50
 """Files that the end-to-end figures are measured on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from cxr_edge.benchmark.report import Limits
-from cxr_edge.process import run_python
+from cxr_edge.device.process import run_python
 
 # Of several tries the best: a limit is what is possible, not what is usual.
 _MEASURE = """

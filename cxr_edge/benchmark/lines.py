@@ -12,15 +12,15 @@ from cxr_edge.benchmark.candidates import Answer, Candidate
 from cxr_edge.benchmark.images import Inputs
 from cxr_edge.benchmark.report import EndToEnd, Latency, Limits, Row, RowParity, Start
 from cxr_edge.benchmark.starts import measure_start
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.parity import compare
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import Scores
+from cxr_edge.device.timing import Times, time_in_turn
 from cxr_edge.engines import Engine
 from cxr_edge.errors import CxrEdgeError
-from cxr_edge.parity import compare
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
-from cxr_edge.timing import Times, time_in_turn
 
 REPEATS = 3
 """Counted inferences of a turn."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from cxr_edge import html
 from cxr_edge.benchmark.columns import COLUMNS
 from cxr_edge.benchmark.report import Report, SuiteRow
 from cxr_edge.benchmark.summary import SUITE_HEADS, suite_cells
 from cxr_edge.benchmark.svg import Chart, Drawing
+from cxr_edge.report import html
 
 # The colours are those of Okabe and Ito, lighter or darker where the background asks for it.
 _STYLE = """

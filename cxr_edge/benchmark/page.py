@@ -17,7 +17,7 @@ from cxr_edge.benchmark.summary import (
     machine_facts,
 )
 from cxr_edge.benchmark.svg import Chart
-from cxr_edge.html import facts, notice
+from cxr_edge.report.html import facts, notice
 
 
 def report_page(report: Report) -> bytes:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge import documents
+from cxr_edge.device.machine import Machine
 from cxr_edge.errors import BenchmarkError
-from cxr_edge.machine import Machine
 
 SCHEMA = "cxr-edge.benchmark/1"
 """Name and version; the number rises when a key changes its meaning or goes away."""

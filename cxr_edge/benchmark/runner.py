@@ -30,16 +30,16 @@ from cxr_edge.benchmark.lines import (
     time_all,
 )
 from cxr_edge.benchmark.report import Layer, Report, Settings, SuiteRow
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier, Decoding
+from cxr_edge.device.machine import this_machine
+from cxr_edge.device.profile import engine_version
 from cxr_edge.engines import ENGINES, Engine
 from cxr_edge.errors import CxrEdgeError, MissingExtraError
+from cxr_edge.extras import package_version
 from cxr_edge.image import ImageLimits
-from cxr_edge.machine import this_machine
 from cxr_edge.preprocess import normalize
-from cxr_edge.profile import engine_version
 from cxr_edge.reporting import Reporter
-from cxr_edge.versions import package_version
 
 _PACKAGES = ("numpy", "opencv-python-headless", "tensorflow", "keras", "tf2onnx", "onnx")
 

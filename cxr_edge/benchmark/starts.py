@@ -7,8 +7,8 @@ import json
 import numpy as np
 
 from cxr_edge.benchmark.report import Start
-from cxr_edge.bundle import Bundle
-from cxr_edge.process import run_python
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.device.process import run_python
 
 _PROCESSES = 3
 _START = """
@@ -16,7 +16,7 @@ import importlib, json, sys, time
 folder, artifact, engine = sys.argv[1:]
 start = time.perf_counter()
 import numpy, cv2
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.engines import ENGINES
 importlib.import_module(ENGINES[engine].module)
 imported = time.perf_counter()

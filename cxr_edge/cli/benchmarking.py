@@ -74,7 +74,7 @@ def benchmark(
     from cxr_edge.benchmark.report import parse_report
     from cxr_edge.benchmark.runner import Request, run_benchmark
     from cxr_edge.benchmark.suite import read_suite
-    from cxr_edge.bundle import Bundle
+    from cxr_edge.bundle.reader import Bundle
     from cxr_edge.files import read_file
 
     old = None

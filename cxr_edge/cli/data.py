@@ -41,8 +41,8 @@ def check(
     patient has images in two parts.
     """
     from cxr_edge import documents
-    from cxr_edge.datacheck import check_data
-    from cxr_edge.patients import grouping
+    from cxr_edge.data.check import check_data
+    from cxr_edge.data.patients import grouping
 
     with Terminal().bar("reading") as advance:
         report = check_data(folder, grouping(patient_pattern), advance)

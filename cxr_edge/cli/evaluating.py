@@ -57,12 +57,12 @@ def evaluate(
 
     Exits with 1 if some of the images could not be read and were left out.
     """
+    from cxr_edge.data.patients import grouping
     from cxr_edge.files import printable
-    from cxr_edge.patients import grouping
-    from cxr_edge.train.examination import Examination, examine
-    from cxr_edge.train.report import report_text
-    from cxr_edge.train.scorers import exported_model, keras_model
-    from cxr_edge.train.seeds import spread_text
+    from cxr_edge.train.evaluation.examination import Examination, examine
+    from cxr_edge.train.evaluation.report import report_text
+    from cxr_edge.train.evaluation.scorers import exported_model, keras_model
+    from cxr_edge.train.evaluation.seeds import spread_text
 
     if model and (bundle or artifact or engine):
         raise UsageError(

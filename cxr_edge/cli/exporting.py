@@ -13,8 +13,8 @@ from cxr_edge.cli.console import Terminal
 from cxr_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from cxr_edge.bundle.manifest import Manifest
     from cxr_edge.export.report import ExportReport
-    from cxr_edge.manifest import Manifest
 
 DEFAULT_OUT = Path("bundle")
 
@@ -86,14 +86,14 @@ def export(
     budget (--max-flips, --max-delta-p, --max-auc-drop); what was tried is in
     OUT.export-report.json.
     """
-    from cxr_edge.bundle import Bundle
+    from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.data.patients import grouping
     from cxr_edge.export.artifacts import FP16, INT8, Quantized, find_kinds
-    from cxr_edge.export.budget import Budget
     from cxr_edge.export.pipeline import export as run_export
     from cxr_edge.export.pipeline import original_of_bundle, original_of_run
+    from cxr_edge.export.quantize.budget import Budget
     from cxr_edge.export.request import Request
-    from cxr_edge.patients import grouping
-    from cxr_edge.run import open_run
+    from cxr_edge.original.run_folder import open_run
 
     names = [name.strip() for name in artifacts.split(",") if name.strip()]
     kinds = find_kinds((*names, *(INT8 if int8 else ()), *(FP16 if fp16 else ())))

@@ -63,8 +63,8 @@ def predict(
     import cv2
 
     from cxr_edge.classifier import Classifier
+    from cxr_edge.device.machine import usable_cpus
     from cxr_edge.image import ImageLimits
-    from cxr_edge.machine import usable_cpus
 
     cv2.setNumThreads(1)  # of several images each has its own thread; one is decoded by one anyway
     limits = ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes)
@@ -130,7 +130,7 @@ def _sources(paths: list[str], max_bytes: int) -> list[str | bytes]:
             # One byte more than accepted, so that too much is noticed without reading all of it.
             sources.append(sys.stdin.buffer.read(max_bytes + 1))
         elif Path(path).is_dir():
-            from cxr_edge.dataset import find_images
+            from cxr_edge.data.folders import find_images
 
             found = find_images(Path(path))
             if not found:
@@ -151,9 +151,9 @@ def verify(
 
     Hashes every file, then replays the golden inputs on every artifact and installed engine.
     """
-    from cxr_edge.bundle import Bundle
-    from cxr_edge.verify import Verdict
-    from cxr_edge.verify import verify as verdicts
+    from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.bundle.verify import Verdict
+    from cxr_edge.bundle.verify import verify as verdicts
 
     bundle = Bundle.open(folder)
     found: list[Verdict] = []
@@ -184,8 +184,8 @@ def info(
     ] = None,
 ) -> None:
     """Say what a bundle is: its use, contract, files, origin and figures."""
-    from cxr_edge.bundle import Bundle
-    from cxr_edge.model_card import figures_text
+    from cxr_edge.bundle.model_card import figures_text
+    from cxr_edge.bundle.reader import Bundle
 
     bundle = Bundle.open(folder)
     manifest = bundle.manifest

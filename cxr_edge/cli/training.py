@@ -38,10 +38,10 @@ def train(
     ] = "",
 ) -> None:
     """Train the reference network and write a run folder; run it again to go on after a stop."""
-    from cxr_edge.patients import grouping
+    from cxr_edge.data.patients import grouping
+    from cxr_edge.train.evaluation.report import report_text
     from cxr_edge.train.pipeline import train as run_training
     from cxr_edge.train.recipe import find_recipe
-    from cxr_edge.train.report import report_text
 
     terminal = Terminal()
     try:

@@ -14,7 +14,7 @@ from cxr_edge.errors import OutputError, ParityError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
-    from cxr_edge.tune import Row
+    from cxr_edge.device.tune import Row
 
 
 def tune(
@@ -45,11 +45,11 @@ def tune(
     Each file first has to prove on each installed engine that it decides like the original; what
     does not is never taken. Those that do are timed in turn.
     """
-    from cxr_edge.bundle import Bundle
-    from cxr_edge.machine import this_machine
-    from cxr_edge.profile import Profile, engine_version, profile_path, write_profile
-    from cxr_edge.tune import fastest
-    from cxr_edge.tune import tune as measure
+    from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.device.machine import this_machine
+    from cxr_edge.device.profile import Profile, engine_version, profile_path, write_profile
+    from cxr_edge.device.tune import fastest
+    from cxr_edge.device.tune import tune as measure
 
     bundle, machine, terminal = Bundle.open(folder), this_machine(), Terminal()
     path = profile or profile_path(bundle.manifest, machine)
@@ -125,9 +125,9 @@ def doctor(
     engine: options.Engine = None,
 ) -> None:
     """Say what this machine and installation have, and what would be faster."""
-    from cxr_edge.bundle import Bundle
-    from cxr_edge.doctor import examine
-    from cxr_edge.startup import FLOOR, measure_starts
+    from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.device.doctor import examine
+    from cxr_edge.device.startup import FLOOR, measure_starts
 
     health = examine(Bundle.open(folder))
     machine, kept = health.machine, health.kept

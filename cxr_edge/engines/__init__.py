@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.decision import Scores
-from cxr_edge.errors import EngineError, MissingExtraError, UsageError
+from cxr_edge.errors import EngineError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.extras import is_installed
-from cxr_edge.names import unknown_name
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 

@@ -51,7 +51,7 @@ def open_model(
 
 
 # One MatMulInteger: `a` uint8 (1, 64) times `w` int8 (64, 16) is `y` int32 (1, 16); written by
-# tests/test_saturation.py.
+# tests/engines/test_saturation.py.
 _PRODUCT = bytes.fromhex(
     "080812086378722d656467653a650a180a01610a0177120179220d4d61744d756c496e746567657212"
     "0a73617475726174696f6e5a130a0161120e0a0c080212080a0208010a0208405a130a0177120e0a0c"

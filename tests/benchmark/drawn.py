@@ -23,7 +23,7 @@ from cxr_edge.benchmark.report import (
     SuiteRow,
     Truth,
 )
-from cxr_edge.machine import Machine
+from cxr_edge.device.machine import Machine
 
 HOSTILE = "<script>alert(1)</script>"
 KERAS = "Keras, original"

@@ -27,13 +27,13 @@ from cxr_edge.benchmark.report import (
 )
 from cxr_edge.benchmark.runner import Request, run_benchmark
 from cxr_edge.benchmark.suite import read_suite
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.data.phantom import draw_phantom
+from cxr_edge.device.machine import this_machine
+from cxr_edge.device.process import run_python
 from cxr_edge.engines import ENGINES
 from cxr_edge.engines.litert import LiteRtEngine
 from cxr_edge.errors import BenchmarkError, DataError, EngineError
-from cxr_edge.machine import this_machine
-from cxr_edge.phantom import draw_phantom
-from cxr_edge.process import run_python
 from cxr_edge.reporting import Silent
 
 QUICK = Request(with_baselines=False, rounds=2)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.phantom import write_phantom
+from cxr_edge.data.phantom import write_phantom
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.reader import Bundle
 
 
 def test_verify_proves_the_bundled_reference(cli):

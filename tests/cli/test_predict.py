@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from cxr_edge import Classifier
-from cxr_edge.bundle import REFERENCE, Bundle
+from cxr_edge.bundle.reader import REFERENCE, Bundle
 from cxr_edge.cli.formats import SCHEMA
-from cxr_edge.phantom import draw_phantom
+from cxr_edge.data.phantom import draw_phantom
 
 PREDICTION_KEYS = {
     "ok", "source", "label", "score", "scores", "threshold", "uncertain", "out_of_domain",

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cxr_edge import documents
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.device.profile import Profile
 from cxr_edge.errors import ProfileError
-from cxr_edge.profile import Profile
 
 
 @pytest.fixture

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.bundle import Bundle
-from cxr_edge.errors import OutputError
-from cxr_edge.export.commit import check_target, commit, record_file
-from cxr_edge.files import TEMPORARY_PREFIX, sha256
-from cxr_edge.manifest import (
+from cxr_edge.bundle.manifest import (
     MANIFEST_NAME,
     FileRecord,
     Manifest,
     dump_manifest,
     parse_manifest,
 )
-from cxr_edge.model_card import CARD_NAME, model_card
+from cxr_edge.bundle.model_card import CARD_NAME, model_card
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.errors import OutputError
+from cxr_edge.export.commit import check_target, commit, record_file
+from cxr_edge.files import TEMPORARY_PREFIX, sha256
 
 Made = tuple[Manifest, dict[str, bytes]]
 
@@ -258,7 +258,7 @@ def test_an_old_file_that_cannot_be_deleted_does_not_fail_a_commit_that_is_done(
 KILL = """
 import os, random, signal, sys, time
 from pathlib import Path
-from cxr_edge.bundle import Bundle
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.errors import BundleError
 from cxr_edge.export.commit import commit
 

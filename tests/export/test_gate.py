@@ -17,8 +17,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from cxr_edge import documents
-from cxr_edge.bundle import Bundle, Golden
-from cxr_edge.embedded import Embedded
+from cxr_edge.bundle.embedded import Embedded
+from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.reader import Bundle, Golden
+from cxr_edge.data.phantom import draw_phantom
+from cxr_edge.data.samples import Samples
 from cxr_edge.engines import ENGINES, installed_engines
 from cxr_edge.errors import (
     CxrEdgeError,
@@ -29,29 +32,27 @@ from cxr_edge.errors import (
     OutputError,
     ParityError,
 )
+from cxr_edge.export import builder as workshop
+from cxr_edge.export import gate as proof
 from cxr_edge.export import images as export_images
-from cxr_edge.export import proof, workshop
 from cxr_edge.export.artifacts import KINDS, ArtifactKind, Converted, Quantized
-from cxr_edge.export.budget import Budget
+from cxr_edge.export.convert.metadata import embed
+from cxr_edge.export.convert.onnx import export_onnx
+from cxr_edge.export.convert.tflite import export_tflite
+from cxr_edge.export.gate import EngineProof, Evidence, prove
 from cxr_edge.export.golden import COUNT, choose_golden, draw_pictures
-from cxr_edge.export.graph import Graph, build_model
-from cxr_edge.export.graph_reader import read_graph
-from cxr_edge.export.lowering import lower
-from cxr_edge.export.metadata import embed
-from cxr_edge.export.onnx_file import export_onnx
+from cxr_edge.export.graph.graph import Graph, build_model
+from cxr_edge.export.graph.lowering import lower
+from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.pipeline import export
-from cxr_edge.export.proof import EngineProof, Evidence, prove
+from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.report import ExportReport, report_path
 from cxr_edge.export.request import Original, Request
-from cxr_edge.export.tflite_file import export_tflite
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.keras_model import load_keras
-from cxr_edge.manifest import Parity
-from cxr_edge.phantom import draw_phantom
+from cxr_edge.original.keras_model import load_keras
+from cxr_edge.original.run_folder import UNKNOWN
 from cxr_edge.preprocess import Pixels, fit, normalize
 from cxr_edge.reporting import Silent
-from cxr_edge.run import UNKNOWN
-from cxr_edge.samples import Samples
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 GOOD = KINDS["onnx-fp32"]

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from cxr_edge import Bundle, Classifier
 from cxr_edge.cli import application
+from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.documents import dump
-from cxr_edge.export import search
+from cxr_edge.export.quantize import search
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.phantom import draw_phantom
 from cxr_edge.preprocess import fit, normalize
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 

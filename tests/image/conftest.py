@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from cxr_edge.phantom import draw_phantom
+from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.preprocess import Image
 
 Encode = Callable[..., bytes]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import ImageError
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.phantom import draw_phantom
 
 LIMITS = ImageLimits(max_pixels=2_000_000)
 

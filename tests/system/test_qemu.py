@@ -16,7 +16,7 @@ QEMU = "qemu-x86_64-static"
 PROVE = """
 import json
 from cxr_edge import Bundle
-from cxr_edge.parity import compare
+from cxr_edge.bundle.parity import compare
 from cxr_edge.preprocess import normalize
 
 bundle = Bundle.open()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.phantom import write_phantom
+from cxr_edge.data.phantom import write_phantom
 
 pytestmark = pytest.mark.system
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.data.folders import open_folder, read_folder
 from cxr_edge.decision import positive_scores, probabilities
-from cxr_edge.run import open_run
-from cxr_edge.train.scorers import keras_model
+from cxr_edge.original.run_folder import open_run
+from cxr_edge.train.evaluation.scorers import keras_model
 
 TRAIN = """
 import dataclasses, sys
 from pathlib import Path
-from cxr_edge.patients import grouping
+from cxr_edge.data.patients import grouping
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import InputSpec
 from cxr_edge.train.pipeline import train

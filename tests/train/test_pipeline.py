@@ -18,28 +18,28 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.cli import main
-from cxr_edge.dataset import open_folder, read_folder
+from cxr_edge.data.folders import open_folder, read_folder
+from cxr_edge.data.patients import grouping
+from cxr_edge.data.samples import Samples, read_samples
 from cxr_edge.decision import positive_scores, probabilities
 from cxr_edge.domain import parse_domain
 from cxr_edge.errors import DataError, ModelError, UsageError
-from cxr_edge.keras_model import keras_scores, load_keras
-from cxr_edge.patients import grouping
+from cxr_edge.original.keras_model import keras_scores, load_keras
+from cxr_edge.original.run_folder import open_run
 from cxr_edge.reporting import Advance, Silent
-from cxr_edge.run import open_run
-from cxr_edge.samples import Samples, read_samples
 from cxr_edge.spec import InputSpec
-from cxr_edge.train.data import (
+from cxr_edge.train.evaluation.evaluation import EVALUATION_NAME, Evaluation, headline
+from cxr_edge.train.evaluation.report import report_text
+from cxr_edge.train.evaluation.scorers import keras_model
+from cxr_edge.train.fitting.data import (
     CALIBRATION_IMAGES,
     calibration_samples,
     read_training_data,
     validation_samples,
 )
-from cxr_edge.train.evaluation import EVALUATION_NAME, Evaluation, headline
-from cxr_edge.train.history import HISTORY_NAME, History
+from cxr_edge.train.fitting.history import HISTORY_NAME, History
 from cxr_edge.train.pipeline import train
 from cxr_edge.train.recipe import ROBUST, SEED, Recipe
-from cxr_edge.train.report import report_text
-from cxr_edge.train.scorers import keras_model
 
 FILES = {
     *("model.keras", "spec.json", "provenance.json", "history.json", "evaluation.json"),

@@ -11,7 +11,9 @@ import pytest
 
 from cxr_edge.spec import SEED_SPEC, ModelSpec
 from cxr_edge.train.curve_plots import plot_precision_recall, plot_reliability, plot_roc
-from cxr_edge.train.evaluation import Comparison, evaluate, resample_labelled
+from cxr_edge.train.evaluation.evaluation import Comparison, evaluate, resample_labelled
+from cxr_edge.train.evaluation.reliability import reliability
+from cxr_edge.train.evaluation.scored import Scored
 from cxr_edge.train.evaluation_plots import (
     gallery,
     plot_confusion,
@@ -21,8 +23,6 @@ from cxr_edge.train.evaluation_plots import (
     plot_shifts,
 )
 from cxr_edge.train.plots import plot_samples
-from cxr_edge.train.reliability import reliability
-from cxr_edge.train.scored import Scored
 
 THREE = dataclasses.replace(
     SEED_SPEC,

@@ -1,0 +1,128 @@
+"""``MODEL_CARD.md``: the manifest in words, for a person who has to decide whether to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Parity, Quantization
+from cxr_edge.spec import ModelSpec
+
+CARD_NAME = "MODEL_CARD.md"
+"""Its name in a bundle. It follows from the manifest alone, which does not list it."""
+
+
+def model_card(manifest: Manifest) -> str:
+    """Write the card of a bundle, Markdown."""
+    spec, provenance, golden = manifest.spec, manifest.provenance, manifest.golden
+    shape = " x ".join(str(side) for side in spec.input_shape)
+    lines = [
+        f"# {spec.name}",
+        "",
+        f"**{manifest.notice}**",
+        "",
+        "## What it answers",
+        "",
+        f"- Labels: {', '.join(spec.labels)} ({spec.activation}).",
+        f"- Input: one image, {shape}, {spec.input.geometry}, {spec.input.interpolation}.",
+    ]
+    if spec.positive_label:
+        lines.append(
+            f"- Decision: {spec.positive_label} where its score is at least {spec.threshold:g} "
+            f"({spec.threshold_choice})."
+        )
+    else:
+        lines.append("- Decision: the label with the largest score.")
+    if band := spec.uncertain_band:
+        lines.append(f"- Uncertain: scores from {band[0]:g} to below {band[1]:g} are marked.")
+    if manifest.domain:
+        lines.append("- A picture unlike the training images gets a label and is marked.")
+    else:
+        lines.append("- It gives one of these labels to any picture.")
+    lines += ["", "## What it learnt from", ""]
+    seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
+    lines.append(f"- Recipe: {provenance.recipe}{seed}.")
+    trained = ", ".join(f"{name} {count:,}" for name, count in provenance.train_images.items())
+    lines.append(f"- Training images: {trained or 'unknown'}.")
+    lines.append(f"- Data: {provenance.data or 'not said by whoever trained it'}.")
+    lines.append(f"- Limits: {provenance.limits or 'not said by whoever trained it'}.")
+    for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
+        lines.append(f"- {part}: {figures_text(figures, spec) or 'no figures'}.")
+    lines.append("- These are the original Keras model's; how far the files differ stands below.")
+    lines += ["", "## The files", "", *_artifact_table(manifest.artifacts), ""]
+    for artifact in manifest.artifacts:
+        if artifact.quantization:
+            lines.append(f"- {artifact.name}: {_recipe(artifact.quantization)}.")
+        if artifact.has_heatmap:
+            lines.append(
+                f"- {artifact.name}: answers a heat map too (Grad-CAM of {spec.positive_label}): "
+                "what moved the score, not where a disease is."
+            )
+    lines += [
+        "",
+        "Differences are from the original Keras model. `cxr-edge verify BUNDLE` repeats those on",
+        f"golden inputs where it runs: {golden.source}; no decision of the original is nearer to",
+        f"changing than {golden.margin:.2g}. They prove numbers; rows of images prove decisions.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def figures_text(figures: dict[str, float], spec: ModelSpec) -> str:
+    """Figures of a provenance in one line, those with the ends of an interval as ``low to high``.
+
+    ``{"auc": .9, "auc low": .8, "auc high": 1.0}`` becomes ``auc 0.9 (0.8 to 1)``; the interval
+    of the sensitivity is that of the positive label's recall.
+    """
+    figures = {_as_recall(name, spec): value for name, value in figures.items()}
+    parts = []
+    for name in dict.fromkeys(n.removesuffix(" low").removesuffix(" high") for n in figures):
+        value = f" {figures[name]:g}" if name in figures else ""
+        ends = [f"{figures[key]:g}" for key in (f"{name} low", f"{name} high") if key in figures]
+        parts.append(f"{name}{value}" + (f" ({' to '.join(ends)})" if ends else ""))
+    return ", ".join(parts)
+
+
+def _as_recall(name: str, spec: ModelSpec) -> str:
+    """``sensitivity low`` as ``recall PNEUMONIA low``; other names as they are."""
+    if spec.positive_label is None:
+        return name
+    (negative,) = (label for label in spec.labels if label != spec.positive_label)
+    share, end = name.rsplit(" ", 1) if name.endswith((" low", " high")) else ("", "")
+    label = {"sensitivity": spec.positive_label, "specificity": negative}.get(share)
+    return f"recall {label} {end}" if label else name
+
+
+def _artifact_table(artifacts: tuple[ArtifactRecord, ...]) -> Iterator[str]:
+    yield "| file | for | bytes | engine | inputs | max difference | mean | changed decisions |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for artifact in artifacts:
+        for record in artifact.engines:
+            for name, parity in (("golden", record.golden), ("images", record.data)):
+                if parity:
+                    yield (
+                        f"| {artifact.name} | {artifact.target} | {artifact.file.bytes:,} | "
+                        f"{record.engine} | {_figures(parity, name)} |"
+                    )
+
+
+def _figures(parity: Parity, name: str) -> str:
+    return (
+        f"{parity.inputs} {name} | {parity.max_abs_delta:.1e} | {parity.mean_abs_delta:.1e} | "
+        f"{parity.flips}"
+    )
+
+
+def _recipe(quantization: Quantization) -> str:
+    parts = [f"{quantization.arithmetic}, weights of {quantization.weight_bits} bits"]
+    if quantization.equalization:
+        strengths = ", ".join(f"{k} {v:g}" for k, v in quantization.equalization.items())
+        parts.append(f"equalized before {strengths}")
+    if quantization.ranges:
+        parts.append(f"ranges by {quantization.ranges}")
+    if quantization.bias_correction:
+        parts.append("biases corrected")
+    if quantization.float_layers:
+        parts.append(f"in float32: {', '.join(quantization.float_layers)}")
+    if calibration := quantization.calibration:
+        parts.append(f"calibrated on {calibration.images} images ({calibration.source})")
+    return "; ".join(parts)

@@ -1,0 +1,39 @@
+"""Parity: does an exported file answer like the original model?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cxr_edge.bundle.manifest import Parity
+from cxr_edge.decision import Scores, decide, probabilities
+from cxr_edge.spec import ModelSpec
+
+
+def compare(original: Scores, exported: Scores, spec: ModelSpec) -> Parity:
+    """Compare the answers of two models to the same inputs.
+
+    Args:
+        original: (N, spec.outputs), the original Keras model's answers.
+        exported: (N, spec.outputs), the exported file's answers.
+        spec: holds the decision rule.
+
+    Returns:
+        Differences of the outputs and changed decisions.
+
+    Raises:
+        EngineError: an answer is no probability (NaN included).
+    """
+    before, after = probabilities(original, spec), probabilities(exported, spec)
+    delta = np.abs(np.asarray(exported, np.float64) - np.asarray(original, np.float64))
+    return Parity(
+        inputs=len(original),
+        max_abs_delta=float(delta.max()),
+        mean_abs_delta=float(delta.mean()),
+        p99_abs_delta=float(np.quantile(delta, 0.99)),
+        flips=int(np.count_nonzero(decide(before, spec) != decide(after, spec))),
+    )
+
+
+def holds(parity: Parity, tolerance: float) -> bool:
+    """Whether no decision changed and no output moved by more than ``tolerance``."""
+    return parity.flips == 0 and parity.max_abs_delta <= tolerance

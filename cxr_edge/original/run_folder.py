@@ -1,0 +1,99 @@
+"""A run folder: what a training leaves for people, for evaluation and for the export.
+
+::
+
+    model.keras      the network, float32, without its optimizer
+    spec.json        the contract that travels with it
+    provenance.json  recipe, seed, data fingerprint, versions and figures, for the manifest
+    calibration.npz  training images, as many of each label, that an export calibrates on
+    validation.npz   images of held-out patients with labels, that an export chooses by
+    domain.npz       what the training images look like, to tell others from them
+    history.json     the figures of every epoch
+    evaluation.json  validation figures, and test figures where the recipe opens the test
+    *.png, *.txt     pictures of data, training and results; the table of layers
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr_edge import documents
+from cxr_edge.bundle.manifest import Provenance
+from cxr_edge.errors import ModelError
+from cxr_edge.files import read_file
+from cxr_edge.spec import ModelSpec, parse_spec
+
+MODEL_NAME = "model.keras"
+SPEC_NAME = "spec.json"
+PROVENANCE_NAME = "provenance.json"
+CALIBRATION_NAME = "calibration.npz"
+VALIDATION_NAME = "validation.npz"
+DOMAIN_NAME = "domain.npz"
+
+_MAX_DOCUMENT_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A trained model with its contract and its origin."""
+
+    model: Path
+    """The ``.keras`` file."""
+    spec: ModelSpec
+    """Input, labels and decision rule."""
+    provenance: Provenance
+    """Where the model comes from; :data:`UNKNOWN` when it was trained elsewhere."""
+    calibration: Path | None = None
+    """Training images to calibrate on; None: the training kept none."""
+    validation: Path | None = None
+    """Images of held-out patients to choose by; None: the training kept none."""
+    domain: Path | None = None
+    """What the training images look like; None: the training did not say."""
+
+
+UNKNOWN = Provenance(
+    recipe="unknown",
+    seed=None,
+    data="",
+    limits="",
+    data_sha256=None,
+    train_images={},
+    validation={},
+    test={},
+    tools={},
+)
+"""The provenance of a model that was not trained by this project."""
+
+
+def open_run(path: Path, spec: Path | None = None) -> Run:
+    """Find a trained model.
+
+    Args:
+        path: a run folder, or a ``.keras`` file.
+        spec: the model's spec; None: ``spec.json`` beside the model.
+
+    Raises:
+        ModelError: there is no model or no spec.
+        SpecError: the spec is malformed.
+    """
+    folder = path if path.is_dir() else path.parent
+    model = path / MODEL_NAME if path.is_dir() else path
+    if not model.is_file():
+        raise ModelError(f"{model}: no such file; expected a run folder or a .keras file")
+    spec_path = spec or folder / SPEC_NAME
+    if not spec_path.is_file():
+        raise ModelError(f"{spec_path}: no such file; say with --spec what the model expects")
+    data = read_file(spec_path, max_bytes=_MAX_DOCUMENT_BYTES, error=ModelError)
+    kept = [folder / name for name in (CALIBRATION_NAME, VALIDATION_NAME, DOMAIN_NAME)]
+    beside = [p if path.is_dir() and p.is_file() else None for p in kept]
+    parsed = parse_spec(data, str(spec_path))
+    return Run(model, parsed, _provenance(folder, path.is_dir()), *beside)
+
+
+def _provenance(folder: Path, is_run: bool) -> Provenance:
+    path = folder / PROVENANCE_NAME
+    if not (is_run and path.exists()):
+        return UNKNOWN
+    data = read_file(path, max_bytes=_MAX_DOCUMENT_BYTES, error=ModelError)
+    return documents.parse(data, Provenance, name=str(path), error=ModelError)

@@ -1,0 +1,1 @@
+"""Pages from the JSON of a benchmark or an evaluation."""

@@ -1,0 +1,7 @@
+"""From a network to the bytes of a file.
+
+::
+
+    onnx          tf2onnx, then canonical bytes  tflite        TFLite converters
+    metadata      the spec inside the file
+"""

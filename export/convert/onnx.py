@@ -1,0 +1,107 @@
+"""Keras to ONNX, with the same bytes every time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from cxr_edge.errors import ExportError, first_line
+from cxr_edge.export.graph.graph import layer_of
+from cxr_edge.extras import require, require_tensorflow
+
+OPSET = 17
+"""The last opset but one that tf2onnx writes without raising; onnxruntime runs it since 1.12."""
+
+_INPUT, _OUTPUTS, _BATCH = "image", ("scores", "heatmap"), "N"
+
+
+def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
+    """Convert a Keras model.
+
+    Args:
+        model: a ``keras.Model`` with one input; its outputs are scores, and a heat map if two.
+        dynamic_batch: whether the file takes any number of images; False: one.
+
+    Returns:
+        The ``.onnx`` file: input ``image`` (1 or N, height, width, channels), output ``scores``,
+        and ``heatmap`` if the model has two.
+
+    Raises:
+        ExportError: the converter fails, or makes something with other inputs or outputs.
+        MissingExtraError: a package of the extra ``export`` is missing.
+    """
+    _, tensorflow = require_tensorflow("export")
+    tf2onnx = require("tf2onnx", "export")
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    shape = (None if dynamic_batch else 1, *model.inputs[0].shape[1:])
+    signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=_INPUT)]
+
+    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448); a function works.
+    @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def answer(image: Any) -> Any:
+        return model(image, training=False)
+
+    try:
+        converted, _ = tf2onnx.convert.from_function(answer, input_signature=signature, opset=OPSET)
+    except Exception as err:  # whatever a converter raises
+        raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
+    _canonicalize(converted, _OUTPUTS[: len(model.outputs)], dynamic_batch)
+    del converted.metadata_props[:]
+    # tf2onnx only logs an operation that it does not know, and writes it all the same.
+    try:
+        require("onnx", "export").checker.check_model(converted, full_check=True)
+    except Exception as err:  # the checker's and the shape inference's own
+        raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
+    data: bytes = converted.SerializeToString(deterministic=True)
+    return data
+
+
+def tensor_names(data: bytes) -> tuple[str, ...]:
+    """What a file calls the values between its operations."""
+    graph = require("onnx", "export").load_from_string(data).graph
+    return tuple(name for node in graph.node for name in node.output)
+
+
+def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> None:
+    """Replace every name and order that a counter of the process left behind.
+
+    Weights are numbered and stored in the order in which the nodes use them.
+
+    Raises:
+        ExportError: not exactly one input and these outputs. A constant captured from outside the
+            converted function becomes a second, required input without a word.
+    """
+    graph = model.graph
+    if len(graph.input) != 1 or len(graph.output) != len(outputs):
+        found = ", ".join(port.name for port in [*graph.input, *graph.output])
+        raise ExportError(
+            f"the converted model has other inputs and outputs than {_INPUT} and "
+            f"{', '.join(outputs)}: {found}"
+        )
+    given = [port.name for port in graph.output]
+    names = {graph.input[0].name: _INPUT, **dict(zip(given, outputs, strict=True)), "": ""}
+    weights = {initializer.name: initializer for initializer in graph.initializer}
+    for position, node in enumerate(graph.node):
+        for name in [*node.input, *node.output]:
+            names.setdefault(name, f"{'w' if name in weights else 't'}{len(names)}")
+        layer = layer_of(node.name)
+        node.name = f"{layer}/{node.op_type}_{position}" if layer else f"{node.op_type}_{position}"
+        node.doc_string = ""
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    used = [weights[name] for name in names if name in weights]
+    for initializer in used:
+        initializer.name = names[initializer.name]
+    del graph.initializer[:]
+    graph.initializer.extend(used)
+    for port in (graph.input[0], *graph.output):
+        port.name = names[port.name]
+    graph.name, graph.doc_string = "model", ""
+    del graph.value_info[:]
+    model.producer_name, model.producer_version, model.doc_string = "cxr-edge", "", ""
+    for port in (graph.input[0], *graph.output):
+        batch = port.type.tensor_type.shape.dim[0]
+        if dynamic_batch:
+            batch.dim_param = _BATCH
+        else:
+            batch.dim_value = 1

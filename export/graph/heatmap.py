@@ -1,0 +1,184 @@
+"""Grad-CAM as a few operations of the network itself, without a gradient at run time.
+
+Grad-CAM (Selvaraju 2017) weighs the channels of the last feature map A (H x W x C) by the mean over
+positions of the gradient of a logit, and keeps what is positive::
+
+    alpha_c = 1/(H W) sum_xy d logit / d A_xyc        heatmap_xy = relu(sum_c alpha_c A_xyc)
+
+What lies between A and the logit in a classifier is pooling, flattening and dense layers. Pooling
+hands the gradient of a pooled cell on whole, to one position (max) or in shares that add up to 1
+(average), whatever its windows: summed over positions nothing changes. A flattening and a dense
+layer are a constant matrix, summed over the cells, and a hidden ReLU passes on what it passed
+forward. So alpha is the mask of the hidden ReLUs times constant matrices; without a hidden layer
+it is constant, which is the class activation map of Zhou 2016.
+
+The logit is the log-odds of the positive label: the sigmoid's input, negated where the sigmoid
+speaks for the other label; for a softmax of two labels the difference of their inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_edge.errors import ExportError
+from cxr_edge.export.graph.graph import (
+    Affine,
+    Graph,
+    Linear,
+    Node,
+    Weights,
+    activation_name,
+    build_model,
+    is_channels_last,
+    is_layer,
+)
+from cxr_edge.export.graph.lowering import is_identity
+from cxr_edge.extras import require_keras
+from cxr_edge.spec import ModelSpec
+
+_GLOBAL = ("GlobalMaxPooling2D", "GlobalAveragePooling2D")
+_POOLING = ("MaxPooling2D", "AveragePooling2D", *_GLOBAL)
+_ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU")
+_EXPECTED = (
+    "expected an activation, pooling, flattening or global pooling, dense layers with ReLU, and "
+    "the spec's sigmoid or softmax"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What lies between the last feature map and the logits; positions in a graph."""
+
+    features: int
+    """The last activation that has positions."""
+    steps: tuple[int, ...]
+    """From behind it to the logits, in running order."""
+    logits: int
+    """The last dense layer."""
+
+
+def find_tail(graph: Graph, spec: ModelSpec) -> Tail:
+    """Find the last feature map, and what makes logits of it.
+
+    Raises:
+        ExportError: the network has no heat map of this kind; the message says what is in the way.
+    """
+    if spec.positive_label is None:
+        raise ExportError(f"a heat map is evidence for one of two labels, not {len(spec.labels)}")
+    last = _behind_identities(graph, len(graph.nodes) - 1)
+    ending = graph.nodes[last]
+    found = "softmax" if is_layer(ending, "Softmax") else activation_name(ending)
+    if found != spec.activation:
+        raise _misfit(ending)
+    logits = _behind_identities(graph, ending.inputs[0])
+    if not _is_dense(graph.nodes[logits]):
+        raise _misfit(graph.nodes[logits])
+    steps, at, flat = [logits], graph.nodes[logits].inputs[0], True
+    while flat or not is_layer(graph.nodes[at], *_ACTIVATIONS) or is_identity(graph.nodes[at]):
+        node = graph.nodes[at]
+        if not (is_identity(node) or isinstance(node.operation, Affine)):
+            if not (_fits_flat(node) if flat else _fits_positions(node)):
+                raise _misfit(node)
+            flat = flat and not is_layer(node, "Flatten", *_GLOBAL)
+        steps.append(at)
+        at = node.inputs[0]
+    return Tail(at, tuple(reversed(steps)), logits)
+
+
+def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
+    """Make a Keras model that answers the scores and the heat map.
+
+    Args:
+        graph: the lowered network.
+        spec: says which label is the positive one.
+
+    Returns:
+        A ``keras.Model`` with the outputs (N, spec.outputs) and (N, rows, columns).
+
+    Raises:
+        ExportError: as :func:`find_tail`.
+    """
+    keras, tail = require_keras("export"), find_tail(graph, spec)
+    ops = keras.ops
+    hidden = [at for at in tail.steps if activation_name(graph.nodes[at]) == "relu"]
+    model = build_model(graph, [tail.features, *hidden])
+    scores, features, *activities = model.outputs
+    masks = dict(zip(hidden, activities, strict=True))
+    rows, columns, channels = features.shape[1:]
+
+    constant = direction(graph, tail, spec)[np.newaxis]  # (1 or hidden units, units)
+    mask: Any = None  # (N, hidden units)
+    for at in reversed(tail.steps):
+        step = graph.nodes[at].operation
+        if at in masks:
+            passed = ops.cast(ops.greater(masks[at], 0), masks[at].dtype)
+            mask = ops.multiply(passed, _gradient(mask, constant))
+            constant = np.eye(constant.shape[1])
+        elif isinstance(step, Linear) and at != tail.logits:
+            constant = constant @ step.kernel.T
+        elif isinstance(step, Affine):
+            constant = constant * step.scale
+        elif is_layer(graph.nodes[at], "Flatten"):
+            source = graph.nodes[graph.nodes[at].inputs[0]]
+            constant = constant.reshape(len(constant), -1, source.channels).sum(axis=1)
+    alpha = _gradient(mask, constant / (rows * columns))  # (N or 1, channels)
+    # A constant stays numpy's: a tensor from outside becomes an input of the converted file.
+    reshape = np.reshape if mask is None else ops.reshape
+    weighed = ops.multiply(features, reshape(alpha, (-1, 1, 1, channels)))
+    heatmap = ops.relu(ops.sum(weighed, axis=-1))
+    return keras.Model(model.inputs[0], [scores, heatmap], name="network")
+
+
+def direction(graph: Graph, tail: Tail, spec: ModelSpec) -> Weights:
+    """How the positive label's log-odds follow from the input of the last dense layer.
+
+    Returns:
+        (inputs,) their gradient.
+    """
+    step = graph.nodes[tail.logits].operation
+    assert isinstance(step, Linear)  # noqa: S101 - find_tail chose it
+    return np.asarray(step.kernel @ log_odds(spec))
+
+
+def log_odds(spec: ModelSpec) -> npt.NDArray[np.float64]:
+    """(spec.outputs,): factors with which the logits sum to the positive label's log-odds."""
+    signs = np.where(np.asarray(spec.labels) == spec.positive_label, 1.0, -1.0)
+    return signs[1:] if spec.activation == "sigmoid" else signs
+
+
+def _gradient(mask: Any, constant: Weights) -> Any:
+    """A gradient of shape (N, units), or (1, units) where it is the same for every image."""
+    weights = constant.astype(np.float32)
+    return weights if mask is None else require_keras("export").ops.matmul(mask, weights)
+
+
+def _behind_identities(graph: Graph, at: int) -> int:
+    while is_identity(graph.nodes[at]):
+        at = graph.nodes[at].inputs[0]
+    return at
+
+
+def _is_dense(node: Node) -> bool:
+    return isinstance(node.operation, Linear) and node.operation.kind == "dense"
+
+
+def _fits_flat(node: Node) -> bool:
+    """Whether a node without positions may lie there; flattening and global pooling end them."""
+    passes = _is_dense(node) or activation_name(node) == "relu"
+    return passes or (is_layer(node, "Flatten", *_GLOBAL) and is_channels_last(node))
+
+
+def _fits_positions(node: Node) -> bool:
+    return is_layer(node, *_POOLING) and is_channels_last(node)
+
+
+def _misfit(node: Node) -> ExportError:
+    operation = node.operation
+    kind = getattr(operation, "layer", getattr(operation, "operation", operation))
+    return ExportError(
+        f"{node.name} ({type(kind).__name__}) has no heat map in closed form; {_EXPECTED}"
+    )

@@ -1,0 +1,165 @@
+"""ONNX float32 to ONNX int8: quantize and dequantize nodes around what shall run on integers.
+
+onnxruntime's own tool places the nodes and rounds the weights; what it is given (a lowered and
+equalized network, ranges, the layers to leave alone) is chosen here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cxr_edge.errors import ExportError, first_line
+from cxr_edge.export.graph.graph import layer_of
+from cxr_edge.extras import require
+from cxr_edge.preprocess import Batch
+
+Ranges = Literal["minmax", "percentile", "entropy"]
+"""How the range of an activation is taken from what calibration images cause."""
+
+_CHUNK = 16
+_METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
+_LINEAR = ("Conv", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Number formats for one kind of machine."""
+
+    signed_activations: bool
+    """Activations as int8 instead of uint8."""
+    reduce_range: bool
+    """Weights of 7 bits: on x86 without VNNI, sums of products of 8 bits saturate at 16 bits."""
+
+
+PRESETS = {
+    "portable": Preset(signed_activations=False, reduce_range=True),
+    "x86-vnni": Preset(signed_activations=False, reduce_range=False),
+    "arm64": Preset(signed_activations=True, reduce_range=False),
+}
+"""Presets by the machine that they are meant for; ``portable`` is right on all of them."""
+
+
+def observe(data: bytes, batch: Batch, method: Ranges) -> Any:
+    """Measure the range of every activation.
+
+    Args:
+        data: a float32 ONNX file with a batch of one.
+        batch: (N, height, width, channels) calibration images.
+        method: how ranges follow from values.
+
+    Returns:
+        onnxruntime's table of ranges.
+    """
+    quantization = _quantization()
+    with _quiet(), tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
+        model = Path(folder) / "model.onnx"
+        model.write_bytes(data)
+        calibrator = quantization.create_calibrator(
+            model,
+            None,
+            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            calibrate_method=getattr(quantization.CalibrationMethod, _METHODS[method]),
+        )
+        reader = _reader_class(quantization)
+        for start in range(0, len(batch), _CHUNK):  # the tool holds every activation of a reader
+            calibrator.collect_data(reader(batch[start : start + _CHUNK]))
+        return calibrator.compute_data()
+
+
+def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozenset[str]) -> bytes:
+    """Quantize a file.
+
+    Args:
+        data: a float32 ONNX file with a batch of one.
+        ranges: what :func:`observe` measured on it.
+        preset: number formats.
+        float_layers: linear layers to leave in float32, as ``NAME-pPOSITION``.
+
+    Raises:
+        ExportError: the tool fails.
+    """
+    quantization = _quantization()
+    onnx = require("onnx", "export")
+    quantizer_module = require("onnxruntime.quantization.qdq_quantizer", "export")
+    registry = require("onnxruntime.quantization.registry", "export")
+    kinds = quantization.QuantType
+    model = onnx.load_from_string(data)
+    excluded = _float_nodes(model.graph, float_layers)
+    try:
+        with _quiet():
+            quantizer = quantizer_module.QDQQuantizer(
+                model,
+                per_channel=True,
+                reduce_range=preset.reduce_range,
+                weight_qType=kinds.QInt8,
+                activation_qType=kinds.QInt8 if preset.signed_activations else kinds.QUInt8,
+                tensors_range=ranges,
+                nodes_to_quantize=[],
+                nodes_to_exclude=excluded,
+                op_types_to_quantize=list(registry.QDQRegistry),
+                extra_options={},
+            )
+            quantizer.quantize_model()
+            quantizer.model.topological_sort()
+            quantized = quantizer.model.model
+            onnx.checker.check_model(quantized, full_check=True)
+    except Exception as err:  # whatever the tool raises
+        raise ExportError(f"onnxruntime cannot quantize the model: {first_line(err)}") from err
+    quantized.producer_name, quantized.producer_version = "cxr-edge", ""
+    result: bytes = quantized.SerializeToString(deterministic=True)
+    return result
+
+
+def _float_nodes(graph: Any, float_layers: frozenset[str]) -> list[str]:
+    """Nodes to leave alone: those layers, and what has nothing quantized before it."""
+    weights = {initializer.name for initializer in graph.initializer}
+    floating = {graph.input[0].name}
+    excluded = []
+    for node in graph.node:
+        sources = [name for name in node.input if name and name not in weights]
+        linear = node.op_type in _LINEAR
+        if layer_of(node.name) in float_layers or (
+            not linear and all(name in floating for name in sources)
+        ):
+            excluded.append(node.name)
+            floating.update(node.output)
+    return excluded
+
+
+def _quantization() -> Any:
+    require("cxr_edge.engines.onnxruntime", "export")  # first: it keeps onnxruntime off the network
+    return require("onnxruntime.quantization", "export")
+
+
+def _reader_class(quantization: Any) -> Any:
+    class Reader(quantization.CalibrationDataReader):
+        """Gives one image at a time."""
+
+        def __init__(self, batch: Batch) -> None:
+            self._images = iter([batch[i : i + 1] for i in range(len(batch))])
+
+        def get_next(self) -> dict[str, Batch] | None:
+            image = next(self._images, None)
+            return None if image is None else {"image": image}
+
+    return Reader
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The tool prints, and advises on the root logger, which belongs to the application."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,79 @@
+"""The machine is described by what makes it fast, and told from others by its key."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from cxr_edge.device import machine
+from cxr_edge.device.machine import this_machine, usable_cpus
+
+SERVER = """processor\t: 0
+model name\t: Some Server CPU
+cpu MHz\t\t: 2400.000
+flags\t\t: fpu avx avx2 fma avx512_vnni
+
+processor\t: 1
+model name\t: Some Server CPU
+cpu MHz\t\t: 1800.000
+flags\t\t: fpu avx avx2 fma avx512_vnni
+"""
+PI = """processor\t: 0
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm aes asimdhp asimddp
+CPU implementer\t: 0x41
+CPU part\t: 0xd0b
+
+Revision\t: d04170
+Serial\t\t: 100000001234
+Model\t\t: Raspberry Pi 5 Model B Rev 1.0
+"""
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch):
+    """Describe a machine by its /proc/cpuinfo, architecture and number of processors."""
+
+    def describe(text: str, architecture: str = "x86_64", cpus: int = 4) -> machine.Machine:
+        monkeypatch.setattr(machine.Path, "read_text", lambda path, **options: text)
+        monkeypatch.setattr(machine.os, "uname", lambda: SimpleNamespace(machine=architecture))
+        monkeypatch.setattr(machine, "usable_cpus", lambda: cpus)
+        return this_machine()
+
+    return describe
+
+
+def test_a_server_and_a_raspberry_pi_are_described(on) -> None:
+    server, pi = on(SERVER), on(PI, "aarch64")
+    assert server.processor == "Some Server CPU"
+    assert server.instructions == ("avx", "avx2", "fma", "avx512_vnni")
+    assert pi.processor == "Raspberry Pi 5 Model B Rev 1.0"
+    assert pi.instructions == ("asimd", "asimdhp", "asimddp")
+    assert (pi.architecture, pi.cpus) == ("aarch64", 4)
+
+
+def test_the_key_tells_machines_apart_but_not_moments_or_specimens(on) -> None:
+    key = on(SERVER).key
+    assert on(SERVER.replace("2400", "3100")).key == key
+    assert on(PI).key == on(PI.replace("1234", "9999")).key
+    others = [
+        on(SERVER.replace(" avx512_vnni", "")),
+        on(SERVER.replace("Some", "Other")),
+        on(SERVER, cpus=2),
+        on(SERVER, "aarch64"),
+        on(PI),
+    ]
+    assert len({key, *(other.key for other in others)}) == 6
+
+
+def test_a_platform_that_tells_nothing_is_described_too(on) -> None:
+    nameless = on("")
+    assert nameless.processor == "unnamed x86_64"
+    assert nameless.instructions == ()
+
+
+def test_this_machine_is_the_same_twice() -> None:
+    assert this_machine() == this_machine()
+    assert 1 <= usable_cpus() <= (os.cpu_count() or 1)

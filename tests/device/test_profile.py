@@ -1,0 +1,163 @@
+"""A profile is honoured for its own bundle, machine and engine; otherwise one line says why not."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pwd
+from pathlib import Path
+
+import pytest
+
+from cxr_edge import Classifier, documents
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.device.machine import this_machine
+from cxr_edge.device.profile import (
+    Profile,
+    engine_version,
+    find_profile,
+    profile_folder,
+    profile_path,
+    write_profile,
+)
+from cxr_edge.errors import ProfileError, UsageError
+
+
+@pytest.fixture
+def opened(exported_bundle: Path) -> Bundle:
+    return Bundle.open(exported_bundle)
+
+
+@pytest.fixture
+def profile(opened: Bundle) -> Profile:
+    """Another choice than the one without a profile."""
+    return Profile(
+        format=1,
+        bundle=opened.manifest.sha256,
+        machine=this_machine().key,
+        processor="this one",
+        artifact="tflite-fp32",
+        engine="litert",
+        engine_version=engine_version("litert"),
+        threads=2,
+        p50_ms=1.5,
+    )
+
+
+def kept_path(bundle: Bundle) -> Path:
+    path = profile_path(bundle.manifest, this_machine())
+    assert path is not None
+    return path
+
+
+def chosen(classifier: Classifier) -> tuple[str, str, int]:
+    return classifier.artifact, classifier.engine, classifier.threads
+
+
+def test_what_is_kept_for_a_bundle_is_what_runs_and_is_named(
+    opened: Bundle, profile: Profile, exported_bundle: Path
+) -> None:
+    path = kept_path(opened)
+    before = Classifier.load(exported_bundle)
+    assert before.profile is None and before.threads == 1
+    write_profile(profile, path)
+    tuned = Classifier.load(exported_bundle)
+    assert chosen(tuned) == ("tflite-fp32", "litert", 2)
+    assert tuned.profile == path
+    assert chosen(tuned) != chosen(before)
+    assert Classifier.load(exported_bundle, threads=1).threads == 1
+
+
+def test_what_is_asked_for_goes_before_a_profile(
+    opened: Bundle, profile: Profile, exported_bundle: Path
+) -> None:
+    write_profile(profile, kept_path(opened))
+    named = Classifier.load(exported_bundle, artifact="onnx-fp32")
+    assert chosen(named) == ("onnx-fp32", "onnxruntime", 1) and named.profile is None
+    assert Classifier.load(exported_bundle, engine="onnxruntime").profile is None
+    assert Classifier.load(exported_bundle, heatmap=True).artifact == "onnx-explain"
+
+
+def test_a_profile_can_lie_anywhere(
+    tmp_path: Path, profile: Profile, exported_bundle: Path
+) -> None:
+    write_profile(profile, tmp_path / "mine.json")
+    tuned = Classifier.load(exported_bundle, profile=tmp_path / "mine.json")
+    assert (tuned.artifact, tuned.profile) == ("tflite-fp32", tmp_path / "mine.json")
+    with pytest.raises(UsageError, match="a profile names artifact and engine"):
+        Classifier.load(exported_bundle, profile=tmp_path / "mine.json", engine="litert")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"bundle": "0" * 64}, "it is for another bundle"),
+        ({"machine": "0" * 16}, "it is for another machine (this one)"),
+        ({"artifact": "onnx-int9"}, "onnx-int9 was not proven on litert"),
+        ({"engine": "onnxruntime"}, "tflite-fp32 was not proven on onnxruntime"),
+        ({"engine_version": "0.1"}, f"litert is {engine_version('litert')}, it was 0.1"),
+    ],
+)
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_profile_for_something_else_is_ignored_with_one_line(
+    changes: dict[str, str],
+    reason: str,
+    is_kept: bool,
+    opened: Bundle,
+    profile: Profile,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = kept_path(opened) if is_kept else tmp_path / "mine.json"
+    write_profile(dataclasses.replace(profile, **changes), path)
+    with caplog.at_level(logging.WARNING, logger="cxr_edge"):
+        assert find_profile(opened.manifest, None if is_kept else path) is None
+    expected = f"{path} is ignored: {reason}; run 'cxr-edge tune' again"
+    assert [record.getMessage() for record in caplog.records] == [expected]
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[" * 10_000, b'{"format": 2}', b"\xff"])
+def test_a_kept_profile_that_is_damaged_is_ignored_and_a_given_one_refused(
+    text: bytes, opened: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = kept_path(opened)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text)
+    with caplog.at_level(logging.WARNING, logger="cxr_edge"):
+        assert find_profile(opened.manifest) is None
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("the profile is ignored: ") and "\n" not in line
+    with pytest.raises(ProfileError, match=path.name):
+        find_profile(opened.manifest, path)
+
+
+def test_no_thread_at_all_is_refused(profile: Profile) -> None:
+    data = documents.dump(profile).replace(b'"threads": 2', b'"threads": 0')
+    with pytest.raises(ProfileError, match="threads is 0"):
+        documents.parse(data, Profile, name="p.json", error=ProfileError)
+
+
+def test_each_bundle_and_machine_has_a_profile_of_its_own(opened: Bundle) -> None:
+    here = this_machine()
+    elsewhere = dataclasses.replace(here, key="f" * 16)
+    other = dataclasses.replace(opened.manifest, sha256="e" * 64)
+    paths = {
+        profile_path(manifest, machine)
+        for manifest in (opened.manifest, other)
+        for machine in (here, elsewhere)
+    }
+    assert len(paths) == 4
+
+
+def test_without_a_home_nothing_is_kept_and_nothing_breaks(
+    opened: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME")
+    with monkeypatch.context() as patch:
+        patch.setattr(pwd, "getpwuid", dict[int, object]().__getitem__)
+        assert profile_folder() is None
+        assert profile_path(opened.manifest, this_machine()) is None
+        assert find_profile(opened.manifest) is None
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert profile_folder() == Path("/home/somebody/.config/cxr-edge/profiles")

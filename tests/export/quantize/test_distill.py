@@ -1,0 +1,185 @@
+"""Calibration images distilled from a network: as it knows them, and the same every time."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cxr_edge.data.samples import Samples
+from cxr_edge.export.golden import POOL, draw_pictures
+from cxr_edge.export.quantize import distill as module
+from cxr_edge.export.quantize.distill import DRAWN_SOURCE, SOURCE, distill
+from cxr_edge.extras import require_tensorflow
+from cxr_edge.preprocess import Pixels, normalize
+from cxr_edge.reporting import Silent
+from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
+
+COUNT, STEPS = 32, 15
+GREY = dataclasses.replace(SEED_SPEC, input=InputSpec(height=16, width=16))
+RGB = ModelSpec(
+    name="three",
+    input=InputSpec(
+        height=16, width=16, channels=3, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3), offset=0.1
+    ),
+    labels=("a", "b", "c"),
+    activation="softmax",
+    positive_label=None,
+    threshold=None,
+    threshold_choice="none",
+)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of the steps: these networks are small."""
+    monkeypatch.setattr(module, "_STEPS", STEPS)
+
+
+def small_network(spec: ModelSpec, *, normalized: bool = True) -> Any:
+    """A random network whose normalizations remember pictures that are no phantoms."""
+    keras, _ = require_tensorflow("export")
+    keras.utils.set_random_seed(4)
+    layers = keras.layers
+    image = keras.Input(spec.input_shape)
+    value = image
+    for number in range(2):
+        value = layers.Conv2D(4, 3, activation="relu", name=f"conv{number}")(value)
+        if normalized:
+            value = layers.BatchNormalization(name=f"norm{number}")(value)
+    activation = spec.activation
+    scores = layers.Dense(spec.outputs, activation=activation)(layers.Flatten()(value))
+    model = keras.Model(image, scores)
+    if normalized:
+        remember(model, spec)
+    return model
+
+
+def normalizations(model: Any) -> list[Any]:
+    return [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
+
+
+def remember(model: Any, spec: ModelSpec) -> None:
+    """Set the moving statistics to those of blurred noise, layer after layer."""
+    random = np.random.default_rng(8)
+    coarse = random.integers(0, 256, (64, 8, 8, spec.input.channels), np.uint8)
+    pixels = coarse.repeat(2, axis=1).repeat(2, axis=2)
+    for number, layer in enumerate(normalizations(model)):
+        value = inputs_of_normalizations(model, pixels, spec)[number]
+        layer.moving_mean.assign(value.mean(axis=(0, 1, 2)))
+        layer.moving_variance.assign(value.var(axis=(0, 1, 2)))
+
+
+def inputs_of_normalizations(model: Any, pixels: Pixels, spec: ModelSpec) -> list[np.ndarray]:
+    keras, _ = require_tensorflow("export")
+    inside = keras.Model(model.input, [layer.input for layer in normalizations(model)])
+    return [np.asarray(value) for value in inside(normalize(pixels, spec.input), training=False)]
+
+
+def distances(model: Any, pixels: Pixels, spec: ModelSpec) -> np.ndarray:
+    """How far means and deviations of pictures are from those that a network remembers."""
+    found = np.zeros(2)
+    values = inputs_of_normalizations(model, pixels, spec)
+    for layer, value in zip(normalizations(model), values, strict=True):
+        mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+        deviation = np.sqrt(variance + layer.epsilon)
+        found[0] += np.mean(((value.mean(axis=(0, 1, 2)) - mean) / deviation) ** 2)
+        found[1] += np.mean((value.std(axis=(0, 1, 2)) / deviation - 1) ** 2)
+    return found
+
+
+@functools.cache
+def phantoms_of(spec: ModelSpec) -> Pixels:
+    """What distilling starts from."""
+    return draw_pictures(spec, module._FIRST_PICTURE, COUNT)
+
+
+@pytest.fixture(scope="module", params=[GREY, RGB], ids=["grey, sigmoid", "RGB, softmax"])
+def distilled(request: pytest.FixtureRequest) -> tuple[ModelSpec, Any, Samples, str]:
+    spec = request.param
+    model = small_network(spec)
+    with pytest.MonkeyPatch.context() as patch:  # this fixture is set up before the other
+        patch.setattr(module, "_STEPS", STEPS)
+        samples, source = distill(model, spec, Silent())
+    return spec, model, samples, source
+
+
+def test_32_images_of_the_networks_size_are_made_for_every_label_in_turn(distilled: Any) -> None:
+    spec, _, samples, source = distilled
+    assert source == SOURCE and "distilled" in source
+    assert samples.pixels.shape == (COUNT, *spec.input_shape)
+    assert samples.pixels.dtype == np.uint8
+    assert samples.labels.tolist() == [i % len(spec.labels) for i in range(COUNT)]
+    assert samples.names == ()
+
+
+def test_every_image_is_another_one_with_something_in_it(distilled: Any) -> None:
+    _, _, samples, _ = distilled
+    assert len(set(samples.hashes())) == COUNT
+    assert all(image.std() > 5 for image in samples.pixels)
+
+
+def test_the_images_cause_the_networks_statistics_more_nearly_than_phantoms(
+    distilled: Any,
+) -> None:
+    spec, model, samples, _ = distilled
+    phantoms = phantoms_of(spec)
+    before, after = (distances(model, pixels, spec) for pixels in (phantoms, samples.pixels))
+    assert np.all(after < before / 5)
+
+
+def test_the_network_tells_the_labels_apart_better_than_in_phantoms(distilled: Any) -> None:
+    spec, model, samples, _ = distilled
+    phantoms = phantoms_of(spec)
+
+    def likelihood(pixels: Pixels) -> float:
+        scores = np.asarray(model(normalize(pixels, spec.input), training=False))
+        table = scores if spec.outputs > 1 else np.concatenate([1 - scores, scores], axis=1)
+        return float(np.log(table[np.arange(COUNT), samples.labels]).mean())
+
+    assert likelihood(samples.pixels) > likelihood(phantoms)
+
+
+def test_the_same_network_gives_the_same_bytes_every_time(distilled: Any) -> None:
+    spec, _, samples, _ = distilled
+    afresh, _ = distill(small_network(spec), spec, Silent())
+    assert afresh.pixels.tobytes() == samples.pixels.tobytes()
+
+
+def test_distilling_leaves_the_network_as_it_was(distilled: Any) -> None:
+    spec, model, _, _ = distilled
+    weights = small_network(spec).get_weights()
+    for one, other in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_distilling_starts_from_pictures_that_are_not_proven_on() -> None:
+    assert module._FIRST_PICTURE >= POOL
+    first = Samples(draw_pictures(GREY, 0, 8), None, ())
+    assert (
+        len(Samples(draw_pictures(GREY, module._FIRST_PICTURE, 8), None, ()).without(first).pixels)
+        == 8
+    )
+
+
+@pytest.mark.parametrize("spec", [GREY, RGB], ids=["grey", "RGB"])
+def test_a_network_without_normalization_gets_phantoms_and_says_so(spec: ModelSpec) -> None:
+    samples, source = distill(small_network(spec, normalized=False), spec, Silent())
+    assert source == DRAWN_SOURCE != SOURCE
+    np.testing.assert_array_equal(samples.pixels, phantoms_of(spec))
+    assert (samples.labels, samples.names) == (None, ())
+
+
+def test_two_normalizations_of_the_same_values_are_both_counted() -> None:
+    keras, _ = require_tensorflow("export")
+    keras.utils.set_random_seed(4)
+    layers = keras.layers
+    image = keras.Input(GREY.input_shape)
+    value = layers.Conv2D(4, 3)(layers.Rescaling(2.0)(image))
+    both = layers.add([layers.BatchNormalization()(value), layers.BatchNormalization()(value)])
+    scores = layers.Dense(1, activation="sigmoid")(layers.Flatten()(both))
+    samples, source = distill(keras.Model(image, scores), GREY, Silent())
+    assert source == SOURCE and len(samples.pixels) == COUNT

@@ -1,0 +1,277 @@
+"""A whole evaluation of drawn images: files, page, several models, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import statistics
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_edge import documents
+from cxr_edge.data.patients import grouping
+from cxr_edge.errors import DataError, UsageError
+from cxr_edge.preprocess import Pixels
+from cxr_edge.report.html import NOTICE
+from cxr_edge.reporting import Silent
+from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
+from cxr_edge.train.evaluation.evaluation import Evaluation
+from cxr_edge.train.evaluation.examination import Examination, examine
+from cxr_edge.train.evaluation.report import report_text
+from cxr_edge.train.evaluation.scorers import ScoredModel
+from cxr_edge.train.evaluation.seeds import spread_text
+from cxr_edge.train.evaluation.shifts import SHIFTS
+
+EVIL = "<script>alert(1)</script>&\"'"
+PICTURES = ("confusion", "roc", "precision-recall", "reliability", "histogram", "gallery")
+
+
+class Recording(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def bright(called: str = "run", shift: float = 0.0, **changes: Any) -> ScoredModel:
+    """A model that answers with the grey level of the middle."""
+    spec = dataclasses.replace(
+        SEED_SPEC, labels=("dark", "light"), positive_label="light",
+        input=InputSpec(height=32, width=32),
+    )  # fmt: skip
+    spec = dataclasses.replace(spec, **changes)
+
+    def scorer(pixels: Pixels) -> np.ndarray:
+        grey = pixels[:, 12:20, 12:20].mean(axis=(1, 2, 3)) / 255
+        return np.clip(grey + shift, 0, 1)[:, None].astype(np.float32)
+
+    return ScoredModel(called, spec, scorer, f"{called}, run by a test")
+
+
+def draw(root: Path, labels: tuple[str, str], count: int, seed: int, side: int = 40) -> Path:
+    """Images of a brighter or darker middle, two a patient."""
+    random = np.random.default_rng(seed)
+    for index, label in enumerate(labels):
+        (root / label).mkdir(parents=True)
+        for number in range(count):
+            image = random.integers(60, 190, (40, 40), np.uint8)
+            image[14:26, 14:26] = np.clip(random.normal(100 + 60 * index, 35), 0, 255)
+            image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            path = root / label / f"{seed}{index}{number // 2}_{number}.png"
+            path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return root
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("folders")
+    draw(root / "part", ("dark", "light"), 16, seed=1)
+    draw(root / "small", ("dark", "light"), 16, seed=1, side=24)
+    draw(root / "train", ("dark", "light"), 30, seed=2)
+    return root
+
+
+def asked(folders: Path, out: Path | None, **changes: Any) -> Examination:
+    whole = Examination(
+        folders / "part", grouping(r"^(\d+)_"), out, folders / "train", True, folders / "small"
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+@pytest.fixture(scope="module")
+def done(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluation]:
+    out = tmp_path_factory.mktemp("out")
+    results = examine([bright()], asked(folders, out), Silent())
+    assert results.spread is None
+    return out, results.evaluations["run"]
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_everything_that_was_asked_for_is_written(done: tuple[Path, Evaluation]) -> None:
+    out, evaluation = done
+    pictures = {f"part-{name}.png" for name in (*PICTURES, "shifts", "copies")}
+    assert {path.name for path in out.iterdir()} == pictures | {
+        *("evaluation.json", "part.html", "part-report.txt", "part-scores.csv"),
+    }
+    parts = json.loads((out / "evaluation.json").read_bytes())
+    data = json.dumps(parts["part"]).encode()
+    assert documents.parse(data, Evaluation, name="part", error=UsageError) == evaluation
+    assert (evaluation.images, evaluation.patients) == (32, 16)
+    assert evaluation.baseline and evaluation.copies and evaluation.copies.pairs == 32
+    assert evaluation.shifts and list(evaluation.shifts) == list(SHIFTS)
+    assert 0.6 < evaluation.accuracy < 1
+
+
+def test_the_report_says_all_of_it(done: tuple[Path, Evaluation]) -> None:
+    out, evaluation = done
+    text = (out / "part-report.txt").read_text()
+    assert text == report_text(evaluation) + "\n"
+    assert evaluation.copies
+    for words in (
+        "1000 bootstrap samples of the 16 patients",
+        "beside a logistic regression",
+        "under shifts of the image",
+        "copies at another resolution: 32 pairs",
+        *SHIFTS,
+        *(each.name for each in evaluation.copies.changed),
+    ):
+        assert words in text
+
+
+def test_the_page_is_whole_and_fetches_nothing(done: tuple[Path, Evaluation]) -> None:
+    out, evaluation = done
+    page = Page((out / "part.html").read_text())
+    assert page.open == []
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "a", "iframe", "object", "form"}
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")], tag
+        for name in ("src", "href", "srcset", "action"):
+            assert attributes.get(name, "data:image/png;base64,").startswith("data:image/png")
+    assert "url(" not in page.text and "@import" not in page.text
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [image["alt"] for image in images] == [*PICTURES[:-1], "shifts", "copies", "gallery"]
+    text = " ".join(page.text.split())
+    accuracy = evaluation.intervals["accuracy"]
+    for words in (
+        NOTICE,
+        "run, run by a test",
+        "light where its probability is at least 0.5 (fixed at 0.5, as in the seed)",
+        "part: 32 of 16 patients (dark 16, light 16)",
+        f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})",
+        "no figure of the frozen threshold",
+        *SHIFTS,
+    ):
+        assert words in text, words
+
+
+def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
+    label = EVIL.replace("/", "")
+    draw(tmp_path / "d", (label, "light"), 6, seed=1)
+    model = bright(EVIL, name=EVIL, threshold_choice=EVIL, labels=(label, "light"))
+    out = tmp_path / "out"
+    plain = asked(tmp_path, out, data=tmp_path / "d", shifts=False, baseline=None, copies=None)
+    examine([model], plain, Silent())
+    text = (out / "d.html").read_text()
+    page = Page(text)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.text.count(EVIL) >= 4 and page.text.count(label) >= 3
+    assert re.search(r"<[^>]*alert", text) is None
+
+
+def test_what_is_not_asked_for_is_neither_done_nor_mentioned(folders: Path, tmp_path: Path) -> None:
+    plain = asked(folders, tmp_path, shifts=False, baseline=None, copies=None)
+    (evaluation,) = examine([bright()], plain, Silent()).evaluations.values()
+    assert (evaluation.baseline, evaluation.shifts, evaluation.copies) == (None, None, None)
+    text = (tmp_path / "part.html").read_text()
+    assert "anatomy" not in text and "resolution" not in text and "machines" not in text
+    assert not list(tmp_path.glob("*-shifts.png"))
+
+
+def test_a_baseline_that_knows_the_patients_is_called_too_good(folders: Path) -> None:
+    reporter = Recording()
+    plain = asked(folders, None, shifts=False, copies=None)
+    examine([bright()], plain, reporter)
+    assert not reporter.said
+    examine([bright()], dataclasses.replace(plain, baseline=folders / "small"), reporter)
+    assert reporter.said == [
+        "16 of the 16 evaluated patients are among those that the baseline is fitted on: its "
+        "figures are too good"
+    ]
+
+
+def test_three_labels_are_evaluated_too(folders: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "d", ("a", "b"), 5, seed=1)
+    (tmp_path / "d/c").mkdir()
+    for path in list((tmp_path / "d/a").glob("*.png"))[:2]:
+        path.rename(tmp_path / "d/c" / path.name)
+    spec = ModelSpec("x", InputSpec(32, 32), ("a", "b", "c"), "softmax", None, None, "none")
+
+    def scorer(pixels: Pixels) -> np.ndarray:
+        grey = pixels[:, 16, 16, 0].astype(np.float32) / 255
+        return np.stack([1 - grey, grey * 0.8, grey * 0.2], axis=1)
+
+    plain = asked(folders, tmp_path / "out", data=tmp_path / "d", baseline=tmp_path / "d")
+    plain = dataclasses.replace(plain, copies=tmp_path / "d")
+    (found,) = examine(
+        [ScoredModel("x", spec, scorer, "x")], plain, Silent()
+    ).evaluations.values()  # fmt: skip
+    assert {"accuracy", "auc", "auc c", "recall c"} <= set(found.intervals)
+    assert found.copies and found.copies.max_abs_delta == 0
+    assert found.baseline and set(found.baseline.difference) == {"accuracy", "auc"}
+    assert (tmp_path / "out/d.html").stat().st_size > 10_000
+    assert not (tmp_path / "out/d-roc.png").exists()
+
+
+def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_path: Path) -> None:
+    models = [bright(shift=shift) for shift in (0.0, 0.15, -0.15)]
+    plain = asked(folders, tmp_path, shifts=False, baseline=None, copies=None)
+    results = examine(models, plain, Silent())
+    assert list(results.evaluations) == ["1-run", "2-run", "3-run"]
+    for run in results.evaluations:
+        assert (tmp_path / run / "part.html").is_file()
+        assert (tmp_path / run / "evaluation.json").is_file()
+    assert results.spread and list(results.spread) == [
+        *("accuracy", "auc", "sensitivity", "specificity", "ece")
+    ]
+    accuracy = results.spread["accuracy"]
+    values = [each.accuracy for each in results.evaluations.values()]
+    assert list(accuracy.runs.values()) == values and len(set(values)) > 1
+    assert accuracy.mean == pytest.approx(statistics.mean(values))
+    assert accuracy.standard_deviation == pytest.approx(np.std(values, ddof=1))
+    assert json.loads((tmp_path / "seeds.json").read_bytes())["part"]["accuracy"]["mean"] == (
+        accuracy.mean
+    )
+    lines = spread_text(results.spread).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [
+        "1-run",
+        "2-run",
+        "3-run",
+        "mean",
+        "standard",
+    ]
+    assert f"{accuracy.standard_deviation:.4f}" in lines[-1]
+    page = Page((tmp_path / "part.html").read_text())
+    assert page.open == [] and NOTICE in page.text
+    assert f"{accuracy.mean:.4f}" in page.text
+
+
+def test_models_of_other_labels_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    other = bright("other", positive_label="dark")
+    with pytest.raises(UsageError, match="other: labels dark, light, positive dark"):
+        examine([bright(), other], asked(tmp_path, None), Silent())
+
+
+def test_a_wrong_folder_for_the_baseline_is_refused_and_nothing_is_written(
+    folders: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="expected the folders dark, light"):
+        examine([bright()], asked(folders, tmp_path, baseline=folders), Silent())
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,158 @@
+"""Every figure against scikit-learn or numbers computed by hand, weighted and not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from cxr_edge.metrics import resample
+from cxr_edge.spec import SEED_SPEC, ModelSpec
+from cxr_edge.train.evaluation.figures import CURVE_SPECIFICITY, sampled_figures
+from cxr_edge.train.evaluation.reliability import (
+    BINS,
+    bin_of,
+    calibrated_error,
+    calibration_error,
+    reliability,
+)
+from cxr_edge.train.evaluation.scored import Scored
+
+SPEC = dataclasses.replace(SEED_SPEC, labels=("NORMAL", "PNEUMONIA"), threshold=0.6)
+THREE = ModelSpec(
+    name="three",
+    input=SEED_SPEC.input,
+    labels=("a", "b", "c"),
+    activation="softmax",
+    positive_label=None,
+    threshold=None,
+    threshold_choice="none",
+)
+
+
+def drawn(count: int = 150) -> tuple[np.ndarray, np.ndarray]:
+    """Truth, and P(PNEUMONIA) with many ties."""
+    random = np.random.default_rng(1)
+    truth = random.random(count) < 0.4
+    scores = (1 / (1 + np.exp(-random.normal(2.0 * truth - 1, 1.5)))).round(2)
+    return truth, scores
+
+
+def scored_two(truth: np.ndarray, scores: np.ndarray) -> Scored:
+    return Scored.from_scores(scores[:, None], truth.astype(np.intp), SPEC)
+
+
+def test_the_figures_of_all_images_and_of_samples_are_scikit_learns() -> None:
+    truth, scores = drawn()
+    scored = scored_two(truth, scores)
+    resamples = resample([str(i // 2) for i in range(len(truth))], count=20)
+    found = sampled_figures(scored, SPEC, resamples)
+    assert all(values.shape == (21,) for values in found.values())
+    for row, chosen in enumerate(resamples.indices()):
+        t, p, d = truth[chosen], scores[chosen], scores[chosen] >= 0.6
+        expected = {
+            "accuracy": metrics.accuracy_score(t, d),
+            "auc": metrics.roc_auc_score(t, p),
+            "sensitivity": metrics.recall_score(t, d),
+            "specificity": metrics.recall_score(~t, ~d),
+            "precision": metrics.precision_score(t, d),
+            "f1": metrics.f1_score(t, d),
+            "average precision": metrics.average_precision_score(t, p),
+            "brier": metrics.brier_score_loss(t, p),
+            "loss": metrics.log_loss(t, p),
+        }
+        alarms, hits, _ = metrics.roc_curve(t, p, drop_intermediate=False)
+        k = int(np.argmax(hits >= 0.95 - 1e-9))  # where it is reached first
+        at = np.interp(0.95, hits[k - 1 : k + 1], alarms[k - 1 : k + 1])
+        expected[CURVE_SPECIFICITY] = 1 - at
+        assert {n: found[n][row] for n in expected} == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_figures_of_three_labels_are_scikit_learns() -> None:
+    random = np.random.default_rng(2)
+    labels = random.integers(0, 3, 90)
+    logits = random.normal(0, 1, (90, 3)) + np.eye(3)[labels]
+    table = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    scored = Scored.from_scores(table, labels, THREE)
+    found = {n: v[0] for n, v in sampled_figures(scored, THREE, resample(["x"] * 90)).items()}
+    decided = table.argmax(axis=1)
+    expected = {
+        "accuracy": metrics.accuracy_score(labels, decided),
+        "auc": metrics.roc_auc_score(labels, table, multi_class="ovr"),
+        "brier": np.mean(((table - np.eye(3)[labels]) ** 2).sum(axis=1)),
+    }
+    for i, name in enumerate("abc"):
+        expected[f"auc {name}"] = metrics.roc_auc_score(labels == i, table[:, i])
+        expected[f"recall {name}"] = np.mean(decided[labels == i] == i)
+    assert {n: found[n] for n in expected} == pytest.approx(expected)
+    assert "sensitivity" not in found
+
+
+def test_specificity_at_a_sensitivity_is_read_between_the_points_of_the_curve() -> None:
+    # 10 sick, the surest 9 above all well ones, the last below 3 of 4 of them: the curve rises
+    # from (0, .9) to (.75, .9) and then to (.75, 1).
+    truth = np.asarray([True] * 9 + [False] * 3 + [True, False])
+    scores = np.linspace(0.95, 0.05, 14)
+    found = sampled_figures(scored_two(truth, scores), SPEC, resample(["x"] * 14))
+    assert found[CURVE_SPECIFICITY][0] == pytest.approx(0.25)
+    tied = scores.copy()
+    tied[9:13] = 0.3  # three well and a sick one alike: a slope from (0, .9) to (.75, 1)
+    found = sampled_figures(scored_two(truth, tied), SPEC, resample(["x"] * 14))
+    assert found[CURVE_SPECIFICITY][0] == pytest.approx(1 - 0.375)
+
+
+def test_a_sample_without_a_label_has_no_area_and_does_not_disturb_the_others() -> None:
+    truth = np.asarray([True, False])
+    scores = np.asarray([0.8, 0.3])
+    found = sampled_figures(scored_two(truth, scores), SPEC, resample(["a", "b"], count=40))
+    for name in ("auc", "average precision", CURVE_SPECIFICITY):
+        assert found[name][0] == 1
+        assert np.isnan(found[name]).any() and not np.isnan(found[name]).all()
+
+
+def test_the_calibration_error_is_the_one_computed_by_hand() -> None:
+    scores = np.asarray([0.05, 0.05, 0.95, 0.95, 0.95, 0.95, 1.0])
+    truth = np.asarray([True, False, True, True, False, False, True])
+    bins = bin_of(scores)
+    assert bins.tolist() == [0, 0, 9, 9, 9, 9, 9]
+    weights = np.ones((1, 7))
+    expected = (abs(2 * 0.05 - 1) + abs(4 * 0.95 + 1.0 - 3)) / 7
+    assert calibration_error(truth, scores, bins, weights)[0] == pytest.approx(expected)
+    weights = np.asarray([[0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
+    expected = (2 * 0.05 + 0.05) / 3
+    assert calibration_error(truth, scores, bins, weights)[0] == pytest.approx(expected)
+
+
+def test_bins_of_equal_counts_hold_as_many_images() -> None:
+    scores = np.random.default_rng(0).beta(5, 1, 200)
+    assert np.bincount(bin_of(scores, equal_counts=True), minlength=BINS).tolist() == [20] * BINS
+    assert np.bincount(bin_of(scores), minlength=BINS)[-1] > 60
+
+
+def test_a_calibrated_model_shows_the_error_that_is_foretold_and_an_overconfident_one_more() -> (
+    None
+):
+    random = np.random.default_rng(3)
+    scores = random.random(300)
+    foretold = calibrated_error(scores)
+    truths = random.random((200, 300)) < scores
+    shown = [calibration_error(t, scores, bin_of(scores), np.ones((1, 300)))[0] for t in truths]
+    assert foretold == pytest.approx(np.mean(shown), abs=0.002) and foretold > 0.03
+    surer = np.clip(1.6 * (scores - 0.5) + 0.5, 0, 1)
+    more = [calibration_error(t, surer, bin_of(surer), np.ones((1, 300)))[0] for t in truths]
+    assert np.mean(more) > 2 * calibrated_error(surer)
+
+
+def test_the_reliability_diagram_holds_counts_means_and_shares() -> None:
+    scores = np.asarray([0.01, 0.03, 0.55, 0.57, 0.95])
+    truth = np.asarray([False, False, True, False, True])
+    found = reliability(scored_two(truth, scores), SPEC, resample([*"aabcd"]))
+    assert found.counts.tolist() == [2, 0, 0, 0, 0, 2, 0, 0, 0, 1]
+    assert found.scores[[0, 5, 9]] == pytest.approx([0.02, 0.56, 0.95])
+    assert found.shares[[0, 5, 9]].tolist() == [0, 0.5, 1]
+    assert np.isnan(found.shares[1]) and np.isnan(found.low[1])
+    assert (found.low[5], found.high[5]) == (0, 1)
+    # Two images of one patient who is well, one of another who is not: that says little.
+    assert found.high[0] == pytest.approx(0.975) and found.low[9] == pytest.approx(0.025)

@@ -1,0 +1,1 @@
+"""Fitting a network: data in memory, augmentation, epochs, checkpoints, calibration."""

@@ -1,0 +1,100 @@
+"""Random changes of training images, so that a network cannot learn how a picture was taken."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from cxr_edge.preprocess import Image
+from cxr_edge.train.fitting import photometry
+from cxr_edge.train.recipe import Acquisition, Augmentation
+
+
+def augment(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
+    """Move one image and change how it seems to have been taken.
+
+    Args:
+        image: (H, W, C) uint8.
+        augmentation: the ranges.
+        random: where the draws come from.
+
+    Returns:
+        (H, W, C) uint8.
+    """
+    moved = _move(image, augmentation, random)
+    return _retake(moved, augmentation.acquisition, random) if augmentation.acquisition else moved
+
+
+def _move(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
+    """Rotate, shift, zoom and mirror about the centre; borders are repeated."""
+    rows, columns = image.shape[:2]
+    turn = math.radians(random.uniform(-1, 1) * augmentation.rotation_degrees)
+    down = random.uniform(-1, 1) * augmentation.shift * rows
+    right = random.uniform(-1, 1) * augmentation.shift * columns
+    zoom_x, zoom_y = random.uniform(1 - augmentation.zoom, 1 + augmentation.zoom, 2)
+    mirror = -1.0 if augmentation.horizontal_flip and random.random() < 0.5 else 1.0
+    if augmentation.crop_area < 1:
+        area = random.uniform(augmentation.crop_area, 1)
+        stretch = math.exp(random.uniform(-1, 1) * math.log(augmentation.crop_stretch) / 2)
+        side_x = min(1.0, math.sqrt(area) * stretch)
+        side_y = min(1.0, math.sqrt(area) / stretch)
+        zoom_x, zoom_y = zoom_x * side_x, zoom_y * side_y
+        right += random.uniform(-1, 1) * (1 - side_x) / 2 * columns
+        down += random.uniform(-1, 1) * (1 - side_y) / 2 * rows
+    # Where each output pixel is taken from: mirror, zoom, shift, rotate, all about the centre.
+    cosine, sine = math.cos(turn), math.sin(turn)
+    rotate = np.array([[cosine, -sine], [sine, cosine]])
+    linear = rotate @ np.diag([zoom_x * mirror, zoom_y])
+    centre = np.array([(columns - 1) / 2, (rows - 1) / 2])
+    constant = centre - linear @ centre + rotate @ np.array([right, down])
+    matrix = np.column_stack([linear, constant])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(
+        image, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    return warped.astype(np.uint8, copy=False).reshape(image.shape)
+
+
+def _retake(image: Image, ranges: Acquisition, random: np.random.Generator) -> Image:
+    """Change exposure, sharpness, noise and compression, each only sometimes."""
+
+    def sometimes() -> bool:
+        return random.random() < ranges.probability
+
+    if sometimes():
+        image = _erase_corner(image, ranges.corner, random)
+    if sometimes():
+        image = photometry.drift(image, random.uniform(0, ranges.drift), random.uniform(0, 360))
+    image = photometry.change_gamma(image, math.exp(random.uniform(-1, 1) * ranges.gamma))
+    contrast = 1 + random.uniform(-1, 1) * ranges.contrast
+    image = photometry.change_levels(image, contrast, random.uniform(-1, 1) * ranges.brightness)
+    if sometimes():
+        image = photometry.raise_black(image, random.uniform(0, ranges.black))
+    kind = random.integers(6)  # half of the images keep their sharpness
+    if kind == 0:
+        image = photometry.blur(image, random.uniform(0.3, ranges.blur))
+    elif kind == 1:
+        image = photometry.sharpen(image, random.uniform(0.2, ranges.sharpen))
+    elif kind == 2:
+        image = photometry.resample(image, random.uniform(ranges.resample, 0.9))
+    if sometimes():
+        image = photometry.add_noise(image, random.uniform(0, ranges.noise), random)
+    if sometimes():
+        image = photometry.encode_again(image, int(random.integers(ranges.quality, 96)))
+    return image
+
+
+def _erase_corner(image: Image, share: float, random: np.random.Generator) -> Image:
+    """Fill a rectangle in one corner with one of the image's grey levels: letters go, or come."""
+    rows, columns = image.shape[:2]
+    height = max(1, round(rows * random.uniform(0.05, share)))
+    width = max(1, round(columns * random.uniform(0.05, share)))
+    top = 0 if random.random() < 0.5 else rows - height
+    left = 0 if random.random() < 0.5 else columns - width
+    erased = image.copy()
+    erased[top : top + height, left : left + width] = image[
+        random.integers(rows), random.integers(columns)
+    ]
+    return erased

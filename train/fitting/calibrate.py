@@ -1,0 +1,160 @@
+"""After the training: calibrated scores, the threshold and the band, all from validation.
+
+All three are chosen on held-out patients and on shifted copies of their images, half the weight
+each: a network is surer on the hospital's own images than it will be elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_edge.data.folders import Labels
+from cxr_edge.extras import require, require_keras
+from cxr_edge.preprocess import Pixels, normalize
+from cxr_edge.spec import ModelSpec
+from cxr_edge.train.evaluation.shifts import shifted
+from cxr_edge.train.recipe import Target
+
+keras = require_keras("train")
+
+Logits = npt.NDArray[np.float64]
+"""(N,): what the last layer's sigmoid is applied to."""
+
+_CHUNK = 64
+
+
+def calibrate(
+    network: Any, pixels: Pixels, labels: Labels, spec: ModelSpec, target: Target
+) -> ModelSpec:
+    """Bake a temperature and an offset into the last layer, and choose the decision rule.
+
+    Args:
+        network: a ``keras.Model`` whose last layer is a Dense sigmoid; its weights are changed.
+        pixels: (N, height, width, channels) uint8, the validation images.
+        labels: (N,) their labels, 0 and 1.
+        spec: two labels, a sigmoid.
+        target: what to choose for.
+
+    Returns:
+        The spec with threshold, its reason, and the band of uncertainty.
+    """
+    plain = _logits(network, pixels, spec)
+    copies = np.stack([_logits(network, images, spec) for _, images in shifted(pixels)])
+    temperature, offset = fit_temperature(plain, copies, labels)
+    last = network.layers[-1]
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel / temperature, bias / temperature + offset])
+    sign = 1 if spec.positive_label == spec.labels[1] else -1
+    is_positive = labels == spec.labels.index(str(spec.positive_label))
+    scores = (
+        _sigmoid(sign * (plain / temperature + offset)),
+        _sigmoid(sign * (copies / temperature + offset)),
+    )
+    threshold = choose_threshold(*scores, is_positive, target.recall)
+    return dataclasses.replace(
+        spec,
+        threshold=threshold,
+        threshold_choice=(
+            f"the largest at which {target.recall:.1%} of {spec.positive_label} are found among "
+            "validation images of held-out patients, and among their shifted copies"
+        ),
+        uncertain_band=choose_band(*scores, is_positive, target.error, threshold),
+    )
+
+
+def fit_temperature(plain: Logits, copies: Logits, labels: Labels) -> tuple[float, float]:
+    """The temperature and offset with the smallest cross-entropy (Platt 1999; Guo et al. 2017).
+
+    The offset brings scores from the balance of the batches to that of the validation images.
+
+    Args:
+        plain: (N,) logits of the images.
+        copies: (K, N) logits of their shifted copies, together as heavy as the images.
+        labels: (N,) 0 or 1; a positive logit speaks for 1.
+
+    Returns:
+        What to divide logits by, 1/20..20, and what to add then, -10..10.
+    """
+    optimize = require("scipy.optimize", "evaluate")
+    sign = np.where(labels == 1, 1.0, -1.0)
+
+    def loss(parameters: npt.NDArray[np.float64]) -> float:
+        scale, offset = math.exp(-parameters[0]), parameters[1]
+        parts = (
+            np.logaddexp(0, -sign * (part * scale + offset)).mean() for part in (plain, copies)
+        )
+        return float(sum(parts))
+
+    largest = math.log(20)
+    bounds = [(-largest, largest), (-10, 10)]
+    found = optimize.minimize(loss, [0.0, 0.0], bounds=bounds, method="L-BFGS-B")
+    return math.exp(found.x[0]), float(found.x[1])
+
+
+def choose_threshold(
+    plain: Logits, copies: Logits, is_positive: npt.NDArray[np.bool_], recall: float
+) -> float:
+    """The largest threshold, cut to four digits, that finds enough positives on both.
+
+    Args:
+        plain: (N,) scores of the images, 0..1.
+        copies: (K, N) scores of their shifted copies.
+        is_positive: (N,) the truth.
+        recall: share of the positives that must reach the threshold, 0..1.
+    """
+    thresholds = (
+        np.quantile(part[..., is_positive], 1 - recall, method="lower") for part in (plain, copies)
+    )
+    return math.floor(min(thresholds) * 1e4) / 1e4
+
+
+def choose_band(
+    plain: Logits,
+    copies: Logits,
+    is_positive: npt.NDArray[np.bool_],
+    error: float,
+    threshold: float,
+) -> tuple[float, float]:
+    """Scores that do not speak clearly against either label, the threshold among them.
+
+    A score speaks against a label at level ``error`` where only that share of the label's images
+    lies beyond it: a conformal prediction set for each label (Sadinle, Lei, Wasserman 2019). Where
+    the set holds both labels, or none, the answer is uncertain.
+
+    Args:
+        plain: (N,) scores of the images, 0..1.
+        copies: (K, N) scores of their shifted copies.
+        is_positive: (N,) the truth.
+        error: share of each label's images that may be called certain and wrong, 0..1.
+        threshold: of the decision.
+
+    Returns:
+        (low, high), rounded outwards to four digits: scores in [low, high) are uncertain.
+    """
+    ends = [threshold]
+    for part in (plain, copies):
+        ends.append(np.quantile(part[..., is_positive], error, method="lower"))
+        ends.append(np.quantile(part[..., ~is_positive], 1 - error, method="higher"))
+    low, high = math.floor(min(ends) * 1e4) / 1e4, math.ceil(max(ends) * 1e4) / 1e4
+    return low, max(high, low + 1e-4)
+
+
+def _logits(network: Any, pixels: Pixels, spec: ModelSpec) -> Logits:
+    """In float64 from the last layer's input: a sigmoid in float32 saturates."""
+    features = keras.Model(network.inputs[0], network.layers[-2].output)
+    kernel, bias = (np.asarray(w, np.float64) for w in network.layers[-1].get_weights())
+    parts = []
+    for start in range(0, len(pixels), _CHUNK):
+        batch = normalize(pixels[start : start + _CHUNK], spec.input)
+        found = keras.ops.convert_to_numpy(features(batch, training=False))
+        parts.append(found.astype(np.float64) @ kernel + bias)
+    return np.concatenate(parts)[:, 0]
+
+
+def _sigmoid(logits: Logits) -> Logits:
+    return np.asarray(1 / (1 + np.exp(-logits)))

@@ -1,0 +1,76 @@
+"""Unfinished trainings: saved after every epoch, taken up where they stopped."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxr_edge import documents
+from cxr_edge.errors import OutputError, UsageError
+from cxr_edge.files import atomic_path, read_file, write_file
+from cxr_edge.train.fitting.history import Epoch
+
+STATE_NAME = "state.json"
+_MAX_STATE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything besides the weights and the optimizer that a training needs to go on."""
+
+    identity: str
+    """Fingerprint of recipe, seed and data; another training must not go on from here."""
+    model: str
+    """File of the network with its optimizer, beside the state."""
+    epochs: tuple[Epoch, ...]
+    """Figures of the epochs that are done."""
+    plateau: tuple[float, int] | None
+    """Best validation accuracy that the learning-rate schedule has seen and epochs since then; None
+    where the schedule goes by the step."""
+
+
+def save_state(folder: Path, network: Any, state: State) -> None:
+    """Save a compiled network and its state; replacing ``state.json`` is the commit.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with atomic_path(folder / state.model) as temporary:
+        network.save(temporary)
+    write_file(folder / STATE_NAME, documents.dump(state))
+    for old in folder.glob("epoch-*.keras"):
+        if old.name != state.model:
+            old.unlink()
+
+
+def load_state(folder: Path, identity: str) -> State | None:
+    """Read the state of an unfinished training, or None where there is none.
+
+    Raises:
+        UsageError: it belongs to another recipe, seed or data, or is malformed.
+    """
+    if not (folder / STATE_NAME).exists():
+        return None
+    data = read_file(folder / STATE_NAME, max_bytes=_MAX_STATE_BYTES, error=UsageError)
+    state = documents.parse(data, State, name=str(folder / STATE_NAME), error=UsageError)
+    if state.identity != identity:
+        raise UsageError(
+            f"{folder.parent}: holds an unfinished training of another recipe, seed or data; "
+            "choose another output folder or delete it"
+        )
+    return state
+
+
+def remove_state(folder: Path) -> None:
+    """Delete a finished training's checkpoint.
+
+    Raises:
+        OutputError: it cannot be deleted.
+    """
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be deleted: {err.strerror}") from err
