@@ -10,7 +10,7 @@ from cxr_edge import Bundle
 from cxr_edge.data.phantom import phantom_jpeg
 from cxr_edge.image import read_image
 from cxr_edge.original.keras_model import load_keras
-from cxr_edge.preprocess import fit, normalize
+from cxr_edge.preprocess import normalize, resize_to_input
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def jpeg():
 
 @pytest.fixture(scope="session")
 def batch(jpeg, spec):
-    return normalize(fit(read_image(jpeg), spec.input), spec.input)
+    return normalize(resize_to_input(read_image(jpeg), spec.input), spec.input)
 
 
 @pytest.fixture(scope="session")

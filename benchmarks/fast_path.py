@@ -24,7 +24,7 @@ from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.image import read_image
 from cxr_edge.original.keras_model import load_keras
-from cxr_edge.preprocess import fit, normalize
+from cxr_edge.preprocess import normalize, resize_to_input
 
 ROUNDS = 7
 
@@ -58,7 +58,7 @@ def main(folder: Path) -> None:
     }
     exact = Classifier.load(decode="exact")
     engines = {name: bundle.load(artifact, engine) for name, (artifact, engine) in pairs.items()}
-    batches = {p: normalize(fit(read_image(p), spec.input), spec.input) for p in paths}
+    batches = {p: normalize(resize_to_input(read_image(p), spec.input), spec.input) for p in paths}
     reduced = {p: read_image(p, shrink_for=spec.input) for p in paths}
     files = {p: np.frombuffer(p.read_bytes(), np.uint8) for p in paths}
 
@@ -81,7 +81,7 @@ def main(folder: Path) -> None:
         "its inference": lambda p: stock.run(batches[p]),
         "Keras, compiled": lambda p: compiled(batches[p]),
         "reduced decoding": lambda p: cv2.imdecode(files[p], flags[p]),
-        "resizing what was reduced": lambda p: fit(reduced[p], spec.input),
+        "resizing what was reduced": lambda p: resize_to_input(reduced[p], spec.input),
         "exact decoding, first file": exact.predict,
     }
     for name in pairs:

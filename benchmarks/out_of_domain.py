@@ -19,7 +19,7 @@ from cxr_edge.data.samples import read_samples
 from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.errors import CxrEdgeError, ModelError
 from cxr_edge.original.run_folder import open_run
-from cxr_edge.preprocess import Pixels, fit
+from cxr_edge.preprocess import Pixels, resize_to_input
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.shifts import shifted
 
@@ -101,7 +101,7 @@ def strangers(held: Pixels, data: Path, spec: ModelSpec) -> Iterator[tuple[str, 
         ("white noise", lambda random: random.integers(0, 256, (150, 150)).astype(np.uint8)),
         ("one grey", lambda random: np.full((150, 150), random.integers(256), np.uint8)),
     ):
-        yield name, np.concatenate([fit(draw(random), spec.input) for _ in range(50)])
+        yield name, np.concatenate([resize_to_input(draw(random), spec.input) for _ in range(50)])
     yield "photographs and test pictures", read_all(data / "odd_images", spec, _SMALLEST)
 
 

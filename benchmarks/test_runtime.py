@@ -11,7 +11,7 @@ import pytest
 from cxr_edge import Bundle, Classifier
 from cxr_edge.engines import installed_engines
 from cxr_edge.image import read_image
-from cxr_edge.preprocess import fit
+from cxr_edge.preprocess import resize_to_input
 
 MANIFEST = Bundle.open().manifest
 PAIRS = [
@@ -39,12 +39,15 @@ def test_read_reduced(benchmark, jpeg, spec):
 @pytest.mark.benchmark(group="parts")
 def test_fit(benchmark, jpeg):
     image = read_image(jpeg)
-    assert benchmark(fit, image, MANIFEST.spec.input).shape == (1, *MANIFEST.spec.input_shape)
+    assert benchmark(resize_to_input, image, MANIFEST.spec.input).shape == (
+        1,
+        *MANIFEST.spec.input_shape,
+    )
 
 
 @pytest.mark.benchmark(group="parts")
 def test_domain(benchmark, bundle, jpeg, spec):
-    pixels = fit(read_image(jpeg), spec.input)
+    pixels = resize_to_input(read_image(jpeg), spec.input)
     assert benchmark(bundle.domain().outside, pixels).shape == (1,)
 
 

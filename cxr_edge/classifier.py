@@ -19,7 +19,7 @@ from cxr_edge.engines import Engine
 from cxr_edge.errors import ImageError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.files import read_file
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.preprocess import Image, Pixels, fit, normalize
+from cxr_edge.preprocess import Image, Pixels, normalize, resize_to_input
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec, ModelSpec
 
@@ -154,7 +154,7 @@ class Classifier:
         mark("read")
         image = _decode(found, source, self.spec, self._limits, self._shrink_for)
         mark("decode")
-        pixels = fit(image, self.spec.input)
+        pixels = resize_to_input(image, self.spec.input)
         batch = normalize(pixels, self.spec.input)
         mark("preprocess")
         scores = self._engine.run(batch)
@@ -173,7 +173,7 @@ class Classifier:
                 or answered no probability.
         """
         image = _read(source, self.spec, self._limits)
-        pixels = fit(image, self.spec.input)
+        pixels = resize_to_input(image, self.spec.input)
         scores, heatmaps = self._engine.explain(normalize(pixels, self.spec.input))
         return Explanation(self._prediction(source, pixels, scores), heatmaps[0], image)
 
@@ -228,7 +228,7 @@ def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = No
         ImageError: it cannot be read, exceeds a limit, or is damaged.
         MissingExtraError: reading it needs an optional package.
     """
-    return fit(_read(source, spec, limits or ImageLimits()), spec.input)
+    return resize_to_input(_read(source, spec, limits or ImageLimits()), spec.input)
 
 
 def _read(source: Source, spec: ModelSpec, limits: ImageLimits) -> Image:

@@ -1,7 +1,8 @@
 """From a decoded image to the network's input: training, calibration, parity and runtime use this.
 
-Two steps, so that the first can be stored: :func:`fit` gives the uint8 pixels that golden inputs
-and calibration sets keep, :func:`normalize` the float32 numbers that the network sees.
+Two steps, so that the first can be stored: :func:`resize_to_input` gives the uint8 pixels that
+golden inputs and calibration sets keep, :func:`normalize` the float32 numbers that the network
+sees.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
 _SPARE = 1.4
 
 
-def fit(image: Image, spec: InputSpec) -> Pixels:
+def resize_to_input(image: Image, spec: InputSpec) -> Pixels:
     """Bring one image to the network's size.
 
     Args:

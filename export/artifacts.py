@@ -16,7 +16,12 @@ from cxr_edge.export.graph.heatmap import explaining_model
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.onnx_int8 import Ranges
 from cxr_edge.export.quantize.quantizer import Quantizer
-from cxr_edge.export.quantize.recipe import Recipe, float_ends, linear_keys, small_layers
+from cxr_edge.export.quantize.recipe import (
+    QuantizationRecipe,
+    float_ends,
+    linear_keys,
+    small_layers,
+)
 from cxr_edge.spec import ModelSpec
 
 
@@ -50,7 +55,7 @@ class Quantized:
 
     arithmetic: Literal["static", "dynamic"]
     """Where activation ranges come from."""
-    convert: Callable[[Quantizer, Recipe], bytes]
+    convert: Callable[[Quantizer, QuantizationRecipe], bytes]
     """From the lowered network to the file."""
     weight_bits: int = 8
     """Bits of a weight."""
@@ -65,7 +70,7 @@ class Quantized:
     smallest: int = 0
     """Weights that a layer must have for the converter to quantize it."""
 
-    def start(self, graph: Graph) -> Recipe:
+    def start(self, graph: Graph) -> QuantizationRecipe:
         """The recipe to start from.
 
         Raises:
@@ -79,7 +84,7 @@ class Quantized:
             raise ExportError(
                 f"no layer has the {self.smallest} weights from which its converter quantizes one"
             )
-        return Recipe({}, ranges, bias_correction=True, float_layers=left)
+        return QuantizationRecipe({}, ranges, bias_correction=True, float_layers=left)
 
 
 @dataclass(frozen=True, slots=True)

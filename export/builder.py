@@ -14,7 +14,7 @@ from cxr_edge.errors import ExportError, ParityError
 from cxr_edge.export.artifacts import KINDS, ArtifactKind, Converted, Explained, Quantized
 from cxr_edge.export.convert.metadata import embed
 from cxr_edge.export.convert.onnx import export_onnx
-from cxr_edge.export.gate import EngineProof, prove, prove_heatmaps, proving_engines
+from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, proving_engines
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine, unusual_layers
 from cxr_edge.export.graph.heatmap import find_tail
@@ -23,10 +23,10 @@ from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.images import Images
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.quantizer import Quantizer
-from cxr_edge.export.quantize.recipe import Recipe
+from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.quantize.search import Method, Search, Trial, trial_table
 from cxr_edge.export.report import ArtifactReport, Speed
-from cxr_edge.export.request import Original, Request
+from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.files import sha256
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
@@ -75,11 +75,16 @@ class Made:
         )
 
 
-class Workshop:
+class ArtifactBuilder:
     """Lowers the original once, and makes files of it."""
 
     def __init__(
-        self, model: Any, original: Original, request: Request, images: Images, reporter: Reporter
+        self,
+        model: Any,
+        original: OriginalModel,
+        request: ExportRequest,
+        images: Images,
+        reporter: Reporter,
     ) -> None:
         self._model, self._spec, self._request = model, original.spec, request
         self._images, self._reporter = images, reporter
@@ -157,7 +162,7 @@ class Workshop:
         return embed(data, kind.format, self._embedded)
 
     def _prove(self, data: bytes, kind: ArtifactKind, budget: Budget) -> tuple[EngineProof, ...]:
-        return prove(
+        return prove_artifact(
             data, kind, budget, self._images.evidence, self._embedded, self._request.group_of
         )
 
@@ -212,7 +217,7 @@ class Workshop:
         self._reporter.say(f"{kind.name}, tried on {images} {choice.source}\n{table}")
         return made
 
-    def _describe(self, how: Quantized, recipe: Recipe) -> Quantization:
+    def _describe(self, how: Quantized, recipe: QuantizationRecipe) -> Quantization:
         return Quantization(
             how.arithmetic,
             how.weight_bits,

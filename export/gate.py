@@ -82,7 +82,7 @@ def check_machine(kind: ArtifactKind) -> None:
         )
 
 
-def prove(
+def prove_artifact(
     data: bytes,
     kind: ArtifactKind,
     budget: Budget,

@@ -9,7 +9,7 @@ from cxr_edge.bundle.reader import Golden
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.decision import decide, decision_margins, positive_scores, probabilities
 from cxr_edge.errors import ExportError
-from cxr_edge.preprocess import Pixels, fit
+from cxr_edge.preprocess import Pixels, resize_to_input
 from cxr_edge.reporting import Advance
 from cxr_edge.spec import ModelSpec
 
@@ -51,7 +51,7 @@ def draw_pictures(
         picture = _picture(random, spec)
         if striped and number % 2:
             picture = _with_stripes(picture, random)
-        drawn.append(fit(picture, spec.input))
+        drawn.append(resize_to_input(picture, spec.input))
         if advance:
             advance(number + 1, count)
     return np.concatenate(drawn)

@@ -19,7 +19,7 @@ from cxr_edge.export.quantize.calibration import describe, refuse_overlap
 from cxr_edge.export.quantize.distill import SOURCE, distill
 from cxr_edge.export.quantize.search import Choice
 from cxr_edge.export.report import Preprocessing
-from cxr_edge.export.request import Original, Request
+from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Reporter
@@ -29,7 +29,7 @@ class Images:
     """Golden inputs and the images of ``--data`` at once; the others when something needs them."""
 
     def __init__(
-        self, model: Any, original: Original, request: Request, reporter: Reporter
+        self, model: Any, original: OriginalModel, request: ExportRequest, reporter: Reporter
     ) -> None:
         self._model, self._original = model, original
         self._request, self._reporter = request, reporter

@@ -31,13 +31,13 @@ from cxr_edge.domain import Domain, dump_domain, parse_domain
 from cxr_edge.engines import Engine, open_engine
 from cxr_edge.errors import ModelError
 from cxr_edge.export.artifacts import ArtifactKind
-from cxr_edge.export.builder import Made, Workshop
+from cxr_edge.export.builder import ArtifactBuilder, Made
 from cxr_edge.export.commit import check_target, commit, record_file
 from cxr_edge.export.gate import check_machine
 from cxr_edge.export.golden import SOURCE
 from cxr_edge.export.images import Images
 from cxr_edge.export.report import ExportReport, Speed, make_report, report_path
-from cxr_edge.export.request import Original, Request
+from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.files import atomic_path, printable, read_file
 from cxr_edge.original.keras_model import load_keras
@@ -50,7 +50,7 @@ _TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "ope
 _SPEED_ROUNDS, _SPEED_REPEATS = 30, 2
 
 
-def original_of_run(run: Run) -> Original:
+def original_of_run(run: Run) -> OriginalModel:
     """Read the model of a run folder, and the images that its training kept.
 
     Raises:
@@ -60,7 +60,7 @@ def original_of_run(run: Run) -> Original:
     calibration, validation = (
         read_samples(path, run.spec) if path else None for path in (run.calibration, run.validation)
     )
-    return Original(
+    return OriginalModel(
         data,
         run.spec,
         run.provenance,
@@ -72,14 +72,14 @@ def original_of_run(run: Run) -> Original:
     )
 
 
-def original_of_bundle(bundle: Bundle) -> Original:
+def original_of_bundle(bundle: Bundle) -> OriginalModel:
     """Read the Keras model that a bundle carries, and its calibration images.
 
     Raises:
         BundleError: a file is absent or changed.
     """
     manifest = bundle.manifest
-    return Original(
+    return OriginalModel(
         bundle.read(manifest.keras),
         manifest.spec,
         manifest.provenance,
@@ -97,10 +97,10 @@ def _read_domain(path: Path) -> Domain:
 
 
 def export(
-    original: Original,
+    original: OriginalModel,
     out: Path,
     kinds: tuple[ArtifactKind, ...],
-    request: Request,
+    request: ExportRequest,
     reporter: Reporter,
 ) -> tuple[Manifest, ExportReport]:
     """Convert a model, prove each file, and write the bundle only if all of them hold.
@@ -129,8 +129,8 @@ def export(
         check_machine(kind)
     model = load_keras(original.data, original.spec, name=original.name, extra="export")
     images = Images(model, original, request, reporter)
-    workshop = Workshop(model, original, request, images, reporter)
-    made = [workshop.make(kind) for kind in workshop.possible(kinds)]
+    builder = ArtifactBuilder(model, original, request, images, reporter)
+    made = [builder.make(kind) for kind in builder.possible(kinds)]
     spec, golden = original.spec, images.golden
 
     contents: dict[str, bytes] = {}
@@ -159,7 +159,7 @@ def export(
         provenance=_with_tools(original.provenance),
     )
     speeds = measure_speed(
-        open_engine("onnxruntime", workshop.stock_onnx(), spec),
+        open_engine("onnxruntime", builder.stock_onnx(), spec),
         [open_engine(m.proofs[0].engine, m.data, spec, outputs=m.kind.outputs) for m in made],
         normalize(golden.pixels[:1], spec.input),
         reporter,
@@ -169,7 +169,7 @@ def export(
         chosen_on=images.choice.source if searched else "nothing was chosen",
         calibration=images.calibration_record() if searched else None,
         preprocessing=images.preprocessing,
-        lowered=workshop.lowered_says,
+        lowered=builder.lowered_says,
         artifacts=tuple(m.report(speed) for m, speed in zip(made, speeds, strict=True)),
     )
     with atomic_path(report_path(out)) as temporary:  # a report that cannot be written: no bundle

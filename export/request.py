@@ -14,7 +14,7 @@ from cxr_edge.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class OriginalModel:
     """The model that every exported file must answer like."""
 
     data: bytes
@@ -38,7 +38,7 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ExportRequest:
     """Images and limits of one export."""
 
     calibration: Path | None = None

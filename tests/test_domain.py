@@ -15,7 +15,7 @@ from cxr_edge import Bundle, Classifier
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.domain import Domain, dump_domain, parse_domain, standardize
 from cxr_edge.errors import BundleError
-from cxr_edge.preprocess import Pixels, fit
+from cxr_edge.preprocess import Pixels, resize_to_input
 from cxr_edge.spec import InputSpec
 from cxr_edge.train.fitting.domain import fit_domain
 
@@ -25,14 +25,14 @@ SPEC = InputSpec(height=60, width=50)
 def phantoms(first: int, count: int) -> Pixels:
     randoms = (np.random.default_rng(first + i) for i in range(count))
     drawn = [draw_phantom(random, height=180, width=150) for random in randoms]
-    return np.concatenate([fit(image, SPEC) for image in drawn])
+    return np.concatenate([resize_to_input(image, SPEC) for image in drawn])
 
 
 def lettering() -> Pixels:
     page = np.full((300, 250), 255, np.uint8)
     for row in range(25, 300, 25):
         cv2.putText(page, "nothing to see here", (5, row), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 1)
-    return fit(page, SPEC)
+    return resize_to_input(page, SPEC)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from cxr_edge.errors import ExportError, ModelError
 from cxr_edge.export.artifacts import find_kinds
 from cxr_edge.export.pipeline import export, original_of_run
-from cxr_edge.export.request import Request
+from cxr_edge.export.request import ExportRequest
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.run_folder import UNKNOWN, Run
@@ -51,5 +51,5 @@ def test_a_layer_that_no_converter_knows_is_named(tmp_path: Path) -> None:
     path = save(tmp_path / "model.keras", lambda image: keras.ops.erfinv(image * 0.5))
     original = original_of_run(Run(path, SPEC, UNKNOWN))
     with pytest.raises(ExportError, match=r"unusual layers are .*\(Erfinv\)"):
-        export(original, tmp_path / "out", find_kinds(("onnx-fp32",)), Request(), Silent())
+        export(original, tmp_path / "out", find_kinds(("onnx-fp32",)), ExportRequest(), Silent())
     assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from cxr_edge.errors import ImageError
-from cxr_edge.preprocess import fit, normalize
+from cxr_edge.preprocess import normalize, resize_to_input
 from cxr_edge.spec import InputSpec
 
 
@@ -27,7 +27,7 @@ def block_mean(image: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.floa
 def test_shrinking_by_a_whole_factor_is_the_mean_of_each_block(factor: int, channels: int) -> None:
     image = noise(12 * factor, 8 * factor, channels)
     spec = InputSpec(height=12, width=8, channels=channels)  # type: ignore[arg-type]
-    pixels = fit(image if channels == 3 else image[..., 0], spec)
+    pixels = resize_to_input(image if channels == 3 else image[..., 0], spec)
     assert pixels.shape == (1, 12, 8, channels) and pixels.dtype == np.uint8
     assert np.abs(pixels[0] - block_mean(image, factor)).max() <= 0.5 + 1e-6
 
@@ -35,15 +35,15 @@ def test_shrinking_by_a_whole_factor_is_the_mean_of_each_block(factor: int, chan
 def test_linear_interpolation_skips_pixels_where_area_averages_them() -> None:
     stripes = np.zeros((60, 60), np.uint8)
     stripes[::3] = 255
-    area = fit(stripes, InputSpec(height=20, width=20))
-    linear = fit(stripes, InputSpec(height=20, width=20, interpolation="linear"))
+    area = resize_to_input(stripes, InputSpec(height=20, width=20))
+    linear = resize_to_input(stripes, InputSpec(height=20, width=20, interpolation="linear"))
     assert np.all(area == 85)
     assert np.all(linear == 0)  # the middle line of every three
 
 
 def test_squashing_ignores_the_aspect_ratio() -> None:
     image = np.repeat(np.array([[10, 200]], np.uint8), 50, axis=0).repeat(10, axis=1)  # 50 x 20
-    pixels = fit(image, InputSpec(height=4, width=10))[0, :, :, 0]
+    pixels = resize_to_input(image, InputSpec(height=4, width=10))[0, :, :, 0]
     assert np.all(pixels[:, :5] == 10) and np.all(pixels[:, 5:] == 200)
 
 
@@ -52,7 +52,7 @@ def test_squashing_ignores_the_aspect_ratio() -> None:
 def test_an_image_of_the_right_size_stays_as_it_is(geometry: str, interpolation: str) -> None:
     spec = InputSpec(height=15, width=17, geometry=geometry, interpolation=interpolation)  # type: ignore[arg-type]
     image = noise(15, 17)
-    np.testing.assert_array_equal(fit(image, spec)[0, :, :, 0], image)
+    np.testing.assert_array_equal(resize_to_input(image, spec)[0, :, :, 0], image)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_a_letterbox_touches_two_borders_and_is_centred_between_the_others(
     spec = InputSpec(height=20, width=20, geometry="letterbox", pad_value=7)
     expected = np.full((20, 20), 7)
     expected[content] = 200
-    pixels = fit(np.full((rows, columns), 200, np.uint8), spec)
+    pixels = resize_to_input(np.full((rows, columns), 200, np.uint8), spec)
     np.testing.assert_array_equal(pixels[0, :, :, 0], expected)
 
 
 def test_a_letterbox_keeps_the_channels_apart_and_pads_all_of_them() -> None:
     spec = InputSpec(height=20, width=20, channels=3, geometry="letterbox", pad_value=9)
     image = np.full((40, 20, 3), (10, 20, 30), np.uint8)
-    pixels = fit(image, spec)[0]
+    pixels = resize_to_input(image, spec)[0]
     assert np.all(pixels[:, 5:15] == (10, 20, 30))
     assert np.all(pixels[:, :5] == 9) and np.all(pixels[:, 15:] == 9)
 
@@ -86,14 +86,16 @@ def test_a_letterbox_keeps_the_channels_apart_and_pads_all_of_them() -> None:
 def test_a_view_with_reversed_rows_and_channels_is_read_like_its_copy() -> None:
     view = noise(30, 40, 3)[::-1, :, ::-1]
     spec = InputSpec(height=10, width=20, channels=3)
-    np.testing.assert_array_equal(fit(view, spec), fit(view.copy(), spec))
+    np.testing.assert_array_equal(resize_to_input(view, spec), resize_to_input(view.copy(), spec))
 
 
 def test_fitting_leaves_the_image_unchanged() -> None:
     image = noise(30, 40)
     before = image.copy()
-    fit(image, InputSpec(height=10, width=10, geometry="letterbox"))
-    normalize(fit(image, InputSpec(height=30, width=40)), InputSpec(height=30, width=40))
+    resize_to_input(image, InputSpec(height=10, width=10, geometry="letterbox"))
+    normalize(
+        resize_to_input(image, InputSpec(height=30, width=40)), InputSpec(height=30, width=40)
+    )
     np.testing.assert_array_equal(image, before)
 
 
@@ -119,13 +121,13 @@ def test_an_array_of_another_type_or_shape_is_refused_with_what_is_expected(
 ) -> None:
     expected = r"\(H, W\)" if channels == 1 else r"\(H, W, 3\) RGB"
     with pytest.raises(ImageError, match=f"expected uint8 {expected}$"):
-        fit(image, InputSpec(height=4, width=4, channels=channels))  # type: ignore[arg-type]
+        resize_to_input(image, InputSpec(height=4, width=4, channels=channels))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0, 0)])
 def test_an_image_without_pixels_is_refused(shape: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match="empty"):
-        fit(np.zeros(shape, np.uint8), InputSpec(height=4, width=4))
+        resize_to_input(np.zeros(shape, np.uint8), InputSpec(height=4, width=4))
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,11 @@ from cxr_edge.train.fitting.data import (
     validation_samples,
 )
 from cxr_edge.train.fitting.domain import fit_domain
-from cxr_edge.train.fitting.fit import fit, identify
+from cxr_edge.train.fitting.fit import fit_network, identify
 from cxr_edge.train.fitting.history import HISTORY_NAME, Epoch, History
 from cxr_edge.train.fitting.network import build_network, layer_table
 from cxr_edge.train.plots import plot_class_counts, plot_curves, plot_samples
-from cxr_edge.train.recipe import Recipe, for_labels
+from cxr_edge.train.recipe import TrainingRecipe, for_labels
 
 keras = require_keras("train")
 
@@ -57,7 +57,7 @@ LAYERS_NAME = "layers.txt"
 def train(
     data: Path,
     out: Path,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     *,
     seed: int,
     group_of: Grouping,
@@ -99,7 +99,9 @@ def train(
     )
     load_state(checkpoint, identify(images, recipe, seed))  # refuses before anything is replaced
     _describe(images, recipe, out, reporter)
-    fitted, epochs = fit(images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter)
+    fitted, epochs = fit_network(
+        images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter
+    )
 
     network = build_network(recipe.spec)  # the same weights without the optimizer: half the size
     network.set_weights(fitted.get_weights())
@@ -121,7 +123,7 @@ def train(
     return results
 
 
-def _describe(images: TrainingData, recipe: Recipe, out: Path, reporter: Reporter) -> None:
+def _describe(images: TrainingData, recipe: TrainingRecipe, out: Path, reporter: Reporter) -> None:
     """Show what is trained on, and the table of layers."""
     names = recipe.spec.labels
     parts = {
@@ -141,7 +143,7 @@ def _describe(images: TrainingData, recipe: Recipe, out: Path, reporter: Reporte
 
 
 def _write_history(
-    images: TrainingData, recipe: Recipe, seed: int, epochs: tuple[Epoch, ...], out: Path
+    images: TrainingData, recipe: TrainingRecipe, seed: int, epochs: tuple[Epoch, ...], out: Path
 ) -> None:
     history = History(
         recipe=recipe,
@@ -159,7 +161,7 @@ def _write_history(
 def _assess(
     images: TrainingData,
     network: Any,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     out: Path,
     group_of: Grouping,
     reporter: Reporter,
@@ -188,7 +190,7 @@ def _assess(
 
 def _write_provenance(
     images: TrainingData,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     seed: int,
     results: dict[str, Evaluation],
     out: Path,

@@ -92,7 +92,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingRecipe:
     """How a network is trained."""
 
     name: str
@@ -135,7 +135,7 @@ class Recipe:
     """Whether the test folder is scored at the end of the training."""
 
 
-SEED = Recipe(
+SEED = TrainingRecipe(
     name="seed",
     version=1,
     spec=SEED_SPEC,
@@ -159,7 +159,7 @@ SEED = Recipe(
 )
 """The seed document's training, with validation made from train by patient."""
 
-ROBUST = Recipe(
+ROBUST = TrainingRecipe(
     name="robust",
     version=1,
     spec=ModelSpec(
@@ -214,7 +214,7 @@ RECIPES = {recipe.name: recipe for recipe in (ROBUST, SEED)}
 """Every recipe by name, the default first."""
 
 
-def find_recipe(name: str) -> Recipe:
+def find_recipe(name: str) -> TrainingRecipe:
     """The recipe of that name.
 
     Raises:
@@ -225,7 +225,9 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def for_labels(recipe: Recipe, labels: tuple[str, ...], positive: str | None) -> Recipe:
+def for_labels(
+    recipe: TrainingRecipe, labels: tuple[str, ...], positive: str | None
+) -> TrainingRecipe:
     """The recipe for a folder's labels, where it takes them from there.
 
     Args:

@@ -72,7 +72,7 @@ def _threads(count: int) -> str:
     return "" if count == 1 else f", {count} threads"
 
 
-class Original:
+class KerasBaseline:
     """The original Keras model, and what stock converters make of it; on one thread."""
 
     def __init__(self, bundle: Bundle, source: Path | None) -> None:

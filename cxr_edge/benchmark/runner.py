@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from cxr_edge.benchmark.answers import collect_answers, collect_truth
-from cxr_edge.benchmark.candidates import Original, exported_candidates
+from cxr_edge.benchmark.candidates import KerasBaseline, exported_candidates
 from cxr_edge.benchmark.conditions import concerns, look
 from cxr_edge.benchmark.end_to_end import measure_end_to_end
 from cxr_edge.benchmark.images import Inputs, find_files, read_inputs
@@ -45,7 +45,7 @@ _PACKAGES = ("numpy", "opencv-python-headless", "tensorflow", "keras", "tf2onnx"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BenchmarkRequest:
     """What to measure."""
 
     keras: Path | None = None
@@ -66,7 +66,7 @@ class Request:
     """How to make the report again."""
 
 
-def run_benchmark(bundle: Bundle, request: Request, reporter: Reporter) -> Report:
+def run_benchmark(bundle: Bundle, request: BenchmarkRequest, reporter: Reporter) -> Report:
     """Measure everything that can run here; what fails becomes a row that says why.
 
     Raises:
@@ -80,7 +80,9 @@ def run_benchmark(bundle: Bundle, request: Request, reporter: Reporter) -> Repor
         return _measure(bundle, request, files, reporter)
 
 
-def _measure(bundle: Bundle, request: Request, files: Sequence[Path], reporter: Reporter) -> Report:
+def _measure(
+    bundle: Bundle, request: BenchmarkRequest, files: Sequence[Path], reporter: Reporter
+) -> Report:
     cv2.setNumThreads(1)
     spec, machine, before = bundle.manifest.spec, this_machine(), look()
     warnings: list[str] = []
@@ -128,12 +130,14 @@ def _measure(bundle: Bundle, request: Request, files: Sequence[Path], reporter: 
     )
 
 
-def _original(bundle: Bundle, request: Request, warnings: list[str]) -> Original | None:
+def _original(
+    bundle: Bundle, request: BenchmarkRequest, warnings: list[str]
+) -> KerasBaseline | None:
     if not request.with_baselines:
         warnings.append("no baselines were asked for")
         return None
     try:
-        original = Original(bundle, request.keras)
+        original = KerasBaseline(bundle, request.keras)
     except MissingExtraError as err:
         if request.keras:
             raise
@@ -187,7 +191,7 @@ def _layers(
     return found
 
 
-def _settings(request: Request, inputs: Inputs, names: tuple[str, ...]) -> Settings:
+def _settings(request: BenchmarkRequest, inputs: Inputs, names: tuple[str, ...]) -> Settings:
     labels = None
     if inputs.labels is not None:
         labels = {n: int(np.count_nonzero(inputs.labels == i)) for i, n in enumerate(names)}

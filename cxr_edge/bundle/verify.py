@@ -46,10 +46,10 @@ def verify(bundle: Bundle) -> Iterator[Verdict]:
     golden = bundle.golden()
     for artifact in bundle.manifest.artifacts:
         for record in artifact.engines:
-            yield prove(bundle, golden, artifact, record)
+            yield replay_golden(bundle, golden, artifact, record)
 
 
-def prove(
+def replay_golden(
     bundle: Bundle,
     golden: Golden,
     artifact: ArtifactRecord,

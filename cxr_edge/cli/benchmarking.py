@@ -72,7 +72,7 @@ def benchmark(
     """
     from cxr_edge.benchmark.compare import compare_reports, comparison_text
     from cxr_edge.benchmark.report import parse_report
-    from cxr_edge.benchmark.runner import Request, run_benchmark
+    from cxr_edge.benchmark.runner import BenchmarkRequest, run_benchmark
     from cxr_edge.benchmark.suite import read_suite
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.files import read_file
@@ -81,7 +81,7 @@ def benchmark(
     if compare:  # refused before anything is measured
         data = read_file(compare, max_bytes=MAX_REPORT_BYTES, error=BenchmarkError)
         old = parse_report(data, printable(compare))
-    request = Request(
+    request = BenchmarkRequest(
         keras=keras,
         with_baselines=baselines,
         images=images,

@@ -92,7 +92,7 @@ def export(
     from cxr_edge.export.pipeline import export as run_export
     from cxr_edge.export.pipeline import original_of_bundle, original_of_run
     from cxr_edge.export.quantize.budget import Budget
-    from cxr_edge.export.request import Request
+    from cxr_edge.export.request import ExportRequest
     from cxr_edge.original.run_folder import open_run
 
     names = [name.strip() for name in artifacts.split(",") if name.strip()]
@@ -102,7 +102,7 @@ def export(
     if not any(isinstance(kind.how, Quantized) for kind in kinds):
         for option in (name for name, value in given.items() if value):
             raise UsageError(f"{option} is for quantized files, and none is asked for; add --int8")
-    request = Request(
+    request = ExportRequest(
         calibration=calibration,
         validation=validation,
         data=data,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cxr_edge.errors import DataError, ImageError
 from cxr_edge.files import printable
 from cxr_edge.image import SUFFIXES, read_image
-from cxr_edge.preprocess import Pixels, fit
+from cxr_edge.preprocess import Pixels, resize_to_input
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
 
@@ -142,7 +142,7 @@ def read_folder(
     with reporter.bar(f"reading {folder.root.name}") as advance:
         for index, path in enumerate(folder.files):
             try:
-                pixels.append(fit(read_image(path, channels=spec.channels), spec))
+                pixels.append(resize_to_input(read_image(path, channels=spec.channels), spec))
                 kept.append(index)
             except ImageError as err:
                 unreadable.append((path, str(err)))

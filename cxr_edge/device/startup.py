@@ -18,7 +18,7 @@ FLOOR = "python -c 'import numpy, cv2, onnxruntime'"
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ProcessStart:
     """One kind of process."""
 
     command: str
@@ -31,7 +31,7 @@ class Start:
 
 def measure_starts(
     bundle: Path | None, options: Sequence[str], starts: int, reporter: Reporter
-) -> tuple[Start, ...]:
+) -> tuple[ProcessStart, ...]:
     """Time processes that each do a little more than the one before, all in turn.
 
     Args:
@@ -66,4 +66,4 @@ def measure_starts(
                     found[name].append((done.ms, done.peak_mb))
                 advance(turn + 1, starts)
     medians = {name: np.median(runs, axis=0).tolist() for name, runs in found.items()}
-    return tuple(Start(name, ms, peak_mb) for name, (ms, peak_mb) in medians.items())
+    return tuple(ProcessStart(name, ms, peak_mb) for name, (ms, peak_mb) in medians.items())

@@ -10,7 +10,7 @@ import numpy as np
 
 from cxr_edge.bundle.manifest import ArtifactRecord, EngineRecord
 from cxr_edge.bundle.reader import Bundle, Golden
-from cxr_edge.bundle.verify import Verdict, prove
+from cxr_edge.bundle.verify import Verdict, replay_golden
 from cxr_edge.device.machine import usable_cpus
 from cxr_edge.device.timing import time_in_turn
 from cxr_edge.preprocess import normalize
@@ -124,7 +124,7 @@ def _prove_all(
     with reporter.bar("proving each file") as advance:
         for number, (artifact, record) in enumerate(pairs):
             for threads in thread_counts(most_threads):
-                verdict = prove(bundle, golden, artifact, record, threads=threads)
+                verdict = replay_golden(bundle, golden, artifact, record, threads=threads)
                 candidates.append(_Candidate(artifact, record, threads, verdict))
                 if verdict.outcome != "proven":
                     break  # more threads would not make it right

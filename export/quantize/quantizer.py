@@ -12,7 +12,7 @@ from cxr_edge.export.quantize.bias import correct_biases
 from cxr_edge.export.quantize.calibration import Statistics, measure
 from cxr_edge.export.quantize.equalize import Pair, equalize, find_pairs
 from cxr_edge.export.quantize.onnx_int8 import PRESETS, observe, quantize_onnx
-from cxr_edge.export.quantize.recipe import Recipe, layer_key
+from cxr_edge.export.quantize.recipe import QuantizationRecipe, layer_key
 from cxr_edge.preprocess import Batch
 
 _BYTE, _SEVEN_BITS = 127, 64
@@ -33,7 +33,7 @@ class Quantizer:
         self._converted: tuple[tuple[object, ...], bytes] | None = None
         self._left_out: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def onnx(self, recipe: Recipe, target: Target) -> bytes:
+    def onnx(self, recipe: QuantizationRecipe, target: Target) -> bytes:
         """An int8 ONNX file.
 
         Raises:
@@ -50,7 +50,7 @@ class Quantizer:
             self._ranges[shared] = observe(data, self._batch, recipe.ranges or "minmax")
         return quantize_onnx(data, self._ranges[shared], preset, frozenset(recipe.float_layers))
 
-    def dynamic(self, recipe: Recipe) -> bytes:
+    def dynamic(self, recipe: QuantizationRecipe) -> bytes:
         """A TensorFlow Lite file whose activations are quantized while it runs.
 
         Raises:
@@ -58,7 +58,7 @@ class Quantizer:
         """
         return export_tflite(build_model(self._prepared(recipe, _BYTE), batch=1), "int8-dynamic")
 
-    def static(self, recipe: Recipe, *, integer_io: bool) -> bytes:
+    def static(self, recipe: QuantizationRecipe, *, integer_io: bool) -> bytes:
         """A TensorFlow Lite file of integers with measured ranges.
 
         Raises:
@@ -72,14 +72,14 @@ class Quantizer:
             self._left_out[recipe.float_layers] = float_operations(whole, recipe.float_layers)
         return export_static(model, self._batch, left_out=self._left_out[recipe.float_layers])
 
-    def _float_onnx(self, recipe: Recipe, levels: int) -> bytes:
+    def _float_onnx(self, recipe: QuantizationRecipe, levels: int) -> bytes:
         """The float32 file that a recipe quantizes; kept for the next one, often the same."""
         key = (str(recipe.equalization), levels, recipe.bias_correction and recipe.float_layers)
         if self._converted is None or self._converted[0] != key:
             self._converted = key, export_onnx(build_model(self._prepared(recipe, levels)))
         return self._converted[1]
 
-    def _prepared(self, recipe: Recipe, levels: int) -> Graph:
+    def _prepared(self, recipe: QuantizationRecipe, levels: int) -> Graph:
         """The network equalized and with corrected biases."""
         if self._statistics is None:
             self._statistics = measure(self.graph, self._batch)

@@ -19,7 +19,7 @@ _FEW_CHANNELS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class QuantizationRecipe:
     """Everything that decides the bytes of a quantized file, besides the network itself."""
 
     equalization: dict[str, float] | None
@@ -81,13 +81,15 @@ def small_layers(graph: Graph, smallest: int) -> tuple[str, ...]:
     )
 
 
-def with_strength(recipe: Recipe, graph: Graph, pairs: tuple[Pair, ...], a: float) -> Recipe:
+def with_strength(
+    recipe: QuantizationRecipe, graph: Graph, pairs: tuple[Pair, ...], a: float
+) -> QuantizationRecipe:
     """The same recipe with one strength for every pair."""
     strengths = {layer_key(graph, pair.consumer): a for pair in pairs}
     return dataclasses.replace(recipe, equalization=strengths)
 
 
-def refine(recipe: Recipe, layer: str) -> Iterator[Recipe]:
+def refine(recipe: QuantizationRecipe, layer: str) -> Iterator[QuantizationRecipe]:
     """The same recipe with the next weaker and stronger equalization before one layer."""
     strengths = recipe.equalization or {}
     if layer not in strengths:

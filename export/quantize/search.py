@@ -21,7 +21,13 @@ from cxr_edge.export.graph.graph import Graph
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.equalize import Pair
 from cxr_edge.export.quantize.onnx_int8 import Ranges
-from cxr_edge.export.quantize.recipe import STRENGTHS, Recipe, linear_keys, refine, with_strength
+from cxr_edge.export.quantize.recipe import (
+    STRENGTHS,
+    QuantizationRecipe,
+    linear_keys,
+    refine,
+    with_strength,
+)
 from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
@@ -50,7 +56,7 @@ class Choice:
 class Trial:
     """A recipe that was tried."""
 
-    recipe: Recipe
+    recipe: QuantizationRecipe
     """Which."""
     parity: Parity | None
     """Its differences on the images to choose by; None: the file answered no probabilities."""
@@ -68,7 +74,7 @@ class Trial:
 class Method:
     """One way to quantize: what the search may vary."""
 
-    make: Callable[[Recipe], bytes]
+    make: Callable[[QuantizationRecipe], bytes]
     """From a recipe to a file."""
     embed: Callable[[bytes], bytes]
     """Adds the metadata."""
@@ -76,7 +82,7 @@ class Method:
     """The kind of file."""
     engine: str
     """The engine that it is tried on."""
-    start: Recipe
+    start: QuantizationRecipe
     """What is tried first, at every strength of equalization."""
     ranges: tuple[Ranges, ...]
     """Other ways to take ranges."""
@@ -90,7 +96,7 @@ class Found:
 
     data: bytes
     """The file."""
-    recipe: Recipe
+    recipe: QuantizationRecipe
     """How it was made."""
     trials: tuple[Trial, ...]
     """Everything that was tried, in order."""
@@ -163,19 +169,19 @@ class Search:
             )
         return Found(self._best_data, best.recipe, tuple(self._trials))
 
-    def _strengths(self) -> Iterator[Recipe]:
+    def _strengths(self) -> Iterator[QuantizationRecipe]:
         yield dataclasses.replace(self._method.start, equalization=None)
         if self._pairs:
             for strength in STRENGTHS:
                 yield with_strength(self._method.start, self._graph, self._pairs, strength)
 
-    def _ranges(self) -> Iterator[Recipe]:
+    def _ranges(self) -> Iterator[QuantizationRecipe]:
         best = self._leader()
         for ranges in self._method.ranges:
             yield dataclasses.replace(best, ranges=ranges)
         yield dataclasses.replace(best, bias_correction=not best.bias_correction)
 
-    def _float_layers(self) -> Iterator[Recipe]:
+    def _float_layers(self) -> Iterator[QuantizationRecipe]:
         """Each layer alone in float32, to see what it gains; then the best of them together."""
         if not self._method.may_leave_layers:
             return
@@ -197,26 +203,26 @@ class Search:
             chosen += group
             yield _with_float(leader, chosen)
 
-    def _by_layer(self) -> Iterator[Recipe]:
+    def _by_layer(self) -> Iterator[QuantizationRecipe]:
         """Other strengths before the layers that gain most in float32, or before the first."""
         sensitive = [key for _, group in self._gains for key in group]
         for layer in (sensitive or list(self._leader().equalization or {}))[:_MOST_REFINED]:
             yield from refine(self._leader(), layer)
 
-    def _trial_of(self, recipe: Recipe) -> Trial | None:
+    def _trial_of(self, recipe: QuantizationRecipe) -> Trial | None:
         return next((trial for trial in self._trials if trial.recipe == recipe), None)
 
-    def _leader(self) -> Recipe:
+    def _leader(self) -> QuantizationRecipe:
         return self._best.recipe if self._best else self._method.start
 
-    def _try(self, recipe: Recipe) -> None:
+    def _try(self, recipe: QuantizationRecipe) -> None:
         data = self._method.embed(self._method.make(recipe))
         trial = self._measure(recipe, data)
         self._trials.append(trial)
         if self._best is None or _rank(trial) < _rank(self._best):
             self._best, self._best_data = trial, data
 
-    def _measure(self, recipe: Recipe, data: bytes) -> Trial:
+    def _measure(self, recipe: QuantizationRecipe, data: bytes) -> Trial:
         choice, spec = self._choice, self._spec
         try:
             engine = open_engine(self._method.engine, data, spec)
@@ -252,7 +258,7 @@ def trial_table(trials: Sequence[Trial], taken: int | None) -> list[str]:
     return lines
 
 
-def _with_float(recipe: Recipe, layers: tuple[str, ...]) -> Recipe:
+def _with_float(recipe: QuantizationRecipe, layers: tuple[str, ...]) -> QuantizationRecipe:
     return dataclasses.replace(recipe, float_layers=(*recipe.float_layers, *layers))
 
 

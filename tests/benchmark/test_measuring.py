@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cxr_edge.benchmark import candidates, conditions, end_to_end, images, starts
-from cxr_edge.benchmark.candidates import Original
+from cxr_edge.benchmark.candidates import KerasBaseline
 from cxr_edge.benchmark.compare import compare_reports, comparison_text
 from cxr_edge.benchmark.conditions import concerns
 from cxr_edge.benchmark.report import (
@@ -25,7 +25,7 @@ from cxr_edge.benchmark.report import (
     dump_report,
     parse_report,
 )
-from cxr_edge.benchmark.runner import Request, run_benchmark
+from cxr_edge.benchmark.runner import BenchmarkRequest, run_benchmark
 from cxr_edge.benchmark.suite import read_suite
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.phantom import draw_phantom
@@ -36,7 +36,7 @@ from cxr_edge.engines.litert import LiteRtEngine
 from cxr_edge.errors import BenchmarkError, DataError, EngineError
 from cxr_edge.reporting import Silent
 
-QUICK = Request(with_baselines=False, rounds=2)
+QUICK = BenchmarkRequest(with_baselines=False, rounds=2)
 PAIRS = [
     "onnx-int8, onnxruntime",
     "onnx-int8, openvino",
@@ -127,7 +127,7 @@ def test_the_slowest_operations_are_named_by_layer(report: Report) -> None:
 def test_beside_keras_on_labelled_images(
     exported_bundle: Path, few_starts: None, labelled: Path
 ) -> None:
-    request = Request(images=labelled, rounds=2)
+    request = BenchmarkRequest(images=labelled, rounds=2)
     report = run_benchmark(Bundle.open(exported_bundle), request, Silent())
     rows = {row.name: row for row in report.rows}
     assert [row.name for row in report.rows if row.kind == "keras"] == [
@@ -221,12 +221,12 @@ def test_an_engine_that_is_not_there_is_skipped(
 
 def test_a_folder_without_images_is_a_mistake(exported_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no images"):
-        run_benchmark(Bundle.open(exported_bundle), Request(images=tmp_path), Silent())
+        run_benchmark(Bundle.open(exported_bundle), BenchmarkRequest(images=tmp_path), Silent())
 
 
 def test_multiply_adds_are_counted_in_every_kind_of_layer(exported_bundle: Path) -> None:
     """The seed's network: 220.3 million."""
-    assert Original(Bundle.open(exported_bundle), None).multiply_adds() == 220_317_952
+    assert KerasBaseline(Bundle.open(exported_bundle), None).multiply_adds() == 220_317_952
 
 
 # --- two reports

@@ -13,7 +13,7 @@ import pytest
 from cxr_edge.data.folders import find_images, find_split, open_folder, read_folder
 from cxr_edge.errors import DataError
 from cxr_edge.image import read_image
-from cxr_edge.preprocess import fit
+from cxr_edge.preprocess import resize_to_input
 from cxr_edge.reporting import Advance
 from cxr_edge.spec import InputSpec
 
@@ -142,7 +142,7 @@ def test_images_are_read_in_order_at_the_networks_size(folder: Path) -> None:
     assert images.pixels.shape == (5, 12, 16, 1)
     assert images.pixels.dtype == np.uint8
     for pixels, path in zip(images.pixels, listed.files, strict=True):
-        np.testing.assert_array_equal(pixels, fit(read_image(path), SMALL)[0])
+        np.testing.assert_array_equal(pixels, resize_to_input(read_image(path), SMALL)[0])
     assert images.labels.tolist() == [0, 0, 0, 1, 1]
     assert images.files == listed.files
     assert images.unreadable == ()

@@ -39,7 +39,7 @@ from cxr_edge.export.artifacts import KINDS, ArtifactKind, Converted, Quantized
 from cxr_edge.export.convert.metadata import embed
 from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.convert.tflite import export_tflite
-from cxr_edge.export.gate import EngineProof, Evidence, prove
+from cxr_edge.export.gate import EngineProof, Evidence, prove_artifact
 from cxr_edge.export.golden import COUNT, choose_golden, draw_pictures
 from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.graph.lowering import lower
@@ -47,11 +47,11 @@ from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.pipeline import export
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.report import ExportReport, report_path
-from cxr_edge.export.request import Original, Request
+from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.run_folder import UNKNOWN
-from cxr_edge.preprocess import Pixels, fit, normalize
+from cxr_edge.preprocess import Pixels, normalize, resize_to_input
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
@@ -87,13 +87,13 @@ def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> Original:
+def small() -> OriginalModel:
     """A Keras model of 8x8 images that makes both decisions."""
     return small_original(lambda image: image)
 
 
 @pytest.fixture(scope="module")
-def small_graph(small: Original) -> Graph:
+def small_graph(small: OriginalModel) -> Graph:
     """Its network as converters get it."""
     return lower(read_graph(load_keras(small.data, small.spec)))
 
@@ -105,7 +105,7 @@ def small_file(small_graph: Graph) -> bytes:
     return GOOD.how.convert(small_graph)
 
 
-def small_original(operation: Callable[[Any], Any]) -> Original:
+def small_original(operation: Callable[[Any], Any]) -> OriginalModel:
     """A Keras model of 8x8 images with an operation of its own before its only layer."""
     keras, _ = require_tensorflow("export")
     spec = dataclasses.replace(SEED_SPEC, input=InputSpec(height=8, width=8))
@@ -115,13 +115,13 @@ def small_original(operation: Callable[[Any], Any]) -> Original:
     model = keras.Model(image, layer(flat))
     # The upper half against the lower one, centred on phantoms: half of them on either side.
     weights = np.repeat(np.float32([0.5, -0.5]), 32)[:, np.newaxis]
-    drawn = [fit(draw_phantom(np.random.default_rng(i)), spec.input) for i in range(16)]
+    drawn = [resize_to_input(draw_phantom(np.random.default_rng(i)), spec.input) for i in range(16)]
     contrasts = normalize(np.concatenate(drawn), spec.input).reshape(16, 64) @ weights
     layer.set_weights([weights, -np.median(contrasts, axis=0)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
-        return Original(
+        return OriginalModel(
             path.read_bytes(),
             spec,
             UNKNOWN,
@@ -200,12 +200,15 @@ def kind_of(alter: Callable[[bytes], bytes], good: bytes, tolerance: float) -> A
 
 
 def export_over(
-    bundle: Path, original: Original, *kinds: ArtifactKind, request: Request | None = None
+    bundle: Path,
+    original: OriginalModel,
+    *kinds: ArtifactKind,
+    request: ExportRequest | None = None,
 ) -> CxrEdgeError | None:
     """Export over an existing bundle; the error, after checking that every byte is as it was."""
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     try:
-        export(original, bundle, kinds, request or Request(), Silent())
+        export(original, bundle, kinds, request or ExportRequest(), Silent())
     except CxrEdgeError as err:
         assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
         assert not report_path(bundle).exists()
@@ -229,7 +232,7 @@ def prove_altered(
     """The gate, for a file that was altered after it was told what it is."""
     embedded = Embedded(ORIGINAL, spec)
     data = alter(embed(good, "onnx", embedded))
-    return prove(data, GOOD, budget, evidence, embedded, str)
+    return prove_artifact(data, GOOD, budget, evidence, embedded, str)
 
 
 def unaltered(data: bytes) -> bytes:
@@ -397,7 +400,7 @@ def test_a_file_that_says_nothing_of_itself_does_not_pass(opened: Bundle, good_f
 )
 def test_an_export_with_such_a_converter_leaves_the_bundle_that_was_there(
     bundle: Path,
-    small: Original,
+    small: OriginalModel,
     small_file: bytes,
     few_pictures: None,
     alter: Callable[[bytes], bytes],
@@ -439,7 +442,7 @@ QUANTIZED = ["onnx-int8", "tflite-int8-dynamic"]
 )
 def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_there(
     bundle: Path,
-    small: Original,
+    small: OriginalModel,
     small_graph: Graph,
     few_pictures: None,
     kind: str,
@@ -448,7 +451,7 @@ def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_
     said: str,
 ) -> None:
     bad = searched(kind, answering(small_graph, kind, change))
-    error = export_over(bundle, small, bad, request=Request(budget=budget))
+    error = export_over(bundle, small, bad, request=ExportRequest(budget=budget))
     assert isinstance(error, ParityError) and error.exit_code == 6
     message = str(error)
     assert message.startswith(f"{kind}: none of ") and "; nothing was written; " in message
@@ -457,7 +460,7 @@ def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_
 
 @pytest.mark.parametrize("kind", QUANTIZED)
 def test_one_bad_quantized_file_among_good_ones_stops_the_whole_export(
-    bundle: Path, small: Original, small_graph: Graph, few_pictures: None, kind: str
+    bundle: Path, small: OriginalModel, small_graph: Graph, few_pictures: None, kind: str
 ) -> None:
     bad = searched(kind, answering(small_graph, kind, lambda p: p * np.nan))
     assert isinstance(export_over(bundle, small, GOOD, bad), ParityError)
@@ -465,7 +468,7 @@ def test_one_bad_quantized_file_among_good_ones_stops_the_whole_export(
 
 @pytest.mark.parametrize("kind", QUANTIZED)
 def test_a_quantized_file_that_holds_its_budget_is_written_with_its_recipe(
-    bundle: Path, small: Original, small_graph: Graph, few_pictures: None, kind: str
+    bundle: Path, small: OriginalModel, small_graph: Graph, few_pictures: None, kind: str
 ) -> None:
     good = searched(kind, answering(small_graph, kind, lambda p: p))
     assert export_over(bundle, small, good) is None
@@ -486,7 +489,7 @@ def test_a_quantized_file_that_holds_its_budget_is_written_with_its_recipe(
 @pytest.mark.parametrize("kind", ["onnx-fp32", "tflite-fp32", *QUANTIZED])
 def test_an_export_of_a_file_made_from_another_model_leaves_the_bundle_that_was_there(
     bundle: Path,
-    small: Original,
+    small: OriginalModel,
     small_graph: Graph,
     few_pictures: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -506,7 +509,7 @@ def test_an_export_of_a_file_made_from_another_model_leaves_the_bundle_that_was_
 
 @pytest.mark.parametrize("kind", ["onnx-int8-x86-vnni", "onnx-int8-arm64"])
 def test_a_file_for_other_cpus_is_refused_before_any_work_where_it_cannot_be_proven(
-    bundle: Path, small: Original, monkeypatch: pytest.MonkeyPatch, kind: str
+    bundle: Path, small: OriginalModel, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(proof, "suits", lambda target: target in ("any", "portable"))
     monkeypatch.setattr("cxr_edge.export.pipeline.Workshop", None)
@@ -516,7 +519,7 @@ def test_a_file_for_other_cpus_is_refused_before_any_work_where_it_cannot_be_pro
 
 
 def test_images_given_to_calibrate_on_must_not_be_scored(
-    bundle: Path, small: Original, small_file: bytes, few_pictures: None, tmp_path: Path
+    bundle: Path, small: OriginalModel, small_file: bytes, few_pictures: None, tmp_path: Path
 ) -> None:
     for label in SEED_SPEC.labels:
         (tmp_path / "images" / label).mkdir(parents=True)
@@ -526,8 +529,8 @@ def test_images_given_to_calibrate_on_must_not_be_scored(
     folder = tmp_path / "images"
     kind = searched("onnx-int8", small_file)
     for request, what in (
-        (Request(calibration=folder, data=folder), "the images to prove on"),
-        (Request(calibration=folder, validation=folder), "the validation images"),
+        (ExportRequest(calibration=folder, data=folder), "the images to prove on"),
+        (ExportRequest(calibration=folder, validation=folder), "the validation images"),
     ):
         error = export_over(bundle, small, kind, request=request)
         assert isinstance(error, DataError) and error.exit_code == 2
@@ -535,7 +538,7 @@ def test_images_given_to_calibrate_on_must_not_be_scored(
 
 
 def test_one_bad_file_among_good_ones_stops_the_whole_export(
-    bundle: Path, small: Original, small_file: bytes, few_pictures: None
+    bundle: Path, small: OriginalModel, small_file: bytes, few_pictures: None
 ) -> None:
     good = kind_of(lambda data: data, small_file, 1e-5)
     bad = dataclasses.replace(kind_of(nan, small_file, 1e-5), name="onnx-fp32-batch")
@@ -615,10 +618,10 @@ def test_without_an_engine_for_the_format_nothing_is_exported_unproven(
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_bundle(
-    small: Original, few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: OriginalModel, few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "bundle"
-    export(small, out, (GOOD,), Request(), Silent())
+    export(small, out, (GOOD,), ExportRequest(), Silent())
     before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     dump = documents.dump
@@ -630,7 +633,7 @@ def test_a_report_that_cannot_be_written_leaves_the_old_bundle(
 
     monkeypatch.setattr(documents, "dump", full)
     with pytest.raises(OutputError, match="No space left"):
-        export(small, out, (KINDS["tflite-fp32"],), Request(), Silent())
+        export(small, out, (KINDS["tflite-fp32"],), ExportRequest(), Silent())
     after = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
 
@@ -661,15 +664,15 @@ class Said(Silent):
 
 
 def test_such_a_file_is_left_out_of_a_set_with_a_line_and_refused_by_name(
-    tmp_path: Path, small: Original, few_pictures: None
+    tmp_path: Path, small: OriginalModel, few_pictures: None
 ) -> None:
     kinds = (KINDS["onnx-fp32"], KINDS["tflite-int8-dynamic"])
     said = Said()
-    manifest, _ = export(small, tmp_path / "set", kinds, Request(), said)
+    manifest, _ = export(small, tmp_path / "set", kinds, ExportRequest(), said)
     assert [artifact.name for artifact in manifest.artifacts] == ["onnx-fp32"]
     line = "left out: tflite-int8-dynamic: no layer has the 1024 weights"
     assert [text.startswith(line) for text in said.lines if "left out" in text] == [True]
-    named = Request(named=frozenset({"tflite-int8-dynamic"}))
+    named = ExportRequest(named=frozenset({"tflite-int8-dynamic"}))
     with pytest.raises(ExportError, match=r"^tflite-int8-dynamic: no layer has the 1024 weights"):
         export(small, tmp_path / "named", kinds, named, Silent())
     assert not (tmp_path / "named").exists()

@@ -19,7 +19,7 @@ from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.documents import dump
 from cxr_edge.export.quantize import search
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.preprocess import fit, normalize
+from cxr_edge.preprocess import normalize, resize_to_input
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 GREY = dataclasses.replace(
@@ -82,7 +82,7 @@ def train(model: Any, spec: ModelSpec, each: int, epochs: int, smoothing: float)
 
     def images(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = [(n, i) for n in range(first, first + count) for i in range(len(spec.labels))]
-        drawn = [fit(draw(spec, spec.labels[i], n), spec.input) for n, i in pairs]
+        drawn = [resize_to_input(draw(spec, spec.labels[i], n), spec.input) for n, i in pairs]
         return normalize(np.concatenate(drawn), spec.input), np.asarray([i for _, i in pairs])
 
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)

@@ -18,7 +18,7 @@ from PIL import ImageOps
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image import read_image
-from cxr_edge.preprocess import Image, fit
+from cxr_edge.preprocess import Image, resize_to_input
 from cxr_edge.spec import InputSpec
 
 Encode = Callable[..., bytes]
@@ -139,7 +139,7 @@ def test_a_jpeg_is_decoded_only_as_large_as_the_input_needs(
     reduced = read_image(data, channels=channels, shrink_for=spec)
     assert reduced.shape[:2] == (int(300 / factor + 0.5), int(401 / factor + 0.5))
     assert reduced.shape[2:] == whole.shape[2:]
-    delta = fit(reduced, spec).astype(int) - fit(whole, spec)
+    delta = resize_to_input(reduced, spec).astype(int) - resize_to_input(whole, spec)
     assert np.abs(delta).mean() < 2.5  # the picture is as noisy as no radiograph is
 
 

@@ -39,7 +39,7 @@ from cxr_edge.train.fitting.data import (
 )
 from cxr_edge.train.fitting.history import HISTORY_NAME, History
 from cxr_edge.train.pipeline import train
-from cxr_edge.train.recipe import ROBUST, SEED, Recipe
+from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe
 
 FILES = {
     *("model.keras", "spec.json", "provenance.json", "history.json", "evaluation.json"),
@@ -113,7 +113,9 @@ def run(data: Path, out: Path, reporter: Any = None, *, seed: int = 3) -> dict[s
     )
 
 
-def read(data: Path, *, recipe: Recipe = TINY, pattern: str = r"^(\d+)_", **options: Any) -> Any:
+def read(
+    data: Path, *, recipe: TrainingRecipe = TINY, pattern: str = r"^(\d+)_", **options: Any
+) -> Any:
     settings = {"seed": 3, "use_val_folder": False, "reporter": Silent()} | options
     return read_training_data(data, recipe, group_of=grouping(pattern), **settings)
 

@@ -6,7 +6,7 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.errors import CxrEdgeError, UsageError
-from cxr_edge.train.recipe import RECIPES, ROBUST, SEED, Recipe, find_recipe, for_labels
+from cxr_edge.train.recipe import RECIPES, ROBUST, SEED, TrainingRecipe, find_recipe, for_labels
 
 
 def test_the_robust_recipe_is_the_first_and_names_are_found() -> None:
@@ -17,9 +17,9 @@ def test_the_robust_recipe_is_the_first_and_names_are_found() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_a_recipe_survives_being_written_down(recipe: Recipe) -> None:
+def test_a_recipe_survives_being_written_down(recipe: TrainingRecipe) -> None:
     data = documents.dump(recipe)
-    assert documents.parse(data, Recipe, name="recipe", error=CxrEdgeError) == recipe
+    assert documents.parse(data, TrainingRecipe, name="recipe", error=CxrEdgeError) == recipe
 
 
 @pytest.mark.parametrize("labels", [("NORMAL", "PNEUMONIA"), ("PNEUMONIA", "NORMAL")])

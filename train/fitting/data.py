@@ -21,7 +21,7 @@ from cxr_edge.errors import DataError
 from cxr_edge.files import printable, sha256
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
-from cxr_edge.train.recipe import Recipe
+from cxr_edge.train.recipe import TrainingRecipe
 
 CALIBRATION_IMAGES = 100
 """Images of each label that are kept for an export to calibrate on."""
@@ -62,7 +62,7 @@ def find_labels(data: Path) -> tuple[str, ...]:
 
 def read_training_data(
     data: Path,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     *,
     seed: int,
     group_of: Grouping,

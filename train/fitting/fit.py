@@ -19,7 +19,7 @@ from cxr_edge.train.fitting.checkpoint import State, load_state, save_state
 from cxr_edge.train.fitting.data import TrainingData
 from cxr_edge.train.fitting.history import Epoch
 from cxr_edge.train.fitting.network import build_network
-from cxr_edge.train.recipe import Cosine, OnPlateau, Recipe
+from cxr_edge.train.recipe import Cosine, OnPlateau, TrainingRecipe
 
 keras = require_keras("train")
 
@@ -27,8 +27,8 @@ _CPU = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
-def fit(
-    data: TrainingData, recipe: Recipe, *, seed: int, checkpoint: Path, reporter: Reporter
+def fit_network(
+    data: TrainingData, recipe: TrainingRecipe, *, seed: int, checkpoint: Path, reporter: Reporter
 ) -> tuple[Any, tuple[Epoch, ...]]:
     """Train the recipe's network.
 
@@ -94,13 +94,13 @@ def fit(
     return network, tuple(epochs)
 
 
-def identify(data: TrainingData, recipe: Recipe, seed: int) -> str:
+def identify(data: TrainingData, recipe: TrainingRecipe, seed: int) -> str:
     """Fingerprint of everything that a training depends on, the split included."""
     held = [sha256(data.held_pixels.tobytes()), data.held_labels.tolist()]
     return sha256(documents.dump([recipe, seed, data.sha256, held]))
 
 
-def _fresh_network(recipe: Recipe, seed: int, steps: int, reporter: Reporter) -> Any:
+def _fresh_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Reporter) -> Any:
     keras.utils.set_random_seed(seed % 2**32)
     precision = choose_precision(recipe.precision)
     if precision != "float32":
@@ -114,7 +114,7 @@ def _fresh_network(recipe: Recipe, seed: int, steps: int, reporter: Reporter) ->
     return network
 
 
-def _optimizer(recipe: Recipe, steps: int) -> Any:
+def _optimizer(recipe: TrainingRecipe, steps: int) -> Any:
     """The recipe's optimizer, for epochs of so many steps."""
     rate: Any = recipe.learning_rate
     if isinstance(recipe.schedule, Cosine):
@@ -140,7 +140,7 @@ def _load_network(path: Path) -> Any:
         ) from err
 
 
-def _epoch_line(done: list[Epoch], recipe: Recipe) -> str:
+def _epoch_line(done: list[Epoch], recipe: TrainingRecipe) -> str:
     last = done[-1]
     return (
         f"epoch {len(done)}/{recipe.epochs}: accuracy {last.accuracy:.4f} loss {last.loss:.4f}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxr_edge.train.recipe import Recipe
+from cxr_edge.train.recipe import TrainingRecipe
 
 HISTORY_NAME = "history.json"
 
@@ -31,7 +31,7 @@ class Epoch:
 class History:
     """A whole training."""
 
-    recipe: Recipe
+    recipe: TrainingRecipe
     """Every choice."""
     seed: int
     """Of weights, order, augmentation, dropout and split."""

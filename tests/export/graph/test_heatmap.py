@@ -21,7 +21,7 @@ from cxr_edge.export.graph.heatmap import explaining_model
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.pipeline import export, original_of_bundle
-from cxr_edge.export.request import Original, Request
+from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.run_folder import UNKNOWN
@@ -293,16 +293,16 @@ def test_three_labels_have_no_evidence_for_the_positive_one() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(exported_bundle: Path) -> Original:
+def trained(exported_bundle: Path) -> OriginalModel:
     return original_of_bundle(Bundle.open(exported_bundle))
 
 
 def attempt(
-    original: Original, out: Path, kind: ArtifactKind, monkeypatch: pytest.MonkeyPatch
+    original: OriginalModel, out: Path, kind: ArtifactKind, monkeypatch: pytest.MonkeyPatch
 ) -> CxrEdgeError | None:
     monkeypatch.setattr(export_images, "POOL", 64)
     try:
-        export(original, out, (kind,), Request(), Silent())
+        export(original, out, (kind,), ExportRequest(), Silent())
     except CxrEdgeError as err:
         assert not out.exists() and len(str(err).splitlines()) == 1
         return err
@@ -310,7 +310,7 @@ def attempt(
 
 
 def test_the_gate_passes_the_right_map(
-    trained: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: OriginalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert attempt(trained, tmp_path / "b", EXPLAIN, monkeypatch) is None
     (record,) = Bundle.open(tmp_path / "b").manifest.artifacts
@@ -339,7 +339,7 @@ def not_a_number(weights: np.ndarray) -> np.ndarray:
     "alter", [louder, one_unit_less, negated, not_a_number], ids=lambda alter: alter.__name__
 )
 def test_the_gate_refuses_another_map_although_the_scores_are_right(
-    trained: Original,
+    trained: OriginalModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     alter: Callable[[np.ndarray], np.ndarray],
@@ -359,7 +359,7 @@ class Said(Silent):
         self.lines.append(message)
 
 
-def without_a_map(tmp_path: Path) -> Original:
+def without_a_map(tmp_path: Path) -> OriginalModel:
     """A network that decides both ways and whose last layers are in no closed form."""
     keras, _ = require_tensorflow("export")
     layers = keras.layers
@@ -370,7 +370,7 @@ def without_a_map(tmp_path: Path) -> Original:
         layers.Dense(1, activation="sigmoid"),
     )
     model.save(tmp_path / "model.keras")
-    return Original((tmp_path / "model.keras").read_bytes(), SIGMOID, UNKNOWN, "odd")
+    return OriginalModel((tmp_path / "model.keras").read_bytes(), SIGMOID, UNKNOWN, "odd")
 
 
 def test_a_set_of_files_goes_on_without_the_map_and_says_so(
@@ -379,7 +379,7 @@ def test_a_set_of_files_goes_on_without_the_map_and_says_so(
     monkeypatch.setattr(export_images, "POOL", 64)
     original, said = without_a_map(tmp_path), Said()
     out = tmp_path / "b"
-    export(original, out, (KINDS["onnx-fp32"], EXPLAIN), Request(), said)
+    export(original, out, (KINDS["onnx-fp32"], EXPLAIN), ExportRequest(), said)
     assert [a.name for a in Bundle.open(out).manifest.artifacts] == ["onnx-fp32"]
     (line,) = [line for line in said.lines if line.startswith("no heat map: ")]
     assert "(Activation)" in line and len(line.splitlines()) == 1
@@ -389,7 +389,7 @@ def test_asked_for_by_name_an_impossible_map_ends_the_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_images, "POOL", 64)
-    request = Request(named=frozenset({"onnx-explain"}))
+    request = ExportRequest(named=frozenset({"onnx-explain"}))
     with pytest.raises(ExportError, match=r"^onnx-explain: .*\(Activation\)"):
         export(without_a_map(tmp_path), tmp_path / "b", (EXPLAIN,), request, Silent())
     assert not (tmp_path / "b").exists()

@@ -29,7 +29,7 @@ from cxr_edge.export.graph.lowering import is_identity, lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.keras_model import keras_scores, load_keras
-from cxr_edge.preprocess import fit
+from cxr_edge.preprocess import resize_to_input
 from cxr_edge.spec import SEED_SPEC
 
 SIDE, CHANNELS = 9, 3
@@ -831,7 +831,8 @@ def seed_network(gammas: str = "positive", seed: int = 5) -> Any:
 
 def phantoms(count: int) -> Any:
     drawn = (
-        fit(draw_phantom(np.random.default_rng([9, i])), SEED_SPEC.input) for i in range(count)
+        resize_to_input(draw_phantom(np.random.default_rng([9, i])), SEED_SPEC.input)
+        for i in range(count)
     )
     return np.concatenate(list(drawn))
 

@@ -11,7 +11,7 @@ from cxr_edge.export.graph.graph import Affine, Graph, Input, Linear, Node
 from cxr_edge.export.quantize.equalize import Pair
 from cxr_edge.export.quantize.recipe import (
     STRENGTHS,
-    Recipe,
+    QuantizationRecipe,
     float_ends,
     layer_key,
     linear_keys,
@@ -19,7 +19,7 @@ from cxr_edge.export.quantize.recipe import (
     with_strength,
 )
 
-PLAIN = Recipe({"conv-p1": 0.5, "dense-p3": 0.25}, "minmax", True, ())
+PLAIN = QuantizationRecipe({"conv-p1": 0.5, "dense-p3": 0.25}, "minmax", True, ())
 
 
 def graph_of(layers: int, channels: int = 1) -> Graph:
@@ -94,10 +94,10 @@ def test_a_layer_that_is_not_equalized_has_nothing_to_refine(
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_one_strength_goes_to_every_pair_by_its_second_layer(strength: float) -> None:
-    recipe = Recipe(None, "entropy", False, ("layer2-p4",))
+    recipe = QuantizationRecipe(None, "entropy", False, ("layer2-p4",))
     pairs = (Pair(1, (2,), 2, 3), Pair(3, (), 3, 4))
     changed = with_strength(recipe, graph_of(3), pairs, strength)
-    assert changed == Recipe(
+    assert changed == QuantizationRecipe(
         {"layer1-p3": strength, "layer2-p4": strength}, "entropy", False, ("layer2-p4",)
     )
     assert with_strength(recipe, graph_of(3), (), strength).equalization == {}
@@ -108,18 +108,24 @@ def test_one_strength_goes_to_every_pair_by_its_second_layer(strength: float) ->
     ("recipe", "says"),
     [
         (PLAIN, "equalized 0.5/0.25; minmax; bias corrected"),
-        (Recipe(None, None, False, ()), "not equalized; bias as it was"),
-        (Recipe({}, "entropy", True, ()), "nothing to equalize; entropy; bias corrected"),
+        (QuantizationRecipe(None, None, False, ()), "not equalized; bias as it was"),
         (
-            Recipe({"a": 1.0, "b": 1.0}, "percentile", False, ("a", "b")),
+            QuantizationRecipe({}, "entropy", True, ()),
+            "nothing to equalize; entropy; bias corrected",
+        ),
+        (
+            QuantizationRecipe({"a": 1.0, "b": 1.0}, "percentile", False, ("a", "b")),
             "equalized 1; percentile; bias as it was; float: a, b",
         ),
-        (Recipe({"a": 0.0}, None, True, ("c",)), "equalized 0; bias corrected; float: c"),
         (
-            Recipe({"a": 0.75, "b": 0.0, "c": 0.75}, None, True, ()),
+            QuantizationRecipe({"a": 0.0}, None, True, ("c",)),
+            "equalized 0; bias corrected; float: c",
+        ),
+        (
+            QuantizationRecipe({"a": 0.75, "b": 0.0, "c": 0.75}, None, True, ()),
             "equalized 0.75/0/0.75; bias corrected",
         ),
     ],
 )
-def test_a_recipe_reads_as_one_line(recipe: Recipe, says: str) -> None:
+def test_a_recipe_reads_as_one_line(recipe: QuantizationRecipe, says: str) -> None:
     assert str(recipe) == says

@@ -14,7 +14,7 @@ from cxr_edge.export.graph.graph import Graph, Input, Linear, Node
 from cxr_edge.export.quantize import search
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.equalize import Pair
-from cxr_edge.export.quantize.recipe import STRENGTHS, Recipe
+from cxr_edge.export.quantize.recipe import STRENGTHS, QuantizationRecipe
 from cxr_edge.export.quantize.search import Choice, Found, Method, Search
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Silent
@@ -23,7 +23,7 @@ from cxr_edge.spec import SEED_SPEC, InputSpec
 # An image is its score: the original answers each pixel's value, the fakes something near it.
 SPEC = dataclasses.replace(SEED_SPEC, input=InputSpec(height=1, width=1))
 MARK = b", embedded"
-Answer = Callable[[Recipe, np.ndarray], object]
+Answer = Callable[[QuantizationRecipe, np.ndarray], object]
 """What a file made by a recipe answers to the original's scores, or adds to them."""
 
 
@@ -50,7 +50,7 @@ class Bench:
     """Runs searches over fake files and keeps what was asked for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[Recipe] = []
+        self.made: list[QuantizationRecipe] = []
         self.opened: list[str] = []
         self._monkeypatch = monkeypatch
 
@@ -71,7 +71,7 @@ class Bench:
         bench = self
 
         class Fake:
-            def __init__(self, recipe: Recipe) -> None:
+            def __init__(self, recipe: QuantizationRecipe) -> None:
                 self._recipe = recipe
 
             def run(self, batch: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ class Bench:
             assert number != data, "the file is tried as it will be written"
             return Fake(bench.made[int(number)])
 
-        def make(recipe: Recipe) -> bytes:
+        def make(recipe: QuantizationRecipe) -> bytes:
             bench.made.append(recipe)
             return b"%d" % (len(bench.made) - 1)
 
@@ -103,7 +103,7 @@ class Bench:
             embed=lambda data: data + MARK,
             format="onnx",
             engine="onnxruntime",
-            start=Recipe({}, "minmax", bias_correction=True, float_layers=floats),
+            start=QuantizationRecipe({}, "minmax", bias_correction=True, float_layers=floats),
             ranges=("percentile", "entropy"),
             may_leave_layers=may_leave_layers,
         )
@@ -131,7 +131,7 @@ def spread() -> np.ndarray:
     return np.concatenate(halves).astype(np.float32)[:, np.newaxis]
 
 
-def strength(recipe: Recipe) -> float:
+def strength(recipe: QuantizationRecipe) -> float:
     """The one strength of a recipe's equalization; far from all where it has none."""
     return float(np.mean(list((recipe.equalization or {B: -1.0}).values())))
 
@@ -140,10 +140,10 @@ def moved(by: float) -> Answer:
     return lambda recipe, scores: by
 
 
-def best_at(wanted: float, holds: Callable[[Recipe], bool]) -> Answer:
+def best_at(wanted: float, holds: Callable[[QuantizationRecipe], bool]) -> Answer:
     """Recipes that hold move scores by 0.01, others beyond the budget, least at a strength."""
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return 0.01 if holds(recipe) else 0.06 + 0.01 * abs(strength(recipe) - wanted)
 
     return answer
@@ -179,7 +179,7 @@ def test_the_file_found_is_the_one_that_was_tried_metadata_included(bench: Bench
 def test_the_second_stage_varies_ranges_and_biases_of_the_best(bench: Bench) -> None:
     found = bench.run(best_at(0.5, lambda recipe: recipe.ranges == "entropy"))
     assert len(found.trials) == FIRST + SECOND
-    best = Recipe({B: 0.5, C: 0.5}, "minmax", bias_correction=True, float_layers=())
+    best = QuantizationRecipe({B: 0.5, C: 0.5}, "minmax", bias_correction=True, float_layers=())
     assert [trial.recipe for trial in found.trials[FIRST:]] == [
         dataclasses.replace(best, ranges="percentile"),
         dataclasses.replace(best, ranges="entropy"),
@@ -197,7 +197,7 @@ def test_the_second_stage_may_find_that_biases_are_better_left_alone(bench: Benc
 def test_the_third_stage_leaves_each_layer_alone_in_float(bench: Bench) -> None:
     found = bench.run(best_at(0.5, lambda recipe: B in recipe.float_layers))
     assert len(found.trials) == FIRST + SECOND + THIRD
-    best = Recipe({B: 0.5, C: 0.5}, "minmax", bias_correction=True, float_layers=())
+    best = QuantizationRecipe({B: 0.5, C: 0.5}, "minmax", bias_correction=True, float_layers=())
     assert [trial.recipe for trial in found.trials[-THIRD:]] == [
         dataclasses.replace(best, float_layers=(layer,)) for layer in ("a-p1", B, C)
     ]
@@ -207,7 +207,7 @@ def test_the_third_stage_leaves_each_layer_alone_in_float(bench: Bench) -> None:
 def test_the_third_stage_adds_a_second_layer_to_the_best_first_one(bench: Bench) -> None:
     gains = {frozenset({"d-p4"}): 0.055, frozenset({"a-p1"}): 0.057}
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         floats = frozenset(recipe.float_layers)
         if floats == {"d-p4", "a-p1"}:
             return 0.01
@@ -221,7 +221,7 @@ def test_the_third_stage_adds_a_second_layer_to_the_best_first_one(bench: Bench)
 def test_layers_are_added_in_the_order_of_their_gains_up_to_half_of_them(bench: Bench) -> None:
     gains = {"a-p1": 1, "b-p2": 5, "c-p3": 0, "d-p4": 4, "e-p5": 2, "f-p6": 3}
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return 0.1 - 0.001 * sum(gains[layer] for layer in recipe.float_layers)
 
     with pytest.raises(ParityError):
@@ -261,7 +261,7 @@ def test_the_fourth_stage_varies_equalization_before_the_most_sensitive_layers_f
     gains = {B: 0.001, C: 0.002}
     wanted = {B: 0.75, C: 0.5}
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         if recipe.equalization == wanted:
             return 0.01
         gain = sum(gains.get(layer, 0.0) for layer in recipe.float_layers)
@@ -283,7 +283,7 @@ def test_the_fourth_stage_varies_equalization_before_the_most_sensitive_layers_f
 def test_the_fourth_stage_keeps_what_it_gained_at_one_layer_for_the_next(bench: Bench) -> None:
     path = {(0.5, 0.5): 0.06, (0.25, 0.5): 0.055, (0.25, 0.75): 0.01}
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return path.get(tuple((recipe.equalization or {}).values()), 0.09)
 
     found = bench.run(answer)
@@ -311,7 +311,7 @@ def test_layers_stay_integer_where_the_converter_cannot_leave_them(bench: Bench)
 
 
 def test_a_thorough_search_goes_through_every_stage_though_a_recipe_holds(bench: Bench) -> None:
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         gain = 0.005 if B in recipe.float_layers else 0.0
         return 0.01 + 0.001 * abs(strength(recipe) - 0.5) - gain
 
@@ -325,7 +325,7 @@ def test_a_thorough_search_goes_through_every_stage_though_a_recipe_holds(bench:
 def test_of_recipes_that_hold_the_smallest_mean_difference_wins(bench: Bench) -> None:
     means = dict(zip([None, *STRENGTHS], [0.03, 0.02, 0.01, 0.002, 0.02, 0.03], strict=True))
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return means[strength(recipe) if recipe.equalization else None]
 
     found = bench.run(answer)
@@ -333,7 +333,7 @@ def test_of_recipes_that_hold_the_smallest_mean_difference_wins(bench: Bench) ->
 
 
 def test_a_smaller_mean_wins_though_its_largest_difference_is_larger(bench: Bench) -> None:
-    def answer(recipe: Recipe, scores: np.ndarray) -> object:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> object:
         at_one_image = np.where(scores == scores[0], 0.04, 0.0)
         return at_one_image if recipe.equalization is None else 0.01
 
@@ -341,7 +341,7 @@ def test_a_smaller_mean_wins_though_its_largest_difference_is_larger(bench: Benc
 
 
 def test_a_recipe_beyond_the_budget_never_wins_however_small_its_mean(bench: Bench) -> None:
-    def answer(recipe: Recipe, scores: np.ndarray) -> object:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> object:
         if strength(recipe) == 1.0:  # the last one tried
             return 0.04
         return np.where(scores == scores[0], 0.2, 0.0)
@@ -355,7 +355,7 @@ def test_a_recipe_beyond_the_budget_never_wins_however_small_its_mean(bench: Ben
 
 
 def test_a_recipe_beyond_the_budget_does_not_displace_one_that_holds(bench: Bench) -> None:
-    def answer(recipe: Recipe, scores: np.ndarray) -> object:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> object:
         if recipe.equalization is None:  # the first one tried
             return 0.04
         return np.where(scores == scores[0], 0.2, 0.0)
@@ -364,7 +364,7 @@ def test_a_recipe_beyond_the_budget_does_not_displace_one_that_holds(bench: Benc
 
 
 def test_a_file_that_answers_nan_is_recorded_and_never_taken(bench: Bench) -> None:
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return np.nan if recipe.equalization is None else 0.01
 
     found = bench.run(answer)
@@ -376,7 +376,7 @@ def test_a_file_that_answers_nan_is_recorded_and_never_taken(bench: Bench) -> No
 
 
 def test_a_file_that_answers_nan_is_worse_than_one_that_exceeds_the_budget(bench: Bench) -> None:
-    def answer(recipe: Recipe, scores: np.ndarray) -> object:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> object:
         at_one_image = np.where(scores == scores[0], 0.3, 0.0)
         return at_one_image if recipe.equalization == {B: 0.25, C: 0.25} else np.nan
 
@@ -385,7 +385,7 @@ def test_a_file_that_answers_nan_is_worse_than_one_that_exceeds_the_budget(bench
 
 
 def test_nan_on_golden_inputs_alone_is_recorded_and_never_taken(bench: Bench) -> None:
-    def answer(recipe: Recipe, scores: np.ndarray) -> object:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> object:
         on_golden = len(scores) == 2
         return np.nan if on_golden and recipe.equalization is None else 0.01
 
@@ -402,7 +402,7 @@ def test_a_changed_decision_on_a_golden_input_exceeds_any_budget(bench: Bench) -
     generous = Budget(max_flips=100, max_delta_p=1.0, max_auc_drop=1.0)
     near = (125, 230)  # 125 / 255 = 0.4902 becomes 0.51; no image to choose by is that near
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> float:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return 0.02 if strength(recipe) < 0.5 else 0.001 + 0.001 * strength(recipe)
 
     found = bench.run(answer, golden=near, budget=generous)
@@ -429,7 +429,7 @@ def test_a_fall_of_the_auc_exceeds_the_budget_where_labels_are_known(bench: Benc
     scores = np.array([[0.1], [0.2], [0.21], [0.8], [0.9]], np.float32)
     labels = np.array([0, 0, 1, 1, 1])  # PNEUMONIA below 0.205, in their scores' order
 
-    def answer(recipe: Recipe, scores: np.ndarray) -> object:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> object:
         # Two images of the same decision change places; no decision changes.
         swapped = np.where(scores == np.float32(0.2), 0.02, 0.0)
         return swapped if recipe.equalization is None else 0.01

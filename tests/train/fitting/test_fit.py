@@ -17,9 +17,9 @@ from cxr_edge.errors import UsageError
 from cxr_edge.reporting import Advance, Silent
 from cxr_edge.spec import InputSpec
 from cxr_edge.train.fitting.data import TrainingData
-from cxr_edge.train.fitting.fit import fit
+from cxr_edge.train.fitting.fit import fit_network
 from cxr_edge.train.fitting.history import Epoch
-from cxr_edge.train.recipe import ROBUST, SEED, Recipe
+from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe
 
 STEPS = 3
 """Batches an epoch."""
@@ -90,10 +90,15 @@ def draw_data(*, training_seed: int = 1, validation_seed: int = 2) -> TrainingDa
 
 
 def train(
-    checkpoint: Path, reporter: Any = None, *, recipe: Recipe = TINY, seed: int = 3, **data: int
+    checkpoint: Path,
+    reporter: Any = None,
+    *,
+    recipe: TrainingRecipe = TINY,
+    seed: int = 3,
+    **data: int,
 ) -> tuple[list[np.ndarray], tuple[Epoch, ...]]:
     """Weights and figures."""
-    network, epochs = fit(
+    network, epochs = fit_network(
         draw_data(**data),
         recipe,
         seed=seed,
