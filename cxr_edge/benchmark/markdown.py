@@ -16,7 +16,7 @@ from cxr_edge.benchmark.summary import (
     machine_facts,
     suite_cells,
 )
-from cxr_edge.report.html import NOTICE
+from cxr_edge.bundle.manifest import NOTICE
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 

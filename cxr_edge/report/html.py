@@ -7,8 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from html import escape
 
-NOTICE = "Research software, not a medical device."
-"""What every page says first."""
+from cxr_edge.bundle.manifest import NOTICE
 
 
 def notice() -> str:

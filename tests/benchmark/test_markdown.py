@@ -28,7 +28,7 @@ def test_the_report_says_all(draw_report):
     text = report_markdown(draw_report())
     for line in (
         "# Benchmark of chest-xray-reference",
-        "**Research software, not a medical device.**",
+        "**Research software, not a medical device. Not for diagnosis or treatment.**",
         "- The load average was 1.05: something else ran.",
         "| Usable CPUs | 2 |",
         "## From a file to a decision, ms",

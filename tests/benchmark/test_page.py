@@ -77,7 +77,7 @@ def test_what_comes_first(draw_report):
     texts = [text.strip() for text in Reader(report_page(draw_report())).texts]
     order = [
         "Benchmark of chest-xray-reference",
-        "Research software, not a medical device.",
+        "Research software, not a medical device. Not for diagnosis or treatment.",
         "Warnings",
         "Machine and measurement",
         "Every row",

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from cxr_edge import documents
+from cxr_edge.bundle.manifest import NOTICE
 from cxr_edge.data.patients import grouping
 from cxr_edge.errors import DataError, UsageError
 from cxr_edge.preprocess import Pixels
-from cxr_edge.report.html import NOTICE
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 from cxr_edge.train.evaluation.evaluation import Evaluation

@@ -1,0 +1,86 @@
+"""Altair charts, defined once: a specification for a page, or a PNG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cxr_edge.extras import require
+from cxr_edge.report.theme import LIGHT, Palette, chart_config, resolve
+
+if TYPE_CHECKING:
+    import altair as alt
+
+EXTRA = "report"
+PNG_WIDTH_PX = 720
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart with what a reader needs to understand it."""
+
+    name: str
+    """Its id on a page and its file name as a picture: letters, digits and dashes."""
+    title: str
+    """A few words; text, not markup."""
+    caption: str
+    """What is drawn and what to look at; text, not markup."""
+    chart: alt.Chart | alt.LayerChart
+    """One view or layers of it, without a width: a page fits it to its column. Its height is in
+    pixels; with ``alt.Step``, Vega-Lite warns on the browser's console."""
+    wide: bool = False
+    """Whether it takes the whole width of a page."""
+
+
+def require_report() -> None:
+    """Check that charts and pages can be drawn here.
+
+    Raises:
+        MissingExtraError: a package of the extra ``report`` is not installed.
+    """
+    for module in ("altair", "vl_convert", "jinja2"):
+        require(module, EXTRA)
+
+
+def specification(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:
+    """A chart in Vega-Lite, as wide as what it stands in; its colours are CSS variables.
+
+    The configuration is left out: a page has :func:`~cxr_edge.report.theme.chart_config` once.
+    """
+    alt = require("altair", EXTRA)
+    with alt.theme.enable("none"):
+        drawn: dict[str, Any] = chart.properties(width="container").to_dict()
+    del drawn["$schema"]  # an address that nothing needs
+    return {**drawn, "autosize": {"type": "fit-x", "contains": "padding"}}
+
+
+def png(
+    chart: alt.Chart | alt.LayerChart,
+    *,
+    palette: Palette = LIGHT,
+    width_px: int = PNG_WIDTH_PX,
+    scale: float = 2,
+) -> bytes:
+    """A chart as a PNG file.
+
+    Args:
+        chart: as on a page.
+        palette: its colours.
+        width_px: width before scaling, axes included.
+        scale: pixels per CSS pixel; 2 is sharp on most screens.
+
+    Raises:
+        MissingExtraError: the extra ``report`` is not installed.
+    """
+    config = {**chart_config(), "background": palette.background, "padding": 12}
+    drawn = resolve({**specification(chart), "width": width_px, "config": config}, palette)
+    picture: bytes = require("vl_convert", EXTRA).vegalite_to_png(
+        drawn, scale=scale, vl_version=vega_lite_version()
+    )
+    return picture
+
+
+def vega_lite_version() -> str:
+    """The version that the installed Altair writes, as vl-convert names it, such as ``6.4``."""
+    version: str = require("altair", EXTRA).SCHEMA_VERSION
+    return ".".join(version.removeprefix("v").split(".")[:2])
