@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxr_edge.benchmark.report import Conditions
+from cxr_edge.benchmark.report import MachineState
 from cxr_edge.device.machine import Machine
 
 _CPU0 = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -18,12 +18,12 @@ _BUSY = 0.5
 _NOW = 0xF
 
 
-def look() -> Conditions:
+def look() -> MachineState:
     """The state of the machine now; null where the platform does not tell."""
     frequency = _number(_CPU0 / "scaling_cur_freq")
     temperatures = [_number(p) for p in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     known = [each for each in temperatures if each is not None]
-    return Conditions(
+    return MachineState(
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         frequency_mhz=None if frequency is None else frequency / 1e3,
         governor=_text(_CPU0 / "scaling_governor"),
@@ -32,7 +32,7 @@ def look() -> Conditions:
     )
 
 
-def concerns(machine: Machine, before: Conditions, after: Conditions) -> Iterator[str]:
+def concerns(machine: Machine, before: MachineState, after: MachineState) -> Iterator[str]:
     """What the state of the machine says against the figures."""
     if before.load_average is not None and before.load_average > _BUSY:
         yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cxr_edge.benchmark.report import Limits
+from cxr_edge.benchmark.report import Roofline
 from cxr_edge.device.process import run_python
 
 # Of several tries the best: a limit is what is possible, not what is usual.
@@ -33,7 +33,7 @@ _ONE_THREAD = {
 _INT8_FASTER = 4
 
 
-def measure_limits(multiply_adds: int | None) -> Limits:
+def measure_limits(multiply_adds: int | None) -> Roofline:
     """Multiply and copy as fast as this machine can, in a process of its own.
 
     Args:
@@ -46,4 +46,4 @@ def measure_limits(multiply_adds: int | None) -> Limits:
     gflops, copied = json.loads(done.output)
     float32 = None if multiply_adds is None else 2 * multiply_adds / gflops / 1e6
     int8 = None if float32 is None else float32 / _INT8_FASTER
-    return Limits(multiply_adds, gflops, copied, float32, int8)
+    return Roofline(multiply_adds, gflops, copied, float32, int8)

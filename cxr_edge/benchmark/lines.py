@@ -10,7 +10,7 @@ import numpy as np
 
 from cxr_edge.benchmark.candidates import Answer, Candidate
 from cxr_edge.benchmark.images import Inputs
-from cxr_edge.benchmark.report import EndToEnd, Latency, Limits, Row, RowParity, Start
+from cxr_edge.benchmark.report import EndToEnd, FirstAnswer, Latency, Roofline, Row, RowParity
 from cxr_edge.benchmark.starts import measure_start
 from cxr_edge.bundle.parity import compare
 from cxr_edge.bundle.reader import Bundle
@@ -40,7 +40,7 @@ class Line:
     """What it answers to the inputs."""
     parity: RowParity | None = None
     """How far that is from the original."""
-    start: Start | None = None
+    start: FirstAnswer | None = None
     """A first answer."""
     times: Times | None = None
     """Steady inferences."""
@@ -61,7 +61,7 @@ class Line:
 def start_all(lines: Sequence[Line], bundle: Bundle, reporter: Reporter) -> None:
     """Let each file answer once in processes of its own; the first to notice an engine's crash."""
     ours = [line for line in lines if line.candidate.artifact and not line.candidate.absent]
-    found: dict[tuple[str, str], Start | CxrEdgeError] = {}
+    found: dict[tuple[str, str], FirstAnswer | CxrEdgeError] = {}
     with reporter.bar("starting each file") as advance:
         for number, line in enumerate(ours):
             pair = _artifact(line), line.candidate.engine
@@ -124,7 +124,7 @@ def headline_of(lines: Sequence[Line]) -> Line | None:
     return baselines[0] if baselines else None
 
 
-def finish(line: Line, headline: Line | None, limits: Limits) -> Row:
+def finish(line: Line, headline: Line | None, limits: Roofline) -> Row:
     """The row as the report has it."""
     candidate, latency = line.candidate, _latency(line.times)
     ratio = None
@@ -142,6 +142,7 @@ def finish(line: Line, headline: Line | None, limits: Limits) -> Row:
         bytes=candidate.bytes,
         outcome="skipped" if candidate.absent else "failed" if line.failure else "measured",
         reason=candidate.absent or line.failure,
+        problems=(),
         parity=line.parity,
         start=line.start,
         latency=latency,

@@ -105,7 +105,7 @@ def _measure(
     warnings += concerns(machine, before, after)
     headline = headline_of(lines)
     return Report(
-        schema="cxr-edge.benchmark/1",
+        schema="cxr-edge.benchmark/2",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=request.command,
         model=spec.name,

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from cxr_edge.benchmark.report import Start
+from cxr_edge.benchmark.report import FirstAnswer
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.process import run_python
 
@@ -29,7 +29,7 @@ print(json.dumps([1e3 * (imported - start), 1e3 * (loaded - imported), 1e3 * (an
 """
 
 
-def measure_start(bundle: Bundle, artifact: str, engine: str) -> Start:
+def measure_start(bundle: Bundle, artifact: str, engine: str) -> FirstAnswer:
     """Load a file and let it answer once, in some processes, one after the other.
 
     Raises:
@@ -40,4 +40,4 @@ def measure_start(bundle: Bundle, artifact: str, engine: str) -> Start:
     times = np.asarray([json.loads(run.output.splitlines()[-1]) for run in runs])
     imported, loaded, answered = np.median(times, axis=0).tolist()
     peak = float(np.median([run.peak_mb for run in runs]))
-    return Start(import_ms=imported, load_ms=loaded, first_ms=answered, peak_mb=peak)
+    return FirstAnswer(import_ms=imported, load_ms=loaded, first_ms=answered, peak_mb=peak)

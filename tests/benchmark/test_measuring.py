@@ -17,8 +17,8 @@ from cxr_edge.benchmark.candidates import KerasBaseline
 from cxr_edge.benchmark.compare import compare_reports, comparison_text
 from cxr_edge.benchmark.conditions import concerns
 from cxr_edge.benchmark.report import (
-    Conditions,
     Latency,
+    MachineState,
     Report,
     Row,
     SuiteRow,
@@ -113,7 +113,7 @@ def test_the_report_is_the_same_after_writing_and_reading(report: Report) -> Non
     assert report.machine == this_machine()
     assert report.versions.keys() >= {"numpy", "onnxruntime", "litert"}
     with pytest.raises(BenchmarkError, match=r"old\.json"):
-        parse_report(dump_report(report).replace(b"benchmark/1", b"benchmark/2"), "old.json")
+        parse_report(dump_report(report).replace(b"benchmark/2", b"benchmark/3"), "old.json")
 
 
 def test_the_slowest_operations_are_named_by_layer(report: Report) -> None:
@@ -327,16 +327,16 @@ def test_another_file_is_not_taken_for_the_suites(text: str, tmp_path: Path) -> 
 # --- the machine
 
 
-QUIET = Conditions(0.1, 2400.0, "performance", 45.0, False)
+QUIET = MachineState(0.1, 2400.0, "performance", 45.0, False)
 
 
-def notes(before: Conditions, after: Conditions = QUIET) -> list[str]:
+def notes(before: MachineState, after: MachineState = QUIET) -> list[str]:
     return list(concerns(this_machine(), before, after))
 
 
 def test_what_makes_figures_doubtful_is_said() -> None:
     assert notes(QUIET) == []
-    assert notes(Conditions(None, None, None, None, None)) == []
+    assert notes(MachineState(None, None, None, None, None)) == []
     (busy,) = notes(dataclasses.replace(QUIET, load_average=2.5))
     assert "busy" in busy and "2.50" in busy
     (throttled,) = notes(QUIET, dataclasses.replace(QUIET, throttled=True))
