@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cxr_edge.metrics import BINS, Floats, precision_recall_curve, roc_curve
+from cxr_edge.metrics import BINS
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.canvas import (
     BLUE,
@@ -19,35 +20,20 @@ from cxr_edge.train.canvas import (
     save_figure,
     score_name,
 )
-from cxr_edge.train.evaluation.evaluation import Evaluation
-from cxr_edge.train.evaluation.reliability import Reliability
-from cxr_edge.train.evaluation.scored import Scored, binary
+from cxr_edge.train.evaluation.document import Evaluation, RocPoints
 
 
-def plot_roc(
-    path: Path,
-    scored: Scored,
-    evaluation: Evaluation,
-    spec: ModelSpec,
-    baseline: tuple[Scored, ModelSpec] | None = None,
-) -> None:
-    """The ROC curve of the positive label, with the working point of the threshold.
-
-    Args:
-        path: the PNG to write.
-        scored: answers of a model with two labels.
-        evaluation: its figures.
-        spec: names of the labels.
-        baseline: another model's answers to the same images and its spec, drawn beside it.
-    """
+def plot_roc(path: Path, evaluation: Evaluation) -> None:
+    """The ROC curve of two labels, with the operating point and the baseline's curve."""
+    spec, baseline = evaluation.model.spec, evaluation.baseline
     figure, axes = new_figure(4.8, 4.6)
-    axes.plot(*_roc_points(scored, spec), color=BLUE, label=f"AUC {evaluation.auc:.3f}")
-    if baseline and evaluation.baseline:
-        area = evaluation.baseline.intervals["auc"].value
-        axes.plot(*_roc_points(*baseline), "--", color=GREY, label=f"baseline, AUC {area:.3f}")
+    axes.plot(*_roc_points(evaluation.roc), color=BLUE, label=f"AUC {evaluation.auc:.3f}")
+    if baseline:
+        area = baseline.comparison.figures["auc"].value
+        axes.plot(*_roc_points(baseline.roc), "--", color=GREY, label=f"baseline, AUC {area:.3f}")
     axes.plot([0, 1], [0, 1], ":", color=GREY, label="chance")
     positive, negative = _names(spec)
-    found, spared = (evaluation.intervals[name] for name in ("sensitivity", "specificity"))
+    found, spared = (evaluation.figures[name] for name in ("sensitivity", "specificity"))
     axes.errorbar(
         1 - spared.value, found.value, fmt="o", color=ORANGE, capsize=3,
         xerr=error_bars(spared)[::-1], yerr=error_bars(found),
@@ -62,23 +48,21 @@ def plot_roc(
     save_figure(figure, path)
 
 
-def plot_precision_recall(
-    path: Path, scored: Scored, evaluation: Evaluation, spec: ModelSpec
-) -> None:
-    """Precision against recall of the positive label, with the working point of the threshold."""
-    truth, scores = binary(scored, spec)
-    curve = precision_recall_curve(truth, scores)
+def plot_precision_recall(path: Path, evaluation: Evaluation) -> None:
+    """Precision against recall of two labels, with the operating point of the threshold."""
+    spec = evaluation.model.spec
+    (curve,) = evaluation.precision_recall.values()
     figure, axes = new_figure(4.8, 4.6)
-    average = evaluation.intervals["average precision"].value
+    average = evaluation.figures["average precision"].value
     axes.step(
         np.concatenate([[0.0], curve.recall]),
         np.concatenate([curve.precision[:1], curve.precision]),
         where="pre", color=BLUE, label=f"average precision {average:.3f}",
     )  # fmt: skip
     positive, _ = _names(spec)
-    share = float(truth.mean())
+    share = curve.share
     axes.axhline(share, ls=":", color=GREY, label=f"chance: share of {positive}, {share:.2f}")
-    figures = evaluation.intervals
+    figures = evaluation.figures
     axes.plot(
         figures["sensitivity"].value, figures["precision"].value, "o",
         color=ORANGE, label=f"threshold {evaluation.threshold:.3g}",
@@ -93,32 +77,26 @@ def plot_precision_recall(
     save_figure(figure, path)
 
 
-def plot_reliability(
-    path: Path, found: Reliability, evaluation: Evaluation, spec: ModelSpec
-) -> None:
-    """The share that came true against the score, and the number of images in each bin.
-
-    Args:
-        path: the PNG to write.
-        found: the bins.
-        evaluation: holds the calibration error.
-        spec: names the score.
-    """
+def plot_reliability(path: Path, evaluation: Evaluation) -> None:
+    """The observed share against the score, and the number of images in each bin."""
+    spec, bins = evaluation.model.spec, evaluation.reliability
+    filled = [(each.score, each.share) for each in bins if each.share]
     figure, (upper, lower) = new_figure(WIDE * 0.8, 5.6, 2, 1)
     upper.plot([0, 1], [0, 1], ":", color=GREY)
-    filled = found.counts > 0
-    shares = found.shares[filled]
-    bars = np.stack([shares - found.low[filled], found.high[filled] - shares]).clip(0)
-    upper.errorbar(found.scores[filled], shares, yerr=bars, fmt="o-", color=BLUE, capsize=3, lw=1)
+    bars = np.concatenate([error_bars(share) for _, share in filled], axis=1)
+    upper.errorbar(
+        [score for score, _ in filled], [share.value for _, share in filled],
+        yerr=bars, fmt="o-", color=BLUE, capsize=3, lw=1,
+    )  # fmt: skip
     upper.set_ylabel("share that came true")
     upper.set_ylim(-0.05, 1.05)
-    error, least = evaluation.intervals["ece"].value, evaluation.calibrated_ece
+    error, least = evaluation.figures["ece"].value, evaluation.calibration_error_floor
     upper.set_title(
         f"Reliability with 95 % intervals\nECE {error:.3f}; {least:.3f} if perfectly calibrated",
         fontsize=11,
     )
     centres = (np.arange(BINS) + 0.5) / BINS
-    drawn = lower.bar(centres, found.counts, 0.9 / BINS, color=BLUE)
+    drawn = lower.bar(centres, [each.images for each in bins], 0.9 / BINS, color=BLUE)
     lower.bar_label(drawn, fontsize=9, padding=2)
     lower.margins(y=0.2)
     lower.set_ylabel("images")
@@ -130,8 +108,8 @@ def plot_reliability(
     save_figure(figure, path)
 
 
-def _roc_points(scored: Scored, spec: ModelSpec) -> tuple[Floats, Floats]:
-    curve = roc_curve(*binary(scored, spec))
+def _roc_points(curves: dict[str, RocPoints]) -> tuple[Sequence[float], Sequence[float]]:
+    (curve,) = curves.values()
     return curve.false_positive_rate, curve.true_positive_rate
 
 

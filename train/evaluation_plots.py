@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from cxr_edge.decision import decision_margins, positive_scores
+from cxr_edge.decision import positive_scores
 from cxr_edge.preprocess import Pixels
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.canvas import (
@@ -22,10 +21,15 @@ from cxr_edge.train.canvas import (
     score_name,
     show_image,
 )
-from cxr_edge.train.evaluation.evaluation import Comparison, Evaluation
+from cxr_edge.train.evaluation.document import Evaluation, FigureComparison
+from cxr_edge.train.evaluation.gallery import GALLERY_SIZE, choose_images
 from cxr_edge.train.evaluation.scored import Scored
 
-_GALLERY_COLUMNS = 6
+_TITLES = {
+    "wrong": "wrong, surest first",
+    "nearest": "nearest to changing",
+    "right": "right",
+}
 
 
 def plot_confusion(path: Path, evaluation: Evaluation, title: str) -> None:
@@ -79,11 +83,11 @@ def plot_scores(path: Path, scored: Scored, spec: ModelSpec) -> None:
     save_figure(figure, path)
 
 
-def plot_shifts(path: Path, evaluation: Evaluation, shifts: dict[str, Comparison]) -> None:
+def plot_shifts(path: Path, evaluation: Evaluation, shifts: dict[str, FigureComparison]) -> None:
     """Each shift's figures as dots with intervals, beside those of the unchanged images."""
     pairs = [("accuracy", "auc"), ("sensitivity", "specificity")]
-    pairs = [pair for pair in pairs if pair[0] in evaluation.intervals]
-    rows = {"unchanged": evaluation.intervals} | {n: s.intervals for n, s in shifts.items()}
+    pairs = [pair for pair in pairs if pair[0] in evaluation.figures]
+    rows = {"unchanged": evaluation.figures} | {n: s.figures for n, s in shifts.items()}
     figure, panels = new_figure(WIDE, 0.36 * len(rows) + 1.3, 1, len(pairs))
     for axes, pair in zip(np.atleast_1d(panels), pairs, strict=True):
         for name, colour, marker, offset in zip(
@@ -136,11 +140,12 @@ def plot_copies(path: Path, scored: Scored, copied: Scored, spec: ModelSpec) -> 
 
 def plot_gallery(path: Path, pixels: Pixels, scored: Scored, spec: ModelSpec) -> None:
     """Right decisions spread over the folder, the surest wrong ones, and the least certain ones."""
-    figure, grid = new_figure(WIDE, 5.4, 3, _GALLERY_COLUMNS)
+    figure, grid = new_figure(WIDE, 5.4, 3, GALLERY_SIZE)
     shown = positive_scores(scored.table, spec)
     quantity = score_name(spec) if spec.positive_label else "largest P"
     labels = escape_formulas(list(spec.labels))
-    for row, (title, chosen) in enumerate(gallery(scored, spec).items()):
+    rows = [(_TITLES[choice.kind], choice.chosen) for choice in choose_images(scored, spec)]
+    for row, (title, chosen) in enumerate(rows):
         for axes in grid[row]:
             axes.set_axis_off()
         for axes, index in zip(grid[row], chosen, strict=False):
@@ -151,15 +156,3 @@ def plot_gallery(path: Path, pixels: Pixels, scored: Scored, spec: ModelSpec) ->
             )
         grid[row][0].set_title(f"{title} ({len(chosen)} shown)", loc="left", fontsize=10)
     save_figure(figure, path)
-
-
-def gallery(scored: Scored, spec: ModelSpec) -> dict[str, npt.NDArray[np.intp]]:
-    """Which images the gallery shows: title → their numbers, six at most."""
-    right = np.flatnonzero(scored.decisions == scored.labels)
-    right = right[np.linspace(0, len(right) - 1, min(_GALLERY_COLUMNS, len(right))).astype(int)]
-    sureness = scored.table[np.arange(len(scored.labels)), scored.decisions]
-    wrong = np.flatnonzero(scored.decisions != scored.labels)
-    wrong = wrong[np.argsort(-sureness[wrong], kind="stable")][:_GALLERY_COLUMNS]
-    margins = decision_margins(scored.table, spec)
-    nearest = np.argsort(margins, kind="stable")[:_GALLERY_COLUMNS]
-    return {"right": right, "wrong, surest first": wrong, "nearest to changing": nearest}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 
 from cxr_edge.report.html import facts, notice
 from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation.evaluation import Comparison, Copies, Evaluation
-from cxr_edge.train.evaluation.figures import CURVE_SPECIFICITY
-from cxr_edge.train.evaluation.report import change_text, how_intervals_are_made, interval_text
-from cxr_edge.train.evaluation.robustness import COMPARED
-from cxr_edge.train.evaluation.scorers import ScoredModel
-from cxr_edge.train.evaluation.seeds import Spread
+from cxr_edge.train.evaluation.document import (
+    CURVE_SPECIFICITY,
+    CopyComparison,
+    Evaluation,
+    FigureComparison,
+    SeedsDocument,
+)
+from cxr_edge.train.evaluation.text import change_text, describe_intervals, interval_text
 from cxr_edge.train.markup import document, picture, small, table
 
 CAPTIONS = {
@@ -48,14 +50,11 @@ MEANINGS = {
 """Figure → what it means."""
 
 
-def evaluation_page(
-    evaluation: Evaluation, model: ScoredModel, part: str, plots: dict[str, bytes]
-) -> bytes:
+def evaluation_page(evaluation: Evaluation, part: str, plots: dict[str, bytes]) -> bytes:
     """The page of one model.
 
     Args:
         evaluation: its figures.
-        model: what was evaluated.
         part: what the images are called.
         plots: picture, a key of :data:`CAPTIONS` → PNG, in order; they are embedded.
 
@@ -63,9 +62,9 @@ def evaluation_page(
         A UTF-8 HTML document.
     """
     shown = {name: picture(name, data, CAPTIONS[name]) for name, data in plots.items()}
-    body = [*_about(evaluation, model, part), *_figures(evaluation)]
+    body = [*_about(evaluation, part), *_figures(evaluation)]
     if evaluation.baseline:
-        body += _baseline(evaluation, evaluation.baseline)
+        body += _baseline(evaluation, evaluation.baseline.comparison)
     body.append("<h2>Decisions and scores</h2>")
     body += [shown[n] for n in shown if n not in ("shifts", "copies", "gallery")]
     if evaluation.shifts:
@@ -73,33 +72,25 @@ def evaluation_page(
     if evaluation.copies:
         body += [*_copies(evaluation.copies), shown.get("copies", "")]
     body += ["<h2>Images</h2>", shown.get("gallery", "")]
-    return document(f"{model.spec.name}: {part}", body)
+    return document(f"{evaluation.model.spec.name}: {part}", body)
 
 
-def spread_page(
-    figures: dict[str, Spread], models: Sequence[ScoredModel], part: str, images: int
-) -> bytes:
-    """The page above those of several models: each one's figures, mean and standard deviation.
-
-    Args:
-        figures: from :func:`cxr_edge.train.evaluation.seeds.spread`.
-        models: the runs, in the same order.
-        part: what the images are called.
-        images: how many there are.
-    """
+def spread_page(seeds: SeedsDocument) -> bytes:
+    """The page above those of several models: each one's figures, mean and standard deviation."""
+    figures, models, part = seeds.figures, seeds.models, seeds.data.name
     runs = list(next(iter(figures.values())).runs)
     rows = [[run, *(f"{each.runs[run]:.4f}" for each in figures.values())] for run in runs]
     rows.append(["mean", *(f"{each.mean:.4f}" for each in figures.values())])
     deviations = (f"{each.standard_deviation:.4f}" for each in figures.values())
     rows.append(["standard deviation", *deviations])
     origins = [
-        (run, f"{m.source}; {_decision(m.spec)}") for run, m in zip(runs, models, strict=True)
+        (run, f"{model.description}; {_decision(model.spec)}") for run, model in models.items()
     ]
     body = [
         notice(),
-        f"<p>{len(models)} models on the same {images:,} images of {escape(part)}. The sample "
-        "standard deviation says how much of a figure is luck of the training's seed; how much is "
-        "luck of these images, the intervals on each model's page say, in the folder of its name."
+        f"<p>{len(models)} models on the same {seeds.data.images:,} images of {escape(part)}. The "
+        "sample standard deviation says how much of a figure is luck of the training's seed; how "
+        "much is luck of these images, the intervals on each page say, in the folder of its name."
         "</p>",
         table(["run", *figures], rows),
         "<h2>What the runs are</h2>",
@@ -108,20 +99,20 @@ def spread_page(
     return document(f"{part}: {len(models)} models", body)
 
 
-def _about(evaluation: Evaluation, model: ScoredModel, part: str) -> Iterator[str]:
-    spec = model.spec
+def _about(evaluation: Evaluation, part: str) -> Iterator[str]:
+    spec, data = evaluation.model.spec, evaluation.data
     colours = "grey" if spec.input.channels == 1 else "RGB"
     geometry = f"{spec.input.width} x {spec.input.height} pixels, {colours}"
     labels = ", ".join(f"{n} {f.support:,}" for n, f in evaluation.by_label.items())
     known = {
         "Model": spec.name,
-        "File": model.source,
+        "File": evaluation.model.description,
         "Input": f"{geometry}, {spec.input.geometry}, {spec.input.interpolation}",
         "Decision": _decision(spec),
-        "Images": f"{part}: {evaluation.images:,} of {evaluation.patients:,} patients ({labels})",
+        "Images": f"{part}: {data.images:,} of {data.patients:,} patients ({labels})",
     }
-    if evaluation.unreadable:
-        known["Left out"] = f"{evaluation.unreadable:,} unreadable files"
+    if data.unreadable:
+        known["Left out"] = f"{data.unreadable:,} unreadable files"
     yield notice()
     yield facts(known.items())
 
@@ -130,15 +121,15 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Figures</h2>"
     rows = [
         [_figure_name(name), interval_text(found), MEANINGS.get(name, "")]
-        for name, found in evaluation.intervals.items()
+        for name, found in evaluation.figures.items()
     ]
     yield table(["figure", "value (95 % interval)", "meaning"], rows)
     yield small(
-        f"{how_intervals_are_made(evaluation)}; exact binomial ones over patients where a share "
+        f"{describe_intervals(evaluation)}; exact binomial ones over patients where a share "
         "is 0 or 1. A specificity at a sensitivity is read on the ROC curve, between its points: "
         "it is no figure of the frozen threshold. A perfectly calibrated model with these scores "
-        f"would show an ECE of {evaluation.calibrated_ece:.3f}, from noise in the bins; an "
-        "interval of the ECE shares that upward bias."
+        f"would show an ECE of {evaluation.calibration_error_floor:.3f}, from noise in the bins; "
+        "an interval of the ECE shares that upward bias."
     )
     names = list(evaluation.by_label)
     rows = [
@@ -153,13 +144,13 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
     yield table(["true \\ decided", *names], counts)
 
 
-def _baseline(evaluation: Evaluation, baseline: Comparison) -> Iterator[str]:
+def _baseline(evaluation: Evaluation, baseline: FigureComparison) -> Iterator[str]:
     yield "<h2>Beside a baseline that sees no anatomy</h2>"
     rows = [
         [
             _figure_name(name),
-            interval_text(evaluation.intervals[name]),
-            interval_text(baseline.intervals[name]),
+            interval_text(evaluation.figures[name]),
+            interval_text(baseline.figures[name]),
             change_text(difference),
         ]
         for name, difference in baseline.difference.items()
@@ -172,19 +163,19 @@ def _baseline(evaluation: Evaluation, baseline: Comparison) -> Iterator[str]:
     )
 
 
-def _shifts(evaluation: Evaluation, shifts: dict[str, Comparison]) -> Iterator[str]:
-    names = [name for name in COMPARED if name in evaluation.intervals]
+def _shifts(evaluation: Evaluation, shifts: dict[str, FigureComparison]) -> Iterator[str]:
+    names = list(next(iter(shifts.values())).difference)
     yield "<h2>As other machines would have delivered the images</h2>"
-    own = [f"{evaluation.intervals[name].value:.3f}" for name in names]
+    own = [f"{evaluation.figures[name].value:.3f}" for name in names]
     rows = [["unchanged", *own, ""]]
     for shift, found in shifts.items():
-        cells = [f"{found.intervals[name].value:.3f}" for name in names]
+        cells = [f"{found.figures[name].value:.3f}" for name in names]
         rows.append([shift, *cells, change_text(found.difference["accuracy"])])
     heads = ["shift", *map(_figure_name, names), "change of accuracy"]
     yield table(heads, rows)
 
 
-def _copies(copies: Copies) -> Iterator[str]:
+def _copies(copies: CopyComparison) -> Iterator[str]:
     yield "<h2>The same images at another resolution</h2>"
     yield (
         f"<p>{copies.pairs:,} images, {len(copies.changed):,} decided otherwise; |dP| "

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 from pathlib import Path
-from typing import Any
 
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.data.folders import LabelledImages, read_folder
 from cxr_edge.data.patients import Grouping
 from cxr_edge.data.samples import dump_samples
-from cxr_edge.decision import Scores
 from cxr_edge.domain import dump_domain
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
@@ -26,12 +23,14 @@ from cxr_edge.original.run_folder import (
     SPEC_NAME,
     VALIDATION_NAME,
 )
-from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
-from cxr_edge.train.evaluation.assess import Beside, assess, write_evaluations
 from cxr_edge.train.evaluation.baseline import fit_baseline
-from cxr_edge.train.evaluation.evaluation import Evaluation, headline
-from cxr_edge.train.evaluation.scorers import ScoredModel
+from cxr_edge.train.evaluation.document import Evaluation, ModelSource
+from cxr_edge.train.evaluation.evaluate import evaluate_model
+from cxr_edge.train.evaluation.inputs import gather_inputs
+from cxr_edge.train.evaluation.outputs import make_origin, write_document
+from cxr_edge.train.evaluation.scorers import KERAS, ScoredModel
+from cxr_edge.train.evaluation.summary import headline
 from cxr_edge.train.fitting.calibrate import calibrate
 from cxr_edge.train.fitting.checkpoint import load_state, remove_state
 from cxr_edge.train.fitting.data import (
@@ -66,6 +65,7 @@ def train(
     about_data: str = "",
     about_limits: str = "",
     positive: str | None = None,
+    command: str = "",
 ) -> dict[str, Evaluation]:
     """Train a network and write its run folder; an interrupted training goes on.
 
@@ -80,6 +80,7 @@ def train(
         about_data: what the images are, their licence and attribution, for the model card.
         about_limits: whom and what the model is not for and how it fails, for the model card.
         positive: the label that a score speaks for; None: the recipe's.
+        command: starts this training again; for ``evaluation.json``.
 
     Returns:
         Figures on ``validation``, and on ``test`` where the recipe opens it and the folder exists.
@@ -113,11 +114,16 @@ def train(
         network.save(temporary)
     write_file(out / SPEC_NAME, documents.dump(spec))
     write_file(out / CALIBRATION_NAME, dump_samples(calibration_samples(images, seed)))
-    write_file(out / DOMAIN_NAME, dump_domain(fit_domain(images.pixels, images.held_pixels)))
+    domain = fit_domain(images.pixels, images.held_pixels)
+    write_file(out / DOMAIN_NAME, dump_domain(domain))
     write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
     _write_history(images, recipe, seed, epochs, out)
-    final = dataclasses.replace(recipe, spec=spec)
-    results = _assess(images, network, final, out, group_of, reporter)
+    model = ScoredModel(
+        ModelSource(out.resolve().name, MODEL_NAME, KERAS, spec),
+        lambda pixels: keras_scores(network, pixels, spec),
+        domain,
+    )
+    results = _evaluate(images, model, recipe, out, group_of, command, reporter)
     _write_provenance(images, recipe, seed, results, out, about_data, about_limits)
     remove_state(checkpoint)
     return results
@@ -158,33 +164,32 @@ def _write_history(
     plot_curves(out / "curves.png", epochs)
 
 
-def _assess(
+def _evaluate(
     images: TrainingData,
-    network: Any,
+    model: ScoredModel,
     recipe: TrainingRecipe,
     out: Path,
     group_of: Grouping,
+    command: str,
     reporter: Reporter,
 ) -> dict[str, Evaluation]:
-    spec = recipe.spec
-
-    def scorer(pixels: Pixels) -> Scores:
-        return keras_scores(network, pixels, spec)
-
-    model = ScoredModel(out.resolve().name, spec, scorer, f"{MODEL_NAME}, run by Keras")
+    spec = model.spec
     baseline = fit_baseline(images.pixels, images.labels, spec)
-    beside = Beside(baseline, shifts=recipe.target is not None)
     held = LabelledImages(images.held_pixels, images.held_labels, (), ())
-    patients = [group_of(Path(name)) for name in images.held_names]
-    part = "validation"
-    results = {part: assess(held, model, part=part, patients=patients, out=out, beside=beside)}
+    patients = [group_of(Path(held_name)) for held_name in images.held_names]
+    parts = [
+        gather_inputs(
+            "validation", held, spec, patients, names=images.held_names, baseline=baseline
+        )
+    ]
     if images.test:
         test = read_folder(images.test, spec.input, reporter)
         patients = [group_of(path) for path in test.files]
-        results["test"] = assess(
-            test, model, part="test", patients=patients, out=out, beside=beside
-        )
-    write_evaluations(out, results)
+        names = [str(path.relative_to(images.test.root)) for path in test.files]
+        parts.append(gather_inputs("test", test, spec, patients, names=names, baseline=baseline))
+    shifts = recipe.target is not None
+    results = {each.part: evaluate_model(model, each, shifts=shifts, out=out) for each in parts}
+    write_document(out, results, make_origin(command, [model.source]))
     return results
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -55,27 +57,34 @@ def evaluate(
 ) -> None:
     """Score labelled images with Keras or an exported file; report how often it is right.
 
-    Exits with 1 if some of the images could not be read and were left out.
+    Exits with 1 if some images could not be read and were left out.
     """
     from cxr_edge.data.patients import grouping
     from cxr_edge.files import printable
-    from cxr_edge.train.evaluation.examination import Examination, examine
-    from cxr_edge.train.evaluation.report import report_text
+    from cxr_edge.train.evaluation.evaluate import evaluate_models
+    from cxr_edge.train.evaluation.inputs import EvaluationOptions
     from cxr_edge.train.evaluation.scorers import exported_model, keras_model
     from cxr_edge.train.evaluation.seeds import spread_text
+    from cxr_edge.train.evaluation.text import report_text
 
     if model and (bundle or artifact or engine):
-        raise UsageError(
-            "--model is run by Keras; --bundle, --artifact and --engine are not for it"
-        )
+        raise UsageError("--model is run by Keras: leave out --bundle, --artifact and --engine")
     group_of = grouping(patient_pattern)
     if model:
         models = [keras_model(path, spec) for path in model]
     else:
         models = [exported_model(bundle, artifact, engine, threads)]
     terminal = Terminal()
-    asked = Examination(data, group_of, out, baseline, shifts, copies)
-    results = examine(models, asked, terminal)
+    request = EvaluationOptions(
+        data,
+        group_of,
+        out=out,
+        baseline=baseline,
+        shifts=shifts,
+        copies=copies,
+        command=shlex.join(["cxr-edge", *sys.argv[1:]]),
+    )
+    results = evaluate_models(models, request, terminal)
     for name, evaluation in results.evaluations.items():
         heading = f"{name}\n" if results.spread else ""
         print(f"{heading}{report_text(evaluation)}" + ("\n" if results.spread else ""))
@@ -83,6 +92,6 @@ def evaluate(
         print(f"{len(models)} models\n{spread_text(results.spread)}")
     if results.page:
         terminal.say(f"the page is {printable(results.page)}")
-    found = results.evaluations.values()
-    if any(each.unreadable or (each.copies and each.copies.unreadable) for each in found):
+    evaluations = results.evaluations.values()
+    if any(e.data.unreadable or (e.copies and e.copies.unreadable) for e in evaluations):
         raise typer.Exit(SOME_FAILED)

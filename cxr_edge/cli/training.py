@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +41,7 @@ def train(
 ) -> None:
     """Train the reference network and write a run folder; run it again to go on after a stop."""
     from cxr_edge.data.patients import grouping
-    from cxr_edge.train.evaluation.report import report_text
+    from cxr_edge.train.evaluation.text import report_text
     from cxr_edge.train.pipeline import train as run_training
     from cxr_edge.train.recipe import find_recipe
 
@@ -56,6 +58,7 @@ def train(
             about_data=about_data,
             about_limits=about_limits,
             positive=positive,
+            command=shlex.join(["cxr-edge", *sys.argv[1:]]),
         )
     except KeyboardInterrupt:
         terminal.say("interrupted; the same command goes on after the last epoch that was finished")

@@ -91,10 +91,11 @@ def reliability_bins(truth: Flags, scores: Floats) -> ReliabilityBins:
         scores: (N,) the predicted probability, 0..1.
     """
     bins = bin_index(scores)
-    counts = np.bincount(bins, minlength=BINS)
-    sums = (np.bincount(bins, values, BINS) for values in (scores, truth.astype(np.float64)))
-    means, shares = (ratio(total, counts.astype(np.float64), np.nan) for total in sums)
-    return ReliabilityBins(counts, means, shares)
+    members = np.eye(BINS)[bins]
+    counts = members.sum(axis=0)
+    means = ratio(scores @ members, counts, np.nan)
+    shares = ratio(truth @ members, counts, np.nan)
+    return ReliabilityBins(counts.astype(np.intp), means, shares)
 
 
 def share_intervals(

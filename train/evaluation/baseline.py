@@ -1,8 +1,7 @@
-"""What an image's brightness and sharpness alone give away: the baseline beside a network.
+"""The baseline: a logistic regression on sixteen numbers of brightness and sharpness.
 
-A network that is no better than this may have learnt how a picture was taken and not what it shows
-(Zech et al., PLOS Medicine 15:e1002683, 2018; DeGrave et al., Nature Machine Intelligence 3:610,
-2021). It is a logistic regression on sixteen numbers of the whole image.
+A network that is no better may have learnt how a picture was taken instead of what it shows (Zech
+et al., PLOS Medicine 15:e1002683, 2018; DeGrave et al., Nature Machine Intelligence 3:610, 2021).
 """
 
 from __future__ import annotations
@@ -17,8 +16,10 @@ import numpy.typing as npt
 
 from cxr_edge.data.folders import Labels
 from cxr_edge.extras import require
+from cxr_edge.metrics import Resamples
 from cxr_edge.preprocess import Image, Pixels
 from cxr_edge.spec import ModelSpec
+from cxr_edge.train.evaluation.figures import SampledFigures, compute_figures
 from cxr_edge.train.evaluation.scored import Scored
 
 STATISTICS = (
@@ -27,7 +28,7 @@ STATISTICS = (
     *("left border", "right border", "top border", "bottom border"),
     *("upper corners", "lower corners", "share of black", "share of white"),
 )
-"""What :func:`global_statistics` measures, in its order."""
+"""The numbers of :func:`global_statistics`, in order."""
 
 _BLACK, _WHITE = 2, 253
 
@@ -37,21 +38,35 @@ class Baseline:
     """A fitted logistic regression."""
 
     estimator: Any
-    """scikit-learn's, from statistics to P(label)."""
+    """A scikit-learn pipeline from statistics to P(label)."""
     spec: ModelSpec
-    """The labels of the network beside it; its own threshold: 0.5, as fitted."""
+    """The network's labels, with a threshold of 0.5."""
     images: int
     """How many images it was fitted on."""
 
-    def score(self, pixels: Pixels, labels: Labels) -> Scored:
-        """Answer labelled images.
+    def score(self, pixels: Pixels, labels: Labels, resamples: Resamples) -> ScoredBaseline:
+        """Score labelled images and compute the figures.
 
         Args:
             pixels: (N, height, width, channels) uint8, of the size it was fitted on.
             labels: (N,) the truth.
+            resamples: of the N images.
         """
         table = self.estimator.predict_proba(global_statistics(pixels))
-        return Scored.from_scores(table, labels, self.spec)
+        scored = Scored.from_scores(table, labels, self.spec)
+        figures = compute_figures(scored, self.spec, resamples)
+        return ScoredBaseline(self.spec, self.images, scored, figures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredBaseline:
+    """A baseline on the evaluated images."""
+
+    spec: ModelSpec
+    training_images: int
+    """How many images it was fitted on."""
+    scored: Scored
+    figures: SampledFigures
 
 
 def fit_baseline(pixels: Pixels, labels: Labels, spec: ModelSpec) -> Baseline:

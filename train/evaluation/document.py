@@ -24,6 +24,11 @@ SEEDS_NAME = "seeds.json"
 SEEDS_SCHEMA: Literal["cxr-edge.seeds/1"] = "cxr-edge.seeds/1"
 """Name and version; the number rises when a key changes its meaning or goes away."""
 
+SENSITIVITY = 0.95
+"""Where on the ROC curve a specificity is read."""
+CURVE_SPECIFICITY = f"specificity at sensitivity {SENSITIVITY:g}"
+"""Name of that figure."""
+
 _MAX_BYTES = 2**26
 
 
@@ -36,14 +41,15 @@ class ModelSource:
     artifact: str
     """The file of it that ran."""
     engine: str
-    """What ran it: ``keras``, or an engine's name."""
+    """What ran it: ``Keras``, or an engine's name."""
     spec: ModelSpec
     """Input, labels, decision rule and how the threshold was chosen."""
 
     @property
     def description(self) -> str:
         """For example ``onnx-int8 of bundle, run by onnxruntime``."""
-        return f"{self.artifact} of {self.name}, run by {self.engine}"
+        file = self.name if self.artifact == self.name else f"{self.artifact} of {self.name}"
+        return f"{file}, run by {self.engine}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +234,7 @@ class Evaluation:
     model: ModelSource
     data: ImageSource
     figures: dict[str, Interval]
-    """Each figure of :func:`.figures.sampled_figures` with its interval."""
+    """Each figure of :func:`.figures.compute_figures` with its interval."""
     calibration_error_floor: float
     """The ``ece`` that a perfectly calibrated model with these scores would show on average."""
     by_label: dict[str, LabelFigures]
@@ -250,6 +256,8 @@ class Evaluation:
     """null: not asked for."""
     gallery: tuple[GalleryGroup, ...] | None = None
     """null: no pictures were written."""
+    heatmap_source: str | None = None
+    """What drew the gallery's heat maps, in words; null: it has none."""
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The same images seen otherwise: by another machine, at another resolution, by a simpler model."""
+"""A model against a baseline, on shifted images, and on copies at another resolution."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr_edge.data.folders import LabelledFolder, LabelledImages, find_images, read_folder
 from cxr_edge.decision import positive_scores
@@ -16,20 +17,17 @@ from cxr_edge.metrics import Resamples
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import InputSpec, ModelSpec
-from cxr_edge.train.evaluation.evaluation import (
+from cxr_edge.train.evaluation.document import (
     ChangedDecision,
-    Comparison,
-    Copies,
-    intervals_of,
-    units_of,
+    CopyComparison,
+    FigureComparison,
 )
-from cxr_edge.train.evaluation.figures import Samples, sampled_figures
+from cxr_edge.train.evaluation.figures import SampledFigures, compute_figures, figure_differences
 from cxr_edge.train.evaluation.scored import Scored
 from cxr_edge.train.evaluation.scorers import Scorer
 from cxr_edge.train.evaluation.shifts import SHIFTS, shifted
 
-COMPARED = ("accuracy", "auc", "sensitivity", "specificity")
-"""Figures that are compared, those of them that the labels have."""
+_KEPT_PAIRS = 500  # pairs in a document, enough for a scatter plot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +35,7 @@ class Pairs:
     """Evaluated images with their copies."""
 
     chosen: tuple[int, ...]
-    """(M,) numbers of the evaluated images that have a copy."""
+    """(M,) indices of the evaluated images that have a copy."""
     names: tuple[str, ...]
     """(M,) their files, relative to the folder of classes."""
     pixels: Pixels
@@ -46,53 +44,36 @@ class Pairs:
     """Copies left out."""
 
 
-def compare_figures(
-    samples: Samples, scored: Scored, spec: ModelSpec, resamples: Resamples, *, sign: int
-) -> Comparison:
-    """Set other answers to the same images against a model's own.
-
-    Args:
-        samples: the model's figures on the images themselves.
-        scored: the baseline's answers, or the model's to changed images.
-        spec: of what answered.
-        resamples: of the images.
-        sign: 1: the difference is the model minus the other; -1: the other minus the model.
-    """
-    other = sampled_figures(scored, spec, resamples)
-    difference = {name: sign * (samples[name] - other[name]) for name in COMPARED if name in other}
-    return Comparison(
-        intervals_of(other, units_of(scored, spec, resamples)), intervals_of(difference)
-    )
-
-
 def compare_shifts(
     images: LabelledImages,
     scorer: Scorer,
     spec: ModelSpec,
-    samples: Samples,
+    figures: SampledFigures,
     resamples: Resamples,
     reporter: Reporter,
-) -> dict[str, Comparison]:
+) -> dict[str, FigureComparison]:
     """Score every shift of :mod:`cxr_edge.train.evaluation.shifts`.
 
     Args:
         images: N labelled images.
         scorer: the model.
         spec: labels and decision rule.
-        samples: the model's figures on the images themselves.
+        figures: the model's on the unchanged images.
         resamples: of the N images.
         reporter: shows progress.
 
     Raises:
-        EngineError: an answer is no probability.
+        EngineError: a score is no probability.
     """
-    found = {}
+    comparisons = {}
     with reporter.bar("scoring shifted images") as advance:
         for number, (name, pixels) in enumerate(shifted(images.pixels)):
             scored = Scored.from_scores(scorer(pixels), images.labels, spec)
-            found[name] = compare_figures(samples, scored, spec, resamples, sign=-1)
+            changed = compute_figures(scored, spec, resamples)
+            difference = figure_differences(figures, changed)
+            comparisons[name] = FigureComparison(changed.intervals, difference)
             advance(number + 1, len(SHIFTS))
-    return found
+    return comparisons
 
 
 def read_copies(
@@ -120,30 +101,32 @@ def read_copies(
             "copies under the same class folders and names"
         )
     # The folder itself is the only class: copies of one label are enough.
-    found = LabelledFolder(folder, (".",), tuple(matching), (0,) * len(matching))
-    copies = read_folder(found, spec, reporter)
+    copy_folder = LabelledFolder(folder, (".",), tuple(matching), (0,) * len(matching))
+    copies = read_folder(copy_folder, spec, reporter)
     relative = [path.relative_to(folder) for path in copies.files]
     chosen = tuple(numbers[path] for path in relative)
     names = tuple(printable(path) for path in relative)
     return Pairs(chosen, names, copies.pixels, len(copies.unreadable))
 
 
-def compare_copies(scored: Scored, copied: Scored, pairs: Pairs, spec: ModelSpec) -> Copies:
+def compare_copies(scored: Scored, copied: Scored, pairs: Pairs, spec: ModelSpec) -> CopyComparison:
     """Compare decisions and scores of pairs.
 
     Args:
-        scored: answers to the M evaluated images that have a copy.
-        copied: answers to their copies.
-        pairs: how they are called.
+        scored: of the M evaluated images that have a copy.
+        copied: of their copies.
+        pairs: names of the M images.
         spec: labels and decision rule.
     """
     delta = np.abs(copied.table - scored.table).max(axis=1)
-    scores = positive_scores(scored.table, spec), positive_scores(copied.table, spec)
+    scores, copy_scores = (positive_scores(each.table, spec) for each in (scored, copied))
+    differs = scored.decisions != copied.decisions
     changed = tuple(
-        ChangedDecision(pairs.names[i], float(scores[0][i]), float(scores[1][i]))
-        for i in np.flatnonzero(scored.decisions != copied.decisions)
+        ChangedDecision(pairs.names[i], float(scores[i]), float(copy_scores[i]))
+        for i in np.flatnonzero(differs)
     )
-    return Copies(
+    kept = spread_evenly(np.flatnonzero(~differs), _KEPT_PAIRS)
+    return CopyComparison(
         pairs=len(pairs.names),
         unreadable=pairs.unreadable,
         accuracy=float(np.mean(scored.decisions == scored.labels)),
@@ -151,4 +134,12 @@ def compare_copies(scored: Scored, copied: Scored, pairs: Pairs, spec: ModelSpec
         mean_abs_delta=float(delta.mean()),
         max_abs_delta=float(delta.max()),
         changed=changed,
+        scores=tuple(scores[kept].round(6).tolist()),
+        copy_scores=tuple(copy_scores[kept].round(6).tolist()),
     )
+
+
+def spread_evenly(indices: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
+    """At most ``count`` of the indices, evenly spread, the first and the last among them."""
+    places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
+    return indices[places.astype(np.intp)]

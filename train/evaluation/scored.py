@@ -1,4 +1,4 @@
-"""A model's answers to labelled images, and what of them is compared with the truth."""
+"""A model's scores of labelled images, and what of them is compared with the truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cxr_edge.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """A model's answers to labelled images."""
+    """A model's probabilities and decisions for labelled images."""
 
     table: Probabilities
     """(N, len(labels)) P(label)."""

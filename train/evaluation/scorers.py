@@ -1,4 +1,4 @@
-"""Anything that answers images: the original Keras model, or an exported file on an engine."""
+"""Models that can be evaluated: the original Keras model, or an exported file on an engine."""
 
 from __future__ import annotations
 
@@ -9,46 +9,80 @@ from pathlib import Path
 import numpy as np
 
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.classifier import Classifier
 from cxr_edge.decision import Scores
-from cxr_edge.files import printable
+from cxr_edge.domain import Domain, parse_domain
+from cxr_edge.errors import EngineError, MissingExtraError, ModelError
+from cxr_edge.files import printable, read_file
 from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import Pixels, normalize
+from cxr_edge.reporting import notice
 from cxr_edge.spec import ModelSpec
+from cxr_edge.train.evaluation.document import ModelSource
+
+KERAS = "Keras"
+"""Engine of an original model."""
 
 Scorer = Callable[[Pixels], Scores]
-"""Answers (N, height, width, channels) uint8 with (N, spec.outputs) float32."""
+"""From (N, height, width, channels) uint8 to (N, spec.outputs) float32."""
+
+_MAX_DOMAIN_BYTES = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """The file of a bundle that outputs heat maps."""
+
+    source: str
+    """The file and what runs it, in words."""
+    load: Callable[[], Classifier]
+    """Loads it, ready to explain images."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredModel:
     """A model with its contract."""
 
-    name: str
-    """What tables call it: its folder or file."""
-    spec: ModelSpec
-    """Input, labels and decision rule."""
+    source: ModelSource
+    """Which file of which model, run by what, under which spec."""
     scorer: Scorer
-    """The model."""
-    source: str
-    """Which file of it runs on which engine, in words."""
+    domain: Domain | None = None
+    """What the training images look like; None: unknown."""
+    explainer: Explainer | None = None
+    """None: the model has no heat maps."""
+
+    @property
+    def name(self) -> str:
+        """Name of the run folder, file or bundle."""
+        return self.source.name
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Input, labels and decision rule."""
+        return self.source.spec
 
 
 def keras_model(model: Path, spec: Path | None) -> ScoredModel:
     """The original Keras model of a run folder or ``.keras`` file.
 
     Raises:
-        ModelError: the model or its spec is absent or malformed.
+        ModelError: the model, its spec or its domain is absent or malformed.
         MissingExtraError: Keras is not installed.
     """
     run = open_run(model, spec)
     network = load_keras(run.model, run.spec)
+    domain = None
+    if run.domain:
+        data = read_file(run.domain, max_bytes=_MAX_DOMAIN_BYTES, error=ModelError)
+        domain = parse_domain(data, printable(run.domain), ModelError)
 
     def scorer(pixels: Pixels) -> Scores:
         return keras_scores(network, pixels, run.spec)
 
     name = printable(model.resolve().name)
-    return ScoredModel(name, run.spec, scorer, f"{name}, run by Keras")
+    source = ModelSource(name, printable(run.model.resolve().name), KERAS, run.spec)
+    return ScoredModel(source, scorer, domain)
 
 
 def exported_model(
@@ -70,4 +104,21 @@ def exported_model(
         return np.concatenate(rows)
 
     name = printable(bundle.resolve().name) if bundle else "the bundled reference"
-    return ScoredModel(name, spec, scorer, f"{record.name} of {name}, run by {runs_on}")
+    source = ModelSource(name, record.name, runs_on, spec)
+    return ScoredModel(source, scorer, opened.domain(), _explainer(opened, threads))
+
+
+def _explainer(bundle: Bundle, threads: int) -> Explainer | None:
+    if not any(record.has_heatmap for record in bundle.manifest.artifacts):
+        return None
+    try:
+        record, engine = bundle.choose(None, None, heatmap=True)
+    except (MissingExtraError, EngineError) as err:
+        notice(f"the gallery will have no heat maps: {err}")
+        return None
+    return Explainer(
+        f"{record.name}, run by {engine}",
+        lambda: Classifier.load(
+            bundle.folder, artifact=record.name, engine=engine, threads=threads, heatmap=True
+        ),
+    )

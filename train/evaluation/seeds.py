@@ -1,34 +1,20 @@
-"""Several trainings of one recipe on the same images: how much of a figure is luck of the seed."""
+"""Several trainings of one recipe on the same images: how far figures vary with the seed."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cxr_edge.errors import UsageError
-from cxr_edge.train.evaluation.evaluation import Evaluation
+from cxr_edge.train.evaluation.document import Evaluation, Spread
 from cxr_edge.train.evaluation.scorers import ScoredModel
 
-SEEDS_NAME = "seeds.json"
-COMPARED = ("accuracy", "auc", "sensitivity", "specificity", "ece")
+SPREAD_FIGURES = ("accuracy", "auc", "sensitivity", "specificity", "ece")
 """Figures of the table, those of them that the labels have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """One figure over several runs."""
-
-    runs: dict[str, float]
-    """Run → figure."""
-    mean: float
-    """Their mean."""
-    standard_deviation: float
-    """Their sample standard deviation (divided by runs - 1)."""
-
-
-def check_alike(models: Sequence[ScoredModel]) -> None:
-    """Refuse models whose figures would not mean the same.
+def check_same_labels(models: Sequence[ScoredModel]) -> None:
+    """Refuse models whose figures cannot be compared.
 
     Raises:
         UsageError: two models differ in their labels or the positive one.
@@ -45,7 +31,7 @@ def check_alike(models: Sequence[ScoredModel]) -> None:
 
 
 def run_names(models: Sequence[ScoredModel]) -> list[str]:
-    """A name for each model that is a folder's name too, all different: ``1-run``, ``2-run``."""
+    """A distinct name for each model, fit for a folder: ``1-run``, ``2-run``."""
     return [f"{number}-{model.name}" for number, model in enumerate(models, 1)]
 
 
@@ -53,23 +39,24 @@ def spread(evaluations: dict[str, Evaluation]) -> dict[str, Spread]:
     """Mean and sample standard deviation of each figure over at least two runs.
 
     Args:
-        evaluations: run → its figures on the same images.
+        evaluations: run → its evaluation on the same images.
     """
-    found = {}
-    known = next(iter(evaluations.values())).intervals
-    for name in (name for name in COMPARED if name in known):
-        runs = {run: each.intervals[name].value for run, each in evaluations.items()}
+    present = next(iter(evaluations.values())).figures
+    spreads = {}
+    for name in (name for name in SPREAD_FIGURES if name in present):
+        runs = {run: evaluation.figures[name].value for run, evaluation in evaluations.items()}
         values = list(runs.values())
-        found[name] = Spread(runs, statistics.fmean(values), statistics.stdev(values))
-    return found
+        spreads[name] = Spread(runs, statistics.fmean(values), statistics.stdev(values))
+    return spreads
 
 
 def spread_text(figures: dict[str, Spread]) -> str:
     """The runs, their mean and their standard deviation as an aligned table."""
     runs = list(next(iter(figures.values())).runs)
-    rows = {run: [each.runs[run] for each in figures.values()] for run in runs}
-    rows["mean"] = [each.mean for each in figures.values()]
-    rows["standard deviation"] = [each.standard_deviation for each in figures.values()]
+    spreads = figures.values()
+    rows = {run: [figure.runs[run] for figure in spreads] for run in runs}
+    rows["mean"] = [figure.mean for figure in spreads]
+    rows["standard deviation"] = [figure.standard_deviation for figure in spreads]
     width = max(map(len, rows))
     lines = [f"{'':{width}}" + "".join(f"  {name:>11}" for name in figures)]
     for name, values in rows.items():

@@ -1,7 +1,7 @@
-"""The same image as another machine would have delivered it: fixed changes of moderate strength.
+"""Shifts: fixed changes of moderate strength, as another machine might deliver the same image.
 
-Validation images of the same hospital cannot show whether a network looks at the lungs or at how
-the picture was taken. Their shifted copies can, at least in part.
+Validation images of the same hospital cannot show whether a network relies on what an image shows
+or on how it was taken. Their shifted copies can, at least in part.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHIFTS: dict[str, Shift] = {
 
 
 def shifted(pixels: Pixels) -> Iterator[tuple[str, Pixels]]:
-    """Each shift's name with all images changed by it; the same for the same images.
+    """Yield each shift's name with all images changed by it; deterministic.
 
     Args:
         pixels: (N, height, width, channels) uint8, at the network's size.

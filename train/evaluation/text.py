@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cxr_edge.metrics import RESAMPLES, Interval
-from cxr_edge.train.evaluation.evaluation import Comparison, Copies, Evaluation
-from cxr_edge.train.evaluation.robustness import COMPARED
+from cxr_edge.metrics import Interval
+from cxr_edge.train.evaluation.document import (
+    CopyComparison,
+    Evaluation,
+    FigureComparison,
+)
 
 # Not "1.000 to 1.000", which would claim certainty.
-_ALIKE = "every sample alike"
+_ALIKE = "the same in every sample"
 
 
 def report_text(evaluation: Evaluation) -> str:
     """The classification report, the confusion matrix, and every figure with its interval."""
-    head = [evaluation.model, ""] if evaluation.model else []
-    lines = [*head, *_by_label(evaluation), "", *_confusion(evaluation), ""]
+    model, data = evaluation.model, evaluation.data
+    lines = [f"{model.spec.name}; {model.description}", ""]
+    lines += [*_by_label(evaluation), "", *_confusion(evaluation), ""]
     lines.append(
-        f"images {evaluation.images}   patients {evaluation.patients}   "
+        f"images {data.images}   patients {data.patients}   "
         f"accuracy {evaluation.accuracy:.4f}   AUC {evaluation.auc:.4f}   "
         f"loss {evaluation.loss:.4f}"
     )
-    if evaluation.unreadable:
-        lines.append(f"{evaluation.unreadable} unreadable files are not counted")
+    if data.unreadable:
+        lines.append(f"{data.unreadable} unreadable files are not counted")
     lines += ["", *_intervals(evaluation)]
     if evaluation.baseline:
-        lines += ["", *_baseline(evaluation, evaluation.baseline)]
+        lines += ["", *_baseline(evaluation, evaluation.baseline.comparison)]
     if evaluation.shifts:
         lines += ["", *_shifts(evaluation, evaluation.shifts)]
     if evaluation.copies:
@@ -33,27 +37,30 @@ def report_text(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def interval_text(found: Interval) -> str:
+def interval_text(figure: Interval) -> str:
     """``0.912 (0.880 to 0.940)``: a figure with its interval, or why it has none."""
-    if found.low == found.high:
-        return f"{found.value:.3f} ({_ALIKE})"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    if figure.low == figure.high:
+        return f"{figure.value:.3f} ({_ALIKE})"
+    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
-def change_text(found: Interval) -> str:
+def change_text(difference: Interval) -> str:
     """``-0.012 (-0.030 to +0.004)``: a difference with its interval, or why it has none."""
     # Adding 0 turns the -0.0 of a rounded tiny number into 0.0.
-    value, low, high = (round(x, 3) + 0.0 for x in (found.value, found.low, found.high))
-    if found.low == found.high:
+    value, low, high = (
+        round(x, 3) + 0.0 for x in (difference.value, difference.low, difference.high)
+    )
+    if difference.low == difference.high:
         return f"{value:+.3f} ({_ALIKE})"
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-def how_intervals_are_made(evaluation: Evaluation) -> str:
+def describe_intervals(evaluation: Evaluation) -> str:
     """One sentence that says what an interval is."""
+    data = evaluation.data
     return (
-        f"95 % intervals: {RESAMPLES} bootstrap samples of the {evaluation.patients} patients, "
-        "each label's patients drawn among themselves"
+        f"95 % intervals: {data.resamples} bootstrap samples of the {data.patients} patients, "
+        "drawn within each label"
     )
 
 
@@ -78,45 +85,45 @@ def _confusion(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _intervals(evaluation: Evaluation) -> Iterator[str]:
-    width = max(map(len, evaluation.intervals))
-    yield how_intervals_are_made(evaluation)
-    for name, found in evaluation.intervals.items():
-        note = f"; perfectly calibrated: {evaluation.calibrated_ece:.3f}" if name == "ece" else ""
-        yield f"  {name:{width}}  {interval_text(found)}{note}"
+    width = max(map(len, evaluation.figures))
+    yield describe_intervals(evaluation)
+    notes = {"ece": f"; perfectly calibrated: {evaluation.calibration_error_floor:.3f}"}
+    for name, figure in evaluation.figures.items():
+        yield f"  {name:{width}}  {interval_text(figure)}{notes.get(name, '')}"
 
 
-def _baseline(evaluation: Evaluation, baseline: Comparison) -> Iterator[str]:
-    yield "beside a logistic regression on 16 numbers of brightness and sharpness"
+def _baseline(evaluation: Evaluation, baseline: FigureComparison) -> Iterator[str]:
+    yield "compared with a logistic regression on 16 numbers of brightness and sharpness"
     yield f"  {'':11}  {'model':26}  {'baseline':26}  model minus baseline"
     for name, difference in baseline.difference.items():
-        own, other = evaluation.intervals[name], baseline.intervals[name]
+        own, other = evaluation.figures[name], baseline.figures[name]
         yield (
             f"  {name:11}  {interval_text(own):26}  {interval_text(other):26}  "
             f"{change_text(difference)}"
         )
 
 
-def _shifts(evaluation: Evaluation, shifts: dict[str, Comparison]) -> Iterator[str]:
-    names = [name for name in COMPARED if name in evaluation.intervals]
+def _shifts(evaluation: Evaluation, shifts: dict[str, FigureComparison]) -> Iterator[str]:
+    names = list(next(iter(shifts.values())).difference)
     width = max(map(len, ("unchanged", *shifts)))
-    yield "under shifts of the image"
+    yield "on shifted images"
     heads = "".join(f"  {name:>11}" for name in names)
     yield f"  {'':{width}}{heads}  change of accuracy"
-    own = "".join(f"  {evaluation.intervals[name].value:11.3f}" for name in names)
+    own = "".join(f"  {evaluation.figures[name].value:11.3f}" for name in names)
     yield f"  {'unchanged':{width}}{own}"
-    for shift, found in shifts.items():
-        cells = "".join(f"  {found.intervals[name].value:11.3f}" for name in names)
-        yield f"  {shift:{width}}{cells}  {change_text(found.difference['accuracy'])}"
+    for shift, comparison in shifts.items():
+        cells = "".join(f"  {comparison.figures[name].value:11.3f}" for name in names)
+        yield f"  {shift:{width}}{cells}  {change_text(comparison.difference['accuracy'])}"
 
 
-def _copies(copies: Copies) -> Iterator[str]:
+def _copies(copies: CopyComparison) -> Iterator[str]:
     yield (
         f"copies at another resolution: {copies.pairs} pairs, {len(copies.changed)} decided "
-        f"otherwise, |dP| mean {copies.mean_abs_delta:.4f}, max {copies.max_abs_delta:.4f}"
+        f"differently, |dP| mean {copies.mean_abs_delta:.4f}, max {copies.max_abs_delta:.4f}"
     )
     yield f"  accuracy {copies.accuracy:.4f}, of the copies {copies.copy_accuracy:.4f}"
-    for each in copies.changed:
-        yield f"  {each.name}: {each.score:.4f}, its copy {each.copy_score:.4f}"
+    for pair in copies.changed:
+        yield f"  {pair.name}: {pair.score:.4f}, its copy {pair.copy_score:.4f}"
     if copies.unreadable:
         yield f"  {copies.unreadable} unreadable copies are not counted"
 
