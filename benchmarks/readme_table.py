@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cxr_edge.benchmark.markdown import readme_table
 from cxr_edge.benchmark.report import parse_report
+from cxr_edge.report.benchmark.markdown import readme_table
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "report.json"

@@ -11,7 +11,6 @@
     limits.py       what the machine can do at best conditions.py  its state before and after
     suite.py        what `make bench` measured
     compare.py      two reports, row by row
-    columns.py, summary.py   what tables and sentences say, for both forms below
-    markdown.py     report.md                       page.py, markup.py  report.html
-    svg.py          axes and marks of its plots: charts.py, pareto.py, scores.py
+
+Nothing here draws: ``cxr_edge.report.benchmark`` makes Markdown and a page of the document.
 """

@@ -21,6 +21,7 @@ COMMANDS = {
     "tune": "tuning",
     "doctor": "tuning",
     "benchmark": "benchmarking",
+    "report": "reports",
     "export": "exporting",
     "train": "training",
     "evaluate": "evaluating",

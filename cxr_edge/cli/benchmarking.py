@@ -1,4 +1,4 @@
-"""``cxr-edge benchmark``: what every file costs here, and what it is worth."""
+"""``cxr-edge benchmark``: latency, start, memory and parity of every file on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cxr_edge.cli.console import Terminal
-from cxr_edge.errors import BenchmarkError, UsageError
+from cxr_edge.errors import BenchmarkError, MissingExtraError, UsageError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SLOWER = 1
 DEFAULT_OUT = Path("benchmark")
+JSON_NAME = "report.json"
 MAX_REPORT_BYTES = 2**26
 
 
@@ -49,17 +50,17 @@ def benchmark(
     threads: Annotated[
         str, typer.Option("--threads", "-t", help="Threads for one inference, with commas.")
     ] = "1",
-    rounds: Annotated[int, typer.Option(min=2, help="Turns that each row gets.")] = 40,
+    rounds: Annotated[int, typer.Option(min=2, help="Timing rounds of each row.")] = 40,
     decode: Annotated[
         Literal["fast", "exact"], typer.Option(help="How files are decoded.")
     ] = "fast",
     suite: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="What 'make bench' wrote, to show it in the report."),
+        typer.Option(metavar="FILE", help="Output of 'make bench', to show in the report."),
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="OLD.json", help="Hold the figures against those of a report."),
+        typer.Option(metavar="OLD.json", help="Compare with an older report."),
     ] = None,
     max_slowdown: Annotated[
         float, typer.Option(min=1.0, help="With --compare: the largest ratio accepted.")
@@ -68,7 +69,8 @@ def benchmark(
     """Measure every file on every engine here: time, start, memory, parity; write a report.
 
     All rows take turns in one process, so that drift cancels; starts and memory are measured in
-    processes of their own. With --compare: exits with 1 if a row became slower.
+    fresh processes. report.html needs the extra 'report'. With --compare: exits with 1 if a row
+    became slower.
     """
     from cxr_edge.benchmark.compare import compare_reports, comparison_text
     from cxr_edge.benchmark.report import parse_report
@@ -93,11 +95,12 @@ def benchmark(
     )
     terminal = Terminal()
     report = run_benchmark(Bundle.open(folder), request, terminal)
-    written = _write(report, out)
+    _write(report, out)
     print(_summary(report))
     for warning in report.warnings:
         terminal.say(f"note: {warning}")
-    terminal.say(f"the report is {printable(written)}")
+    terminal.say(f"the report is {printable(out / JSON_NAME)}")
+    _draw(out, terminal)
     if old:
         comparison = compare_reports(old, report, max_slowdown)
         print(f"\n{comparison_text(comparison, max_slowdown)}")
@@ -113,22 +116,33 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(sorted({1, *map(int, parts)}))
 
 
-def _write(report: Report, out: Path) -> Path:
-    """Write the three forms; the page is the one to look at."""
-    from cxr_edge.benchmark.markdown import report_markdown
-    from cxr_edge.benchmark.page import report_page
+def _write(report: Report, out: Path) -> None:
+    """Write the two forms that need no extra."""
     from cxr_edge.benchmark.report import dump_report
     from cxr_edge.files import write_file
+    from cxr_edge.report.benchmark.markdown import report_markdown
+
+    write_file(out / JSON_NAME, dump_report(report))
+    write_file(out / "report.md", report_markdown(report).encode())
+
+
+def _draw(out: Path, terminal: Terminal) -> None:
+    """Draw the page, where the extra is installed; elsewhere say how to get it."""
+    from cxr_edge.files import write_file
+    from cxr_edge.report.documents import draw_page
 
     page = out / "report.html"
-    write_file(out / "report.json", dump_report(report))
-    write_file(out / "report.md", report_markdown(report).encode())
-    write_file(page, report_page(report))
-    return page
+    try:
+        write_file(page, draw_page(out / JSON_NAME))
+    except MissingExtraError as err:
+        again = f"cxr-edge report {shlex.quote(printable(out / JSON_NAME))}"
+        terminal.say(f"no page: {err}, here or elsewhere; then {again} draws it")
+    else:
+        terminal.say(f"the page is {printable(page)}")
 
 
 def _summary(report: Report) -> str:
-    from cxr_edge.benchmark.columns import start_ms
+    from cxr_edge.report.benchmark.columns import start_ms
 
     head = f"{'p50 ms':>8}  {'p99 ms':>8}  {'start ms':>8}  {'peak MB':>7}  {'max |d|':>7}  flips"
     lines = [f"{head}  row"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
+
 from cxr_edge.extras import require
 from cxr_edge.report.theme import LIGHT, Palette, chart_config, resolve
 
@@ -30,6 +33,11 @@ class Figure:
     pixels; with ``alt.Step``, Vega-Lite warns on the browser's console."""
     wide: bool = False
     """Whether it takes the whole width of a page."""
+
+
+def significant(value: float, digits: int = 4) -> float:
+    """A number rounded for a chart: more digits make a page larger and show nothing."""
+    return float(f"{value:.{digits}g}")
 
 
 def require_report() -> None:
@@ -74,10 +82,13 @@ def png(
     """
     config = {**chart_config(), "background": palette.background, "padding": 12}
     drawn = resolve({**specification(chart), "width": width_px, "config": config}, palette)
-    picture: bytes = require("vl_convert", EXTRA).vegalite_to_png(
+    picture = require("vl_convert", EXTRA).vegalite_to_png(
         drawn, scale=scale, vl_version=vega_lite_version()
     )
-    return picture
+    # vl-convert compresses for speed and keeps an alpha channel: five times the size.
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    data: bytes = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    return data
 
 
 def vega_lite_version() -> str:

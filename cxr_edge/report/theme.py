@@ -122,7 +122,9 @@ def chart_config() -> dict[str, Any]:
         "legend": {
             "labelColor": TEXT, "titleColor": MUTED, "titleFontWeight": "normal",
             "labelFontSize": FONT_SIZE_PX, "titleFontSize": FONT_SIZE_PX, "labelLimit": 300,
-            "orient": "top", "direction": "vertical", "symbolStrokeWidth": 2,
+            "orient": "top", "symbolStrokeWidth": 2, "symbolOpacity": 1, "offset": 14,
+            # Several legends stand one above the other: a telephone has no room for two.
+            "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 10}},
         },
         "header": {"labelColor": TEXT, "titleColor": TEXT},
         "text": {"color": TEXT, "fontSize": FONT_SIZE_PX},

@@ -85,10 +85,18 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"]["value"]
 
-    def complaints(self) -> list[dict[str, Any]]:
-        """What the page wrote to the console since it was opened, and what it may not do."""
-        kinds = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
-        return [event for event in self.events if event.get("method") in kinds]
+    def complaints(self) -> list[str]:
+        """Errors and warnings since the page was opened, and what its policy refused."""
+        texts = []
+        for event in self.events:
+            values = event.get("params", {})
+            if event.get("method") == "Runtime.exceptionThrown":
+                texts.append(values["exceptionDetails"]["text"])
+            elif event.get("method") == "Runtime.consoleAPICalled":
+                texts.append(" ".join(str(each.get("value")) for each in values["args"]))
+            elif event.get("method") == "Log.entryAdded":
+                texts.append(values["entry"]["text"])
+        return texts
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for since it was opened, itself included."""
@@ -97,6 +105,7 @@ class Browser:
 
     def screenshot(self) -> bytes:
         """The whole page as a PNG."""
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         return base64.b64decode(answer["data"])
 

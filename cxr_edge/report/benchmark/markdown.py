@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from cxr_edge.benchmark.columns import COLUMNS, README_COLUMNS, Column, figure, percent
 from cxr_edge.benchmark.report import Report, Row
-from cxr_edge.benchmark.summary import (
+from cxr_edge.bundle.manifest import NOTICE
+from cxr_edge.report.benchmark.columns import COLUMNS, README_COLUMNS, Column, figure, percent
+from cxr_edge.report.benchmark.summary import (
     SUITE_HEADS,
     SUITE_NOTE,
     comparable,
     headline,
-    limit_sentences,
     machine_facts,
+    roofline_sentences,
     suite_cells,
 )
-from cxr_edge.bundle.manifest import NOTICE
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 
@@ -36,16 +36,16 @@ def report_markdown(report: Report) -> str:
         *map(plain, headline(report)),
         *_warnings(report),
         "## Machine and measurement",
-        _table(["what", "found"], [[*map(plain, fact)] for fact in machine_facts(report)]),
-        "## Every row",
+        _table(["", "value"], [[*map(plain, fact)] for fact in machine_facts(report)]),
+        "## All rows",
         *_headline_baseline(report),
         rows_table(COLUMNS, report.rows),
         "\n".join(f"- **{plain(c.heading)}**: {plain(c.definition)}" for c in COLUMNS),
         *_end_to_end(report),
         *_operations(report),
         *_suite(report),
-        "## What this machine can do",
-        plain(" ".join(limit_sentences(report))),
+        "## Roofline",
+        plain(" ".join(roofline_sentences(report))),
         "## Make it again",
         # Indented, because a fence could occur in the command.
         "\n".join(f"    {line}" for line in report.command.splitlines()),
@@ -54,7 +54,7 @@ def report_markdown(report: Report) -> str:
 
 
 def readme_table(report: Report) -> str:
-    """The compact table: what was measured with one thread, ours and what it is compared with.
+    """The compact table of exported files and baselines with one thread.
 
     Args:
         report: what was measured.
@@ -73,7 +73,7 @@ def rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 
 
 def plain(text: str) -> str:
-    """A text without anything that Markdown or HTML would take for markup, on one line."""
+    """A text on one line, with everything escaped that Markdown or HTML would take for markup."""
     text = " ".join(text.split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", text)

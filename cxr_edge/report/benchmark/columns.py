@@ -1,7 +1,4 @@
-"""The table of a benchmark's rows: its columns, what each one means, how its figures are written.
-
-``report.html`` and ``report.md`` both take their columns from here.
-"""
+"""The columns of a benchmark's tables: the page, ``report.md`` and README take them from here."""
 
 from __future__ import annotations
 
@@ -34,113 +31,133 @@ def percent(share: float) -> str:
 
 
 def speed_up(row: Row) -> float | None:
-    """How many times as fast as the headline baseline a row is; null: not compared."""
+    """How many times as fast as the headline baseline a row is; None: not compared."""
     return 1 / row.of_headline if row.of_headline else None
 
 
-def limit_share(row: Row) -> float | None:
-    """The share of a row's time that this machine cannot do without; null: not known."""
+def roofline_share(row: Row) -> float | None:
+    """The roofline time as a share of a row's median; None: unknown."""
     return 1 / row.of_limit if row.of_limit else None
 
 
 def start_ms(row: Row) -> float | None:
-    """From starting a process to its first answer; null: not measured."""
+    """From the start of a process to its first answer; None: not measured."""
     start = row.start
     return start.import_ms + start.load_ms + start.first_ms if start else None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the table."""
+    """One column of a table of rows."""
 
     heading: str
-    """What stands above it, with its unit."""
+    """With its unit."""
     definition: str
-    """What its figures are."""
+    """One sentence for a reader who does not know the figure."""
     value: Callable[[Row], str | float | None]
-    """What it is sorted by; null: empty."""
+    """Sort key of a row; None: an empty cell."""
     write: Callable[[float], str] | None = None
-    """How a number is written; null: the column holds text."""
+    """Formats a number; None: the column holds text."""
 
     def cell(self, row: Row) -> str:
-        """What the table shows of a row; empty where nothing was measured."""
+        """The text of a row's cell; empty where nothing was measured."""
         value = self.value(row)
         if value is None or isinstance(value, str):
             return value or ""
         return self.write(value) if self.write else str(value)
 
 
-def _verdict(row: Row) -> str:
+def _outcome(row: Row) -> str:
     reasons = "; ".join(filter(None, (row.reason, *row.problems)))
     return f"{row.outcome}: {reasons}" if reasons else row.outcome
 
 
-ROW = Column(
-    "row", "What was run: a file of the bundle, or what it is compared with.", lambda row: row.name
-)
-SIZE = Column(
-    "size, kB",
-    "Size of the file, 1000 bytes.",
-    lambda row: row.bytes / 1000 if row.bytes else None,
-    whole,
-)
+ROW = Column("row", "The file and the engine that ran it, or a baseline.", lambda row: row.name)
 P50 = Column(
     "p50, ms",
-    "One inference: half of them are faster.",
+    "Median time of one inference.",
     lambda row: row.latency.p50_ms if row.latency else None,
     figure,
 )
 P90 = Column(
     "p90, ms",
-    "One inference: 90 % are faster.",
+    "90 % of the inferences are faster.",
     lambda row: row.latency.p90_ms if row.latency else None,
     figure,
 )
 TIMES = Column(
     "\u00d7 headline",
-    "How many times as fast as the headline baseline, compared turn by turn; above 1 is faster.",
+    "How many times as fast as the headline baseline, compared round by round; above 1 is faster.",
     speed_up,
     figure,
 )
-PEAK = Column(
-    "peak, MB",
-    "Most memory that a process needed for its first answer, 10⁶ bytes.",
-    lambda row: row.start.peak_mb if row.start else None,
-    whole,
-)
-START = Column(
-    "start, ms", "Import, load and first inference, in a process of its own.", start_ms, whole
-)
-MAX_DELTA = Column(
-    "max |Δscore|",
-    "Largest difference of a score from the original model's.",
-    lambda row: row.parity.max_abs_delta if row.parity else None,
-    delta,
-)
 FLIPS = Column(
     "flips",
-    "Inputs that are decided otherwise than by the original model.",
+    "Inputs on which the decision differs from the original model's.",
     lambda row: row.parity.flips if row.parity else None,
     whole,
 )
+COMPARED = Column(
+    "compared",
+    "Inputs on which the row was compared with the original model.",
+    lambda row: row.parity.inputs if row.parity else None,
+    whole,
+)
+MAX_DELTA = Column(
+    "max |Δscore|",
+    "Largest difference between a score and the original model's score.",
+    lambda row: row.parity.max_abs_delta if row.parity else None,
+    delta,
+)
+SIZE = Column(
+    "size, kB",
+    "Size of the file, in units of 1000 bytes.",
+    lambda row: row.bytes / 1000 if row.bytes else None,
+    whole,
+)
+START = Column(
+    "start, ms",
+    "Import, load and first inference in a fresh process.",
+    start_ms,
+    whole,
+)
+PEAK = Column(
+    "peak, MB",
+    "Peak memory of a fresh process up to its first answer, in units of 10⁶ bytes.",
+    lambda row: row.start.peak_mb if row.start else None,
+    whole,
+)
+OUTCOME = Column("outcome", "Whether the row was measured; if not, why.", _outcome)
 
 COLUMNS = (
     ROW,
+    P50,
+    TIMES,
+    FLIPS,
+    COMPARED,
+    MAX_DELTA,
+    Column(
+        "mean |Δscore|",
+        "Mean difference between the scores and the original model's scores.",
+        lambda row: row.parity.mean_abs_delta if row.parity else None,
+        delta,
+    ),
+    SIZE,
+    START,
+    PEAK,
     Column(
         "kind",
-        "exported: a file of the bundle; stock: the same network converted without our "
-        "rewriting; keras: the original itself.",
+        "exported: a file of the bundle; stock: the original network as a stock converter exports "
+        "it; keras: the original network run by Keras.",
         lambda row: row.kind,
     ),
-    Column("engine", "What ran it.", lambda row: row.engine),
+    Column("engine", "The engine that ran it.", lambda row: row.engine),
     Column("threads", "Threads for one inference.", lambda row: row.threads, whole),
     Column("precision", "Type of weights and arithmetic.", lambda row: row.precision),
-    SIZE,
-    P50,
     P90,
     Column(
         "p99, ms",
-        "One inference: 99 % are faster.",
+        "99 % of the inferences are faster.",
         lambda row: row.latency.p99_ms if row.latency else None,
         figure,
     ),
@@ -152,33 +169,32 @@ COLUMNS = (
     ),
     Column(
         "jitter, ms",
-        "Distance of the 25 % and the 75 % point of the inferences.",
+        "Interquartile range of the inference times.",
         lambda row: row.latency.jitter_ms if row.latency else None,
         figure,
     ),
     Column(
         "per second",
-        "Inferences a second, one after the other: 1000 over their mean.",
+        "Inferences per second, one after the other: 1000 divided by their mean in ms.",
         lambda row: 1000 / max(row.latency.mean_ms, 1e-9) if row.latency else None,
         figure,
     ),
     Column(
         "files per second",
-        "From files to decisions, a whole folder with as many workers as processors.",
+        "Image files classified per second, a whole folder with one worker per CPU.",
         lambda row: row.end_to_end.images_per_second if row.end_to_end else None,
         figure,
     ),
-    TIMES,
     Column(
-        "share of limit",
-        "Time that one thread's arithmetic needs at best over the p50: "
-        "100 % would be perfect; more threads can exceed it.",
-        limit_share,
+        "of roofline",
+        "The time that the arithmetic alone would need on one thread, as a share of the p50; "
+        "100 % would be perfect.",
+        roofline_share,
         percent,
     ),
     Column(
         "import, ms",
-        "Importing the runtime and the engine, in a process of its own.",
+        "Importing the runtime and the engine in a fresh process.",
         lambda row: row.start.import_ms if row.start else None,
         whole,
     ),
@@ -194,24 +210,12 @@ COLUMNS = (
         lambda row: row.start.first_ms if row.start else None,
         figure,
     ),
-    PEAK,
-    Column(
-        "compared",
-        "Inputs on which it was compared with the original model.",
-        lambda row: row.parity.inputs if row.parity else None,
-        whole,
-    ),
-    MAX_DELTA,
-    Column(
-        "mean |Δscore|",
-        "Mean difference of the scores from the original model's.",
-        lambda row: row.parity.mean_abs_delta if row.parity else None,
-        delta,
-    ),
-    FLIPS,
-    Column("outcome", "Whether it was measured; if not, why.", _verdict),
+    OUTCOME,
 )
-"""The table, from left to right."""
+"""The full table, from left to right; what most readers want comes first."""
 
 README_COLUMNS = (ROW, SIZE, P50, P90, TIMES, START, PEAK, MAX_DELTA, FLIPS)
-"""The compact table."""
+"""The compact table of README."""
+
+KEY_COLUMNS = (ROW, P50, P90, TIMES, FLIPS, MAX_DELTA, SIZE, START, PEAK)
+"""The page's first table, of measured rows: as wide as a laptop's window."""

@@ -1,0 +1,62 @@
+"""``cxr-edge report``: the page of a benchmark or an evaluation, from its JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr_edge.cli.console import Terminal
+from cxr_edge.errors import UsageError
+from cxr_edge.files import printable
+
+
+def report(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE.json...", help="What 'cxr-edge benchmark' or 'evaluate' wrote."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PAGE.html",
+            help="The page; of several files a folder.",
+            show_default="beside each file, with .html",
+        ),
+    ] = None,
+) -> None:
+    """Draw the page of a benchmark or an evaluation, perhaps measured on another machine.
+
+    The page is one HTML file that fetches nothing. Needs the extra 'report', no model and no
+    engine.
+    """
+    from cxr_edge.files import write_file
+    from cxr_edge.report.documents import draw_page
+
+    pages = _pages(files, out)
+    terminal = Terminal()
+    for file, page in pages.items():
+        write_file(page, draw_page(file))
+        terminal.say(f"the page is {printable(page)}")
+
+
+def _pages(files: list[Path], out: Path | None) -> dict[Path, Path]:
+    """Where the page of each file goes.
+
+    Raises:
+        UsageError: two pages would have one name.
+    """
+    if out is None:
+        pages = {file: file.with_suffix(".html") for file in files}
+    elif len(files) == 1:
+        pages = {files[0]: out}
+    else:
+        pages = {file: out / f"{file.stem}.html" for file in files}
+    if len(set(pages.values())) < len(pages):
+        raise UsageError("two files would share a page; rename one, or draw them one by one")
+    return pages

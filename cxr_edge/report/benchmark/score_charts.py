@@ -1,0 +1,277 @@
+"""Charts of scores: the rows' beside the original's, and beside the true labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+
+from cxr_edge.benchmark.report import Answers, Report
+from cxr_edge.metrics import BINS, Flags, Floats, reliability_bins, roc_area, roc_curve
+from cxr_edge.report.benchmark.columns import delta
+from cxr_edge.report.charts import Figure, significant
+from cxr_edge.report.theme import MUTED, SERIES, TEXT, WARNING
+
+ORIGINAL = "original"
+_DASHES = ([1, 0], [7, 3], [2, 3], [9, 3, 2, 3])
+_UNIT = alt.Scale(domain=[0, 1], nice=False)
+_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
+_SQUARE_PX = 400
+
+
+def score_name(report: Report) -> str:
+    """What the scores are."""
+    return f"P({report.positive_label})" if report.positive_label else "P(decided label)"
+
+
+def difference_charts(report: Report) -> list[Figure]:
+    """For each row with scores: how far they lie from the original's."""
+    return [
+        _difference_chart(answers, number, report) for number, answers in enumerate(report.answers)
+    ]
+
+
+def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
+    name = score_name(report)
+    scores = zip(answers.original, answers.exported, answers.flipped, strict=True)
+    data: list[dict[str, object]] = [
+        {"original": significant(original), "difference": significant(exported - original)}
+        | ({"changed": True} if flipped else {})
+        for original, exported, flipped in scores
+    ]
+    deltas = np.subtract(answers.exported, answers.original)
+    largest = float(np.abs(deltas).max(initial=0.0))
+    base = (
+        alt.Chart(alt.Data(values=data))
+        .transform_calculate(score=alt.datum.original + alt.datum.difference)
+        .transform_calculate(decision=alt.expr.if_(alt.datum.changed, "changed (flip)", "same"))
+    )
+    x = alt.X(
+        "original:Q", title=f"{name} by the original", scale=_UNIT, axis=alt.Axis(values=_TICKS)
+    )
+    # Never so fine that float32's rounding looks like noise of the network.
+    reach = max(1.1 * largest, 1e-6)
+    y = alt.Y(
+        "difference:Q",
+        title=f"{name} by this row minus the original's",
+        scale=alt.Scale(domain=[-reach, reach], nice=False),
+        axis=alt.Axis(
+            tickCount=5,
+            labelExpr="datum.value == 0 ? '0' : format(datum.value, '"
+            + ("~g')" if reach > 1e-3 else "~e')"),
+        ),
+    )
+    tooltip = [
+        alt.Tooltip("original:Q", title="original", format=".4f"),
+        alt.Tooltip("score:Q", title="this row", format=".4f"),
+        alt.Tooltip("difference:Q", title="difference", format=".2~e"),
+        alt.Tooltip("decision:N", title="decision"),
+    ]
+    same = (
+        base.transform_filter(alt.datum.decision == "same")
+        .mark_point(filled=True, size=22, opacity=0.75)
+        .encode(x=x, y=y, tooltip=tooltip)
+    )
+    changed = (
+        base.transform_filter(alt.datum.decision != "same")
+        .mark_point(filled=True, size=120, shape="cross", color=WARNING, angle=45)
+        .encode(x=x, y=y, tooltip=tooltip)
+    )
+    layers: list[alt.Chart] = [_rule("y", 0, f"{name}: no difference"), same, changed]
+    if report.threshold is not None:
+        layers.insert(0, _rule("x", report.threshold, f"threshold {report.threshold:.4g}"))
+    flips = sum(answers.flipped)
+    return Figure(
+        f"scores-{number + 1}",
+        answers.row,
+        f"max |Δscore| {delta(largest)}; {flips} of {len(data):,} decisions changed.",
+        alt.layer(*layers).properties(height=220),
+    )
+
+
+def _rule(axis: str, value: float, text: str) -> alt.Chart:
+    data = alt.Data(values=[{"at": value, "text": text}])
+    rule = alt.Chart(data).mark_rule(color=MUTED, strokeDash=[4, 3])
+    tooltip = alt.Tooltip("text:N", title=" ")
+    return (
+        rule.encode(x="at:Q", tooltip=tooltip)
+        if axis == "x"
+        else rule.encode(y="at:Q", tooltip=tooltip)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    name: str
+    scores: Floats
+    colour: str
+    dash: list[int]
+
+
+def _series(report: Report) -> Iterator[_Series]:
+    """The original, then each row."""
+    yield _Series(ORIGINAL, np.asarray(report.answers[0].original, np.float64), TEXT, [1, 0])
+    for number, answers in enumerate(report.answers):
+        scores = np.asarray(answers.exported, np.float64)
+        colour = SERIES[number % len(SERIES)]
+        yield _Series(answers.row, scores, colour, _DASHES[number % len(_DASHES)])
+
+
+def truth_charts(report: Report) -> list[Figure]:
+    """ROC and reliability; none without labelled inputs of a model with two labels."""
+    if report.truth is None or not report.answers:
+        return []
+    positive = np.asarray(report.truth.positive, np.bool_)
+    series = list(_series(report))
+    both = bool(positive.any() and not positive.all())
+    charts = [_roc_chart(series, positive, report)] if both else []
+    return [*charts, _reliability_chart(series, positive, report)]
+
+
+def _lines(
+    data: Sequence[dict[str, object]],
+    series: Sequence[_Series],
+    names: Sequence[str],
+    *,
+    points: bool,
+    **encodings: object,
+) -> list[alt.Chart]:
+    """The original's line, broad and pale, below those of the rows.
+
+    Args:
+        data: points with the field ``series``.
+        series: what is drawn, the original first.
+        names: of the series, in the data and in the legend.
+        points: whether points are marked.
+        encodings: position, order and tooltip.
+    """
+    base = alt.Chart(alt.Data(values=list(data)))
+    scale = alt.Scale(domain=list(names), range=[each.colour for each in series])
+    dashes = alt.Scale(domain=list(names), range=[each.dash for each in series])
+    legend = alt.Legend(
+        title=None, orient="bottom", direction="vertical", columns=1, symbolType="stroke",
+        symbolSize=300,
+    )  # fmt: skip
+    encodings |= {
+        "color": alt.Color("series:N", scale=scale, legend=legend),
+        "strokeDash": alt.StrokeDash("series:N", scale=dashes, legend=legend),
+    }
+    marked: dict[str, object] | bool = {"size": 40, "filled": True} if points else False
+    original = base.transform_filter(alt.datum.series == names[0])
+    others = base.transform_filter(alt.datum.series != names[0])
+    return [
+        original.mark_line(strokeWidth=6, opacity=0.25).encode(**encodings),
+        others.mark_line(strokeWidth=1.6, point=marked).encode(**encodings),
+    ]
+
+
+def corners(x: Floats, y: Floats) -> list[int]:
+    """Indices of the points of a curve where it turns, its ends included."""
+    turns = np.diff(x[:-1]) * np.diff(y[1:]) != np.diff(x[1:]) * np.diff(y[:-1])
+    return [0, *(np.flatnonzero(turns) + 1).tolist(), len(x) - 1]
+
+
+def _diagonal() -> alt.Chart:
+    data = alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])
+    line = alt.Chart(data).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
+    return line.encode(x="x:Q", y="y:Q")
+
+
+def _roc_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Figure:
+    names: list[str] = []
+    data: list[dict[str, object]] = []
+    for each in series:
+        curve = roc_curve(positive, each.scores)
+        name = f"{each.name}: area {roc_area(positive, each.scores):.4f}"
+        names.append(name)
+        false, true = curve.false_positive_rate, curve.true_positive_rate
+        data += [
+            {"series": name, "x": significant(false[n]), "y": significant(true[n]), "order": n}
+            for n in corners(false, true)
+        ]
+    lines = _lines(
+        data,
+        series,
+        names,
+        points=False,
+        x=alt.X("x:Q", title="false positive rate", scale=_UNIT, axis=alt.Axis(values=_TICKS)),
+        y=alt.Y("y:Q", title="true positive rate", scale=_UNIT, axis=alt.Axis(values=_TICKS)),
+        order="order:Q",
+        tooltip=[
+            alt.Tooltip("series:N", title="row"),
+            alt.Tooltip("x:Q", title="false positive rate", format=".1%"),
+            alt.Tooltip("y:Q", title="true positive rate", format=".1%"),
+        ],
+    )
+    count = f"{int(positive.sum()):,} of {len(positive):,} inputs are {report.positive_label}"
+    return Figure(
+        "roc",
+        f"ROC of {report.positive_label}",
+        f"{count}. A row whose curve lies on the original's (the broad one) ranks the images as "
+        "the original does.",
+        alt.layer(_diagonal(), *lines).properties(height=_SQUARE_PX),
+    )
+
+
+def _reliability_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Figure:
+    names = [each.name for each in series]
+    data: list[dict[str, object]] = []
+    for each in series:
+        bins = reliability_bins(positive, each.scores)
+        data += [
+            {
+                "series": each.name,
+                "x": significant(bins.scores[index]),
+                "y": significant(bins.shares[index]),
+                "count": int(bins.counts[index]),
+                "range": f"{index / BINS:g} to {(index + 1) / BINS:g}",
+            }
+            for index in range(BINS)
+            if bins.counts[index]
+        ]
+    lines = _lines(
+        data,
+        series,
+        names,
+        points=True,
+        x=alt.X(
+            "x:Q",
+            title=f"{score_name(report)}, mean of a bin",
+            scale=_UNIT,
+            axis=alt.Axis(values=_TICKS),
+        ),
+        y=alt.Y(
+            "y:Q",
+            title=f"share of {report.positive_label}",
+            scale=_UNIT,
+            axis=alt.Axis(values=_TICKS),
+        ),
+        order="x:Q",
+        tooltip=[
+            alt.Tooltip("series:N", title="row"),
+            alt.Tooltip("range:N", title="scores"),
+            alt.Tooltip("count:Q", title="images"),
+            alt.Tooltip("x:Q", title="mean score", format=".3f"),
+            alt.Tooltip("y:Q", title=f"share of {report.positive_label}", format=".3f"),
+        ],
+    )
+    images = [
+        {"x": (index + 0.5) / BINS, "count": f"{count:,}"}
+        for index, count in enumerate(reliability_bins(positive, series[0].scores).counts)
+        if count
+    ]
+    counts = (
+        alt.Chart(alt.Data(values=images))
+        .mark_text(color=MUTED, baseline="bottom", dy=-3)
+        .encode(x="x:Q", y=alt.datum(0), text="count:N")
+    )
+    return Figure(
+        "reliability",
+        "Reliability of the scores",
+        f"On the diagonal a score is the chance that the label is {report.positive_label}; above "
+        "it scores are too low, below it too high. At the bottom stands how many images a tenth of "
+        "the axis holds, by the original's scores: few images say little.",
+        alt.layer(_diagonal(), counts, *lines).properties(height=_SQUARE_PX),
+    )

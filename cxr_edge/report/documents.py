@@ -1,0 +1,72 @@
+"""Which page belongs to a JSON document: the document's own ``schema`` says it, not its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr_edge.errors import UsageError
+from cxr_edge.files import printable, read_file
+from cxr_edge.report.charts import require_report
+
+MAX_DOCUMENT_BYTES = 2**26
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentKind:
+    """A kind of document that a page can be drawn from."""
+
+    schema: str
+    """The part of its ``schema`` before the version, such as ``cxr-edge.benchmark``."""
+    made_by: str
+    """The command that writes it."""
+    draw: Callable[[bytes, Path], bytes]
+    """From the JSON and the path that it was read from to a page. Pictures that the document
+    names lie beside that path."""
+
+
+def _draw_benchmark(data: bytes, path: Path) -> bytes:
+    from cxr_edge.benchmark.report import parse_report
+    from cxr_edge.report.benchmark.page import report_page
+
+    return report_page(parse_report(data, printable(path)))
+
+
+KINDS = (DocumentKind("cxr-edge.benchmark", "cxr-edge benchmark", _draw_benchmark),)
+"""Every document that has a page."""
+
+
+def draw_page(path: Path) -> bytes:
+    """Draw the page of a document.
+
+    Args:
+        path: the JSON of a benchmark or an evaluation.
+
+    Returns:
+        A self-contained UTF-8 HTML document.
+
+    Raises:
+        MissingExtraError: the extra ``report`` is not installed.
+        UsageError: the file cannot be read, or is no such document.
+        CxrEdgeError: it is damaged, or of a version that is not known here.
+    """
+    require_report()
+    data = read_file(path, max_bytes=MAX_DOCUMENT_BYTES, error=UsageError)
+    return _kind_of(data, path).draw(data, path)
+
+
+def _kind_of(data: bytes, path: Path) -> DocumentKind:
+    commands = " or ".join(f"`{kind.made_by}`" for kind in KINDS)
+    expected = f"expected the JSON that {commands} writes"
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise UsageError(f"{printable(path)}: is not JSON; {expected}") from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    for kind in KINDS:
+        if isinstance(schema, str) and schema.partition("/")[0] == kind.schema:
+            return kind
+    has = f"its schema is {schema!r:.80}" if schema is not None else "it has no schema"
+    raise UsageError(f"{printable(path)}: has no page, {has}; {expected}")
