@@ -34,7 +34,25 @@ def _draw_benchmark(data: bytes, path: Path) -> bytes:
     return report_page(parse_report(data, printable(path)))
 
 
-KINDS = (DocumentKind("cxr-edge.benchmark", "cxr-edge benchmark", _draw_benchmark),)
+def _draw_evaluation(data: bytes, path: Path) -> bytes:
+    from cxr_edge.report.evaluation.page import evaluation_page
+    from cxr_edge.train.evaluation.document import parse_evaluation
+
+    return evaluation_page(parse_evaluation(data, printable(path)), path.parent)
+
+
+def _draw_seeds(data: bytes, path: Path) -> bytes:
+    from cxr_edge.report.evaluation.seeds import seeds_page
+    from cxr_edge.train.evaluation.document import parse_seeds
+
+    return seeds_page(parse_seeds(data, printable(path)))
+
+
+KINDS = (
+    DocumentKind("cxr-edge.benchmark", "cxr-edge benchmark", _draw_benchmark),
+    DocumentKind("cxr-edge.evaluation", "cxr-edge evaluate", _draw_evaluation),
+    DocumentKind("cxr-edge.seeds", "cxr-edge evaluate", _draw_seeds),
+)
 """Every document that has a page."""
 
 

@@ -1,0 +1,12 @@
+"""The pages of ``evaluation.json`` and ``seeds.json``, and the same charts as PNG files.
+
+::
+
+    page.py            the page of an evaluation: its sections, tables and words
+    summary.py         the sentences and definitions of that page
+    curve_charts.py    ROC, precision-recall, reliability
+    count_charts.py    confusion matrix, score histograms
+    change_charts.py   shifted images, copies at another resolution
+    gallery.py         pictures beside the JSON, inlined
+    seeds.py           the page of several runs
+"""
