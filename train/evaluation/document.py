@@ -53,6 +53,8 @@ __all__ = [
     "ScoreHistogram",
     "SeedsDocument",
     "Spread",
+    "parse_evaluation",
+    "parse_seeds",
     "read_evaluation",
     "read_seeds",
 ]
@@ -258,8 +260,16 @@ def read_evaluation(path: Path) -> EvaluationDocument:
     Raises:
         DataError: it is absent, malformed, or of another version.
     """
-    data = read_file(path, max_bytes=_MAX_BYTES, error=DataError)
-    return documents.parse(data, EvaluationDocument, name=printable(path), error=DataError)
+    return parse_evaluation(_read(path), printable(path))
+
+
+def parse_evaluation(data: bytes, name: str) -> EvaluationDocument:
+    """Read ``evaluation.json`` from its bytes; ``name`` is what errors call it.
+
+    Raises:
+        DataError: it is malformed, or of another version.
+    """
+    return documents.parse(data, EvaluationDocument, name=name, error=DataError)
 
 
 def read_seeds(path: Path) -> SeedsDocument:
@@ -268,5 +278,17 @@ def read_seeds(path: Path) -> SeedsDocument:
     Raises:
         DataError: it is absent, malformed, or of another version.
     """
-    data = read_file(path, max_bytes=_MAX_BYTES, error=DataError)
-    return documents.parse(data, SeedsDocument, name=printable(path), error=DataError)
+    return parse_seeds(_read(path), printable(path))
+
+
+def parse_seeds(data: bytes, name: str) -> SeedsDocument:
+    """Read ``seeds.json`` from its bytes; ``name`` is what errors call it.
+
+    Raises:
+        DataError: it is malformed, or of another version.
+    """
+    return documents.parse(data, SeedsDocument, name=name, error=DataError)
+
+
+def _read(path: Path) -> bytes:
+    return read_file(path, max_bytes=_MAX_BYTES, error=DataError)
