@@ -25,10 +25,10 @@ def evaluate(
         typer.Option(
             "--model",
             "-m",
-            help="A run folder or .keras file, run by Keras; several: their mean and spread too.",
+            help="A run folder or .keras file, run by Keras; repeat it to compare seeds.",
         ),
     ] = None,
-    spec: Annotated[Path | None, typer.Option(help="What a .keras file expects.")] = None,
+    spec: Annotated[Path | None, typer.Option(help="The spec.json of a .keras file.")] = None,
     bundle: options.Bundle = None,
     artifact: options.Artifact = None,
     engine: options.Engine = None,
@@ -41,7 +41,7 @@ def evaluate(
         ),
     ] = None,
     shifts: Annotated[
-        bool, typer.Option(help="Score blurred, darkened, noisier… copies of the images too.")
+        bool, typer.Option(help="Score blurred, darker, noisier … versions of the images too.")
     ] = True,
     copies: Annotated[
         Path | None,
@@ -52,7 +52,7 @@ def evaluate(
     patient_pattern: options.Patient = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for the page, JSON, plots, gallery, scores."),
+        typer.Option("--out", "-o", help="Folder for page, JSON, charts, gallery and scores."),
     ] = None,
 ) -> None:
     """Score labelled images with Keras or an exported file; report how often it is right.

@@ -116,10 +116,10 @@ def test_evaluate_scores_an_exported_file(cli, exported_bundle, drawn_data, tmp_
     out = tmp_path / "evaluation"
     result = cli("evaluate", drawn_data / "test", "-b", exported_bundle, "-e", "litert", "-o", out)
     assert result.returncode == 0, result.stderr
-    figures = json.loads((out / "evaluation.json").read_text())["test"]
-    assert figures["images"] == 16
-    assert sum(map(sum, figures["confusion"])) == 16
-    assert f"accuracy {figures['accuracy']:.4f}" in result.stdout
+    evaluation = json.loads((out / "evaluation.json").read_text())["parts"]["test"]
+    assert evaluation["data"]["images"] == 16
+    assert sum(map(sum, evaluation["confusion"])) == 16
+    assert f"accuracy {evaluation['figures']['accuracy']['value']:.4f}" in result.stdout
     for name in ("test-confusion.png", "test-roc.png", "test-gallery.png", "test-scores.csv"):
         assert (out / name).stat().st_size > 500
 

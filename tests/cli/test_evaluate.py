@@ -18,15 +18,22 @@ def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(cli, draw
     for words in (
         "95 % intervals: 1000 bootstrap samples of the 16 patients",
         "model minus baseline",
-        "under shifts of the image",
-        "copies at another resolution: 16 pairs, 0 decided otherwise",
+        "on shifted images",
+        "copies at another resolution: 16 pairs, 0 decided differently",
     ):
         assert words in result.stdout
         assert words not in result.stderr
     assert f"the page is {out / 'test.html'}" in result.stderr
-    figures = json.loads((out / "evaluation.json").read_bytes())["test"]
+    document = json.loads((out / "evaluation.json").read_bytes())
+    assert document["origin"]["command"].startswith("cxr-edge evaluate ")
+    assert f"-o {out}" in document["origin"]["command"]
+    evaluation = document["parts"]["test"]
     assert result.stdout == (out / "test-report.txt").read_text()
-    assert figures["intervals"]["accuracy"]["value"] == figures["accuracy"]
+    assert f"accuracy {evaluation['figures']['accuracy']['value']:.4f}" in result.stdout
+    for group in evaluation["gallery"]:
+        for entry in group["entries"]:
+            assert (drawn_data / "test" / entry["file"]).is_file()
+            assert (out / entry["picture"]).is_file() and (out / entry["heatmap"]).is_file()
     assert "reference" in (out / "test.html").read_text()
 
 
@@ -39,7 +46,7 @@ def test_without_a_folder_nothing_is_written_and_a_pattern_names_the_patients(
     )
     assert result.returncode == 0, result.stderr
     assert "of the 10 patients" in result.stdout  # by their last digit
-    assert "under shifts" not in result.stdout
+    assert "on shifted" not in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["cwd"]
     assert not list((tmp_path / "cwd").iterdir())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -28,9 +27,10 @@ from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.original.run_folder import open_run
 from cxr_edge.reporting import Advance, Silent
 from cxr_edge.spec import InputSpec
-from cxr_edge.train.evaluation.evaluation import EVALUATION_NAME, Evaluation, headline
-from cxr_edge.train.evaluation.report import report_text
+from cxr_edge.train.evaluation.document import EVALUATION_NAME, Evaluation, read_evaluation
 from cxr_edge.train.evaluation.scorers import keras_model
+from cxr_edge.train.evaluation.summary import headline
+from cxr_edge.train.evaluation.text import report_text
 from cxr_edge.train.fitting.data import (
     CALIBRATION_IMAGES,
     calibration_samples,
@@ -50,7 +50,7 @@ FILES = {
         for part in ("validation", "test")
         for end in (
             *(".html", "-report.txt", "-confusion.png", "-roc.png", "-precision-recall.png"),
-            *("-reliability.png", "-histogram.png", "-gallery.png"),
+            *("-reliability.png", "-histogram.png", "-gallery.png", "-gallery"),
         )
     ),
     "test-scores.csv",
@@ -131,11 +131,7 @@ def history_of(folder: Path) -> History:
 
 
 def evaluations_of(folder: Path) -> dict[str, Evaluation]:
-    parts = json.loads((folder / EVALUATION_NAME).read_bytes())
-    return {
-        part: documents.parse(json.dumps(figures).encode(), Evaluation, name=part, error=UsageError)
-        for part, figures in parts.items()
-    }
+    return read_evaluation(folder / EVALUATION_NAME).parts
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -190,12 +186,27 @@ def test_the_last_epochs_validation_figures_are_the_saved_models(run_folder: Pat
 
 def test_the_evaluation_counts_each_part(run_folder: Path) -> None:
     parts = evaluations_of(run_folder)
-    assert {part: figures.images for part, figures in parts.items()} == {
+    assert {part: figures.data.images for part, figures in parts.items()} == {
         "validation": 8,
         "test": 16,
     }
     for part, figures in parts.items():
         assert (run_folder / f"{part}-report.txt").read_text() == report_text(figures) + "\n"
+
+
+def test_the_galleries_show_images_by_name_with_what_the_model_made_of_them(
+    run_folder: Path, drawn_data: Path
+) -> None:
+    for part, evaluation in evaluations_of(run_folder).items():
+        assert evaluation.model.description == f"model.keras of {run_folder.name}, run by Keras"
+        assert evaluation.gallery and evaluation.heatmap_source is None
+        for entry in (entry for group in evaluation.gallery for entry in group.entries):
+            folder = drawn_data / ("train" if part == "validation" else part)
+            assert entry.file and (folder / entry.file).is_file()
+            assert entry.file.startswith(f"{entry.label}/")
+            assert (run_folder / entry.picture).is_file()
+            assert (entry.uncertain, entry.heatmap) == (None, None)
+            assert entry.out_of_domain is not None
 
 
 def test_the_score_table_agrees_with_the_figures_and_with_the_saved_model(
@@ -512,7 +523,7 @@ def test_the_same_command_goes_on_and_reports_unreadable_files_everywhere(
     assert len(history.unreadable) == 1
     assert str(damaged_data / "train" / "NORMAL" / "7_0.png") in history.unreadable[0]
     assert sum(history.train_images.values()) + sum(history.validation_images.values()) == 39
-    assert (results["test"].images, results["test"].unreadable) == (5, 1)
+    assert (results["test"].data.images, results["test"].data.unreadable) == (5, 1)
     assert evaluations_of(interrupted) == results
     assert "1 unreadable files" in (interrupted / "test-report.txt").read_text()
 

@@ -107,7 +107,7 @@ def evaluate_model(
     """Score labelled images; write report, pictures and page where asked.
 
     Args:
-        model: one or several outputs for labels of ``inputs``, in any order.
+        model: its labels are those of ``inputs``, in any order.
         inputs: images and what is compared with the model on them.
         shifts: whether every shift of :mod:`.shifts` is scored too.
         out: folder for ``<part>.html``, ``<part>-*.png``, ``<part>-gallery/``,
@@ -142,10 +142,11 @@ def evaluate_model(
         copies = compare_copies(*paired, pairs, spec)
         evaluation = dataclasses.replace(evaluation, copies=copies)
     if out:
+        explainer = model.explainer if images.files else None
         evaluation = dataclasses.replace(
             evaluation,
             gallery=write_gallery(out, inputs, scored, model),
-            heatmap_source=model.explainer.source if model.explainer else None,
+            heatmap_source=explainer.source if explainer else None,
         )
         write_part(out, inputs, evaluation, ScoredImages(scored, paired))
     return evaluation

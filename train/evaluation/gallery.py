@@ -6,7 +6,8 @@ Only pictures go to files; the document names them by relative paths.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -38,10 +39,11 @@ Kind = Literal["wrong", "nearest", "right"]
 """See :attr:`.document.GalleryGroup.kind`."""
 
 _JPEG_QUALITY = 90
+_PICTURE_NAME = re.compile(r"\d{5,}(-heatmap)?\.jpg")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class GalleryChoice:
     """Images chosen for one reason."""
 
     kind: Kind
@@ -51,7 +53,7 @@ class Choice:
     """Indices of images, at most :data:`GALLERY_SIZE`."""
 
 
-def choose_images(scored: Scored, spec: ModelSpec) -> tuple[Choice, ...]:
+def choose_images(scored: Scored, spec: ModelSpec) -> tuple[GalleryChoice, ...]:
     """The most certain errors, the decisions nearest to changing, and some right ones."""
     certainty = scored.table[np.arange(len(scored.labels)), scored.decisions]
     wrong = np.flatnonzero(scored.decisions != scored.labels)
@@ -59,9 +61,9 @@ def choose_images(scored: Scored, spec: ModelSpec) -> tuple[Choice, ...]:
     nearest = np.argsort(decision_margins(scored.table, spec), kind="stable")
     right = np.flatnonzero(scored.decisions == scored.labels)
     return (
-        Choice("wrong", len(wrong), certain[:GALLERY_SIZE]),
-        Choice("nearest", len(nearest), nearest[:GALLERY_SIZE]),
-        Choice("right", len(right), spread_evenly(right, GALLERY_SIZE)),
+        GalleryChoice("wrong", len(wrong), certain[:GALLERY_SIZE]),
+        GalleryChoice("nearest", len(nearest), nearest[:GALLERY_SIZE]),
+        GalleryChoice("right", len(right), spread_evenly(right, GALLERY_SIZE)),
     )
 
 
@@ -95,10 +97,19 @@ def write_gallery(
             _write_jpeg(folder / heatmap.name, drawn)
             entry = dataclasses.replace(entry, heatmap=heatmap.as_posix())
         entries[index] = entry
+    _remove_stale(folder, entries.values())
     return tuple(
         GalleryGroup(choice.kind, choice.total, tuple(entries[i] for i in choice.chosen))
         for choice in choices
     )
+
+
+def _remove_stale(folder: Path, entries: Iterable[GalleryEntry]) -> None:
+    """Remove the pictures that an earlier evaluation left, so that none outlives its document."""
+    kept = {Path(name).name for e in entries for name in (e.picture, e.heatmap) if name}
+    for path in folder.iterdir():
+        if path.name not in kept and _PICTURE_NAME.fullmatch(path.name):
+            path.unlink()
 
 
 def _describe(

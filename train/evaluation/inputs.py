@@ -12,7 +12,7 @@ import numpy as np
 from cxr_edge.data.folders import LabelledImages, open_folder, read_folder
 from cxr_edge.data.patients import Grouping
 from cxr_edge.files import printable
-from cxr_edge.metrics import RESAMPLES, Resamples
+from cxr_edge.metrics import Resamples
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.baseline import Baseline, ScoredBaseline, fit_baseline
@@ -64,7 +64,7 @@ class EvaluationInputs:
             images=len(self.images.labels),
             patients=self.resamples.patients,
             unreadable=len(self.images.unreadable),
-            resamples=RESAMPLES,
+            resamples=len(self.resamples.drawn),
         )
 
     def relabelled(self, labels: tuple[str, ...]) -> EvaluationInputs:

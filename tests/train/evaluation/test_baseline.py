@@ -9,6 +9,7 @@ import pytest
 
 from cxr_edge.spec import SEED_SPEC
 from cxr_edge.train.evaluation.baseline import STATISTICS, fit_baseline, global_statistics
+from cxr_edge.train.evaluation.figures import resample_labelled
 
 
 def measured(image: np.ndarray) -> dict[str, float]:
@@ -66,13 +67,15 @@ def test_it_learns_brightness_and_nothing_of_shape() -> None:
     bright = (noise + 100 + 40 * labels[:, None, None, None]).astype(np.uint8)
     baseline = fit_baseline(bright[:80], labels[:80], SEED_SPEC)
     assert baseline.images == 80
-    scored = baseline.score(bright[80:], labels[80:])
-    assert (scored.decisions == labels[80:]).all()
+    resamples = resample_labelled(labels[80:])
+    result = baseline.score(bright[80:], labels[80:], resamples)
+    assert (result.scored.decisions == labels[80:]).all()
+    assert (result.training_images, result.figures.intervals["accuracy"].value) == (80, 1)
     # The same grey levels in another order within the image are the same to it but for sharpness.
     shapes = np.where(labels[:, None, None, None] == 1, noise, noise[:, ::-1, ::-1])
     blind = fit_baseline((shapes[:80] + 100).astype(np.uint8), labels[:80], SEED_SPEC)
-    answers = blind.score((shapes[80:] + 100).astype(np.uint8), labels[80:])
-    assert np.mean(answers.decisions == labels[80:]) < 0.75
+    result = blind.score((shapes[80:] + 100).astype(np.uint8), labels[80:], resamples)
+    assert np.mean(result.scored.decisions == labels[80:]) < 0.75
 
 
 def test_it_keeps_the_networks_labels_but_not_its_threshold() -> None:

@@ -45,7 +45,7 @@ def test_another_version_and_unknown_keys_are_refused(drawn, tmp_path, change, w
 
 def test_reading_a_document_imports_no_training_stack():
     code = (
-        "import sys, cxr_edge.train.evaluation.document; "
+        "import sys, cxr_edge.train.evaluation.document, cxr_edge.train.evaluation.text; "
         "heavy = {'keras', 'tensorflow', 'sklearn', 'scipy', 'matplotlib', 'cv2', 'onnxruntime'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -10,8 +10,8 @@ from sklearn import metrics
 
 from cxr_edge.metrics import resample
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation.figures import CURVE_SPECIFICITY, sampled_figures
-from cxr_edge.train.evaluation.reliability import reliability
+from cxr_edge.train.evaluation.document import CURVE_SPECIFICITY
+from cxr_edge.train.evaluation.figures import compute_figures
 from cxr_edge.train.evaluation.scored import Scored
 
 SPEC = dataclasses.replace(SEED_SPEC, labels=("NORMAL", "PNEUMONIA"), threshold=0.6)
@@ -42,7 +42,7 @@ def test_the_figures_of_all_images_and_of_samples_are_scikit_learns() -> None:
     truth, scores = drawn()
     scored = scored_two(truth, scores)
     resamples = resample([str(i // 2) for i in range(len(truth))], count=20)
-    found = sampled_figures(scored, SPEC, resamples)
+    found = compute_figures(scored, SPEC, resamples).samples
     assert all(values.shape == (21,) for values in found.values())
     for row, chosen in enumerate(resamples.indices()):
         t, p, d = truth[chosen], scores[chosen], scores[chosen] >= 0.6
@@ -70,7 +70,8 @@ def test_the_figures_of_three_labels_are_scikit_learns() -> None:
     logits = random.normal(0, 1, (90, 3)) + np.eye(3)[labels]
     table = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     scored = Scored.from_scores(table, labels, THREE)
-    found = {n: v[0] for n, v in sampled_figures(scored, THREE, resample(["x"] * 90)).items()}
+    samples = compute_figures(scored, THREE, resample(["x"] * 90)).samples
+    found = {name: values[0] for name, values in samples.items()}
     decided = table.argmax(axis=1)
     expected = {
         "accuracy": metrics.accuracy_score(labels, decided),
@@ -89,31 +90,18 @@ def test_specificity_at_a_sensitivity_is_read_between_the_points_of_the_curve() 
     # from (0, .9) to (.75, .9) and then to (.75, 1).
     truth = np.asarray([True] * 9 + [False] * 3 + [True, False])
     scores = np.linspace(0.95, 0.05, 14)
-    found = sampled_figures(scored_two(truth, scores), SPEC, resample(["x"] * 14))
+    found = compute_figures(scored_two(truth, scores), SPEC, resample(["x"] * 14)).samples
     assert found[CURVE_SPECIFICITY][0] == pytest.approx(0.25)
     tied = scores.copy()
     tied[9:13] = 0.3  # three well and a sick one alike: a slope from (0, .9) to (.75, 1)
-    found = sampled_figures(scored_two(truth, tied), SPEC, resample(["x"] * 14))
+    found = compute_figures(scored_two(truth, tied), SPEC, resample(["x"] * 14)).samples
     assert found[CURVE_SPECIFICITY][0] == pytest.approx(1 - 0.375)
 
 
 def test_a_sample_without_a_label_has_no_area_and_does_not_disturb_the_others() -> None:
     truth = np.asarray([True, False])
     scores = np.asarray([0.8, 0.3])
-    found = sampled_figures(scored_two(truth, scores), SPEC, resample(["a", "b"], count=40))
+    found = compute_figures(scored_two(truth, scores), SPEC, resample(["a", "b"], count=40)).samples
     for name in ("auc", "average precision", CURVE_SPECIFICITY):
         assert found[name][0] == 1
         assert np.isnan(found[name]).any() and not np.isnan(found[name]).all()
-
-
-def test_the_reliability_diagram_holds_counts_means_and_shares() -> None:
-    scores = np.asarray([0.01, 0.03, 0.55, 0.57, 0.95])
-    truth = np.asarray([False, False, True, False, True])
-    found = reliability(scored_two(truth, scores), SPEC, resample([*"aabcd"]))
-    assert found.counts.tolist() == [2, 0, 0, 0, 0, 2, 0, 0, 0, 1]
-    assert found.scores[[0, 5, 9]] == pytest.approx([0.02, 0.56, 0.95])
-    assert found.shares[[0, 5, 9]].tolist() == [0, 0.5, 1]
-    assert np.isnan(found.shares[1]) and np.isnan(found.low[1])
-    assert (found.low[5], found.high[5]) == (0, 1)
-    # Two images of one patient who is well, one of another who is not: that says little.
-    assert found.high[0] == pytest.approx(0.975) and found.low[9] == pytest.approx(0.025)

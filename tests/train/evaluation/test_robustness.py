@@ -15,15 +15,18 @@ from cxr_edge.metrics import Interval
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec
-from cxr_edge.train.evaluation.evaluation import evaluate, resample_labelled
-from cxr_edge.train.evaluation.figures import sampled_figures
-from cxr_edge.train.evaluation.robustness import (
+from cxr_edge.train.evaluation.figures import (
     COMPARED,
+    compute_figures,
+    figure_differences,
+    resample_labelled,
+)
+from cxr_edge.train.evaluation.robustness import (
     Pairs,
     compare_copies,
-    compare_figures,
     compare_shifts,
     read_copies,
+    spread_evenly,
 )
 from cxr_edge.train.evaluation.scored import Scored
 from cxr_edge.train.evaluation.shifts import SHIFTS
@@ -50,16 +53,16 @@ def test_each_shift_is_set_against_the_unchanged_images() -> None:
     images = two_levels()
     resamples = resample_labelled(images.labels)
     own = Scored.from_scores(brightness(images.pixels), images.labels, SPEC)
-    samples = sampled_figures(own, SPEC, resamples)
-    assert samples["accuracy"][0] == 1
-    found = compare_shifts(images, brightness, SPEC, samples, resamples, Silent())
+    figures = compute_figures(own, SPEC, resamples)
+    assert figures.samples["accuracy"][0] == 1
+    found = compare_shifts(images, brightness, SPEC, figures, resamples, Silent())
     assert list(found) == list(SHIFTS)
     dark = found["gamma 1.4"]  # 150 becomes 121: every sick image is missed
-    assert dark.intervals["sensitivity"].value == 0
+    assert dark.figures["sensitivity"].value == 0
     assert dark.difference["sensitivity"] == Interval(-1, -1, -1)
     assert dark.difference["specificity"] == Interval(0, 0, 0)
     assert dark.difference["accuracy"].value == -0.5
-    assert dark.intervals["sensitivity"].high == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert dark.figures["sensitivity"].high == pytest.approx(1 - 0.025 ** (1 / 20))
     assert found["blur, sigma 1"].difference["accuracy"] == Interval(0, 0, 0)
 
 
@@ -72,16 +75,15 @@ def test_a_baselines_difference_is_the_models_figure_minus_its_own_and_is_paired
         Scored.from_scores(s[:, None].astype(np.float32), labels, SPEC) for s in (better, worse)
     )
     resamples = resample_labelled(labels)
-    samples = sampled_figures(first, SPEC, resamples)
-    found = compare_figures(samples, second, SPEC, resamples, sign=1)
-    whole = evaluate(first, SPEC).accuracy - evaluate(second, SPEC).accuracy
-    difference = found.difference["accuracy"]
+    model, baseline = (compute_figures(each, SPEC, resamples) for each in (first, second))
+    found = figure_differences(baseline, model)
+    own = model.intervals["accuracy"]
+    whole = own.value - baseline.intervals["accuracy"].value
+    difference = found["accuracy"]
     assert difference.value == pytest.approx(whole) and whole > 0
-    own = evaluate(first, SPEC).intervals["accuracy"]
     assert difference.high - difference.low < own.high - own.low  # they err alike
-    assert set(found.difference) == set(COMPARED) and "brier" in found.intervals
-    same = compare_figures(samples, first, SPEC, resamples, sign=1)
-    assert same.difference["auc"] == Interval(0, 0, 0)
+    assert set(found) == set(COMPARED) and "brier" in model.intervals
+    assert figure_differences(model, model)["auc"] == Interval(0, 0, 0)
 
 
 def write(path: Path, level: int, side: int = 16) -> Path:
@@ -140,3 +142,14 @@ def test_changed_decisions_are_named_and_differences_measured() -> None:
     assert (found.pairs, found.accuracy, found.copy_accuracy) == (3, 1, pytest.approx(2 / 3))
     assert found.max_abs_delta == pytest.approx(0.1, abs=1e-6)
     assert found.mean_abs_delta == pytest.approx(0.12 / 3, abs=1e-6)
+    assert (found.scores, found.copy_scores) == (
+        pytest.approx((0.9, 0.2)),
+        pytest.approx((0.88, 0.2)),
+    )
+
+
+def test_indices_are_spread_evenly_with_both_ends() -> None:
+    indices = np.arange(100, 200)
+    assert spread_evenly(indices, 4).tolist() == [100, 133, 166, 199]
+    assert spread_evenly(indices[:3], 4).tolist() == [100, 101, 102]
+    assert spread_evenly(indices[:0], 4).tolist() == []

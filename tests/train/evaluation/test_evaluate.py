@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import datetime
 import re
 import statistics
 from html.parser import HTMLParser
@@ -14,21 +14,31 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge import documents
-from cxr_edge.bundle.manifest import NOTICE
 from cxr_edge.data.patients import grouping
 from cxr_edge.errors import DataError, UsageError
 from cxr_edge.preprocess import Pixels
+from cxr_edge.report.html import NOTICE
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
-from cxr_edge.train.evaluation.evaluation import Evaluation
-from cxr_edge.train.evaluation.examination import Examination, examine
-from cxr_edge.train.evaluation.report import report_text
+from cxr_edge.train.evaluation import baseline as baseline_module
+from cxr_edge.train.evaluation import evaluate as evaluate_module
+from cxr_edge.train.evaluation import inputs as inputs_module
+from cxr_edge.train.evaluation import robustness as robustness_module
+from cxr_edge.train.evaluation.document import (
+    Evaluation,
+    ModelSource,
+    read_evaluation,
+    read_seeds,
+)
+from cxr_edge.train.evaluation.evaluate import evaluate_models
+from cxr_edge.train.evaluation.inputs import EvaluationOptions
 from cxr_edge.train.evaluation.scorers import ScoredModel
 from cxr_edge.train.evaluation.seeds import spread_text
 from cxr_edge.train.evaluation.shifts import SHIFTS
+from cxr_edge.train.evaluation.text import report_text
 
 EVIL = "<script>alert(1)</script>&\"'"
+COMMAND = "cxr-edge evaluate part -o out"
 PICTURES = ("confusion", "roc", "precision-recall", "reliability", "histogram", "gallery")
 
 
@@ -52,7 +62,7 @@ def bright(called: str = "run", shift: float = 0.0, **changes: Any) -> ScoredMod
         grey = pixels[:, 12:20, 12:20].mean(axis=(1, 2, 3)) / 255
         return np.clip(grey + shift, 0, 1)[:, None].astype(np.float32)
 
-    return ScoredModel(called, spec, scorer, f"{called}, run by a test")
+    return ScoredModel(ModelSource(called, called, "a test", spec), scorer)
 
 
 def draw(root: Path, labels: tuple[str, str], count: int, seed: int, side: int = 40) -> Path:
@@ -78,9 +88,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def asked(folders: Path, out: Path | None, **changes: Any) -> Examination:
-    whole = Examination(
-        folders / "part", grouping(r"^(\d+)_"), out, folders / "train", True, folders / "small"
+def asked(folders: Path, out: Path | None, **changes: Any) -> EvaluationOptions:
+    whole = EvaluationOptions(
+        folders / "part",
+        grouping(r"^(\d+)_"),
+        out,
+        folders / "train",
+        True,
+        folders / "small",
+        COMMAND,
     )
     return dataclasses.replace(whole, **changes)
 
@@ -88,7 +104,7 @@ def asked(folders: Path, out: Path | None, **changes: Any) -> Examination:
 @pytest.fixture(scope="module")
 def done(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluation]:
     out = tmp_path_factory.mktemp("out")
-    results = examine([bright()], asked(folders, out), Silent())
+    results = evaluate_models([bright()], asked(folders, out), Silent())
     assert results.spread is None
     return out, results.evaluations["run"]
 
@@ -119,12 +135,16 @@ def test_everything_that_was_asked_for_is_written(done: tuple[Path, Evaluation])
     out, evaluation = done
     pictures = {f"part-{name}.png" for name in (*PICTURES, "shifts", "copies")}
     assert {path.name for path in out.iterdir()} == pictures | {
+        "part-gallery",
         *("evaluation.json", "part.html", "part-report.txt", "part-scores.csv"),
     }
-    parts = json.loads((out / "evaluation.json").read_bytes())
-    data = json.dumps(parts["part"]).encode()
-    assert documents.parse(data, Evaluation, name="part", error=UsageError) == evaluation
-    assert (evaluation.images, evaluation.patients) == (32, 16)
+    document = read_evaluation(out / "evaluation.json")
+    assert document.parts == {"part": evaluation}
+    assert document.origin.command == COMMAND
+    assert {"cxr-edge", "python", "numpy"} <= set(document.origin.versions)
+    created = datetime.datetime.fromisoformat(document.origin.created)
+    assert abs(datetime.datetime.now(datetime.UTC) - created) < datetime.timedelta(minutes=10)
+    assert (evaluation.data.images, evaluation.data.patients) == (32, 16)
     assert evaluation.baseline and evaluation.copies and evaluation.copies.pairs == 32
     assert evaluation.shifts and list(evaluation.shifts) == list(SHIFTS)
     assert 0.6 < evaluation.accuracy < 1
@@ -137,8 +157,8 @@ def test_the_report_says_all_of_it(done: tuple[Path, Evaluation]) -> None:
     assert evaluation.copies
     for words in (
         "1000 bootstrap samples of the 16 patients",
-        "beside a logistic regression",
-        "under shifts of the image",
+        "compared with a logistic regression",
+        "on shifted images",
         "copies at another resolution: 32 pairs",
         *SHIFTS,
         *(each.name for each in evaluation.copies.changed),
@@ -159,7 +179,7 @@ def test_the_page_is_whole_and_fetches_nothing(done: tuple[Path, Evaluation]) ->
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert [image["alt"] for image in images] == [*PICTURES[:-1], "shifts", "copies", "gallery"]
     text = " ".join(page.text.split())
-    accuracy = evaluation.intervals["accuracy"]
+    accuracy = evaluation.figures["accuracy"]
     for words in (
         NOTICE,
         "run, run by a test",
@@ -178,7 +198,7 @@ def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
     model = bright(EVIL, name=EVIL, threshold_choice=EVIL, labels=(label, "light"))
     out = tmp_path / "out"
     plain = asked(tmp_path, out, data=tmp_path / "d", shifts=False, baseline=None, copies=None)
-    examine([model], plain, Silent())
+    evaluate_models([model], plain, Silent())
     text = (out / "d.html").read_text()
     page = Page(text)
     assert "script" not in {tag for tag, _ in page.tags}
@@ -188,7 +208,7 @@ def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
 
 def test_what_is_not_asked_for_is_neither_done_nor_mentioned(folders: Path, tmp_path: Path) -> None:
     plain = asked(folders, tmp_path, shifts=False, baseline=None, copies=None)
-    (evaluation,) = examine([bright()], plain, Silent()).evaluations.values()
+    (evaluation,) = evaluate_models([bright()], plain, Silent()).evaluations.values()
     assert (evaluation.baseline, evaluation.shifts, evaluation.copies) == (None, None, None)
     text = (tmp_path / "part.html").read_text()
     assert "anatomy" not in text and "resolution" not in text and "machines" not in text
@@ -198,9 +218,9 @@ def test_what_is_not_asked_for_is_neither_done_nor_mentioned(folders: Path, tmp_
 def test_a_baseline_that_knows_the_patients_is_called_too_good(folders: Path) -> None:
     reporter = Recording()
     plain = asked(folders, None, shifts=False, copies=None)
-    examine([bright()], plain, reporter)
+    evaluate_models([bright()], plain, reporter)
     assert not reporter.said
-    examine([bright()], dataclasses.replace(plain, baseline=folders / "small"), reporter)
+    evaluate_models([bright()], dataclasses.replace(plain, baseline=folders / "small"), reporter)
     assert reporter.said == [
         "16 of the 16 evaluated patients are among those that the baseline is fitted on: its "
         "figures are too good"
@@ -220,12 +240,12 @@ def test_three_labels_are_evaluated_too(folders: Path, tmp_path: Path) -> None:
 
     plain = asked(folders, tmp_path / "out", data=tmp_path / "d", baseline=tmp_path / "d")
     plain = dataclasses.replace(plain, copies=tmp_path / "d")
-    (found,) = examine(
-        [ScoredModel("x", spec, scorer, "x")], plain, Silent()
+    (found,) = evaluate_models(
+        [ScoredModel(ModelSource("x", "x", "a test", spec), scorer)], plain, Silent()
     ).evaluations.values()  # fmt: skip
-    assert {"accuracy", "auc", "auc c", "recall c"} <= set(found.intervals)
+    assert {"accuracy", "auc", "auc c", "recall c"} <= set(found.figures)
     assert found.copies and found.copies.max_abs_delta == 0
-    assert found.baseline and set(found.baseline.difference) == {"accuracy", "auc"}
+    assert found.baseline and set(found.baseline.comparison.difference) == {"accuracy", "auc"}
     assert (tmp_path / "out/d.html").stat().st_size > 10_000
     assert not (tmp_path / "out/d-roc.png").exists()
 
@@ -233,7 +253,7 @@ def test_three_labels_are_evaluated_too(folders: Path, tmp_path: Path) -> None:
 def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_path: Path) -> None:
     models = [bright(shift=shift) for shift in (0.0, 0.15, -0.15)]
     plain = asked(folders, tmp_path, shifts=False, baseline=None, copies=None)
-    results = examine(models, plain, Silent())
+    results = evaluate_models(models, plain, Silent())
     assert list(results.evaluations) == ["1-run", "2-run", "3-run"]
     for run in results.evaluations:
         assert (tmp_path / run / "part.html").is_file()
@@ -246,8 +266,12 @@ def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_pa
     assert list(accuracy.runs.values()) == values and len(set(values)) > 1
     assert accuracy.mean == pytest.approx(statistics.mean(values))
     assert accuracy.standard_deviation == pytest.approx(np.std(values, ddof=1))
-    assert json.loads((tmp_path / "seeds.json").read_bytes())["part"]["accuracy"]["mean"] == (
-        accuracy.mean
+    seeds = read_seeds(tmp_path / "seeds.json")
+    assert seeds.figures == results.spread
+    assert (seeds.data.name, seeds.data.images, list(seeds.models)) == (
+        "part",
+        32,
+        list(results.evaluations),
     )
     lines = spread_text(results.spread).splitlines()
     assert [line.split()[0] for line in lines[1:]] == [
@@ -266,12 +290,67 @@ def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_pa
 def test_models_of_other_labels_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     other = bright("other", positive_label="dark")
     with pytest.raises(UsageError, match="other: labels dark, light, positive dark"):
-        examine([bright(), other], asked(tmp_path, None), Silent())
+        evaluate_models([bright(), other], asked(tmp_path, None), Silent())
 
 
 def test_a_wrong_folder_for_the_baseline_is_refused_and_nothing_is_written(
     folders: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="expected the folders dark, light"):
-        examine([bright()], asked(folders, tmp_path, baseline=folders), Silent())
+        evaluate_models([bright()], asked(folders, tmp_path, baseline=folders), Silent())
     assert list(tmp_path.iterdir()) == []
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:
+    """Record the first argument of every call of a module's function."""
+    calls: list[Any] = []
+    original = getattr(module, name)
+
+    def counted(first: Any, *rest: Any, **options: Any) -> Any:
+        calls.append(first)
+        return original(first, *rest, **options)
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
+
+
+def test_several_models_share_images_copies_baseline_and_bootstrap_samples(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger = bright("larger", input=InputSpec(height=40, width=40))
+    models = [bright(), larger, bright("other"), bright("last")]
+    calls = {
+        name: count_calls(monkeypatch, inputs_module, name)
+        for name in ("read_folder", "read_copies", "fit_baseline", "resample_labelled")
+    }
+    evaluate_models(models, asked(folders, None, shifts=False), Silent())
+    # Two sizes of input: images and the baseline's, each read once for each size.
+    assert len(calls["read_folder"]) == 4
+    for name in ("read_copies", "fit_baseline", "resample_labelled"):
+        assert len(calls[name]) == 2, name
+
+
+def test_each_figure_is_bootstrapped_once(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = (evaluate_module, baseline_module, robustness_module)
+    calls = [count_calls(monkeypatch, module, "compute_figures") for module in modules]
+    models = [bright(), bright("other", labels=("light", "dark"))]
+    evaluate_models(models, asked(folders, tmp_path), Silent())
+    assert [len(each) for each in calls] == [2, 1, 2 * len(SHIFTS)]
+
+
+def test_a_model_of_another_label_order_gives_the_same_figures(folders: Path) -> None:
+    def swapped(pixels: Pixels) -> np.ndarray:
+        return 1 - bright().scorer(pixels)
+
+    spec = bright(labels=("light", "dark")).spec
+    other = ScoredModel(ModelSource("other", "other", "a test", spec), swapped)
+    options = asked(folders, None, shifts=False, copies=None)
+    first, second = evaluate_models([bright(), other], options, Silent()).evaluations.values()
+    assert second.labels == ("light", "dark")
+    assert second.by_label == first.by_label
+    assert second.confusion == tuple(row[::-1] for row in first.confusion[::-1])
+    for name in ("accuracy", "auc", "sensitivity", "loss"):
+        assert second.figures[name].value == pytest.approx(first.figures[name].value), name
+    assert first.baseline and second.baseline == first.baseline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,11 @@ from cxr_edge.errors import EngineError, UsageError
 from cxr_edge.extras import require_keras
 from cxr_edge.metrics import roc_curve
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation.evaluation import Evaluation, evaluate, headline
-from cxr_edge.train.evaluation.report import report_text
+from cxr_edge.train.evaluation.document import Evaluation, ImageSource, ModelSource
+from cxr_edge.train.evaluation.figures import compute_figures, resample_labelled
 from cxr_edge.train.evaluation.scored import Scored, binary
+from cxr_edge.train.evaluation.summary import headline, summarize
+from cxr_edge.train.evaluation.text import report_text
 
 SICK, WELL = 0, 1
 # The sigmoid says P(NORMAL): the sick should answer low.
@@ -59,6 +62,16 @@ def score(rows: tuple[tuple[int, float | tuple[float, ...]], ...], spec: ModelSp
     return Scored.from_scores(scores.reshape(len(rows), -1), labels, spec)
 
 
+def evaluate(
+    scored: Scored, spec: ModelSpec, *, patients: Sequence[str] = (), unreadable: int = 0
+) -> Evaluation:
+    resamples = resample_labelled(scored.labels, patients)
+    figures = compute_figures(scored, spec, resamples)
+    data = ImageSource("test", len(scored.labels), resamples.patients, unreadable, 1000)
+    model = ModelSource("run", "model.keras", "Keras", spec)
+    return summarize(scored, figures, resamples, model=model, data=data)
+
+
 def two(threshold: float = 0.5, unreadable: int = 0) -> Evaluation:
     spec = dataclasses.replace(SEED_SPEC, threshold=threshold)
     return evaluate(score(ANSWERS, spec), spec, unreadable=unreadable)
@@ -80,7 +93,7 @@ def test_the_confusion_matrix_counts_true_labels_by_decision() -> None:
 
 def test_the_figures_of_two_labels_are_those_computed_by_hand() -> None:
     figures = two()
-    assert (figures.images, figures.unreadable, figures.threshold) == (9, 0, 0.5)
+    assert (figures.data.images, figures.data.unreadable, figures.threshold) == (9, 0, 0.5)
     assert figures.accuracy == pytest.approx(7 / 9)
     sick, well = figures.by_label["PNEUMONIA"], figures.by_label["NORMAL"]
     assert (sick.precision, sick.recall, sick.f1) == pytest.approx((3 / 4, 3 / 4, 3 / 4))
@@ -166,7 +179,9 @@ def right_edges(line: str) -> npt.NDArray[np.intp]:
 
 @pytest.mark.parametrize("evaluation", [two(), three()], ids=["two labels", "three labels"])
 def test_the_report_holds_every_figure_under_its_heading(evaluation: Evaluation) -> None:
-    lines = report_text(evaluation).splitlines()
+    head, blank, *lines = report_text(evaluation).splitlines()
+    name = evaluation.model.spec.name
+    assert (head, blank) == (f"{name}; model.keras of run, run by Keras", "")
     count = len(evaluation.by_label)
     assert lines[0].split() == ["precision", "recall", "f1", "images"]
     for line, (name, figures) in zip(lines[1:], evaluation.by_label.items(), strict=False):
@@ -185,11 +200,11 @@ def test_the_report_holds_every_figure_under_its_heading(evaluation: Evaluation)
             assert heading[: edge + 1].endswith(label)
     (summary,) = (line for line in lines if line.startswith("images "))
     assert summary.split() == [
-        *("images", str(evaluation.images), "patients", str(evaluation.images)),
+        *("images", str(evaluation.data.images), "patients", str(evaluation.data.images)),
         *("accuracy", f"{evaluation.accuracy:.4f}"),
         *("AUC", f"{evaluation.auc:.4f}", "loss", f"{evaluation.loss:.4f}"),
     ]
-    for name, found in evaluation.intervals.items():
+    for name, found in evaluation.figures.items():
         (line,) = (line for line in lines if line.startswith(f"  {name}  "))
         shown = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
         assert line.removeprefix(f"  {name}").strip().startswith(shown)
@@ -212,7 +227,7 @@ def test_the_headline_quotes_images_accuracy_area_loss_recalls_and_ends_of_inter
         "recall NORMAL": 0.8,
     } == quoted  # fmt: skip
     for name in ("accuracy", "auc", "sensitivity", "specificity"):
-        found = figures.intervals[name]
+        found = figures.figures[name]
         ends = quoted[f"{name} low"], quoted[f"{name} high"]
         assert ends == (round(found.low, 4), round(found.high, 4))
         assert ends[0] < found.value < ends[1]
@@ -221,7 +236,7 @@ def test_the_headline_quotes_images_accuracy_area_loss_recalls_and_ends_of_inter
 
 def test_the_intervals_hold_the_figures_themselves() -> None:
     figures = two()
-    values = {name: found.value for name, found in figures.intervals.items()}
+    values = {name: found.value for name, found in figures.figures.items()}
     assert values["accuracy"] == figures.accuracy
     assert values["auc"] == figures.auc
     assert values["loss"] == figures.loss
@@ -230,8 +245,8 @@ def test_the_intervals_hold_the_figures_themselves() -> None:
     assert values["precision"] == figures.by_label["PNEUMONIA"].precision
     assert values["f1"] == pytest.approx(figures.by_label["PNEUMONIA"].f1)
     many = three()
-    assert many.intervals["recall dog"].value == many.by_label["dog"].recall == 1
-    assert many.intervals["recall dog"].low == pytest.approx(0.025 ** (1 / 2))
+    assert many.figures["recall dog"].value == many.by_label["dog"].recall == 1
+    assert many.figures["recall dog"].low == pytest.approx(0.025 ** (1 / 2))
 
 
 def test_images_of_one_patient_make_the_intervals_wider() -> None:
@@ -239,9 +254,9 @@ def test_images_of_one_patient_make_the_intervals_wider() -> None:
     apart = evaluate(scored, SEED_SPEC)
     patients = [f"{i % len(ANSWERS)}" for i in range(len(ANSWERS) * 8)]
     together = evaluate(scored, SEED_SPEC, patients=patients)
-    assert (apart.patients, together.patients) == (72, 9)
+    assert (apart.data.patients, together.data.patients) == (72, 9)
     for name in ("accuracy", "auc", "sensitivity", "specificity", "brier"):
-        narrow, wide = apart.intervals[name], together.intervals[name]
+        narrow, wide = apart.figures[name], together.figures[name]
         assert narrow.value == wide.value
         assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
 
@@ -256,5 +271,5 @@ def test_a_figure_that_no_sample_changes_claims_no_certainty() -> None:
     perfect = ((SICK, 0.1), (SICK, 0.2), (WELL, 0.8), (WELL, 0.9))
     figures = evaluate(score(perfect, SEED_SPEC), SEED_SPEC)
     lines = {line.split()[0]: line for line in report_text(figures).splitlines() if line}
-    assert lines["auc"].endswith("1.000 (every sample alike)")
+    assert lines["auc"].endswith("1.000 (the same in every sample)")
     assert lines["sensitivity"].endswith("1.000 (0.158 to 1.000)")  # Clopper-Pearson, 2 of 2
