@@ -17,6 +17,9 @@ from cxr_edge.extras import package_version
 from cxr_edge.files import printable, read_file, write_file
 from cxr_edge.reporting import notice
 
+FORMAT = "1.0"
+"""Version of the document, ``major.minor``; 1.0 is written as 1."""
+
 _MAX_BYTES = 2**16
 
 
@@ -25,7 +28,7 @@ class Profile:
     """The fastest way to run one bundle on one machine."""
 
     format: Literal[1]
-    """Version of this document."""
+    """Version of this document, :data:`FORMAT`."""
     bundle: str
     """SHA-256 of the bundle's manifest."""
     machine: str
@@ -98,7 +101,7 @@ def find_profile(manifest: Manifest, path: Path | None = None) -> Kept | None:
         return None
     try:
         data = read_file(where, max_bytes=_MAX_BYTES, error=ProfileError)
-        profile = documents.parse(data, Profile, name=printable(where), error=ProfileError)
+        profile = parse_profile(data, printable(where))
     except ProfileError as err:
         if path:
             raise
@@ -108,6 +111,19 @@ def find_profile(manifest: Manifest, path: Path | None = None) -> Kept | None:
         notice(f"{printable(where)} is ignored: {reason}; run 'cxr-edge tune' again")
         return None
     return Kept(profile, where)
+
+
+def parse_profile(data: bytes, name: str) -> Profile:
+    """Read a profile.
+
+    Raises:
+        ProfileError: it is malformed, or of a newer format.
+    """
+    renew = "run 'cxr-edge tune' again"
+    version = documents.read_version(data, FORMAT, name=name, error=ProfileError, renew=renew)
+    if version is None:
+        raise ProfileError(f"{name}: no profile of cxr-edge tune; expected its format first")
+    return documents.parse(data, Profile, name=name, error=ProfileError, version=version)
 
 
 def write_profile(profile: Profile, path: Path) -> None:
