@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import ArtifactRecord, EngineRecord
-from cxr_edge.bundle.reader import Bundle, Golden
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import Verdict, replay_golden
 from cxr_edge.device.machine import usable_cpus
 from cxr_edge.device.timing import time_in_turn
@@ -117,7 +118,7 @@ def fastest(rows: Sequence[Row]) -> Row | None:
 
 
 def _prove_all(
-    bundle: Bundle, golden: Golden, most_threads: int, reporter: Reporter
+    bundle: Bundle, golden: GoldenSet, most_threads: int, reporter: Reporter
 ) -> list[_Candidate]:
     pairs = [(a, r) for a in bundle.manifest.artifacts for r in a.engines]
     candidates = []

@@ -293,7 +293,7 @@ def test_a_file_that_explains_nothing_does_not_run_and_the_one_that_does_is_name
     named = ("-b", exported_bundle, "-a", "onnx-int8", "--heatmap", out)
     result = cli("predict", image, *named)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "cxr-edge: onnx-int8 answers no heat map; onnx-explain does\n"
+    assert result.stderr == "cxr-edge: onnx-int8 has no heat map; onnx-explain has one\n"
     assert not out.exists()
 
 

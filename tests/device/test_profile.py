@@ -16,6 +16,7 @@ from cxr_edge.device.profile import (
     Profile,
     engine_version,
     find_profile,
+    parse_profile,
     profile_folder,
     profile_path,
     write_profile,
@@ -129,6 +130,20 @@ def test_a_kept_profile_that_is_damaged_is_ignored_and_a_given_one_refused(
     assert line.startswith("the profile is ignored: ") and "\n" not in line
     with pytest.raises(ProfileError, match=path.name):
         find_profile(opened.manifest, path)
+
+
+def test_a_profile_of_a_newer_cxr_edge_is_refused_with_the_advice_to_update(
+    profile: Profile,
+) -> None:
+    for newer in (b"2", b'"1.1"'):
+        data = documents.dump(profile).replace(b'"format": 1', b'"format": ' + newer)
+        with pytest.raises(ProfileError, match=r"reads up to 1\.0; update cxr-edge") as caught:
+            parse_profile(data, "p.json")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_profile_is_read_as_it_was_written(profile: Profile) -> None:
+    assert parse_profile(documents.dump(profile), "p.json") == profile
 
 
 def test_no_thread_at_all_is_refused(profile: Profile) -> None:
