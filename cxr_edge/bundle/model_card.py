@@ -63,10 +63,10 @@ def model_card(manifest: Manifest) -> str:
             )
     lines += [
         "",
-        "Differences are from the original Keras model. `cxr-edge verify BUNDLE` measures them again",
-        f"on the device, with the golden inputs: {golden.source}. A score would have to change",
-        f"by at least {golden.margin:.2g} to change one of their decisions. Golden inputs prove the",
-        "arithmetic; rows of images prove decisions on real pictures.",
+        "Differences are from the original Keras model. `cxr-edge verify BUNDLE` measures them",
+        f"again on the device with the golden inputs: {golden.source}.",
+        f"Their scores would have to change by at least {golden.margin:.2g} to change a decision.",
+        "Golden inputs prove the arithmetic; rows of images prove decisions on real pictures.",
         "",
     ]
     return "\n".join(lines)
