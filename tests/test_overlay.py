@@ -12,7 +12,7 @@ import pytest
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import OutputError
-from cxr_edge.overlay import MAX_SIDE, draw_overlay, write_overlays
+from cxr_edge.overlay import MAX_SIDE, colour_image, draw_overlay, write_overlays
 from cxr_edge.preprocess import placed
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec
@@ -40,7 +40,7 @@ def colour(picture: np.ndarray) -> np.ndarray:
 
 def test_no_evidence_leaves_the_image_as_it_is() -> None:
     image = draw_phantom(np.random.default_rng(1), height=200, width=300)
-    picture = draw_overlay(explanation(image, np.zeros((10, 10))), SQUASH)
+    picture = colour_image(explanation(image, np.zeros((10, 10))), SQUASH)
     np.testing.assert_array_equal(grey_of(picture), image)
 
 
@@ -49,8 +49,8 @@ def test_colours_follow_the_map_s_own_maximum(scale: float) -> None:
     image = np.full((200, 300), 128, np.uint8)
     heatmap = np.zeros((10, 10))
     heatmap[3, 6], heatmap[8, 1] = 1, 0.4
-    picture = draw_overlay(explanation(image, heatmap * scale), SQUASH)
-    reference = draw_overlay(explanation(image, heatmap), SQUASH)
+    picture = colour_image(explanation(image, heatmap * scale), SQUASH)
+    reference = colour_image(explanation(image, heatmap), SQUASH)
     assert np.abs(picture.astype(int) - reference).max() <= 1
     found = colour(picture)
     row, column = np.unravel_index(found.argmax(), found.shape)
@@ -62,7 +62,7 @@ def test_colours_follow_the_map_s_own_maximum(scale: float) -> None:
 
 def test_stronger_evidence_hides_more_of_the_image_but_never_all() -> None:
     image = np.tile(np.uint8([0, 255]), (200, 150))
-    picture = draw_overlay(explanation(image, np.eye(10)), SQUASH).astype(int)
+    picture = colour_image(explanation(image, np.eye(10)), SQUASH).astype(int)
     contrast = np.abs(np.diff(picture.sum(axis=2), axis=1))
     assert 0.3 * 765 < contrast.min() < 0.5 * 765  # .4 of it is left where evidence is strongest
     assert contrast[10, 285] == 765
@@ -76,13 +76,13 @@ def test_stronger_evidence_hides_more_of_the_image_but_never_all() -> None:
 def test_pictures_are_at_most_so_long_and_never_enlarged(
     shape: tuple[int, int], expected: tuple[int, int] | None
 ) -> None:
-    picture = draw_overlay(explanation(np.zeros(shape, np.uint8), np.eye(10)), SQUASH)
+    picture = colour_image(explanation(np.zeros(shape, np.uint8), np.eye(10)), SQUASH)
     assert picture.shape == (*(expected or (MAX_SIDE, 1)), 3) and picture.dtype == np.uint8
 
 
 def test_a_colour_image_is_shown_in_grey() -> None:
     image = np.full((60, 80, 3), (255, 0, 0), np.uint8)  # RGB
-    picture = draw_overlay(explanation(image, np.zeros((5, 5))), SQUASH)
+    picture = colour_image(explanation(image, np.zeros((5, 5))), SQUASH)
     assert np.unique(grey_of(picture)).tolist() == [76]  # .299 of 255
 
 
@@ -92,10 +92,10 @@ def test_the_padding_of_a_letterbox_is_not_drawn(height: int, width: int) -> Non
     wide, heatmap = width > height, np.zeros((8, 8))
     heatmap[0, 0] = 1  # in the padding
     bright = explanation(np.full((height, width), 90, np.uint8), heatmap)
-    assert colour(draw_overlay(bright, LETTERBOX)).max() <= 1  # what the smoothing carries over
+    assert colour(colour_image(bright, LETTERBOX)).max() <= 1  # what the smoothing carries over
     place = (2, 4) if wide else (4, 2)  # the image's first row or column
     heatmap[place] = 1
-    found = colour(draw_overlay(explanation(bright.image, heatmap), LETTERBOX))
+    found = colour(colour_image(explanation(bright.image, heatmap), LETTERBOX))
     row, column = np.unravel_index(found.argmax(), found.shape)
     along, across = (column, row) if wide else (row, column)
     assert 100 <= along < 125 and across < 25
@@ -138,7 +138,7 @@ def test_images_of_one_stem_get_a_picture_each(explaining: Classifier, tmp_path:
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in written)
     for result, path in zip(found, written, strict=False):
         source = data if result.source is None else result.source
-        expected = draw_overlay(explaining.explain(source), explaining.spec.input)
+        expected = draw_overlay(explaining.explain(source), explaining.spec)
         np.testing.assert_array_equal(cv2.imread(str(path)), expected)
 
 
