@@ -49,7 +49,7 @@ class Lettering:
     @property
     def row_height(self) -> int:
         """Height of a row, pixels."""
-        return round(40 * self.scale)
+        return round(44 * self.scale)
 
     @property
     def margin(self) -> int:
@@ -129,7 +129,9 @@ def _is_drawn(character: str) -> bool:
     """Whether OpenCV's font has a character: whether it looks unlike a ``?`` for each byte."""
     question_marks = "?", "?" * len(character.encode())
     drawn = _bitmap(character)
-    return drawn.any() and not any(np.array_equal(drawn, _bitmap(text)) for text in question_marks)
+    return bool(drawn.any()) and not any(
+        np.array_equal(drawn, _bitmap(text)) for text in question_marks
+    )
 
 
 def _bitmap(text: str) -> Picture:

@@ -107,8 +107,8 @@ def colour_image(explanation: Explanation, spec: InputSpec, *, max_side: int = M
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     shrink = min(1.0, max_side / max(grey.shape))
     height, width = (max(1, round(side * shrink)) for side in grey.shape)
-    grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    return _blend(grey, _strength(explanation, spec, height, width))
+    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return _blend(np.asarray(small, np.uint8), _strength(explanation, spec, height, width))
 
 
 def _caption(explanation: Explanation, spec: ModelSpec, text: Lettering) -> list[Picture]:

@@ -118,10 +118,10 @@ def altered(domain: Domain, **changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"limit": float("nan")}, "no distance"),
-        ({"limit": 0.0}, "no distance"),
-        ({"residual": -1.0}, "no distance"),
-        ({"variances": np.zeros(20, np.float32)}, "no distance"),
+        ({"limit": float("nan")}, "invalid PCA parameters"),
+        ({"limit": 0.0}, "invalid PCA parameters"),
+        ({"residual": -1.0}, "invalid PCA parameters"),
+        ({"variances": np.zeros(20, np.float32)}, "invalid PCA parameters"),
         ({"mean": np.zeros(9, np.float32)}, "shapes"),
         ({"components": np.zeros((20, 9), np.float32)}, "shapes"),
         ({"variances": np.ones(3, np.float32)}, "shapes"),

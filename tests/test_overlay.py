@@ -1,4 +1,4 @@
-"""Pictures of heat maps: plain where nothing moved the score, one each, and never over an image."""
+"""Heat map pictures: colours, captions, and their names on disk."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import OutputError
-from cxr_edge.overlay import MAX_SIDE, colour_image, draw_overlay, write_overlays
+from cxr_edge.lettering import BACKGROUND
+from cxr_edge.overlay import MAX_SIDE, MIN_WIDTH, colour_image, draw_overlay, write_overlays
 from cxr_edge.preprocess import placed
 from cxr_edge.results import Explanation, Failure, Prediction
-from cxr_edge.spec import InputSpec
+from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 SQUASH = InputSpec(height=150, width=150)
 LETTERBOX = dataclasses.replace(SQUASH, geometry="letterbox")
@@ -99,6 +100,87 @@ def test_the_padding_of_a_letterbox_is_not_drawn(height: int, width: int) -> Non
     row, column = np.unravel_index(found.argmax(), found.shape)
     along, across = (column, row) if wide else (row, column)
     assert 100 <= along < 125 and across < 25
+
+
+LONG = "viral or bacterial pneumonia of the lower left lobe, confirmed by two radiologists " * 3
+THREE_LABELS = ModelSpec("3", SQUASH, ("a", "b", "c"), "softmax", None, None, "")
+
+
+def captioned(
+    image: np.ndarray, spec: ModelSpec = SEED_SPEC, largest: float = 1, **changes: object
+) -> tuple[np.ndarray, np.ndarray]:
+    """The whole picture, and the part of it below the image."""
+    given = explanation(image, np.eye(10) * largest)
+    label = spec.positive_label or spec.labels[0]
+    prediction = dataclasses.replace(PREDICTION, **{"label": label, **changes})
+    picture = draw_overlay(dataclasses.replace(given, prediction=prediction), spec)
+    return picture, picture[colour_image(given, spec.input).shape[0] :]
+
+
+@pytest.mark.parametrize(
+    "shape", [(480, 600), (32, 32), (20, 3000), (3000, 20), (1, 1), (2000, 1900)], ids=str
+)
+@pytest.mark.parametrize(
+    "label", ["PNEUMONIA", LONG, "肺炎 निमोनिया é"], ids=["short", "long", "é"]
+)
+def test_the_caption_is_below_the_image_and_covers_nothing_of_it(
+    shape: tuple[int, int], label: str
+) -> None:
+    spec = dataclasses.replace(SEED_SPEC, labels=(label, "NORMAL"), positive_label=label)
+    image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    expected = colour_image(explanation(image, np.eye(10)), SQUASH)
+    picture, caption = captioned(image, spec, uncertain=True, out_of_domain=True)
+    height, width = expected.shape[:2]
+    assert picture.shape[1] == max(width, MIN_WIDTH)
+    left = (picture.shape[1] - width) // 2
+    np.testing.assert_array_equal(picture[:height, left : left + width], expected)
+    assert np.all(picture[:height, :left] == BACKGROUND)
+    assert np.all(picture[:height, left + width :] == BACKGROUND)
+    margins = np.concatenate([caption[:, :4], caption[:, -4:]], axis=1)
+    assert np.all(margins == BACKGROUND)  # no text runs over the edge
+    assert (caption != BACKGROUND).any(axis=(1, 2)).mean() > 0.4
+
+
+def test_the_colour_bar_runs_from_no_evidence_to_the_strongest() -> None:
+    _, caption = captioned(np.zeros((480, 600), np.uint8))
+    row = int(colour(caption).max(axis=1).argmax())
+    coloured = np.flatnonzero(colour(caption)[row] > 5)
+    first, last = caption[row, coloured[0]].astype(int), caption[row, coloured[-1]].astype(int)
+    assert np.abs(first - 128).max() < 15  # the grey below it
+    assert last[0] < 80 and min(last[1:]) > 150  # yellow
+    assert np.ptp(coloured) > 400
+
+
+def test_a_map_without_evidence_has_no_colour_bar() -> None:
+    assert colour(captioned(np.zeros((480, 600), np.uint8), largest=0)[1]).max() == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"label": "NORMAL"},
+        {"score": 0.8},
+        {"threshold": 0.25},
+        {"uncertain": True},
+        {"out_of_domain": True},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_caption_tells_predictions_apart(changes: dict[str, object]) -> None:
+    image = np.zeros((200, 400), np.uint8)
+    plain, changed = captioned(image)[0], captioned(image, **changes)[0]
+    assert plain.shape != changed.shape or (plain != changed).any()
+
+
+def test_the_caption_says_how_strong_the_strongest_evidence_is() -> None:
+    image = np.zeros((200, 400), np.uint8)
+    one, ten = captioned(image, largest=1)[0], captioned(image, largest=10)[0]
+    assert one.shape == ten.shape and (one != ten).any()
+
+
+def test_the_score_of_three_labels_has_no_threshold() -> None:
+    picture, caption = captioned(np.zeros((200, 400), np.uint8), THREE_LABELS, threshold=None)
+    assert picture.shape[1] == 400 and (caption != BACKGROUND).any()
 
 
 def test_where_an_image_lies_in_the_input_is_where_the_network_sees_it() -> None:
