@@ -88,7 +88,10 @@ def info(folder: Folder = None) -> None:
     from cxr_edge.bundle.reader import Bundle
 
     manifest = Bundle.open(folder).manifest
-    print_table([Column(), Column()], _description(manifest))
+    print_table(
+        [Column(), Column()],
+        [[Styled(name, "faint"), text] for name, text in _description(manifest)],
+    )
     print()
     columns = [
         Column("artifact"),
