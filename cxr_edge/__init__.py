@@ -1,4 +1,4 @@
-"""Export a Keras image classifier, check that it still makes the same decisions, run it anywhere.
+"""Export a Keras image classifier to a small device and check that it decides the same there.
 
 Research software, not a medical device.
 

@@ -1,4 +1,4 @@
-"""Heat maps as pictures: the X-ray in grey, coloured where it moved the score."""
+"""Heat map pictures: the image in grey, coloured where it moved the score, with a caption below."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from cxr_edge.engines import Heatmaps
 from cxr_edge.errors import OutputError
 from cxr_edge.files import printable, write_file
 from cxr_edge.lettering import BACKGROUND, Lettering, Picture
-from cxr_edge.preprocess import placed
+from cxr_edge.preprocess import image_area
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec, ModelSpec
 
 CAUTION = "a heat map shows what moved the score, not where a disease is"
-"""What everybody who gets such pictures is told."""
+"""Goes with every heat map."""
 MAX_SIDE = 1024
 """Longer side of the image in a picture, pixels."""
 MIN_WIDTH = 320
-"""Width of the narrowest picture, pixels: its text must be legible."""
+"""Least width of a picture with a caption, pixels."""
 SUFFIX = ".heatmap.png"
-"""What follows an image's stem in the name of its picture."""
+"""Follows the image's stem in the name of its picture."""
 
 _WARNING = (60, 190, 255)  # amber
 _CAUTION_INK = (170, 170, 170)
-_BLUR = 0.3  # of a cell: rounds off the creases between cells
-_STRONGEST = 0.6  # opacity of the largest evidence: the X-ray stays visible below
+_BLUR = 0.3  # of a cell's side: smooths the edges between cells
+_STRONGEST = 0.6  # opacity at the map's largest value: the image stays visible below
 
 
 def write_overlays(
     classifier: Classifier, sources: Sequence[str | bytes], folder: Path
 ) -> Iterator[Prediction | Failure]:
-    """Classify images, and write a picture of what moved each score.
+    """Classify images and write a heat map picture of each.
 
     Args:
         classifier: loaded with ``heatmap=True``.
-        sources: files, or the bytes of one.
-        folder: where the pictures go, as ``STEM.heatmap.png``; made if it is absent. No two
-            images share a picture, and none replaces an image.
+        sources: paths, or the bytes of a file.
+        folder: for the pictures, named ``STEM.heatmap.png``; created if absent. A number is added
+            to a name that another picture or an image of ``sources`` has.
 
     Yields:
-        Predictions that name their picture, and failures, in order.
+        In order, predictions with the path of their picture, and failures.
 
     Raises:
         OutputError: a picture could not be written.
-        EngineError: the engine failed or answered no probability.
+        EngineError: the engine failed, or its output is no probability.
     """
-    named = (source for source in sources if isinstance(source, str))
-    taken = {_key(Path(name)) for name in named if "\0" not in name}  # no file's: refused below
+    paths = (source for source in sources if isinstance(source, str))
+    taken = {_key(Path(path)) for path in paths if "\0" not in path}  # with NUL: a failure below
     for result in classifier.explain_many(sources):
         if isinstance(result, Failure):
             yield result
@@ -101,7 +101,7 @@ def colour_image(explanation: Explanation, spec: InputSpec, *, max_side: int = M
 
     Returns:
         (h, w, 3) uint8, blue, green, red: plain grey where there is no evidence, from violet to
-        yellow where there is, the map's largest value the strongest.
+        yellow where there is, relative to the map's largest value.
     """
     image = explanation.image
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
@@ -160,20 +160,21 @@ def _blend(grey: npt.NDArray[np.uint8], strength: Heatmaps) -> Picture:
 
 
 def _strength(explanation: Explanation, spec: InputSpec, height: int, width: int) -> Heatmaps:
-    """(height, width) the map over the image, as a share 0..1 of its largest value."""
+    """(height, width) the map over the image, relative to its largest value, 0..1."""
     heatmap = explanation.heatmap
     largest = float(heatmap.max())
     if largest <= 0:
         return np.zeros((height, width), np.float32)
     share = heatmap / np.float32(largest)
-    # Over the whole input first: a letterbox shows only part of it. Cubic interpolation would
-    # swing below zero beside a maximum, and above it diagonally: evidence where there is none.
+    # The map covers the whole input; of a letterbox only the image's part is shown. Cubic
+    # interpolation would overshoot beside a maximum and show evidence where there is none.
     covered = cv2.resize(share, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)
     cells = spec.width / share.shape[1], spec.height / share.shape[0]
     smooth = cv2.GaussianBlur(covered, (0, 0), *(_BLUR * side for side in cells))
     smooth = smooth / smooth.max()
-    seen = np.ascontiguousarray(smooth[placed(explanation.image, spec)])
-    stretched = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
+    rows, columns = explanation.image.shape[:2]
+    visible = np.ascontiguousarray(smooth[image_area(rows, columns, spec)])
+    stretched = cv2.resize(visible, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(stretched.clip(0, 1), np.float32)
 
 
@@ -186,5 +187,5 @@ def _free_name(folder: Path, stem: str, taken: set[str]) -> Path:
 
 
 def _key(path: Path) -> str:
-    """The same for two names of one file, also where upper and lower case are."""
+    """Equal for two names of one file, also on a file system that ignores case."""
     return os.path.realpath(path).casefold()

@@ -89,20 +89,18 @@ def reduction(rows: int, columns: int, spec: InputSpec) -> int:
     """
     if spec.interpolation != "area":
         return 1
-    height, width = (side.stop - side.start for side in _place(rows, columns, spec))
+    height, width = (side.stop - side.start for side in image_area(rows, columns, spec))
     for factor in REDUCTIONS:
         if -(-rows // factor) >= _SPARE * height and -(-columns // factor) >= _SPARE * width:
             return factor
     return 1
 
 
-def placed(image: Image, spec: InputSpec) -> tuple[slice, slice]:
-    """Rows and columns of the network's input that an image fills; a letterbox pads the others."""
-    rows, columns = image.shape[:2]
-    return _place(rows, columns, spec)
+def image_area(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
+    """Rows and columns of the network's input that an image of a size fills.
 
-
-def _place(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
+    A letterbox pads the others.
+    """
     if spec.geometry != "letterbox":
         return slice(0, spec.height), slice(0, spec.width)
     factor = min(spec.height / rows, spec.width / columns)
@@ -121,8 +119,9 @@ def _resize(image: Image, width: int, height: int, spec: InputSpec) -> Image:
 
 def _letterbox(image: Image, spec: InputSpec) -> Image:
     """Resize until one side fits, centre, and pad the other side."""
-    place = placed(image, spec)
-    height, width = (side.stop - side.start for side in place)
+    rows, columns = image.shape[:2]
+    area = image_area(rows, columns, spec)
+    height, width = (side.stop - side.start for side in area)
     canvas = np.full((spec.height, spec.width, *image.shape[2:]), spec.pad_value, np.uint8)
-    canvas[place] = _resize(image, width, height, spec)
+    canvas[area] = _resize(image, width, height, spec)
     return canvas

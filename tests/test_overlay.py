@@ -14,7 +14,7 @@ from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import OutputError
 from cxr_edge.lettering import BACKGROUND
 from cxr_edge.overlay import MAX_SIDE, MIN_WIDTH, colour_image, draw_overlay, write_overlays
-from cxr_edge.preprocess import placed
+from cxr_edge.preprocess import image_area
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
@@ -184,9 +184,8 @@ def test_the_score_of_three_labels_has_no_threshold() -> None:
 
 
 def test_where_an_image_lies_in_the_input_is_where_the_network_sees_it() -> None:
-    image = np.zeros((100, 200), np.uint8)
-    assert placed(image, LETTERBOX) == (slice(37, 112), slice(0, 150))
-    assert placed(image, SQUASH) == (slice(0, 150), slice(0, 150))
+    assert image_area(100, 200, LETTERBOX) == (slice(37, 112), slice(0, 150))
+    assert image_area(100, 200, SQUASH) == (slice(0, 150), slice(0, 150))
 
 
 @pytest.fixture(scope="module")
