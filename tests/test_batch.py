@@ -1,4 +1,4 @@
-"""Several at a time: in order, not far ahead, and over when the caller has enough."""
+"""Several at a time: results in order, not far ahead, and no thread left when the caller stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def square(number: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_answers_come_map_in_order_however_long_each_takes(workers: int) -> None:
+def test_results_come_in_order_however_long_each_takes(workers: int) -> None:
     def slow_first(number: int) -> int:
         time.sleep(0.02 if number % 7 == 0 else 0)
         return square(number)
@@ -46,9 +46,9 @@ def test_only_some_are_taken_ahead(workers: int) -> None:
             taken += 1
             yield taken
 
-    answers = map_in_order(square, sources(), workers)
+    results = map_in_order(square, sources(), workers)
     for number in range(1, 101):
-        assert next(answers) == square(number)
+        assert next(results) == square(number)
         assert taken <= number + 5 * workers
     assert (taken == 100) == (workers == 1)
 
@@ -62,19 +62,19 @@ def test_an_error_reaches_the_caller_in_its_turn_and_ends_the_work() -> None:
             raise ValueError("five")
         return number
 
-    answers = map_in_order(fail_at_5, range(10_000), 2)
-    assert [next(answers) for _ in range(5)] == [0, 1, 2, 3, 4]
+    results = map_in_order(fail_at_5, range(10_000), 2)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="five"):
-        next(answers)
+        next(results)
     assert len(done) < 50
     assert threads() == 0
 
 
 def test_a_caller_that_stops_early_leaves_no_thread_behind() -> None:
-    answers = map_in_order(square, range(10_000), 3)
-    assert next(answers) == 0
+    results = map_in_order(square, range(10_000), 3)
+    assert next(results) == 0
     assert threads() > 0
-    answers.close()  # type: ignore[attr-defined]
+    results.close()  # type: ignore[attr-defined]
     assert threads() == 0
 
 

@@ -53,12 +53,14 @@ def test_colours_follow_the_map_s_own_maximum(scale: float) -> None:
     picture = colour_image(explanation(image, heatmap * scale), SQUASH)
     reference = colour_image(explanation(image, heatmap), SQUASH)
     assert np.abs(picture.astype(int) - reference).max() <= 1
-    found = colour(picture)
-    row, column = np.unravel_index(found.argmax(), found.shape)
+    saturation = colour(picture)
+    row, column = np.unravel_index(saturation.argmax(), saturation.shape)
     assert (row // 20, column // 30) == (3, 6)
-    assert 0 < found[170, 45] < found[70, 195]
+    assert 0 < saturation[170, 45] < saturation[70, 195]
     # Plain two cells away from it, also diagonally, where cubic interpolation would invent some.
-    assert found[:20].max() == found[:140, :120].max() == found[120:, 120:].max() == 0
+    assert (
+        saturation[:20].max() == saturation[:140, :120].max() == saturation[120:, 120:].max() == 0
+    )
 
 
 def test_stronger_evidence_hides_more_of_the_image_but_never_all() -> None:
@@ -96,8 +98,8 @@ def test_the_padding_of_a_letterbox_is_not_drawn(height: int, width: int) -> Non
     assert colour(colour_image(bright, LETTERBOX)).max() <= 1  # what the smoothing carries over
     place = (2, 4) if wide else (4, 2)  # the image's first row or column
     heatmap[place] = 1
-    found = colour(colour_image(explanation(bright.image, heatmap), LETTERBOX))
-    row, column = np.unravel_index(found.argmax(), found.shape)
+    saturation = colour(colour_image(explanation(bright.image, heatmap), LETTERBOX))
+    row, column = np.unravel_index(saturation.argmax(), saturation.shape)
     along, across = (column, row) if wide else (row, column)
     assert 100 <= along < 125 and across < 25
 
@@ -205,9 +207,9 @@ def test_images_of_one_stem_get_a_picture_each(explaining: Classifier, tmp_path:
     sources = [save(tmp_path / name, seed) for seed, name in enumerate(names)]
     out = tmp_path / "new" / "out"
     data = Path(sources[0]).read_bytes()
-    found = list(write_overlays(explaining, [*sources, data, b"no image"], out))
-    assert isinstance(found[-1], Failure) and isinstance(found[0], Prediction)
-    written = [Path(r.heatmap) for r in found[:-1] if isinstance(r, Prediction) and r.heatmap]
+    results = list(write_overlays(explaining, [*sources, data, b"no image"], out))
+    assert isinstance(results[-1], Failure) and isinstance(results[0], Prediction)
+    written = [Path(r.heatmap) for r in results[:-1] if isinstance(r, Prediction) and r.heatmap]
     assert [path.name for path in written] == [
         "x.heatmap.png",
         "x-2.heatmap.png",
@@ -217,7 +219,7 @@ def test_images_of_one_stem_get_a_picture_each(explaining: Classifier, tmp_path:
         "stdin.heatmap.png",
     ]
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in written)
-    for result, path in zip(found, written, strict=False):
+    for result, path in zip(results, written, strict=False):
         source = data if result.source is None else result.source
         expected = draw_overlay(explaining.explain(source), explaining.spec)
         np.testing.assert_array_equal(cv2.imread(str(path)), expected)
@@ -226,8 +228,8 @@ def test_images_of_one_stem_get_a_picture_each(explaining: Classifier, tmp_path:
 def test_an_image_is_never_replaced_by_a_picture(explaining: Classifier, tmp_path: Path) -> None:
     sources = [save(tmp_path / "x.heatmap.png", 1), save(tmp_path / "x.png", 2)]
     before = [Path(source).read_bytes() for source in sources]
-    found = list(write_overlays(explaining, sources, tmp_path))
-    names = [Path(str(getattr(result, "heatmap", ""))).name for result in found]
+    results = list(write_overlays(explaining, sources, tmp_path))
+    names = [Path(str(getattr(result, "heatmap", ""))).name for result in results]
     assert names == ["x.heatmap.heatmap.png", "x-2.heatmap.png"]
     assert [Path(source).read_bytes() for source in sources] == before
 
@@ -235,8 +237,10 @@ def test_an_image_is_never_replaced_by_a_picture(explaining: Classifier, tmp_pat
 def test_a_name_that_no_file_has_is_a_failure_among_the_others(
     explaining: Classifier, tmp_path: Path
 ) -> None:
-    found = list(write_overlays(explaining, ["a\0b", save(tmp_path / "x.png", 1)], tmp_path / "o"))
-    assert [type(result) for result in found] == [Failure, Prediction]
+    results = list(
+        write_overlays(explaining, ["a\0b", save(tmp_path / "x.png", 1)], tmp_path / "o")
+    )
+    assert [type(result) for result in results] == [Failure, Prediction]
 
 
 def test_a_folder_that_cannot_be_written_is_a_typed_error(

@@ -84,6 +84,7 @@ def test_failures_stand_among_the_results_in_order(cli, folder, kind):
         rows = [json.loads(line) for line in text.splitlines()]
         assert [row["ok"] for row in rows] == [True, False, True]
         assert {row["schema"] for row in rows} == {SCHEMA}
+        assert set(rows[1]) == {"ok", "source", "error", "message", "schema"}
     else:
         rows = list(csv.DictReader(io.StringIO(text)))
         assert [row["error"] for row in rows] == ["", "ImageError", ""]
