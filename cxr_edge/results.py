@@ -60,5 +60,5 @@ class Failure:
     """Name of the error's type, for example ``ImageError``."""
     message: str
     """One line: what was found, what was expected, what to do."""
-    exit_code: int
+    exit_code: int = 1
     """What the command line exits with if this was its only image."""
