@@ -54,7 +54,7 @@ def _move(image: Image, augmentation: Augmentation, random: np.random.Generator)
     warped = cv2.warpAffine(
         image, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    return warped.astype(np.uint8, copy=False).reshape(image.shape)
+    return np.asarray(warped.reshape(image.shape), np.uint8)
 
 
 def _retake(image: Image, ranges: Acquisition, random: np.random.Generator) -> Image:

@@ -50,7 +50,7 @@ def resample(image: Image, factor: float) -> Image:
 def encode_again(image: Image, quality: int) -> Image:
     """Compress as JPEG of that quality, 1..100, and read it again."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    flag = cv2.IMREAD_GRAYSCALE if image.ndim == 2 or image.shape[2] == 1 else cv2.IMREAD_COLOR
+    flag = cv2.IMREAD_GRAYSCALE if image.shape[2:] in ((), (1,)) else cv2.IMREAD_COLOR
     return _shaped(np.asarray(cv2.imdecode(data, flag)), image)
 
 
@@ -83,4 +83,4 @@ def _to_bytes(values: npt.NDArray[np.floating]) -> Image:
 
 def _shaped(changed: cv2.typing.MatLike, image: Image) -> Image:
     """OpenCV drops a channel axis of length 1; take the original's shape."""
-    return changed.astype(np.uint8, copy=False).reshape(image.shape)
+    return np.asarray(changed.reshape(image.shape), np.uint8)
