@@ -311,20 +311,20 @@ def test_a_declared_heat_map_that_is_none_is_refused(
 
 @pytest.mark.parametrize("engine", ONNX_ENGINES)
 def test_a_file_of_scores_explains_nothing(engine: str) -> None:
-    with pytest.raises(EngineError, match="no heat map"):
+    with pytest.raises(EngineError, match="no heat map output; use the bundle's onnx-explain"):
         open_engine(engine, draw_onnx(), SMALL).explain(np.zeros((1, 8, 6, 1), np.float32))
 
 
 @pytest.mark.parametrize("engine", ONNX_ENGINES)
 def test_a_heat_map_that_is_not_finite_is_an_error(engine: str) -> None:
     loaded = open_engine(engine, draw_explaining(), SMALL, outputs=DECLARED)
-    with pytest.raises(EngineError, match="not finite"):
+    with pytest.raises(EngineError, match="heat map contains NaN or infinity"):
         loaded.explain(np.full((1, 8, 6, 1), np.inf, np.float32))
 
 
 def test_litert_answers_no_heat_map(opened: Bundle) -> None:
     data = opened.read(opened.artifact("tflite-fp32").file)
-    with pytest.raises(EngineError, match="scores only"):
+    with pytest.raises(EngineError, match=r"scores only.*use onnxruntime or openvino"):
         open_engine("litert", data, opened.manifest.spec, outputs=DECLARED)
 
 
@@ -445,7 +445,7 @@ def test_a_bundle_whose_spec_does_not_fit_its_file_is_refused_when_it_is_loaded(
 @pytest.mark.parametrize("engine", list(ENGINES))
 @pytest.mark.parametrize("model", [b"", b"\0", b"garbage" * 100, bytes(range(256)) * 10])
 def test_bytes_that_are_no_model_are_refused_in_one_line(engine: str, model: bytes) -> None:
-    with pytest.raises(EngineError, match="refuses the model") as caught:
+    with pytest.raises(EngineError, match="cannot load the model") as caught:
         open_engine(engine, model, SMALL)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -481,9 +481,9 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("engine", "command"),
     [
-        ("litert", r"pip install 'cxr-edge\[litert\]'"),
-        ("openvino", r"pip install 'cxr-edge\[openvino\]'"),
-        ("onnxruntime", "pip install cxr-edge "),
+        ("litert", r"install it with pip install 'cxr-edge\[litert\]'$"),
+        ("openvino", r"install it with pip install 'cxr-edge\[openvino\]'$"),
+        ("onnxruntime", r"install it with pip install cxr-edge$"),
     ],
 )
 def test_an_engine_that_is_not_installed_is_named_with_the_command_that_brings_it(
