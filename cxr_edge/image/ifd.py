@@ -74,9 +74,9 @@ def read_directory(data: bytes) -> Directory:
 def with_directory(data: bytes, directory: Directory, tags: frozenset[int]) -> bytes:
     """Return the TIFF file ``data`` with a directory of only the given tags."""
     order = _ORDERS[data[:4]]
-    kept = [entry for tag, entry in sorted(directory.entries.items()) if tag in tags]
+    entries = [entry for tag, entry in sorted(directory.entries.items()) if tag in tags]
     end = len(data) + len(data) % 2
-    body = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
+    body = struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
     return data[:4] + struct.pack(order + "I", end) + data[8:].ljust(end - 8, b"\x00") + body
 
 
