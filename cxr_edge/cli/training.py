@@ -18,9 +18,9 @@ def train(
             metavar="DATA", help="Folder with train/ (and test/), or with a folder for each class."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")] = Path("run"),
-    recipe: Annotated[str, typer.Option(help="Training recipe: robust or seed.")] = "robust",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("run"),
+    recipe: Annotated[str, typer.Option(help="How to train: robust or seed.")] = "robust",
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order, augmentation, split.")] = 1,
     patient_pattern: options.Patient = None,
     use_val_folder: Annotated[
         bool,
@@ -28,16 +28,16 @@ def train(
     ] = False,
     positive: Annotated[
         str | None,
-        typer.Option(help="The positive label; by default PNEUMONIA, or the last by name."),
+        typer.Option(help="Label that scores speak for; PNEUMONIA, or the last by name."),
     ] = None,
     about_data: Annotated[
-        str, typer.Option(help="Source, licence and attribution of the images, for the model card.")
+        str, typer.Option(help="What the images are, licence, attribution: for the model card.")
     ] = "",
     about_limits: Annotated[
-        str, typer.Option(help="Intended use and known failures, for the model card.")
+        str, typer.Option(help="Whom it is not for, how it fails: for the model card.")
     ] = "",
 ) -> None:
-    """Train the reference network and write a run folder; run it again to resume."""
+    """Train the reference network and write a run folder; run it again to go on after a stop."""
     from cxr_edge.data.patients import grouping
     from cxr_edge.train.evaluation.report import report_text
     from cxr_edge.train.pipeline import train as run_training
@@ -58,7 +58,7 @@ def train(
             positive=positive,
         )
     except KeyboardInterrupt:
-        terminal.say("interrupted; run the same command again to resume after the last full epoch")
+        terminal.say("interrupted; the same command goes on after the last epoch that was finished")
         raise
     for part, evaluation in results.items():
         print(f"{part}\n{report_text(evaluation)}\n")

@@ -12,26 +12,25 @@
     dicom         DICOM to 8 bits; loaded for the first DICOM file
     dicom_frame   the stored pixels of a DICOM file
 
-The names below are imported when they are first used: ``ImageLimits`` needs no OpenCV.
+The reader is imported on first use: ``ImageLimits`` needs no OpenCV.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from cxr_edge.image.header import ImageLimits
+
 if TYPE_CHECKING:
-    from cxr_edge.image.header import ImageLimits
     from cxr_edge.image.reader import SUFFIXES, read_image
 
 __all__ = ["SUFFIXES", "ImageLimits", "read_image"]
 
-_HOMES = {"SUFFIXES": "reader", "ImageLimits": "header", "read_image": "reader"}
-
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
+    from cxr_edge.image import reader
+
+    value: object = getattr(reader, name)
     return value

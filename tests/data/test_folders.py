@@ -1,4 +1,4 @@
-"""Folders of classes: what is listed, what is read, what is refused."""
+"""Folders of classes: listing, reading and refusals."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def write_image(path: Path, level: int = 90) -> Path:
 
 
 class Recording:
-    """A reporter that keeps what it is told."""
+    """A reporter that records messages and progress."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.advanced: list[tuple[int, int]] = []
 
     def say(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
 
     @contextlib.contextmanager
     def bar(self, label: str) -> Iterator[Advance]:
@@ -57,8 +57,8 @@ def test_images_are_found_by_suffix_in_any_case_and_sorted(tmp_path: Path) -> No
     names = ["B.JPG", "a.png", "c.dcm", "d.TiFF", "sub/e.webp"]
     for name in [*names, "notes.txt", "png", ".hidden.png", ".git/x.png", "a.png.part"]:
         write_image(tmp_path / name)
-    found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
-    assert found == names
+    images = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
+    assert images == names
 
 
 def test_links_to_folders_are_not_followed(folder: Path) -> None:
@@ -178,6 +178,6 @@ def test_progress_counts_every_file(folder: Path) -> None:
     reporter = Recording()
     read_folder(open_folder(folder), SMALL, reporter)
     assert reporter.advanced == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
-    (message,) = reporter.said
+    (message,) = reporter.messages
     assert message.startswith("left out: ")
     assert "a.png" in message

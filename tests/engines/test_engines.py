@@ -1,4 +1,4 @@
-"""Engines: like Keras, alone or in a batch, from any thread; what misfits is refused."""
+"""Engines match Keras, alone, in batches and from threads; models that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -356,14 +356,14 @@ PORT = Port("image", "int8", (1, 2), scale=0.25, zero_point=-3)
     ],
 )
 def test_an_integer_port_takes_the_nearest_step_and_clips(value: float, step: int) -> None:
-    found = PORT.quantize(np.array([[value]], np.float32))
-    assert found.dtype == np.int8 and found.tolist() == [[step]]
+    quantized = PORT.quantize(np.array([[value]], np.float32))
+    assert quantized.dtype == np.int8 and quantized.tolist() == [[step]]
 
 
 def test_what_an_integer_port_answers_stands_for_steps_from_its_zero() -> None:
-    found = PORT.dequantize(np.array([[-128, -3, -2, 127]], np.int8))
-    assert found.dtype == np.float32
-    assert found.tolist() == [[-31.25, 0.0, 0.25, 32.5]]
+    values = PORT.dequantize(np.array([[-128, -3, -2, 127]], np.int8))
+    assert values.dtype == np.float32
+    assert values.tolist() == [[-31.25, 0.0, 0.25, 32.5]]
 
 
 def test_every_step_of_an_integer_port_survives_the_way_there_and_back() -> None:

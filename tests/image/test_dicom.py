@@ -1,4 +1,4 @@
-"""Row I12: one radiograph as a viewer shows it, or a refusal that names the cause."""
+"""DICOM: a radiograph as a viewer shows it, or a refusal that names the cause."""
 
 from __future__ import annotations
 

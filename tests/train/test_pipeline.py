@@ -1,4 +1,4 @@
-"""A training from folders of classes to a run folder: complete, consistent, and honest."""
+"""Training writes a complete and consistent run folder, resumes, and refuses bad input."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ LABELS = TINY.spec.labels
 
 
 class Recording(Silent):
-    """Keeps what is said."""
+    """A reporter that records its messages."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def say(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
 
 
 class PowerCutError(Exception):
@@ -277,7 +277,7 @@ def test_held_out_images_are_named_as_files_of_the_training_folder_and_others_no
 def test_what_the_data_is_goes_into_the_provenance(run_folder: Path, tmp_path: Path) -> None:
     assert open_run(run_folder).provenance.data == ""
     data = draw_patients(tmp_path / "data", patients=40, images=1)
-    said = "drawn squares, CC0, by nobody"
+    attribution = "drawn squares, CC0, by nobody"
     train(
         data,
         tmp_path / "run",
@@ -286,9 +286,9 @@ def test_what_the_data_is_goes_into_the_provenance(run_folder: Path, tmp_path: P
         group_of=grouping(r"^(\d+)_"),
         use_val_folder=False,
         reporter=Silent(),
-        about_data=said,
+        about_data=attribution,
     )
-    assert open_run(tmp_path / "run").provenance.data == said
+    assert open_run(tmp_path / "run").provenance.data == attribution
 
 
 def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
@@ -327,10 +327,10 @@ def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
 
 def test_no_patient_is_both_trained_on_and_validated_on(tmp_path: Path) -> None:
     data = read(draw_patients(tmp_path, patients=60, images=3))
-    kept, held = levels(data.pixels), levels(data.validation_pixels)
-    assert not kept.keys() & held.keys()
-    assert kept | held == {4 * patient: 3 for patient in range(60)}
-    assert data.patients == {"training": len(kept), "validation": len(held)}
+    training, validation = levels(data.pixels), levels(data.validation_pixels)
+    assert not training.keys() & validation.keys()
+    assert training | validation == {4 * patient: 3 for patient in range(60)}
+    assert data.patients == {"training": len(training), "validation": len(validation)}
     assert len(data.validation_labels) == 18  # a tenth of each label, whole patients
     for pixels, labels in (
         (data.pixels, data.labels),
@@ -352,12 +352,12 @@ def draw_copies(root: Path, patients: int) -> Path:
 def test_of_byte_identical_files_the_first_is_kept_and_contradictions_are_left_out(
     tmp_path: Path,
 ) -> None:
-    said = Recording()
+    reporter = Recording()
     root = draw_copies(tmp_path, patients=40)
-    distinct = read(root, recipe=dataclasses.replace(TINY, distinct=True), reporter=said)
+    distinct = read(root, recipe=dataclasses.replace(TINY, distinct=True), reporter=reporter)
     shown = levels(distinct.pixels) | levels(distinct.validation_pixels)
     assert shown == {4 * patient: 1 for patient in range(40) if patient != 1}
-    assert said.said == ["left out: 5 byte-identical copies of other training images"]
+    assert reporter.messages == ["left out: 5 byte-identical copies of other training images"]
     everything = read(root)
     assert len(everything.labels) + len(everything.validation_labels) == 44
     assert everything.sha256 == distinct.sha256
@@ -506,9 +506,9 @@ def test_the_same_command_goes_on_and_reports_unreadable_files_everywhere(
 ) -> None:
     reporter = Recording()
     results = run(damaged_data, interrupted, reporter)
-    assert "resuming after epoch 1 of 2" in reporter.said
+    assert "resuming after epoch 1 of 2" in reporter.messages
     assert {path.name for path in interrupted.iterdir()} == FILES
-    left_out = [message for message in reporter.said if message.startswith("left out: ")]
+    left_out = [message for message in reporter.messages if message.startswith("left out: ")]
     assert ["7_0.png" in left_out[0], "51_0.png" in left_out[1]] == [True, True]
     history = history_of(interrupted)
     assert len(history.epochs) == 2

@@ -106,13 +106,7 @@ def read_training_data(
         )
         training = _select(images, np.flatnonzero(~held_out))
         validation = _select(images, np.flatnonzero(held_out))
-    for part, split in (("training", training), ("validation", validation)):
-        for index, name in enumerate(labels):
-            if index not in split.labels:
-                raise DataError(
-                    f"{printable(folder.root)}: no image of {name} is left for {part} when whole "
-                    "patients are held out; add images or check the patient pattern"
-                )
+    _check_labels({"training": training, "validation": validation}, folder)
     validation_root = (validation_folder or folder).root
     return TrainingData(
         pixels=training.pixels,
@@ -128,6 +122,17 @@ def read_training_data(
         sha256=fingerprint,
         test=test_folder,
     )
+
+
+def _check_labels(splits: dict[str, LabelledImages], folder: LabelledFolder) -> None:
+    """Refuse a split that lacks a label."""
+    for split, images in splits.items():
+        for index, name in enumerate(folder.labels):
+            if index not in images.labels:
+                raise DataError(
+                    f"{printable(folder.root)}: no image of {name} is left for {split} when whole "
+                    "patients are held out; add images or check the patient pattern"
+                )
 
 
 def _select(images: LabelledImages, indices: npt.NDArray[np.intp]) -> LabelledImages:

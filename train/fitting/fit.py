@@ -49,16 +49,7 @@ def fit_network(
     identity = identify(data, recipe, seed)
     state = load_state(checkpoint, identity)
     epochs = list(state.epochs) if state else []
-    batches = AugmentedBatches(
-        data.pixels,
-        data.labels,
-        recipe.spec.input,
-        recipe.augmentation,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        balanced=recipe.balanced,
-        first_epoch=len(epochs),
-    )
+    batches = _make_batches(data, recipe, seed, first_epoch=len(epochs))
     if state:
         network = _load_network(checkpoint / state.model)
         reporter.say(f"resuming after epoch {len(epochs)} of {recipe.epochs}")
@@ -98,6 +89,21 @@ def identify(data: TrainingData, recipe: TrainingRecipe, seed: int) -> str:
     """Fingerprint of everything that a training depends on: recipe, seed, images and split."""
     validation = [sha256(data.validation_pixels.tobytes()), data.validation_labels.tolist()]
     return sha256(documents.dump([recipe, seed, data.sha256, validation]))
+
+
+def _make_batches(
+    data: TrainingData, recipe: TrainingRecipe, seed: int, *, first_epoch: int
+) -> AugmentedBatches:
+    return AugmentedBatches(
+        data.pixels,
+        data.labels,
+        recipe.spec.input,
+        recipe.augmentation,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        balanced=recipe.balanced,
+        first_epoch=first_epoch,
+    )
 
 
 def _new_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Reporter) -> Any:
