@@ -129,13 +129,13 @@ def main(run: Path, data: Path) -> None:
     for path in sorted((data / "dicom").glob("*.dcm")):
         distance = domain.distances(read_pixels(path, spec))[0]
         print(f"| {path.name} | 1 | {distance:.2f} of the limit |")
-    print("\n| detected among | images | flagged |\n|---|---|---|")
+    print("\n| found among | images | flagged |\n|---|---|---|")
     flagged = []
     for name, pixels in strangers(held, data, spec):
         flagged.append(domain.outside(pixels))
         print(f"| {name} | {len(pixels)} | {flagged[-1].mean():.1%} |")
     kinds = np.mean([each.mean() for each in flagged])
-    print(f"| all, each kind with equal weight | {sum(map(len, flagged))} | {kinds:.1%} |")
+    print(f"| all, each kind weighing the same | {sum(map(len, flagged))} | {kinds:.1%} |")
     mirrored, upside = held[:, :, ::-1], held[:, ::-1, ::-1]
     for name, pixels in (("mirrored", mirrored), ("upside down", upside)):
         share = domain.outside(np.ascontiguousarray(pixels)).mean()
