@@ -1,8 +1,8 @@
-"""Compares sources of calibration images: ``python benchmarks/calibration.py RUN DATA``.
+"""How good calibration images without patients are: ``python benchmarks/calibration.py RUN DATA``.
 
 RUN is a run folder with calibration.npz and validation.npz, DATA its data set with train/.
-Prints the parity of int8 artifacts with Keras on the validation images when calibrated on real,
-distilled or drawn images, then how similar the distilled images are to the training images.
+Prints, for real, distilled and merely drawn images, how far the int8 files lie from Keras on the
+validation images; then how near each distilled image comes to any training image.
 """
 
 from __future__ import annotations
@@ -31,27 +31,21 @@ from cxr_edge.reporting import Silent
 FILES = {"onnx-int8": "onnxruntime", "tflite-int8-dynamic": "litert"}
 
 
-def similarity(images: Pixels, others: Pixels, *, same: bool) -> np.ndarray:
-    """For each image the largest correlation with another one, on a grid of about 50 x 50.
-
-    Args:
-        images: (N, height, width, channels) uint8.
-        others: (M, height, width, channels) uint8.
-        same: whether both are the same images, so that an image is not compared with itself.
-    """
-    normalized = []
+def similarity(images: Pixels, others: Pixels, *, apart: bool) -> np.ndarray:
+    """For each image the largest correlation with another one, on a grid of about 50 x 50."""
+    tables = []
     for pixels in (images, others):
         flat = pixels[:, ::3, ::3].reshape(len(pixels), -1).astype(np.float32)
         flat -= flat.mean(axis=1, keepdims=True)
-        normalized.append(flat / np.linalg.norm(flat, axis=1, keepdims=True))
-    correlations = normalized[0] @ normalized[1].T
-    if same:
-        np.fill_diagonal(correlations, -1)
-    return correlations.max(axis=1)
+        tables.append(flat / np.linalg.norm(flat, axis=1, keepdims=True))
+    found = tables[0] @ tables[1].T
+    if apart:
+        np.fill_diagonal(found, -1)
+    return found.max(axis=1)
 
 
 def main(run: Path, data: Path) -> None:
-    """Print the parity table, then the similarities."""
+    """Print both tables."""
     original = original_of_run(open_run(run))
     assert original.calibration and original.validation, "the run kept no images"
     spec = original.spec
@@ -60,7 +54,7 @@ def main(run: Path, data: Path) -> None:
     distilled, _ = distill(model, spec, Silent())
     drawn = draw_pictures(spec, 10_000, len(distilled.pixels))
     real = original.calibration.pixels
-    step = len(real) // len(drawn)
+    every = len(real) // len(drawn)
     golden = draw_pictures(spec, 0, 8)
     choice = Choice(
         "validation",
@@ -72,7 +66,7 @@ def main(run: Path, data: Path) -> None:
     print("calibrated on                 file                  flips  max |d|   mean |d|  recipe")
     sources = {
         f"{len(real)} training images": real,
-        f"{len(drawn)} training images": real[::step][: len(drawn)],
+        f"{len(drawn)} training images": real[::every][: len(drawn)],
         f"{len(drawn)} distilled images": distilled.pixels,
         f"{len(drawn)} drawn phantoms": drawn,
     }
@@ -91,26 +85,25 @@ def main(run: Path, data: Path) -> None:
                 (),
                 may_leave_layers=False,
             )
-            result = Search(
+            found = Search(
                 name, method, graph, choice, Budget(999, 1, 1), spec,
                 pairs=quantizer.pairs, thorough=False, reporter=Silent(),
             ).run()  # fmt: skip
-            trial = next(t for t in result.trials if t.recipe == result.recipe)
+            trial = next(t for t in found.trials if t.recipe == found.recipe)
             assert trial.parity
             print(
                 f"{source:28}  {name:20}  {trial.parity.flips:5}  "
                 f"{trial.parity.max_abs_delta:7.4f}  {trial.parity.mean_abs_delta:9.5f}  "
-                f"{result.recipe}",
+                f"{found.recipe}",
                 flush=True,
             )
     train = read_folder(open_folder(data / "train", spec.labels), spec.input).pixels
-    distilled_to_train = similarity(distilled.pixels, train, same=False)
-    train_to_train = similarity(train, train, same=True)
+    ours = similarity(distilled.pixels, train, apart=False)
+    theirs = similarity(train, train, apart=True)
     print(
         f"largest correlation with any of {len(train)} training images: distilled images median "
-        f"{np.median(distilled_to_train):.3f}, maximum {distilled_to_train.max():.3f}; training "
-        f"images with another one median {np.median(train_to_train):.3f}, "
-        f"99th percentile {np.quantile(train_to_train, 0.99):.3f}"
+        f"{np.median(ours):.3f}, maximum {ours.max():.3f}; training images with another one "
+        f"median {np.median(theirs):.3f}, 99 % below {np.quantile(theirs, 0.99):.3f}"
     )
 
 
