@@ -71,7 +71,8 @@ class Column:
 
 
 def _verdict(row: Row) -> str:
-    return f"{row.outcome}: {row.reason}" if row.reason else row.outcome
+    reasons = "; ".join(filter(None, (row.reason, *row.problems)))
+    return f"{row.outcome}: {reasons}" if reasons else row.outcome
 
 
 ROW = Column(

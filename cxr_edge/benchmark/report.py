@@ -1,11 +1,12 @@
-"""``report.json``: the document of one benchmark. Its schema is this module.
+"""``report.json``: the document of one benchmark. This module is its schema.
 
-Every time is in milliseconds, every size in bytes, every score within 0..1. ``null`` means that
-something was not measured; the row's ``reason`` or the report's ``warnings`` say why.
+Times are in milliseconds, sizes in bytes, scores in 0..1. ``null`` means "not measured": the
+row's ``reason`` or ``problems``, or the report's ``warnings``, say why.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,275 +14,255 @@ from cxr_edge import documents
 from cxr_edge.device.machine import Machine
 from cxr_edge.errors import BenchmarkError
 
-SCHEMA = "cxr-edge.benchmark/1"
-"""Name and version; the number rises when a key changes its meaning or goes away."""
+SCHEMA = "cxr-edge.benchmark/2"
+"""Name and version; the version rises whenever a key is added, removed or changes its meaning."""
+_SCHEMA_1 = "cxr-edge.benchmark/1"
 
 Kind = Literal["exported", "stock", "keras"]
-"""``exported``: a file of the bundle. ``stock``: the same network, converted without our rewriting
-and quantizing. ``keras``: the original network itself, run by Keras."""
+"""``exported``: an artifact of the bundle. ``stock``: the original network as a stock converter
+exports it, neither rewritten nor quantized. ``keras``: the original network, run by Keras."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What was asked for."""
+    """The options of the benchmark."""
 
     threads: tuple[int, ...]
-    """Threads for one inference that were tried."""
+    """Thread counts tried for one inference."""
     rounds: int
-    """Turns that each row got."""
+    """Timing rounds; every row gets one turn in each."""
     repeats: int
-    """Counted inferences of a turn; one more before them is not counted."""
+    """Timed inferences in a turn, after one untimed warm-up inference."""
     images: str
-    """What was run on, in words."""
+    """Description of the inputs."""
     image_count: int
-    """How many images."""
     labels: dict[str, int] | None
-    """Images by label; null: unlabelled."""
+    """Inputs per label; null: unlabelled."""
     decode: str
-    """``fast`` or ``exact``: how the end-to-end figures decode JPEGs."""
+    """JPEG decoding in the end-to-end figures: ``fast`` or ``exact``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """The state of the machine at one moment; null: this platform does not tell."""
+class MachineState:
+    """The state of the machine at one moment; null: this platform does not report it."""
 
     load_average: float | None
-    """Processes that wanted to run, mean of the last minute."""
+    """Runnable processes, averaged over the last minute."""
     frequency_mhz: float | None
-    """Clock of the first processor."""
+    """Clock of the first CPU."""
     governor: str | None
-    """What sets that clock, for example ``performance`` or ``ondemand``."""
+    """Of the CPU frequency, for example ``performance`` or ``ondemand``."""
     temperature_c: float | None
     """The hottest sensor, degrees Celsius."""
     throttled: bool | None
-    """Whether a Raspberry Pi is slowing itself down, for heat or for want of power."""
+    """Whether a Raspberry Pi is throttled, because of heat or low voltage."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one thread of this machine can do at best, measured in the same run."""
+class Roofline:
+    """The best one thread of this machine can do, measured in the same run."""
 
     multiply_adds: int | None
-    """Multiply-adds of one inference of the unchanged network; null: not known here."""
+    """Multiply-adds in one inference of the original network; null: unknown."""
     sgemm_gflops: float
-    """float32 matrix product, 10**9 operations (a multiply-add is two) a second."""
+    """float32 matrix product, 10**9 operations per second (one multiply-add is two)."""
     copy_gb_s: float
-    """Copying memory larger than every cache, 10**9 bytes read and written a second."""
+    """Copying memory larger than the caches, 10**9 bytes read plus written per second."""
     float32_ms: float | None
-    """The network at that rate."""
+    """One inference at the matrix product's rate."""
     int8_ms: float | None
-    """The network at four times that rate, as integer dot products (VNNI, arm64) allow; without
-    them (see the machine's instructions) it is out of reach."""
+    """One inference at four times that rate, the gain of integer dot products (VNNI, arm64);
+    out of reach on a CPU without them, see the machine's instructions."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowParity:
-    """How far a row's answers lie from the original model's, on the same inputs."""
+    """Differences between a row's scores and the original model's on the same inputs."""
 
     inputs: int
-    """How many inputs."""
     source: str
-    """Which: ``golden inputs``, or the images."""
     max_abs_delta: float
     """Largest |difference| of a score."""
     mean_abs_delta: float
-    """Mean |difference| of the scores."""
     p99_abs_delta: float
-    """|Difference| that 99 % of the scores stay below or at."""
+    """99th percentile of the |differences|."""
     flips: int
-    """Inputs that are decided otherwise."""
+    """Inputs with a changed decision."""
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """A first answer, in a process of its own; medians over some processes."""
+class FirstAnswer:
+    """Time and memory up to the first answer of a fresh process; medians over several processes."""
 
     import_ms: float
     """Importing the runtime and the engine."""
     load_ms: float
-    """Reading, hashing and opening the file."""
+    """Reading, hashing and opening the model file."""
     first_ms: float
-    """The first inference."""
     peak_mb: float | None
-    """Most memory that the process had, 10**6 bytes."""
+    """Peak memory of the process, 10**6 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Steady inferences of one image, all rows in turn, in one process."""
+    """Steady-state time of one inference with one image."""
 
     p50_ms: float
-    """Half of them are faster."""
     p90_ms: float
-    """90 % are faster."""
     p99_ms: float
-    """99 % are faster."""
     max_ms: float
-    """The slowest."""
     mean_ms: float
-    """Their mean."""
     jitter_ms: float
-    """Distance of the 25 % and the 75 % point."""
+    """Interquartile range."""
     rounds_ms: tuple[float, ...]
-    """Median of each turn, in order: what noise is estimated from."""
+    """Median of each round, in order; the noise estimate of a comparison uses them."""
     samples_ms: tuple[float, ...]
-    """Every counted inference, in order."""
+    """Every timed inference, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndToEnd:
-    """From a file to a prediction, medians over images; one thread besides the inference's."""
+    """Time from image file to prediction, medians over images; one thread beside the engine's."""
 
     read_ms: float
-    """Reading the file."""
     decode_ms: float
-    """Checking and decoding it."""
+    """Checking and decoding the file."""
     preprocess_ms: float
     """Resizing and scaling."""
     infer_ms: float
-    """The network."""
     post_ms: float
-    """Telling foreign images apart, and from scores to a decision."""
+    """The out-of-domain check and the decision."""
     total_ms: float
-    """The whole of ``Classifier.predict``, measured on its own."""
+    """All of ``Classifier.predict``, timed separately."""
     images_per_second: float | None
-    """Whole folder, as many workers as processors; null: not measured for this row."""
+    """Throughput on a folder with one worker per CPU; null: not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operation of the network, as onnxruntime's own profiler saw it."""
+    """One operation of the network, timed by onnxruntime's profiler."""
 
     name: str
-    """The layer, and what it computes."""
     ms: float
-    """Its mean time an inference."""
+    """Mean time per inference."""
     share: float
-    """Of all operations' time, 0..1."""
+    """Share of the time of all operations, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to run the network."""
+    """One way to run the network, and everything that was measured of it."""
 
     name: str
-    """What the tables call it."""
+    """Unique name, used in tables and by the other parts of the report."""
     kind: Kind
-    """Ours, or what it is compared with."""
+    """An artifact of the bundle, or a baseline."""
     artifact: str | None
-    """The bundle's file; null for the others."""
+    """Name of the artifact; null for a baseline."""
     engine: str
-    """What ran it."""
     threads: int
     """Threads for one inference."""
     precision: str
     """Type of weights and arithmetic."""
     bytes: int | None
-    """Size of the file."""
+    """Size of the model file."""
     outcome: Literal["measured", "failed", "skipped"]
-    """``skipped``: not possible here; ``failed``: it was tried."""
+    """``failed``: an error ended its measurement; ``skipped``: it cannot run on this machine."""
     reason: str
     """Why it failed or was skipped; empty when measured."""
+    problems: tuple[str, ...]
+    """Figures that could not be measured although the row ran, each with the reason."""
     parity: RowParity | None
-    """Against the original Keras model."""
-    start: Start | None
-    """A first answer; null for Keras and stock rows."""
+    """Compared with the original Keras model; null for Keras itself."""
+    start: FirstAnswer | None
+    """The first answer of a fresh process; null for baselines."""
     latency: Latency | None
-    """Steady inferences."""
+    """One inference."""
     of_limit: float | None
-    """Median over the machine's limit for this precision: 1 would be perfect."""
+    """Median divided by the roofline time of its precision: 1 would be perfect."""
     of_headline: float | None
-    """Median over that of the headline baseline, by rounds: .25 is four times as fast."""
+    """Median divided by the headline baseline's, round by round: .25 is four times as fast."""
     end_to_end: EndToEnd | None
-    """From a file; null: not measured for this row."""
+    """From image file to prediction; null for baselines and for more than one thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the original and a row answer to the images; for the plots."""
+    """Scores of the original and of one row, input by input, for the plots."""
 
     row: str
-    """Name of the row."""
+    """Name of the row; its scores are ``exported``."""
     original: tuple[float, ...]
-    """Score of each image: P(positive label), or P(decision) for more than two labels."""
+    """P(positive label) by the original; with more than two labels, P(decided label)."""
     exported: tuple[float, ...]
-    """The same, by the row."""
     flipped: tuple[bool, ...]
-    """Whether the decision differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """How right the original is on labelled images; for two labels."""
+    """True labels of the inputs, for models with two labels."""
 
     positive: tuple[bool, ...]
-    """Whether each image shows the positive label, in the order of the answers."""
+    """Whether each input has the positive label, in the order of the answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteRow:
-    """One benchmark of ``make bench``, which measures parts and peers, one after the other."""
+    """Median and interquartile range of one benchmark of ``make bench``."""
 
     group: str
-    """What it is compared with."""
+    """The benchmarks it is compared with."""
     name: str
-    """What was measured."""
+    """What was timed."""
     median_ms: float
-    """Its median."""
     iqr_ms: float
-    """Distance of the 25 % and the 75 % point."""
     rounds: int
-    """How often it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """One benchmark."""
 
-    schema: Literal["cxr-edge.benchmark/1"]
-    """Which document this is."""
+    schema: Literal["cxr-edge.benchmark/2"]
+    """:data:`SCHEMA`."""
     created: str
-    """When, UTC, ISO 8601."""
+    """Date and time, UTC, ISO 8601."""
     command: str
-    """How to make it again."""
+    """The command that makes this report again."""
     model: str
-    """Name of the model."""
     bundle_sha256: str
     """Hash of the bundle's manifest."""
     files_sha256: dict[str, str]
-    """Hash of each exported file, by artifact."""
+    """Hash of each model file, by artifact."""
     threshold: float | None
-    """A score of at least this is the positive label; null for more than two labels."""
+    """Smallest score that is decided positive; null for more than two labels."""
     positive_label: str | None
-    """What scores speak for; null for more than two labels."""
+    """The label that the score is the probability of; null for more than two labels."""
     revision: str | None
     """Git revision of the project; null: not run from a checkout."""
     versions: dict[str, str]
-    """Of the packages that ran."""
+    """Versions of engines and packages."""
     machine: Machine
-    """Where."""
-    before: Conditions
-    """Before the timing."""
-    after: Conditions
-    """After it."""
+    before: MachineState
+    after: MachineState
+    """Before and after all timing."""
     warnings: tuple[str, ...]
-    """What makes these figures less trustworthy, or absent."""
+    """What makes the figures less trustworthy, and what could not be measured for any row."""
     settings: Settings
-    """What was asked for."""
-    limits: Limits
-    """What the machine can do at best."""
+    limits: Roofline | None
+    """The best this machine can do; null: it could not be measured, see ``warnings``."""
     headline: str | None
-    """Name of the row that the others are compared with; null: no baseline could run."""
+    """Name of the baseline that rows are compared with; null: no suitable baseline ran."""
     rows: tuple[Row, ...]
-    """Every way to run the network, ours first."""
+    """Artifacts first, then baselines."""
     layers: dict[str, tuple[Layer, ...]]
-    """The slowest operations of a row, by its name."""
+    """The slowest operations, by name of the row."""
     answers: tuple[Answers, ...]
-    """What our rows answer with one thread; on the images, else on golden inputs."""
+    """Scores of the artifacts run with one thread."""
     suite: tuple[SuiteRow, ...]
-    """What ``make bench`` measured, from its own run; empty: none was given."""
+    """From a separate run; empty: none were given."""
     truth: Truth | None
-    """Of the images behind the answers; null: unlabelled, or more than two labels."""
+    """Labels of the inputs in ``answers``; null: unlabelled, or more than two labels."""
 
 
 def dump_report(report: Report) -> bytes:
@@ -290,9 +271,30 @@ def dump_report(report: Report) -> bytes:
 
 
 def parse_report(data: bytes, name: str) -> Report:
-    """Read a report.
+    """Read a report of this version or of version 1.
+
+    Args:
+        data: UTF-8 JSON.
+        name: name of the file, for error messages.
 
     Raises:
-        BenchmarkError: it is malformed, or of another version.
+        BenchmarkError: it is malformed or of another version.
     """
-    return documents.parse(data, Report, name=name, error=BenchmarkError)
+    return documents.parse(_upgraded(data), Report, name=name, error=BenchmarkError)
+
+
+def _upgraded(data: bytes) -> bytes:
+    """Version 1 lacks ``problems`` of a row; anything else is returned unchanged."""
+    try:
+        document = json.loads(data)
+        if document["schema"] != _SCHEMA_1:
+            return data
+        rows = [{**row, "problems": []} for row in document["rows"]]
+        return json.dumps({**document, "schema": SCHEMA, "rows": rows}).encode()
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+    ):  # documents.parse says why
+        return data

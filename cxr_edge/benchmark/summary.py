@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from cxr_edge.benchmark.columns import delta, figure, speed_up, start_ms, whole
-from cxr_edge.benchmark.report import Conditions, Latency, Report, Row, SuiteRow
+from cxr_edge.benchmark.report import Latency, MachineState, Report, Row, SuiteRow
 
 HASH_DIGITS = 12
 """How much of a hash is shown."""
@@ -135,7 +135,7 @@ def machine_facts(report: Report) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def conditions_text(state: Conditions) -> str:
+def conditions_text(state: MachineState) -> str:
     """The state of the machine at one moment."""
     said = []
     if state.load_average is not None:
@@ -166,6 +166,8 @@ def short(sha: str) -> str:
 def limit_sentences(report: Report) -> list[str]:
     """What one thread of this machine can do at best, and what the network would need then."""
     limits = report.limits
+    if limits is None:
+        return ["What this machine can do at best could not be measured; see the warnings."]
     said = [
         f"One thread here multiplies float32 matrices at {figure(limits.sgemm_gflops)} GFLOP/s "
         f"and copies memory at {figure(limits.copy_gb_s)} GB/s, measured in the same run."

@@ -42,7 +42,7 @@ def test_a_report_is_written_and_held_against_another(quick, tmp_path):
     head, *rows = first.stdout.splitlines()
     assert head.split()[-2:] == ["flips", "row"] and len(rows) == 5
     document = json.loads((out / "report.json").read_text())
-    assert document["schema"] == "cxr-edge.benchmark/1"
+    assert document["schema"] == "cxr-edge.benchmark/2"
     assert document["command"].startswith("cxr-edge benchmark ")
     for row in document["rows"]:
         assert f"{row['latency']['p50_ms']:8.3f}" in first.stdout
