@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_edge.bundle.reader import Golden
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.data.folders import open_folder, read_folder
 from cxr_edge.export.artifacts import KINDS, Quantized
 from cxr_edge.export.golden import draw_pictures
@@ -61,7 +61,7 @@ def main(run: Path, data: Path) -> None:
         normalize(original.validation.pixels, spec.input),
         keras_scores(model, original.validation.pixels, spec),
         original.validation.labels,
-        Golden(golden, keras_scores(model, golden, spec)),
+        GoldenSet(golden, keras_scores(model, golden, spec)),
     )
     print("calibrated on                 file                  flips  max |d|   mean |d|  recipe")
     sources = {

@@ -1,4 +1,4 @@
-"""What the suites share: the reference's contract, a drawn radiograph, the original network."""
+"""Fixtures of the suites: the reference bundle, a drawn radiograph, the original network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def spec(bundle):
 
 @pytest.fixture(scope="session")
 def jpeg():
-    """1280 x 876 pixels, the median of the hospital's own images."""
+    """A phantom of 1280 x 876 pixels, the median size of the data set's images."""
     cv2.setNumThreads(1)
     return phantom_jpeg()
 
@@ -37,7 +37,7 @@ def batch(jpeg, spec):
 
 @pytest.fixture(scope="session")
 def original(bundle, spec):
-    """The Keras model, on one thread."""
+    """The Keras model with one thread."""
     tensorflow = pytest.importorskip("tensorflow", reason="needs the extra export")
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
     tensorflow.config.threading.set_inter_op_parallelism_threads(1)
@@ -46,5 +46,5 @@ def original(bundle, spec):
 
 @pytest.fixture(scope="session")
 def expected(original, batch):
-    """The original's answer to the radiograph."""
+    """The original model's scores for the radiograph."""
     return np.asarray(original(batch, training=False))

@@ -1,9 +1,9 @@
-"""From file to answer, against a plain script: ``python benchmarks/fast_path.py IMAGES``.
+"""Compares ``predict`` with a plain script: ``python benchmarks/fast_path.py IMAGES``.
 
-IMAGES holds JPEGs at a hospital's own resolution. Everything takes its turn on every image, in one
-process, on one thread, so that drift cancels; figures are medians over images of the median over
-rounds. The plain script is what most people write: ``cv2.imdecode`` in grey, area resize, the
-unchanged network's float32 ONNX on onnxruntime. It and Keras need the extra ``export``.
+IMAGES is a folder of JPEGs at their original resolution. All steps take turns on every image, in
+one process with one thread; figures are medians over images of the medians over rounds. The plain
+script is what most people write: ``cv2.imdecode`` to grey, area resize, the original network's
+float32 ONNX on onnxruntime. The script and Keras need the extra ``export``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Step = Callable[[Path], object]
 
 
 def main(folder: Path) -> None:
-    """Print the tables."""
+    """Print all tables."""
     cv2.setNumThreads(1)
     _, tensorflow = require_tensorflow("export")
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
@@ -81,8 +81,8 @@ def main(folder: Path) -> None:
         "its inference": lambda p: stock.run(batches[p]),
         "Keras, compiled": lambda p: compiled(batches[p]),
         "reduced decoding": lambda p: cv2.imdecode(files[p], flags[p]),
-        "resizing what was reduced": lambda p: resize_to_input(reduced[p], spec.input),
-        "exact decoding, first file": exact.predict,
+        "resizing after it": lambda p: resize_to_input(reduced[p], spec.input),
+        "exact decoding, default artifact": exact.predict,
     }
     for name in pairs:
         steps[f"{name}: inference"] = lambda p, engine=engines[name]: engine.run(batches[p])
@@ -97,7 +97,7 @@ def main(folder: Path) -> None:
     for name in pairs:
         predict, invoke = ms[f"{name}: predict"], ms[f"{name}: inference"]
         limit = ms["reduced decoding"] + invoke
-        overhead = predict - limit - ms["resizing what was reduced"]
+        overhead = predict - limit - ms["resizing after it"]
         print(
             f"{whole / predict:7.2f}  {predict / limit:16.2f}  {overhead:11.3f}  "
             f"{ms['Keras, compiled'] / invoke:7.2f}  {name}"
@@ -107,7 +107,7 @@ def main(folder: Path) -> None:
 
 
 def measure(steps: dict[str, Step], paths: list[Path]) -> dict[str, float]:
-    """Milliseconds of each step: the median over images of the median over rounds."""
+    """Time each step, milliseconds: the median over images of the median over rounds."""
     times: dict[str, list[list[float]]] = {name: [[] for _ in paths] for name in steps}
     for step in steps.values():
         step(paths[0])
@@ -118,14 +118,14 @@ def measure(steps: dict[str, Step], paths: list[Path]) -> dict[str, float]:
                 step(path)
                 times[name][number].append(1e3 * (time.perf_counter() - start))
     return {
-        name: statistics.median(statistics.median(each) for each in by_image)
+        name: statistics.median(map(statistics.median, by_image))
         for name, by_image in times.items()
     }
 
 
 def compare_decoding(paths: list[Path]) -> None:
-    """Print how far decoding to size moves scores."""
-    print(f"\n{'decisions':>9}  {'mean |d|':>8}  {'max |d|':>8}  fast against exact decoding")
+    """Print how far reduced decoding moves the scores."""
+    print(f"\n{'decisions':>9}  {'mean |d|':>8}  {'max |d|':>8}  fast compared with exact decoding")
     for artifact in Bundle.open().manifest.artifacts:
         engine = artifact.engines[0].engine
         if engine not in installed_engines():
@@ -143,18 +143,18 @@ def compare_decoding(paths: list[Path]) -> None:
 
 
 def throughput(paths: list[Path]) -> None:
-    """Print how much faster a folder is on all processors than on one."""
+    """Print how many images a second one worker and all CPUs classify."""
     classifier = Classifier.load()
     workers = (1, usable_cpus())
     rates: dict[int, list[float]] = {count: [] for count in workers}
     for _ in range(ROUNDS):
         for count in workers:
             start = time.perf_counter()
-            found = list(classifier.predict_many(paths, workers=count))
-            rates[count].append(len(found) / (time.perf_counter() - start))
+            results = list(classifier.predict_many(paths, workers=count))
+            rates[count].append(len(results) / (time.perf_counter() - start))
     one, many = (statistics.median(rates[count]) for count in workers)
     print(f"\n{one:.0f} images a second with one worker")
-    print(f"{many:.0f} with {workers[1]}, {many / one:.2f} times as many")
+    print(f"{many:.0f} with {workers[1]} workers, {many / one:.2f} times as many")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What the out-of-domain check finds: ``python benchmarks/out_of_domain.py RUN DATA``.
+"""Evaluates the out-of-domain check: ``python benchmarks/out_of_domain.py RUN DATA``.
 
 RUN is a run folder with domain.npz and validation.npz; DATA holds chest_xray, native, other_xrays,
-dicom and odd_images. Prints the share of images that are flagged, false alarms first.
+dicom and odd_images. Prints the share of flagged images: false alarms, then detections.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.shifts import shifted
 
 _SMALLEST = 48
-"""Shorter side, pixels, from which a file of the collection counts as a picture of something."""
+"""Shorter side in pixels below which an odd image shows too little to count."""
 
 
 def read_all(folder: Path, spec: ModelSpec, smallest: int = 1) -> Pixels:
-    """Every readable image below a folder that shows something."""
-    found = []
+    """Every readable image below a folder that is not blank.
+
+    Args:
+        folder: searched recursively.
+        spec: preprocessing.
+        smallest: least shorter side, pixels.
+    """
+    images = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
             pixels = read_pixels(path, spec)
             size = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
         except CxrEdgeError:
-            continue  # malformed files are refused elsewhere, and counted there
+            continue  # the tests of the image reader cover malformed files
         if size is None or (min(size.shape) >= smallest and pixels.std() > 5):
-            found.append(pixels)
-    return np.concatenate(found)
+            images.append(pixels)
+    return np.concatenate(images)
 
 
 def text_page(random: np.random.Generator) -> Pixels:
@@ -51,7 +57,7 @@ def text_page(random: np.random.Generator) -> Pixels:
 
 
 def hand(random: np.random.Generator) -> Pixels:
-    """Five bright fingers and a palm on black: a radiograph, but of something else."""
+    """A palm and five fingers with bones: a radiograph of another body part."""
     image = np.zeros((400, 320), np.uint8)
     palm = (160 + int(random.integers(-20, 20)), 290)
     cv2.ellipse(image, palm, (80, 90), 0, 0, 360, 120, -1)
@@ -65,7 +71,7 @@ def hand(random: np.random.Generator) -> Pixels:
 
 
 def cloud(random: np.random.Generator) -> Pixels:
-    """Smooth noise of a random coarseness."""
+    """Smooth noise with a random length scale."""
     noise = cv2.GaussianBlur(random.standard_normal((150, 150)), (0, 0), random.uniform(2, 30))
     noise -= noise.min()
     return (255 * noise / noise.max()).astype(np.uint8)
@@ -79,7 +85,7 @@ def board(random: np.random.Generator) -> Pixels:
 
 
 def ramp(random: np.random.Generator) -> Pixels:
-    """Brightness that grows along a direction."""
+    """A linear gradient in a random direction."""
     turn = random.uniform(0, 2 * np.pi)
     rows, columns = np.indices((150, 150))
     values = rows * np.sin(turn) + columns * np.cos(turn)
@@ -87,8 +93,8 @@ def ramp(random: np.random.Generator) -> Pixels:
     return (255 * values / values.max()).astype(np.uint8)
 
 
-def strangers(held: Pixels, data: Path, spec: ModelSpec) -> Iterator[tuple[str, Pixels]]:
-    """Pictures that are no upright chest X-ray."""
+def foreign_images(held: Pixels, data: Path, spec: ModelSpec) -> Iterator[tuple[str, Pixels]]:
+    """Images that are not upright chest X-rays, by kind."""
     random = np.random.default_rng(1)
     yield "inverted radiographs", 255 - held
     yield "radiographs turned by 90 degrees", np.ascontiguousarray(np.rot90(held, 1, (1, 2)))
@@ -106,7 +112,7 @@ def strangers(held: Pixels, data: Path, spec: ModelSpec) -> Iterator[tuple[str, 
 
 
 def radiographs(held: Pixels, data: Path, spec: ModelSpec) -> Iterator[tuple[str, Pixels]]:
-    """Upright chest X-rays."""
+    """Upright chest X-rays, by source."""
     yield "validation", held
     for name, images in shifted(held):
         yield f"validation, {name}", images
@@ -118,7 +124,7 @@ def radiographs(held: Pixels, data: Path, spec: ModelSpec) -> Iterator[tuple[str
 
 
 def main(run: Path, data: Path) -> None:
-    """Print both tables."""
+    """Print false alarms, then detections."""
     opened = open_run(run)
     assert opened.domain and opened.validation, "the run kept no domain or no validation images"
     domain: Domain = parse_domain(opened.domain.read_bytes(), str(opened.domain), ModelError)
@@ -129,13 +135,13 @@ def main(run: Path, data: Path) -> None:
     for path in sorted((data / "dicom").glob("*.dcm")):
         distance = domain.distances(read_pixels(path, spec))[0]
         print(f"| {path.name} | 1 | {distance:.2f} of the limit |")
-    print("\n| found among | images | flagged |\n|---|---|---|")
+    print("\n| detected among | images | flagged |\n|---|---|---|")
     flagged = []
-    for name, pixels in strangers(held, data, spec):
+    for name, pixels in foreign_images(held, data, spec):
         flagged.append(domain.outside(pixels))
         print(f"| {name} | {len(pixels)} | {flagged[-1].mean():.1%} |")
-    kinds = np.mean([each.mean() for each in flagged])
-    print(f"| all, each kind weighing the same | {sum(map(len, flagged))} | {kinds:.1%} |")
+    mean_share = np.mean([flags.mean() for flags in flagged])
+    print(f"| mean over the kinds | {sum(map(len, flagged))} | {mean_share:.1%} |")
     mirrored, upside = held[:, :, ::-1], held[:, ::-1, ::-1]
     for name, pixels in (("mirrored", mirrored), ("upside down", upside)):
         share = domain.outside(np.ascontiguousarray(pixels)).mean()

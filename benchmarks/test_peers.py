@@ -1,6 +1,7 @@
-"""The same network as others run it, on one thread, with the answer checked: ``make bench``.
+"""The same network in other tools, one thread, scores checked: ``make bench``.
 
-Each is what a careful user of that tool would write: the stock conversion, one image a call.
+Each benchmark is what a careful user of the tool would write: the stock conversion, one image per
+call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.convert.tflite import export_tflite
 
 FLOAT32 = 1e-5
-# ncnn's Winograd convolutions trade exactness for fewer multiplications.
+# ncnn's Winograd convolutions trade accuracy for fewer multiplications.
 WINOGRAD = 5e-3
 
 
@@ -45,14 +46,14 @@ def litert_interpreter(original):
     return interpreter
 
 
-def ask_litert(interpreter, batch):
+def run_litert(interpreter, batch):
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
 def from_file(jpeg, spec):
-    """Decode in grey, resize by area, scale: what most scripts do."""
+    """Decode to grey, resize by area and scale, as most scripts do."""
     grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     small = cv2.resize(grey, spec.input_shape[1::-1], interpolation=cv2.INTER_AREA)
     return small.astype(np.float32).reshape(1, *spec.input_shape) / 255
@@ -60,32 +61,32 @@ def from_file(jpeg, spec):
 
 @pytest.mark.benchmark(group="peers: inference")
 def test_onnxruntime(benchmark, onnxruntime_session, batch, expected):
-    (found,) = benchmark(lambda: onnxruntime_session.run(None, {"image": batch}))
-    assert np.abs(found - expected).max() <= FLOAT32
+    (scores,) = benchmark(lambda: onnxruntime_session.run(None, {"image": batch}))
+    assert np.abs(scores - expected).max() <= FLOAT32
 
 
 @pytest.mark.benchmark(group="peers: inference")
 def test_litert(benchmark, litert_interpreter, batch, expected):
-    found = benchmark(lambda: ask_litert(litert_interpreter, batch))
-    assert np.abs(found - expected).max() <= FLOAT32
+    scores = benchmark(lambda: run_litert(litert_interpreter, batch))
+    assert np.abs(scores - expected).max() <= FLOAT32
 
 
 @pytest.mark.benchmark(group="peers: inference")
 def test_openvino(benchmark, stock_onnx, batch, expected):
-    # Its telemetry package reports at import, whatever its settings.
+    # Our module blocks its telemetry package, which opens connections at import.
     pytest.importorskip("cxr_edge.engines.openvino", reason="needs the extra openvino")
     import openvino
 
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(stock_onnx), "CPU", settings)
-    found = benchmark(lambda: compiled(batch)[compiled.output(0)])
-    assert np.abs(found - expected).max() <= FLOAT32
+    scores = benchmark(lambda: compiled(batch)[compiled.output(0)])
+    assert np.abs(scores - expected).max() <= FLOAT32
 
 
 @pytest.mark.benchmark(group="peers: inference")
 def test_ncnn(benchmark, stock_onnx, batch, expected, tmp_path):
-    ncnn = pytest.importorskip("ncnn", reason="not installed; make bench does")
+    ncnn = pytest.importorskip("ncnn", reason="not installed; make bench installs it")
     pnnx = importlib.util.find_spec("pnnx")  # importing it would need PyTorch
     assert pnnx and pnnx.origin
     (tmp_path / "stock.onnx").write_bytes(stock_onnx)
@@ -102,12 +103,12 @@ def test_ncnn(benchmark, stock_onnx, batch, expected, tmp_path):
     net.load_model(str(tmp_path / "stock.ncnn.bin"))
     image = ncnn.Mat(batch[0]).clone()
 
-    def ask():
+    def run():
         with net.create_extractor() as extractor:
             extractor.input("in0", image)
             return np.array(extractor.extract("out0")[1])
 
-    assert np.abs(benchmark(ask) - expected).max() <= WINOGRAD
+    assert np.abs(benchmark(run) - expected).max() <= WINOGRAD
 
 
 @pytest.mark.benchmark(group="peers: inference")
@@ -115,29 +116,29 @@ def test_keras_compiled(benchmark, original, batch, expected):
     import tensorflow
 
     compiled = tensorflow.function(lambda image: original(image, training=False))
-    found = benchmark(lambda: compiled(batch).numpy())
-    assert np.abs(found - expected).max() <= FLOAT32
+    scores = benchmark(lambda: compiled(batch).numpy())
+    assert np.abs(scores - expected).max() <= FLOAT32
 
 
 @pytest.mark.benchmark(group="peers: inference")
 def test_keras_call(benchmark, original, batch, expected):
-    found = benchmark(lambda: np.asarray(original(batch, training=False)))
-    assert np.abs(found - expected).max() <= FLOAT32
+    scores = benchmark(lambda: np.asarray(original(batch, training=False)))
+    assert np.abs(scores - expected).max() <= FLOAT32
 
 
 @pytest.mark.benchmark(group="peers: inference")
 def test_keras_predict(benchmark, original, batch, expected):
-    found = benchmark(lambda: original.predict(batch, verbose=0))
-    assert np.abs(found - expected).max() <= FLOAT32
+    scores = benchmark(lambda: original.predict(batch, verbose=0))
+    assert np.abs(scores - expected).max() <= FLOAT32
 
 
 @pytest.mark.benchmark(group="peers: from file to score")
 def test_plain_onnxruntime_script(benchmark, onnxruntime_session, jpeg, spec):
-    (found,) = benchmark(lambda: onnxruntime_session.run(None, {"image": from_file(jpeg, spec)}))
-    assert 0 <= found.item() <= 1
+    (scores,) = benchmark(lambda: onnxruntime_session.run(None, {"image": from_file(jpeg, spec)}))
+    assert 0 <= scores.item() <= 1
 
 
 @pytest.mark.benchmark(group="peers: from file to score")
 def test_plain_litert_script(benchmark, litert_interpreter, jpeg, spec):
-    found = benchmark(lambda: ask_litert(litert_interpreter, from_file(jpeg, spec)))
-    assert 0 <= found.item() <= 1
+    scores = benchmark(lambda: run_litert(litert_interpreter, from_file(jpeg, spec)))
+    assert 0 <= scores.item() <= 1

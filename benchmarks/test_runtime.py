@@ -1,7 +1,6 @@
-"""Latency of the runtime's parts on one thread: `make bench`.
+"""Latency of the parts of the runtime with one thread: ``make bench``.
 
-The picture is a drawn phantom of a usual size. pytest-benchmark prints the distribution; nothing
-here asserts a time, because no two machines agree on one.
+The image is a drawn phantom of a usual size. No time is asserted, since it depends on the machine.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def test_read_reduced(benchmark, jpeg, spec):
 
 
 @pytest.mark.benchmark(group="parts")
-def test_fit(benchmark, jpeg):
+def test_resize(benchmark, jpeg):
     image = read_image(jpeg)
     assert benchmark(resize_to_input, image, MANIFEST.spec.input).shape == (
         1,

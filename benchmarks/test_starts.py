@@ -1,4 +1,4 @@
-"""Whole processes, from nothing to an answer: ``make bench``."""
+"""Whole processes, from start to prediction: ``make bench``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def test_start(benchmark, arguments, jpeg, tmp_path):
     if "predict" in arguments:
         (tmp_path / "image.jpeg").write_bytes(jpeg)
         arguments = [*arguments, str(tmp_path / "image.jpeg")]
-    done = benchmark.pedantic(run_python, args=("start", arguments), rounds=7, warmup_rounds=1)
-    assert done.ms > 0
-    assert ("image.jpeg" in done.output) == ("predict" in arguments)
+    process = benchmark.pedantic(run_python, args=("start", arguments), rounds=7, warmup_rounds=1)
+    assert process.ms > 0
+    assert ("image.jpeg" in process.output) == ("predict" in arguments)

@@ -1,11 +1,11 @@
-"""Take an image classifier from Keras to a small device, and prove it still decides alike.
+"""Export a Keras image classifier to a small device and check that it decides the same there.
 
 Research software, not a medical device.
 
 >>> from cxr_edge import Classifier
 >>> classifier = Classifier.load()
 
-Names are imported when they are first used, so that ``import cxr_edge`` costs nothing.
+Names are imported on first use, so that ``import cxr_edge`` is fast.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "BenchmarkError": "errors",
     "Bundle": "bundle.reader",
     "BundleError": "errors",
@@ -90,9 +90,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value: object = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Many images at once: worker threads, answers in order, never more in memory than is worked on."""
+"""Several images at a time: worker threads, results in order, bounded memory."""
 
 from __future__ import annotations
 
@@ -11,42 +11,45 @@ from cxr_edge.errors import UsageError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-S = TypeVar("S")
-T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-# Answers that may wait for an earlier one, for each worker: a slow image stops nobody for long.
-_AHEAD = 4
+_PENDING_PER_WORKER = 4  # enough that one slow image does not leave the other workers idle
 
 
-def in_order(answer: Callable[[S], T], sources: Iterable[S], workers: int) -> Iterator[T]:
-    """Answer every source, in order, several at a time.
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Apply a function to every item on worker threads; results come in the items' order.
 
-    Threads are enough: reading, decoding, resizing and inference all happen outside Python's lock.
+    Threads are enough: reading, decoding, resizing and inference all release Python's lock.
 
     Args:
-        answer: is called by any of the workers.
-        sources: are taken a few ahead of what is yielded, with more than one worker.
-        workers: threads, at least 1; with 1 there are none, and nothing is taken ahead.
+        function: called from any worker thread; its exceptions reach the caller.
+        items: taken a few ahead of what is yielded.
+        workers: threads, at least 1; 1 starts no thread and takes no item ahead.
 
     Raises:
         UsageError: ``workers`` is below 1.
     """
     if workers < 1:
         raise UsageError(f"workers is {workers}, expected at least 1")
-    return map(answer, sources) if workers == 1 else _by_threads(answer, sources, workers)
+    return map(function, items) if workers == 1 else _map_on_threads(function, items, workers)
 
 
-def _by_threads(answer: Callable[[S], T], sources: Iterable[S], workers: int) -> Iterator[T]:
+def _map_on_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
     from concurrent.futures import ThreadPoolExecutor
 
-    waiting: deque[Future[T]] = deque()
+    pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="cxr-edge")
     try:
-        for source in sources:
-            waiting.append(pool.submit(answer, source))
-            if len(waiting) > _AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:  # also when the caller stops early, or is interrupted
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > _PENDING_PER_WORKER * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:  # also when the caller stops early or is interrupted
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The runtime: a bundle's model on one engine, from images to predictions."""
+"""The runtime: one model file of a bundle on one engine, from images to predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
-from cxr_edge.batch import in_order
+from cxr_edge.batch import map_in_order
 from cxr_edge.bundle.manifest import ArtifactRecord
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import Scores, decide, positive_scores, probabilities, uncertain
@@ -24,20 +24,22 @@ from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec, ModelSpec
 
 Source = str | os.PathLike[str] | bytes | Image
-"""A file's path, a file's bytes, or a decoded image: (H, W) grey or (H, W, 3) RGB, uint8."""
+"""A path, the bytes of a file, or a decoded image: (H, W) grey or (H, W, 3) RGB, uint8."""
 
 Decoding = Literal["fast", "exact"]
-"""``fast`` decodes a JPEG only as large as the network needs; ``exact`` reads every pixel, as
-training and export do. Other formats and arrays are always exact."""
+"""``fast`` decodes a JPEG at reduced size where the network's input allows it; ``exact`` decodes
+every pixel, as training and export do. Other formats and arrays are always exact."""
 
 Stage = Literal["read", "decode", "preprocess", "infer", "post"]
-"""What a prediction goes through, in order."""
+"""The stages of a prediction, in order."""
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 class Classifier:
-    """One model, ready to classify images. Safe to share by threads; load it anew after a fork.
+    """A loaded model that classifies images.
+
+    Threads may share it. After a fork, load it again in the child.
 
     >>> from cxr_edge import Classifier
     >>> classifier = Classifier.load()
@@ -64,11 +66,11 @@ class Classifier:
         self.artifact = artifact.name
         """Name of the model file that runs."""
         self.engine = engine.name
-        """Name of the engine that runs it."""
+        """Name of the engine that runs the file."""
         self.threads = threads
         """Threads for one inference."""
         self.profile = profile
-        """Where the choice of artifact, engine and threads comes from; None: no profile."""
+        """The profile that artifact, engine and threads were taken from; None: no profile."""
         self._engine, self._limits, self._domain = engine, limits, domain
         self._shrink_for = spec.input if decode == "fast" else None
 
@@ -87,47 +89,50 @@ class Classifier:
     ) -> Classifier:
         """Load a model.
 
-        What ``cxr-edge tune`` found fastest for this bundle on this machine is what runs, unless
-        ``artifact``, ``engine`` or ``heatmap`` ask for something else.
+        Without ``artifact``, ``engine`` and ``heatmap``, the profile that ``cxr-edge tune`` wrote
+        for this bundle on this machine chooses the file, the engine and the threads.
 
         Args:
-            bundle: folder of an export; None: the reference model that the package carries.
-            artifact: which of its files; None: the first that an installed engine runs.
-            engine: which engine; None: the first installed one that the file was proven on.
-            threads: threads for one inference; None: the profile's, 1 without any.
-            limits: largest files and images accepted; None: the defaults.
-            heatmap: whether to take a file that answers heat maps, for :meth:`explain`.
-            decode: ``exact`` to read all of a JPEG's pixels, as the export's parity was proven.
-            profile: what ``cxr-edge tune`` wrote; None: what it keeps for this bundle, if anything.
+            bundle: folder of an export; None: the bundled reference model.
+            artifact: name of a model file; None: the first that an installed engine runs.
+            engine: name of an engine; None: the first installed one that the file was checked on.
+            threads: for one inference, at least 1; None: the profile's, or 1 without a profile.
+            limits: largest file and image accepted; None: the defaults.
+            heatmap: load a file that computes heat maps, for :meth:`explain`.
+            decode: see :data:`Decoding`.
+            profile: file of ``cxr-edge tune``; None: the one kept for this bundle, if any.
 
         Raises:
             BundleError: the bundle is incomplete or was changed.
-            UsageError: it has no such artifact or engine, or no file with heat maps, or
-                ``threads`` is below 1, or a profile is given beside what it would choose.
-            ProfileError: the file ``profile`` is malformed.
+            UsageError: the bundle has no such artifact or engine, or no file with heat maps;
+                ``threads`` is below 1; or ``profile`` is given together with ``artifact``,
+                ``engine`` or ``heatmap``.
+            ProfileError: ``profile`` is malformed.
             MissingExtraError: the engine is not installed.
-            EngineError: the engine refuses the file, or it does not fit its spec.
+            EngineError: the engine refuses the file, or the file does not fit its spec.
         """
         opened = Bundle.open(bundle)
-        kept = None
+        tuned = None
         if artifact is None and engine is None and not heatmap:
-            kept = find_profile(opened.manifest, None if profile is None else Path(profile))
+            tuned = find_profile(opened.manifest, None if profile is None else Path(profile))
         elif profile is not None:
-            raise UsageError("a profile names artifact and engine; do not give them or heatmap too")
-        if kept:
-            artifact, engine = kept.profile.artifact, kept.profile.engine
+            raise UsageError(
+                "a profile chooses artifact and engine; give it without artifact, engine or heatmap"
+            )
+        if tuned:
+            artifact, engine = tuned.profile.artifact, tuned.profile.engine
         if threads is None:
-            threads = kept.profile.threads if kept else 1
-        record, name = opened.choose(artifact, engine, heatmap=heatmap)
+            threads = tuned.profile.threads if tuned else 1
+        record, engine_name = opened.choose(artifact, engine, heatmap=heatmap)
         return cls(
             opened.manifest.spec,
             record,
-            opened.load(record, name, threads=threads),
+            opened.load(record, engine_name, threads=threads),
             limits or ImageLimits(),
             opened.domain(),
             decode=decode,
             threads=threads,
-            profile=kept.path if kept else None,
+            profile=tuned.path if tuned else None,
         )
 
     def predict(self, source: Source) -> Prediction:
@@ -136,41 +141,41 @@ class Classifier:
         Raises:
             ImageError: it cannot be read, exceeds a limit, or is damaged.
             MissingExtraError: reading it needs an optional package.
-            EngineError: the engine failed or answered no probability.
+            EngineError: the engine failed, or its output is no probability.
         """
-        return self.predict_in_stages(source, _unmarked)
+        return self.predict_in_stages(source, _ignore_stage)
 
-    def predict_in_stages(self, source: Source, mark: Callable[[Stage], None]) -> Prediction:
-        """Classify one image as :meth:`predict` does, and say when each stage is over.
+    def predict_in_stages(self, source: Source, on_stage: Callable[[Stage], None]) -> Prediction:
+        """Classify one image as :meth:`predict` does, and report the end of each stage.
 
         Args:
             source: the image.
-            mark: is called with the name of a stage at its end, in the order of :data:`Stage`.
+            on_stage: called with the name of each stage when it ends.
 
         Raises:
             ImageError, MissingExtraError, EngineError: as :meth:`predict`.
         """
-        found = _read_file(source, self._limits)
-        mark("read")
-        image = _decode(found, source, self.spec, self._limits, self._shrink_for)
-        mark("decode")
+        data = _read_bytes(source, self._limits)
+        on_stage("read")
+        image = _decode(data, source, self.spec, self._limits, self._shrink_for)
+        on_stage("decode")
         pixels = resize_to_input(image, self.spec.input)
         batch = normalize(pixels, self.spec.input)
-        mark("preprocess")
+        on_stage("preprocess")
         scores = self._engine.run(batch)
-        mark("infer")
+        on_stage("infer")
         prediction = self._prediction(source, pixels, scores)
-        mark("post")
+        on_stage("post")
         return prediction
 
     def explain(self, source: Source) -> Explanation:
-        """Classify one image and say what moved its score.
+        """Classify one image and compute the heat map of what moved its score.
 
         Raises:
             ImageError: it cannot be read, exceeds a limit, or is damaged.
             MissingExtraError: reading it needs an optional package.
-            EngineError: the file has no heat map (load with ``heatmap=True``), the engine failed,
-                or answered no probability.
+            EngineError: the file computes no heat map (load with ``heatmap=True``), the engine
+                failed, or its output is no probability.
         """
         image = _read(source, self.spec, self._limits)
         pixels = resize_to_input(image, self.spec.input)
@@ -195,34 +200,35 @@ class Classifier:
     def predict_many(
         self, sources: Iterable[Source], *, workers: int = 1
     ) -> Iterator[Prediction | Failure]:
-        """Classify images, in order; one bad image never stops the rest.
+        """Classify images, in order.
 
-        An error of the model itself does: it would strike every image.
+        An image that cannot be read gives a :class:`Failure`, and the next one follows. An error
+        of the model is raised, since every image would have it.
 
         Args:
-            sources: images; with several workers some are taken ahead of what is yielded.
-            workers: images worked on at the same time.
+            sources: images; several workers take some ahead of what is yielded.
+            workers: images processed at the same time, at least 1.
 
         Raises:
-            EngineError: the engine failed or answered no probability.
+            EngineError: the engine failed, or its output is no probability.
             UsageError: ``workers`` is below 1.
         """
-        return in_order(_attempt(self.predict), sources, workers)
+        return map_in_order(_or_failure(self.predict), sources, workers)
 
     def explain_many(self, sources: Iterable[Source]) -> Iterator[Explanation | Failure]:
-        """Explain images one after the other, as :meth:`predict_many` classifies them.
+        """Explain images one at a time, in order, with failures as in :meth:`predict_many`.
 
         Raises:
             EngineError: as :meth:`explain`.
         """
-        return in_order(_attempt(self.explain), sources, 1)
+        return map_in_order(_or_failure(self.explain), sources, 1)
 
 
 def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = None) -> Pixels:
-    """Read one image exactly, as training, calibration and export do.
+    """Read every pixel of one image and resize it, as training, calibration and export do.
 
     Returns:
-        (1, height, width, channels) uint8, the network's size.
+        (1, height, width, channels) uint8.
 
     Raises:
         ImageError: it cannot be read, exceeds a limit, or is damaged.
@@ -232,27 +238,26 @@ def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = No
 
 
 def _read(source: Source, spec: ModelSpec, limits: ImageLimits) -> Image:
-    """Read and decode, at full size."""
-    return _decode(_read_file(source, limits), source, spec, limits, None)
+    return _decode(_read_bytes(source, limits), source, spec, limits, shrink_for=None)
 
 
-def _read_file(source: Source, limits: ImageLimits) -> bytes | Image:
+def _read_bytes(source: Source, limits: ImageLimits) -> bytes | Image:
     if isinstance(source, bytes | np.ndarray):
         return source
     return read_file(source, max_bytes=limits.max_bytes, error=ImageError)
 
 
 def _decode(
-    found: bytes | Image,
+    data: bytes | Image,
     source: Source,
     spec: ModelSpec,
     limits: ImageLimits,
     shrink_for: InputSpec | None,
 ) -> Image:
-    if not isinstance(found, bytes):
-        return found
+    if not isinstance(data, bytes):
+        return data
     return read_image(
-        found,
+        data,
         channels=spec.input.channels,
         limits=limits,
         name=_name(source),
@@ -260,22 +265,22 @@ def _decode(
     )
 
 
-def _unmarked(stage: Stage) -> None:
-    """Nobody wants to know."""
+def _ignore_stage(stage: Stage) -> None:
+    """No-op stage callback."""
 
 
-def _attempt(answer: Callable[[Source], T]) -> Callable[[Source], T | Failure]:
-    """The answer, or a failure for an image that cannot be read."""
+def _or_failure(classify: Callable[[Source], Result]) -> Callable[[Source], Result | Failure]:
+    """Return a failure where ``classify`` raises because of the image."""
 
-    def attempt(source: Source) -> T | Failure:
+    def classify_or_fail(source: Source) -> Result | Failure:
         try:
-            return answer(source)
+            return classify(source)
         except (ImageError, MissingExtraError) as err:
-            return Failure(_name(source), type(err).__name__, str(err))
+            return Failure(_name(source), type(err).__name__, str(err), err.exit_code)
 
-    return attempt
+    return classify_or_fail
 
 
 def _name(source: Source) -> str | None:
-    """The file as it was named; None for bytes and arrays."""
+    """The path as it was given; None for bytes and arrays."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else None

@@ -1,4 +1,4 @@
-"""From a network's output to labels: the one place that knows what the numbers mean."""
+"""From a network's output to labels: the only definition of what the numbers mean."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from cxr_edge.errors import EngineError
 from cxr_edge.spec import ModelSpec
 
 Scores = npt.NDArray[np.float32]
-"""(N, spec.outputs): what the network answers, unchanged."""
+"""(N, spec.outputs): the network's output, unchanged."""
 Probabilities = npt.NDArray[np.float64]
 """(N, len(labels)): P(label), in the order of ``spec.labels``."""
 
 RANGE_SLACK = 1e-5
-"""How far rounding may carry a probability outside 0..1."""
+"""By how much rounding may take a probability outside 0..1."""
 SUM_SLACK = 1e-2
-"""How far the probabilities of a softmax may sum away from 1 (a quantized output is coarse)."""
+"""By how much the sum of a softmax may differ from 1; a quantized output is coarse."""
 
 
 def probabilities(scores: Scores, spec: ModelSpec) -> Probabilities:
     """P(label) for every input.
 
     Args:
-        scores: (N, spec.outputs), as the network answers.
+        scores: (N, spec.outputs), the network's output.
         spec: says whether that is a sigmoid, P(labels[1]), or a softmax.
 
     Returns:
         (N, len(labels)) within 0..1.
 
     Raises:
-        EngineError: an answer is not finite, outside 0..1, or does not sum to 1.
+        EngineError: the shape is wrong, or a row is not finite, outside 0..1, or does not sum
+            to 1.
     """
     values = np.asarray(scores, np.float64)
     if values.ndim != 2 or values.shape[1] != spec.outputs:
-        raise EngineError(f"the model answered {values.shape}, expected (N, {spec.outputs})")
+        raise EngineError(f"the model's output is {values.shape}, expected (N, {spec.outputs})")
     # Written so that NaN fails the comparison.
     if not np.all((values >= -RANGE_SLACK) & (values <= 1 + RANGE_SLACK)):
         raise EngineError(
-            "the model answered what is no probability (NaN, or outside 0..1); its last layer "
-            "needs a sigmoid or softmax"
+            "the model's output is no probability (NaN, or outside 0..1); its last layer needs a "
+            "sigmoid or softmax"
         )
     values = values.clip(0.0, 1.0)
     if spec.activation == "sigmoid":
@@ -69,8 +70,8 @@ def positive_scores(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.flo
 def decide(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.intp]:
     """The decision for every input, as an index into ``spec.labels``.
 
-    For two labels a positive score of at least the threshold is the positive label; for more it
-    is the label with the largest probability.
+    Of two labels it is the positive one where its probability is at least the threshold; of more,
+    the most probable one.
 
     Args:
         table: (N, len(labels)) from :func:`probabilities`.
@@ -80,17 +81,17 @@ def decide(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.intp]:
         (N,) indices.
     """
     if spec.positive_label is None or spec.threshold is None:  # both, or neither
-        best: npt.NDArray[np.intp] = table.argmax(axis=1)
-        return best
+        most_probable: npt.NDArray[np.intp] = table.argmax(axis=1)
+        return most_probable
     positive = spec.labels.index(spec.positive_label)
     return np.where(positive_scores(table, spec) >= spec.threshold, positive, 1 - positive)
 
 
 def decision_margins(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.float64]:
-    """How far each decision is from changing, as a difference of scores.
+    """How much the scores must change before each decision does.
 
-    For two labels the distance from the threshold; for more, half the lead of the largest
-    probability, since one may fall while another rises.
+    For two labels, the distance from the threshold. For more, half the distance between the two
+    largest probabilities, since one may fall while the other rises.
 
     Args:
         table: (N, len(labels)) from :func:`probabilities`.
@@ -106,7 +107,7 @@ def decision_margins(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.fl
 
 
 def uncertain(table: Probabilities, spec: ModelSpec) -> npt.NDArray[np.bool_]:
-    """Whether each score lies in the spec's band of uncertainty; all False without a band."""
+    """(N,) whether each score lies in the spec's uncertainty band; all False without a band."""
     if spec.uncertain_band is None:
         return np.zeros(len(table), np.bool_)
     low, high = spec.uncertain_band

@@ -1,11 +1,11 @@
-"""Whether an image looks like those that the network was trained on at all.
+"""Whether an image is of the kind that the network was trained on.
 
-A classifier of two labels answers a photograph as surely as a radiograph. Seen at 16 x 16 pixels,
-with brightness and contrast taken out, radiographs of chests are so alike that a few principal
-components describe them; everything else is far from them, or differs from its own projection.
-The distance is that of probabilistic PCA (Tipping, Bishop 1999): the Mahalanobis distance within
-the components plus the squared residual over its mean variance. What is too smooth to be a
-radiograph, such as a ramp, is recognized by its fine detail.
+A classifier with two labels is as confident about a holiday photograph as about a radiograph. At
+16 x 16 pixels, with brightness and contrast removed, chest radiographs are so similar that a few
+principal components describe them. The distance from them is that of probabilistic PCA (Tipping and
+Bishop 1999): the Mahalanobis distance within the components plus the squared residual over its
+mean variance. Images too smooth to be a radiograph, such as a ramp, are found by their lack of
+fine detail.
 """
 
 from __future__ import annotations
@@ -21,64 +21,63 @@ from cxr_edge.errors import CxrEdgeError
 from cxr_edge.preprocess import Pixels
 
 SIDE = 16
-"""Rows and columns that an image is averaged to."""
+"""Rows and columns an image is averaged to before it is compared."""
 MIN_CONTRAST = 8.0
-"""Standard deviation, in grey levels at 16 x 16, below which an image shows nothing."""
+"""Standard deviation, in grey levels at 16 x 16, below which an image counts as blank."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What the training images have in common."""
+    """Mean and principal components of the training images, and the limits of a match."""
 
     mean: Floats
-    """(256,) their mean, standardized."""
+    """(256,) mean of the standardized images."""
     components: Floats
-    """(K, 256) their main differences, orthonormal."""
+    """(K, 256) principal components, orthonormal."""
     variances: Floats
-    """(K,) how much they differ in each."""
+    """(K,) variance along each component, above 0."""
     residual: float
-    """Mean variance of a pixel outside the components."""
+    """Mean variance of a pixel outside the components, above 0."""
     limit: float
-    """The largest distance of an image that is one of them."""
+    """Largest distance of an image of this kind, above 0."""
     least_detail: float
-    """The smallest :func:`detail` of an image that is one of them."""
+    """Smallest :func:`detail` of an image of this kind, 0 or more."""
 
     def distances(self, pixels: Pixels) -> npt.NDArray[np.float64]:
-        """How far images are from the training images; above 1: outside.
+        """Distance of each image from the training images, relative to the limits.
 
         Args:
             pixels: (N, height, width, channels) uint8, at the network's size.
 
         Returns:
-            (N,) the distance over ``limit``, or ``least_detail`` over the detail if that is more;
-            infinite for an image without contrast.
+            (N,) above 1: outside the domain. The larger of distance / ``limit`` and
+            ``least_detail`` / detail; infinite for a blank image.
         """
         rows, contrast = standardize(pixels)
         centred = rows - self.mean
-        inside = centred @ self.components.T
-        left = centred - inside @ self.components
-        rest = np.square(left).sum(axis=1)
-        distance = np.square(inside) @ (1 / self.variances) + rest / self.residual
-        smooth = self.least_detail / np.maximum(detail(pixels), 1e-12)
-        share = np.maximum(distance / self.limit, smooth)
-        return np.where(contrast < MIN_CONTRAST, np.inf, share)
+        coordinates = centred @ self.components.T
+        residuals = np.square(centred - coordinates @ self.components).sum(axis=1)
+        distance = np.square(coordinates) @ (1 / self.variances) + residuals / self.residual
+        smoothness = self.least_detail / np.maximum(detail(pixels), 1e-12)
+        relative = np.maximum(distance / self.limit, smoothness)
+        return np.where(contrast < MIN_CONTRAST, np.inf, relative)
 
     def outside(self, pixels: Pixels) -> npt.NDArray[np.bool_]:
-        """(N,) whether each image looks like none of the training images."""
+        """(N,) whether each image is unlike the training images."""
         return np.asarray(self.distances(pixels) > 1)
 
 
 def standardize(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Images at 16 x 16 grey pixels with mean 0 and standard deviation 1.
+    """Reduce images to 16 x 16 grey pixels with mean 0 and standard deviation 1.
 
     Args:
         pixels: (N, height, width, channels) uint8.
 
     Returns:
-        (N, 256) numbers, and (N,) the standard deviation in grey levels that was divided by, at
-        least as :data:`MIN_CONTRAST`.
+        (N, 256) standardized pixels, and (N,) the standard deviation in grey levels. Where that
+        is below :data:`MIN_CONTRAST`, the pixels are divided by the constant instead.
     """
     small = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in pixels]
     grey = np.stack(small).reshape(len(pixels), SIDE * SIDE, -1).mean(axis=2, dtype=np.float64)
@@ -88,28 +87,28 @@ def standardize(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 
 def detail(pixels: Pixels) -> npt.NDArray[np.float64]:
-    """How much of each image's contrast is finer than 1/75 of its shorter side.
+    """Share of each image's contrast that is finer than 1/75 of its shorter side.
 
     Args:
         pixels: (N, height, width, channels) uint8.
 
     Returns:
-        (N,) mean absolute difference from a blurred copy over the standard deviation.
+        (N,) mean absolute difference from a blurred copy, over the standard deviation.
     """
-    found = []
+    details = []
     for image in pixels:
         grey = image.astype(np.float32)
         grey = grey[..., 0] if grey.shape[2] == 1 else grey.mean(axis=2)
-        smooth = cv2.GaussianBlur(grey, (0, 0), max(min(grey.shape) / 75, 0.5))
-        difference = cv2.norm(grey, smooth, cv2.NORM_L1) / grey.size
-        # Ten times faster on whole numbers, and the same.
+        blurred = cv2.GaussianBlur(grey, (0, 0), max(min(grey.shape) / 75, 0.5))
+        difference = cv2.norm(grey, blurred, cv2.NORM_L1) / grey.size
+        # The same value as from ``grey``, ten times faster on whole numbers.
         deviation = float(cv2.meanStdDev(image if image.shape[2] == 1 else grey)[1].item())
-        found.append(difference / max(deviation, MIN_CONTRAST))
-    return np.asarray(found, np.float64)
+        details.append(difference / max(deviation, MIN_CONTRAST))
+    return np.asarray(details, np.float64)
 
 
 def dump_domain(domain: Domain) -> bytes:
-    """Write a domain as a compressed .npz."""
+    """The bytes of a compressed .npz with the domain's fields."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -127,7 +126,7 @@ def parse_domain(data: bytes, name: str, error: type[CxrEdgeError]) -> Domain:
     """Read a domain from the bytes of its file.
 
     Raises:
-        error: the bytes are malformed, or the numbers no distance.
+        error: the bytes are no such .npz, or the parameters are invalid.
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
@@ -137,15 +136,16 @@ def parse_domain(data: bytes, name: str, error: type[CxrEdgeError]) -> Domain:
             residual, limit, least = (
                 np.asarray(arrays[key], np.float64) for key in ("residual", "limit", "least_detail")
             )
-    except Exception as err:  # zip, zlib and numpy have one each
+    except Exception as err:  # zipfile, zlib and numpy each raise their own
         raise error(f"{name}: not readable as a domain: {err}") from err
-    count = SIDE * SIDE
-    kept = len(components) if components.ndim else 0
-    numbers = (mean, components, variances, residual, limit, least)
-    shapes = tuple(array.shape for array in numbers)
-    if shapes != ((count,), (kept, count), (kept,), (), (), ()):
-        raise error(f"{name}: its arrays have the shapes {shapes}")
+    pixels = SIDE * SIDE
+    count = len(components) if components.ndim else 0
+    arrays_read = (mean, components, variances, residual, limit, least)
+    shapes = tuple(array.shape for array in arrays_read)
+    expected = ((pixels,), (count, pixels), (count,), (), (), ())
+    if shapes != expected:
+        raise error(f"{name}: its arrays have the shapes {shapes}, expected {expected}")
     positive = all(np.all(array > 0) for array in (variances, residual, limit)) and least >= 0
-    if not positive or not all(np.isfinite(array).all() for array in numbers):
-        raise error(f"{name}: holds numbers that make no distance")
+    if not positive or not all(np.isfinite(array).all() for array in arrays_read):
+        raise error(f"{name}: contains invalid PCA parameters; export again or restore it")
     return Domain(mean, components, variances, float(residual), float(limit), float(least))

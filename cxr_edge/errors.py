@@ -3,22 +3,22 @@
 ::
 
     CxrEdgeError
-    ├── UsageError            2   the call itself is wrong: an option, a name, a path
-    │   └── DataError         2   a data folder is not laid out as folders of classes
+    ├── UsageError            2   an option, a name or a path is wrong
+    │   └── DataError         2   a data folder does not hold one folder per class
     ├── MissingExtraError     3   an optional package is not installed
-    ├── ImageError            4   an image cannot be read, or must not be trusted
+    ├── ImageError            4   an image cannot be read, or is damaged
     ├── ModelError            5   a model cannot be used
-    │   ├── SpecError             its spec contradicts itself
-    │   ├── ProfileError          what `cxr-edge tune` remembered cannot be read
-    │   ├── BundleError           its bundle is incomplete, changed or from another version
-    │   └── EngineError           an engine refuses it, or answers what no model can answer
-    ├── BenchmarkError        5   a benchmark's report cannot be read or compared
-    └── ExportError           6   an export failed; what was there before is still there
-        ├── ParityError           an exported file does not answer like the original model
-        └── OutputError           a result could not be written
+    │   ├── SpecError             its spec is malformed or contradicts itself
+    │   ├── ProfileError          the profile that `cxr-edge tune` wrote cannot be read
+    │   ├── BundleError           its bundle is incomplete, changed or of another version
+    │   └── EngineError           an engine refuses it, or its output is no probability
+    ├── BenchmarkError        5   a benchmark report cannot be read or compared
+    └── ExportError           6   an export failed and replaced nothing
+        ├── ParityError           an exported model's decisions or scores differ too much
+        └── OutputError           a file could not be written
 
-A message is one line: the thing, what was found, what was expected, what to do.
-Errors of other libraries never leave the package: they are the ``__cause__`` of one of these.
+A message is one line: the thing, what was found, what was expected, what to do. Exceptions of
+other libraries do not leave the package; they are the ``__cause__`` of one of these.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ from typing import ClassVar
 
 
 class CxrEdgeError(Exception):
-    """Base of every error of the project; ``exit_code`` is what the command line returns."""
+    """Base class of the package's errors."""
 
     exit_code: ClassVar[int] = 1
+    """What the command line exits with."""
 
 
 class UsageError(CxrEdgeError):
-    """The call itself is wrong: an option, a name or a path."""
+    """An option, a name or a path is wrong."""
 
     exit_code = 2
 
 
 class DataError(UsageError):
-    """A data folder is not laid out as expected, or holds nothing that can be used."""
+    """A data folder is not laid out as expected, or holds nothing usable."""
 
 
 class MissingExtraError(CxrEdgeError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra to install."""
 
     exit_code = 3
 
 
 class ImageError(CxrEdgeError):
-    """An image cannot be read, exceeds a limit, or is damaged and must not be trusted."""
+    """An image cannot be read, exceeds a limit, or is damaged."""
 
     exit_code = 4
 
@@ -66,7 +67,7 @@ class SpecError(ModelError):
 
 
 class ProfileError(ModelError):
-    """A file of ``cxr-edge tune`` is malformed; run it again."""
+    """A profile that ``cxr-edge tune`` wrote is malformed."""
 
 
 class BundleError(ModelError):
@@ -74,45 +75,45 @@ class BundleError(ModelError):
 
 
 class EngineError(ModelError):
-    """An engine refuses a model, or its answer is not a probability."""
+    """An engine refuses a model, or the model's output is no probability."""
 
 
 class BenchmarkError(CxrEdgeError):
-    """A benchmark's report cannot be read, or is of something else than it is compared with."""
+    """A benchmark report cannot be read, or cannot be compared with another."""
 
     exit_code = 5
 
 
 class ExportError(CxrEdgeError):
-    """An export failed; nothing that was there before has been replaced."""
+    """An export failed; existing files were left as they were."""
 
     exit_code = 6
 
 
 class ParityError(ExportError):
-    """An exported file does not answer like the original model."""
+    """The decisions or scores of an exported model differ too much from the original's."""
 
 
 class OutputError(ExportError):
-    """A result could not be written."""
+    """A file could not be written; an existing one was left as it was."""
 
 
 def first_line(err: BaseException) -> str:
-    """The first line of another library's message, which may have many; its type without any."""
+    """The first line of another library's message, at most 300 characters; else its type."""
     return (str(err).strip().splitlines() or [type(err).__name__])[0][:300]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist: it names the nearest one, and all there are.
+    """Build the error for a name that does not exist, with the most similar name as a hint.
 
     Args:
-        kind: what is named, for example ``artifact``.
-        name: what was given.
-        known: what there is.
+        kind: of thing, for example ``artifact``.
+        name: as the user gave it.
+        known: the names that exist.
     """
-    import difflib  # only a mistake needs it
+    import difflib  # kept out of every start that makes no mistake
 
     names = list(known)
-    near = difflib.get_close_matches(name, names, 1, 0.4)
-    hint = f"did you mean {near[0]}? " if near else ""
+    similar = difflib.get_close_matches(name, names, 1, 0.4)
+    hint = f"did you mean {similar[0]}? " if similar else ""
     return UsageError(f"no {kind} is called {name!r}; {hint}there are {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""Optional packages: imported inside the command that needs them, or named in a plain message."""
+"""Optional packages: imported by the command that needs them, or reported by name when absent."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ def require(module: str, extra: str) -> ModuleType:
     """Import an optional module.
 
     Raises:
-        MissingExtraError: it is not installed; the message says which extra brings it.
+        MissingExtraError: it, or a package that it imports, is not installed; the message names
+            the extra to install.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
-        if err.name is None or not module.startswith(err.name):
-            raise
+        missing = (err.name or module).partition(".")[0]
+        needed = "" if missing == module.partition(".")[0] else f", which {module} needs,"
         raise MissingExtraError(
-            f"{module} is not installed; pip install 'cxr-edge[{extra}]' brings it"
+            f"{missing}{needed} is not installed; run: pip install 'cxr-edge[{extra}]'"
         ) from err
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module could be imported, without importing it."""
+    """Whether a module can be found, without importing it."""
     return importlib.util.find_spec(module) is not None
 
 
 def require_keras(extra: str) -> Any:
-    """Import Keras with its backend quiet and without a trace in the home folder.
+    """Import Keras quietly, without files in the home folder.
 
-    Keras and its backends write settings and caches below HOME at import, and TensorFlow logs to
-    stderr; both are told otherwise first. ``KERAS_BACKEND`` is respected, TensorFlow by default.
+    Keras and its backends write settings and caches below HOME when imported, and TensorFlow logs
+    to stderr; both are prevented. ``KERAS_BACKEND`` is respected; its default is TensorFlow.
 
     Raises:
         MissingExtraError: Keras or its backend is not installed.
     """
-    _leave_home_alone()
+    _redirect_home_writes()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
@@ -56,7 +57,10 @@ def require_keras(extra: str) -> Any:
 
 
 def require_tensorflow(extra: str) -> tuple[Any, Any]:
-    """Import Keras on TensorFlow, which the exporters build on, as (keras, tensorflow).
+    """Import Keras with the TensorFlow backend, which exporting needs.
+
+    Returns:
+        The modules keras and tensorflow.
 
     Raises:
         MissingExtraError: TensorFlow is not installed, or Keras runs on another backend.
@@ -65,14 +69,15 @@ def require_tensorflow(extra: str) -> tuple[Any, Any]:
     keras = require_keras(extra)
     if keras.backend.backend() != "tensorflow":
         raise MissingExtraError(
-            f"exporting needs Keras on TensorFlow; unset KERAS_BACKEND={keras.backend.backend()}"
+            f"exporting needs Keras on TensorFlow, but KERAS_BACKEND is "
+            f"{keras.backend.backend()}; unset it"
         )
     return keras, require("tensorflow", extra)
 
 
 def package_version(name: str) -> str | None:
-    """The version of a package; None where it is not installed."""
-    import importlib.metadata  # 10 ms that a start without a profile does not need
+    """The installed version of a package; None if it is not installed."""
+    import importlib.metadata  # takes 10 ms, which most starts do not need
 
     try:
         return importlib.metadata.version(name)
@@ -82,27 +87,27 @@ def package_version(name: str) -> str | None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what native code writes to stderr; shown after all when the block fails.
+    """Discard what native code writes to stderr while the block runs, unless the block raises.
 
-    TensorFlow logs before its log level is read, and its converters whatever it is. The file
-    descriptor is the whole process's, so this is for single-threaded commands.
+    TensorFlow logs before it reads its log level, and its converters ignore it. The redirected
+    file descriptor belongs to the whole process, so use this in single-threaded commands only.
     """
     import tempfile
 
     sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(shown, held.read())
+            captured.seek(0)
+            os.write(stderr, captured.read())
             raise
         finally:
             sys.stderr.flush()
-            os.dup2(shown, 2)
-            os.close(shown)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def require_figure(extra: str) -> Any:
@@ -111,15 +116,15 @@ def require_figure(extra: str) -> Any:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    _leave_home_alone()
+    _redirect_home_writes()
     return require("matplotlib.figure", extra).Figure
 
 
 @functools.cache
-def _leave_home_alone() -> None:
-    """Give what libraries insist on writing at import a folder that goes when the process ends.
+def _redirect_home_writes() -> None:
+    """Send what Keras and matplotlib write when imported to a folder deleted at exit.
 
-    Keras imports matplotlib where it is installed, so an export needs this too.
+    Keras imports matplotlib where it is installed, so exports need both.
     """
     import atexit
     import shutil

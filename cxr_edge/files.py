@@ -1,4 +1,4 @@
-"""Files in and out: bounded reading of regular files, and writing that is whole or not at all."""
+"""Bounded reading of regular files, and atomic writing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from cxr_edge.errors import CxrEdgeError, OutputError
 
 TEMPORARY_PREFIX = ".cxr-edge-"
-"""Begins the name of every unfinished file; a leftover of a killed process is safe to delete."""
+"""Start of the name of every unfinished file; one left by a killed process may be deleted."""
 
 
 def read_file(
@@ -22,16 +22,16 @@ def read_file(
     error: type[CxrEdgeError],
     follow_symlinks: bool = True,
 ) -> bytes:
-    """Read a regular file whole, or say in one line why not.
+    """Read a whole regular file.
 
-    Folders, FIFOs and devices are refused without being read; a file that shrinks or grows while
-    it is read is refused too.
+    Folders, FIFOs and devices are refused without being read, and so is a file that changes its
+    size meanwhile.
 
     Args:
         path: the file.
-        max_bytes: the largest size accepted, bytes.
-        error: the type of error to raise.
-        follow_symlinks: whether a symbolic link may stand in for the file.
+        max_bytes: largest size accepted.
+        error: type of the error to raise.
+        follow_symlinks: whether the path may be a symbolic link.
 
     Raises:
         error: the file is absent, not regular, not readable, empty, too large or changing.
@@ -78,13 +78,12 @@ def sha256(data: bytes) -> str:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """A file name that fits one line of a terminal: control and undecodable characters escaped."""
-    text = os.fspath(name)
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    """A file name, or other text, on one line: control and undecodable characters escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(name))
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write beside, fsync, rename: afterwards the file is the old one or the new one, whole.
+    """Write a file atomically: after a crash it has its old content or the new, never a part.
 
     Raises:
         OutputError: it could not be written; the old file is untouched.
@@ -95,9 +94,9 @@ def write_file(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends well.
+    """Yield a temporary path beside ``path``, which it replaces if the block succeeds.
 
-    For libraries that insist on writing a file of their own. The temporary name keeps the suffix.
+    For libraries that only write to a path. The temporary name has the same suffix.
 
     Raises:
         OutputError: the folder or the file could not be written; the old file is untouched.
@@ -110,7 +109,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-        with contextlib.suppress(OSError):  # too late to fail: the old file is gone
+        with contextlib.suppress(OSError):  # the file is already replaced
             _sync(path.parent)
     except OSError as err:
         raise OutputError(f"{path}: cannot be written: {err.strerror or err}") from err
@@ -121,10 +120,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, before something relies on them.
+    """Flush a folder to disk, so that the names in it survive a power cut.
 
     Raises:
-        OutputError: the disk refuses.
+        OutputError: the operating system refused.
     """
     try:
         _sync(folder)

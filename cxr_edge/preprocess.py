@@ -1,8 +1,7 @@
-"""From a decoded image to the network's input: training, calibration, parity and runtime use this.
+"""From a decoded image to the network's input: the only definition, for training and runtime alike.
 
-Two steps, so that the first can be stored: :func:`resize_to_input` gives the uint8 pixels that
-golden inputs and calibration sets keep, :func:`normalize` the float32 numbers that the network
-sees.
+There are two steps, so that the result of the first can be stored. :func:`resize_to_input` gives
+the uint8 pixels of golden inputs and calibration sets, :func:`normalize` the network's float32.
 """
 
 from __future__ import annotations
@@ -14,20 +13,22 @@ import numpy.typing as npt
 from cxr_edge.errors import ImageError
 from cxr_edge.spec import InputSpec
 
-Image = npt.NDArray[np.uint8]
-"""(H, W) grey or (H, W, 3) RGB, 0..255, any size."""
-Pixels = npt.NDArray[np.uint8]
-"""(N, height, width, channels), 0..255, the network's size."""
+Image = np.ndarray[tuple[int, int] | tuple[int, int, int], np.dtype[np.uint8]]
+"""One image: (H, W) grey or (H, W, 3) RGB, 0..255, any size."""
+Pixels = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
+"""Images at the network's size: (N, height, width, channels), 0..255."""
 Batch = npt.NDArray[np.float32]
-"""(N, height, width, channels), the network's range."""
+"""(N, height, width, channels), in the range that the network was trained on."""
 
 REDUCTIONS = (4, 2)
-"""By how much a JPEG may be decoded smaller. libjpeg could make it 8, at hardly less cost, but the
-scores of 10 of 100 radiographs then moved by .014 on average, which move by .003 at 4."""
+"""Factors by which a JPEG may be decoded smaller, largest first.
+
+libjpeg offers 8 too, for little less time, but it moved the scores of 10 of 100 radiographs by .014
+on average, and 4 by .003."""
 
 _INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
-# How much larger than its place in the input a reduced image must be, each way: its pixels are
-# means of the original's, and the fewer there are, the coarser the shares that outputs get of them.
+# A reduced image must be larger than its place in the input by this factor, both ways. Its pixels
+# are means of the original's; with fewer of them, area averages become less accurate.
 _SPARE = 1.4
 
 
@@ -36,7 +37,7 @@ def resize_to_input(image: Image, spec: InputSpec) -> Pixels:
 
     Args:
         image: (H, W) uint8 for one channel, (H, W, 3) uint8 RGB for three.
-        spec: size, interpolation and geometry that the network was trained with.
+        spec: size, interpolation and geometry.
 
     Returns:
         (1, height, width, channels) uint8.
@@ -76,32 +77,30 @@ def normalize(pixels: Pixels, spec: InputSpec) -> Batch:
 
 
 def reduction(rows: int, columns: int, spec: InputSpec) -> int:
-    """By how much an image may be decoded smaller before it is fitted: 1, 2 or 4.
+    """The factor by which an image may be decoded smaller before it is resized: 1, 2 or 4.
 
-    Averaging what a decoder reduced is nearly averaging the whole; picking pixels from it is not,
-    so only ``area`` interpolation allows it.
+    Only ``area`` interpolation allows more than 1: the average of a reduced image is nearly that
+    of the whole, while single pixels of it differ.
 
     Args:
         rows: height of the upright image, pixels.
         columns: its width, pixels.
-        spec: what it will be fitted to.
+        spec: of the input it will be resized to.
     """
     if spec.interpolation != "area":
         return 1
-    height, width = (side.stop - side.start for side in _place(rows, columns, spec))
+    height, width = (side.stop - side.start for side in image_area(rows, columns, spec))
     for factor in REDUCTIONS:
         if -(-rows // factor) >= _SPARE * height and -(-columns // factor) >= _SPARE * width:
             return factor
     return 1
 
 
-def placed(image: Image, spec: InputSpec) -> tuple[slice, slice]:
-    """The rows and columns of the network's input that an image fills; a letterbox pads others."""
-    rows, columns = image.shape[:2]
-    return _place(rows, columns, spec)
+def image_area(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
+    """Rows and columns of the network's input that an image of a size fills.
 
-
-def _place(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
+    A letterbox pads the others.
+    """
     if spec.geometry != "letterbox":
         return slice(0, spec.height), slice(0, spec.width)
     factor = min(spec.height / rows, spec.width / columns)
@@ -119,9 +118,10 @@ def _resize(image: Image, width: int, height: int, spec: InputSpec) -> Image:
 
 
 def _letterbox(image: Image, spec: InputSpec) -> Image:
-    """Shrink or enlarge to touch two borders, centre, and pad the others."""
-    place = placed(image, spec)
-    height, width = (side.stop - side.start for side in place)
+    """Resize until one side fits, centre, and pad the other side."""
+    rows, columns = image.shape[:2]
+    area = image_area(rows, columns, spec)
+    height, width = (side.stop - side.start for side in area)
     canvas = np.full((spec.height, spec.width, *image.shape[2:]), spec.pad_value, np.uint8)
-    canvas[place] = _resize(image, width, height, spec)
+    canvas[area] = _resize(image, width, height, spec)
     return canvas

@@ -1,4 +1,4 @@
-"""How long-running work tells a person where it stands, without knowing of terminals."""
+"""Messages and progress of the library, which knows nothing of terminals."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable
 from typing import Protocol
 
 Advance = Callable[[int, int], None]
-"""Called with how many steps are done and how many there are."""
+"""Called with the number of steps done and the number of all steps."""
 
 
 class Reporter(Protocol):
-    """Something that shows messages and progress."""
+    """Shows messages and progress of long-running work."""
 
     def say(self, message: str) -> None:
-        """Show a message, one or more whole lines."""
+        """Show a message of one or more lines."""
 
     def bar(self, label: str) -> contextlib.AbstractContextManager[Advance]:
         """Show progress while the block runs."""
 
 
 class Silent:
-    """Shows nothing; what a library call uses."""
+    """A reporter that shows nothing, for calls from code."""
 
     def say(self, message: str) -> None:
         """Show nothing."""
@@ -31,8 +31,8 @@ class Silent:
         return contextlib.nullcontext(lambda done, total: None)
 
 
-def notice(text: str) -> None:
-    """Log one line as a warning to ``cxr_edge``: worth saying, but no error; stderr by default."""
-    import logging  # 3 ms that a start without anything to say does not need
+def notice(message: str) -> None:
+    """Log one line as a warning to ``cxr_edge``, which writes to stderr unless configured."""
+    import logging  # takes 3 ms, which most starts do not need
 
-    logging.getLogger("cxr_edge").warning("%s", text)
+    logging.getLogger("cxr_edge").warning("%s", message)

@@ -1,18 +1,18 @@
-"""What a classification gives: a prediction, or a failure that says why there is none."""
+"""The results of a classification: a prediction, or a failure that says why there is none."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a command that only prints results does not wait for numpy
+if TYPE_CHECKING:  # numpy is slow to import
     import numpy as np
     import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A model's answer to one image."""
+    """The decision for one image."""
 
     source: str | None
     """The file as it was named; None for an image given as bytes or array."""
@@ -25,29 +25,29 @@ class Prediction:
     threshold: float | None
     """A score of at least this is the positive label; None for more than two labels."""
     uncertain: bool
-    """Whether the score lies in the model's band of uncertainty; False where it has none."""
+    """Whether the score lies in the model's uncertainty band; False if the model has none."""
     out_of_domain: bool | None
-    """Whether the image is none of those the model is for; None: the model cannot tell."""
+    """Whether the image is unlike the training images; None: the model cannot tell."""
     engine: str
     """The engine that ran."""
     artifact: str
     """The model file that it ran."""
     heatmap: str | None = None
-    """The picture of what moved the score; None: none was drawn."""
+    """File of the heat map picture; None: none was drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A prediction with what moved its score, and the image that both are about."""
+    """A prediction, the heat map of what moved its score, and the image."""
 
     prediction: Prediction
-    """The answer of the file that gave the heat map."""
+    """From the same model file as the heat map."""
     heatmap: npt.NDArray[np.float32]
-    """(rows, columns): evidence for the positive label by position, 0 or more, in units of its
-    log-odds; stretched over the network's input. It shows what moved the score, not where a
-    disease is."""
+    """(rows, columns) evidence for the positive label, 0 or more, in units of its log-odds.
+
+    The map covers the network's input. It shows what moved the score, not where a disease is."""
     image: npt.NDArray[np.uint8]
-    """(H, W) grey or (H, W, 3) RGB, as it was read."""
+    """(H, W) grey or (H, W, 3) RGB, as it was decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,10 @@ class Failure:
     """Why an image has no prediction."""
 
     source: str | None
-    """The file as it was named."""
+    """The file as it was named; None for an image given as bytes or array."""
     error: str
     """Name of the error's type, for example ``ImageError``."""
     message: str
     """One line: what was found, what was expected, what to do."""
+    exit_code: int = 1
+    """What the command line exits with if this was its only image."""

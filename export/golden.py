@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.bundle.reader import Golden
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.decision import decide, decision_margins, positive_scores, probabilities
 from cxr_edge.errors import ExportError
@@ -57,7 +57,7 @@ def draw_pictures(
     return np.concatenate(drawn)
 
 
-def choose_golden(pool: Golden, spec: ModelSpec, margin: float) -> tuple[Golden, float]:
+def choose_golden(pool: GoldenSet, spec: ModelSpec, margin: float) -> tuple[GoldenSet, float]:
     """Keep those of many inputs that spread over the original model's scores.
 
     Args:
@@ -86,7 +86,7 @@ def choose_golden(pool: Golden, spec: ModelSpec, margin: float) -> tuple[Golden,
         if far.any():
             clear &= (decisions != decision) | far
     chosen = _spread(positive_scores(table, spec), decisions, clear)
-    return Golden(pool.pixels[chosen], pool.scores[chosen]), float(margins[chosen].min())
+    return GoldenSet(pool.pixels[chosen], pool.scores[chosen]), float(margins[chosen].min())
 
 
 def _spread(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Calibration
-from cxr_edge.bundle.reader import Golden
 from cxr_edge.classifier import read_pixels
 from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
@@ -36,7 +36,7 @@ class Images:
         spec = original.spec
         with reporter.bar("drawing golden inputs") as advance:
             pictures = draw_pictures(spec, 0, POOL, advance, striped=True)
-        self._pool = Golden(pictures, self._answer(pictures))
+        self._pool = GoldenSet(pictures, self._answer(pictures))
         self.golden, self.margin = choose_golden(self._pool, spec, request.budget.max_delta_p)
         """Golden inputs, and how far their decisions are from changing."""
         golden = Samples(self.golden.pixels, None, ())

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr_edge import documents
+from cxr_edge.bundle.golden import GoldenSet, dump_golden
 from cxr_edge.bundle.manifest import (
     FORMAT,
     MAX_FILE_BYTES,
@@ -23,7 +24,7 @@ from cxr_edge.bundle.manifest import (
     Manifest,
     Provenance,
 )
-from cxr_edge.bundle.reader import Bundle, Golden, dump_golden
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.samples import dump_samples, read_samples
 from cxr_edge.decision import decide, probabilities
 from cxr_edge.device.timing import time_in_turn
@@ -202,7 +203,7 @@ def _record(made: Made, file: FileRecord) -> ArtifactRecord:
 
 
 def _golden_record(
-    file: FileRecord, golden: Golden, margin: float, spec: ModelSpec
+    file: FileRecord, golden: GoldenSet, margin: float, spec: ModelSpec
 ) -> GoldenRecord:
     found = Counter(decide(probabilities(golden.scores, spec), spec).tolist())
     decisions = {name: found[index] for index, name in enumerate(spec.labels)}

@@ -1,4 +1,4 @@
-"""Several at a time: in order, not far ahead, and over when the caller has enough."""
+"""Several at a time: results in order, not far ahead, and no thread left when the caller stops."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cxr_edge.batch import in_order
+from cxr_edge.batch import map_in_order
 from cxr_edge.errors import UsageError
 
 
@@ -17,13 +17,13 @@ def square(number: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_answers_come_in_order_however_long_each_takes(workers: int) -> None:
+def test_results_come_in_order_however_long_each_takes(workers: int) -> None:
     def slow_first(number: int) -> int:
         time.sleep(0.02 if number % 7 == 0 else 0)
         return square(number)
 
-    assert list(in_order(slow_first, range(50), workers)) == [square(n) for n in range(50)]
-    assert list(in_order(square, [], workers)) == []
+    assert list(map_in_order(slow_first, range(50), workers)) == [square(n) for n in range(50)]
+    assert list(map_in_order(square, [], workers)) == []
 
 
 def test_workers_work_at_the_same_time() -> None:
@@ -33,7 +33,7 @@ def test_workers_work_at_the_same_time() -> None:
         meeting.wait()  # breaks unless three are here at once
         return number
 
-    assert list(in_order(wait, range(6), 3)) == list(range(6))
+    assert list(map_in_order(wait, range(6), 3)) == list(range(6))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -46,9 +46,9 @@ def test_only_some_are_taken_ahead(workers: int) -> None:
             taken += 1
             yield taken
 
-    answers = in_order(square, sources(), workers)
+    results = map_in_order(square, sources(), workers)
     for number in range(1, 101):
-        assert next(answers) == square(number)
+        assert next(results) == square(number)
         assert taken <= number + 5 * workers
     assert (taken == 100) == (workers == 1)
 
@@ -62,19 +62,19 @@ def test_an_error_reaches_the_caller_in_its_turn_and_ends_the_work() -> None:
             raise ValueError("five")
         return number
 
-    answers = in_order(fail_at_5, range(10_000), 2)
-    assert [next(answers) for _ in range(5)] == [0, 1, 2, 3, 4]
+    results = map_in_order(fail_at_5, range(10_000), 2)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="five"):
-        next(answers)
+        next(results)
     assert len(done) < 50
     assert threads() == 0
 
 
 def test_a_caller_that_stops_early_leaves_no_thread_behind() -> None:
-    answers = in_order(square, range(10_000), 3)
-    assert next(answers) == 0
+    results = map_in_order(square, range(10_000), 3)
+    assert next(results) == 0
     assert threads() > 0
-    answers.close()  # type: ignore[attr-defined]
+    results.close()  # type: ignore[attr-defined]
     assert threads() == 0
 
 
@@ -84,4 +84,4 @@ def threads() -> int:
 
 def test_no_worker_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="workers is 0"):
-        in_order(square, [1], 0)
+        map_in_order(square, [1], 0)

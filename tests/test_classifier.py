@@ -39,7 +39,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def answering(value: float | list[float], spec: ModelSpec = SEED_SPEC) -> Classifier:
-    """A classifier whose network answers the same to every image."""
+    """A classifier whose network outputs the same to every image."""
     constant = numpy_helper.from_array(np.array(value, np.float32).reshape(1, -1), "value")
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
@@ -85,17 +85,19 @@ def test_the_answer_is_the_original_model_s_on_the_golden_inputs(
 
 
 def test_a_prediction_says_all_that_was_asked_of_it(classifier: Classifier, picture: Path) -> None:
-    found = classifier.predict(picture)
-    assert isinstance(found, Prediction)
-    assert list(found.scores) == ["PNEUMONIA", "NORMAL"]
-    assert math.isclose(sum(found.scores.values()), 1.0, abs_tol=1e-9)
-    assert found.score == found.scores["PNEUMONIA"] and 0 <= found.score <= 1
-    assert found.label == ("PNEUMONIA" if found.score >= 0.5 else "NORMAL")
-    assert found.threshold == 0.5
-    assert found.uncertain is False
-    assert (found.engine, found.artifact) == ("onnxruntime", "onnx-fp32")
+    prediction = classifier.predict(picture)
+    assert isinstance(prediction, Prediction)
+    assert list(prediction.scores) == ["PNEUMONIA", "NORMAL"]
+    assert math.isclose(sum(prediction.scores.values()), 1.0, abs_tol=1e-9)
+    assert prediction.score == prediction.scores["PNEUMONIA"] and 0 <= prediction.score <= 1
+    assert prediction.label == ("PNEUMONIA" if prediction.score >= 0.5 else "NORMAL")
+    assert prediction.threshold == 0.5
+    assert prediction.uncertain is False
+    assert (prediction.engine, prediction.artifact) == ("onnxruntime", "onnx-fp32")
     assert (classifier.engine, classifier.artifact) == ("onnxruntime", "onnx-fp32")
-    assert type(found.score) is float and all(type(p) is float for p in found.scores.values())
+    assert type(prediction.score) is float and all(
+        type(p) is float for p in prediction.scores.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,10 +120,10 @@ def test_every_file_and_engine_answers_alike_and_says_which_it_was(
     tolerance: float,
 ) -> None:
     other = Classifier.load(exported_bundle, artifact=artifact, engine=engine)
-    found, expected = other.predict(picture), classifier.predict(picture)
-    assert (found.engine, found.artifact) == (engine, artifact)
-    assert found.label == expected.label
-    assert math.isclose(found.score, expected.score, abs_tol=tolerance)
+    prediction, expected = other.predict(picture), classifier.predict(picture)
+    assert (prediction.engine, prediction.artifact) == (engine, artifact)
+    assert prediction.label == expected.label
+    assert math.isclose(prediction.score, expected.score, abs_tol=tolerance)
 
 
 def test_many_are_answered_in_order_and_a_bad_one_is_a_failure_among_them(
@@ -132,15 +134,15 @@ def test_many_are_answered_in_order_and_a_bad_one_is_a_failure_among_them(
     broken.write_bytes(picture.read_bytes()[:-100])
     absent = tmp_path / "absent.png"
     sources = [picture, broken, dark, b"no image", str(absent), dark.astype(np.float32), picture]
-    found = list(classifier.predict_many(sources))
+    results = list(classifier.predict_many(sources))
     kinds = [Prediction, Failure, Prediction, Failure, Failure, Failure, Prediction]
-    assert [type(each) for each in found] == kinds
+    assert [type(result) for result in results] == kinds
     names = [str(picture), str(broken), None, None, str(absent), None, str(picture)]
-    assert [each.source for each in found] == names
-    assert found[0] == found[6] == classifier.predict(picture)
-    for failure in found:
+    assert [result.source for result in results] == names
+    assert results[0] == results[6] == classifier.predict(picture)
+    for failure in results:
         if isinstance(failure, Failure):
-            assert failure.error == "ImageError"
+            assert (failure.error, failure.exit_code) == ("ImageError", ImageError.exit_code)
             assert failure.message and len(failure.message.splitlines()) == 1
             assert failure.source is None or failure.source in failure.message
 
@@ -155,9 +157,9 @@ def test_many_are_answered_one_by_one_as_they_are_asked_for(
             taken.append(1)
             yield picture
 
-    answers = classifier.predict_many(endless())
-    next(answers)
-    next(answers)
+    predictions = classifier.predict_many(endless())
+    next(predictions)
+    next(predictions)
     assert len(taken) == 2
 
 
@@ -166,24 +168,26 @@ def explaining(exported_bundle: Path) -> Classifier:
     return Classifier.load(exported_bundle, heatmap=True)
 
 
-def test_an_explanation_is_the_prediction_of_the_file_with_the_map_it_answers(
+def test_an_explanation_is_the_prediction_of_the_file_with_its_heat_map(
     explaining: Classifier, classifier: Classifier, picture: Path
 ) -> None:
-    found = explaining.explain(picture)
-    assert explaining.artifact == found.prediction.artifact == "onnx-explain"
-    assert found.prediction == explaining.predict(picture)
-    assert math.isclose(found.prediction.score, classifier.predict(picture).score, abs_tol=1e-5)
-    assert found.heatmap.shape == (10, 10) and found.heatmap.dtype == np.float32
-    assert found.heatmap.min() >= 0
-    np.testing.assert_array_equal(found.image, cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE))
+    explanation = explaining.explain(picture)
+    assert explaining.artifact == explanation.prediction.artifact == "onnx-explain"
+    assert explanation.prediction == explaining.predict(picture)
+    assert math.isclose(
+        explanation.prediction.score, classifier.predict(picture).score, abs_tol=1e-5
+    )
+    assert explanation.heatmap.shape == (10, 10) and explanation.heatmap.dtype == np.float32
+    assert explanation.heatmap.min() >= 0
+    np.testing.assert_array_equal(explanation.image, cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE))
 
 
 def test_explanations_come_in_order_with_failures_among_them(
     explaining: Classifier, picture: Path
 ) -> None:
-    found = list(explaining.explain_many([picture, b"no image", picture]))
-    assert [type(each) for each in found] == [Explanation, Failure, Explanation]
-    assert isinstance(found[0], Explanation) and found[0].prediction.source == str(picture)
+    results = list(explaining.explain_many([picture, b"no image", picture]))
+    assert [type(result) for result in results] == [Explanation, Failure, Explanation]
+    assert isinstance(results[0], Explanation) and results[0].prediction.source == str(picture)
 
 
 def test_a_classifier_loaded_for_scores_explains_nothing(
@@ -193,7 +197,7 @@ def test_a_classifier_loaded_for_scores_explains_nothing(
         classifier.explain(picture)
 
 
-def test_no_images_give_no_answers(classifier: Classifier) -> None:
+def test_no_images_give_no_predictions(classifier: Classifier) -> None:
     assert list(classifier.predict_many([])) == []
 
 
@@ -211,7 +215,7 @@ def test_an_image_over_the_limits_is_refused_and_at_them_is_answered(
 
 
 @pytest.mark.parametrize("answer", [math.nan, math.inf, -math.inf, 1.5, -0.5])
-def test_a_network_that_answers_no_probability_is_an_error_and_never_a_result(
+def test_an_output_that_is_no_probability_is_an_error_and_never_a_result(
     answer: float,
 ) -> None:
     dark = np.zeros((150, 150), np.uint8)
@@ -235,20 +239,24 @@ def test_threshold_and_band_of_the_spec_make_the_prediction(
     p_normal: float, label: str, is_uncertain: bool
 ) -> None:
     spec = dataclasses.replace(SEED_SPEC, uncertain_band=(0.25, 0.75))
-    found = answering(p_normal, spec).predict(np.zeros((9, 9), np.uint8))
-    assert (found.label, found.uncertain, found.score) == (label, is_uncertain, 1 - p_normal)
+    prediction = answering(p_normal, spec).predict(np.zeros((9, 9), np.uint8))
+    assert (prediction.label, prediction.uncertain, prediction.score) == (
+        label,
+        is_uncertain,
+        1 - p_normal,
+    )
 
 
 def test_among_three_labels_the_most_probable_is_the_prediction_and_its_score() -> None:
     spec = ModelSpec("3", InputSpec(height=8, width=8), ("a", "b", "c"), "softmax", None, None, "")
-    found = answering([0.25, 0.125, 0.625], spec).predict(np.zeros((9, 9), np.uint8))
-    assert (found.label, found.score, found.threshold) == ("c", 0.625, None)
-    assert found.scores == {"a": 0.25, "b": 0.125, "c": 0.625}
+    prediction = answering([0.25, 0.125, 0.625], spec).predict(np.zeros((9, 9), np.uint8))
+    assert (prediction.label, prediction.score, prediction.threshold) == ("c", 0.625, None)
+    assert prediction.scores == {"a": 0.25, "b": 0.125, "c": 0.625}
 
 
 @pytest.fixture(scope="module")
 def red() -> Classifier:
-    """A network for colour images that answers their mean red."""
+    """A network for colour images that outputs their mean red."""
     spec = dataclasses.replace(
         SEED_SPEC, input=InputSpec(height=8, width=6, channels=3), positive_label="NORMAL"
     )
@@ -332,14 +340,14 @@ def jpegs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.parametrize("artifact", ["onnx-fp32", "tflite-fp32"])
-def test_several_workers_answer_as_one_does(
+def test_several_workers_predict_as_one_does(
     exported_bundle: Path, jpegs: list[Path], artifact: str
 ) -> None:
     loaded = Classifier.load(exported_bundle, artifact=artifact)
     alone = list(loaded.predict_many(jpegs))
     assert list(loaded.predict_many(jpegs, workers=4)) == alone
-    assert [isinstance(each, Failure) for each in alone] == [n % 7 == 3 for n in range(20)]
-    assert [each.source for each in alone] == [str(path) for path in jpegs]
+    assert [isinstance(result, Failure) for result in alone] == [n % 7 == 3 for n in range(20)]
+    assert [result.source for result in alone] == [str(path) for path in jpegs]
 
 
 def test_fast_and_exact_decoding_differ_little_and_the_name_is_checked(
@@ -357,13 +365,13 @@ def test_fast_and_exact_decoding_differ_little_and_the_name_is_checked(
         Classifier.load(exported_bundle, decode="exakt")  # type: ignore[arg-type]
 
 
-def test_the_stages_of_a_prediction_come_in_order_and_answer_the_same(
+def test_the_stages_of_a_prediction_come_in_order_and_change_nothing(
     classifier: Classifier, jpegs: list[Path]
 ) -> None:
     seen: list[str] = []
-    found = classifier.predict_in_stages(jpegs[0], seen.append)
+    prediction = classifier.predict_in_stages(jpegs[0], seen.append)
     assert seen == list(get_args(Stage))
-    assert found == classifier.predict(jpegs[0])
+    assert prediction == classifier.predict(jpegs[0])
 
 
 @pytest.mark.parametrize(("workers", "most"), [(1, 5e6), (2, 25e6)])

@@ -118,8 +118,8 @@ def test_an_answer_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 def test_the_band_of_uncertainty_includes_its_lower_end_and_not_its_upper() -> None:
     spec = dataclasses.replace(SEED_SPEC, positive_label="NORMAL", uncertain_band=(0.25, 0.75))
     scores = np.array([[0.0], [0.2499], [0.25], [0.5], [0.7499], [0.75], [1.0]], np.float32)
-    found = uncertain(probabilities(scores, spec), spec)
-    assert found.tolist() == [False, False, True, True, True, False, False]
+    flags = uncertain(probabilities(scores, spec), spec)
+    assert flags.tolist() == [False, False, True, True, True, False, False]
 
 
 def test_the_band_is_one_of_the_positive_score() -> None:

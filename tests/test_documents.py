@@ -228,3 +228,98 @@ def test_a_very_long_value_does_not_make_a_very_long_message() -> None:
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"1", b'"text"', b"{} {}", b"{"])
 def test_what_is_no_single_object_is_refused(data: bytes) -> None:
     refused(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A document that got one key with version 1.2, and one with 1.10."""
+
+    format: str
+    leaf: Leaf
+    colour: str | None = documents.since("1.2", None)
+    size: int = documents.since("1.10", 7)
+
+
+def grown(format: str | None, **later: object) -> Grown:
+    """A document with these later keys, read as one of a version; None: without a version."""
+    data = json.dumps({"format": format or "", "leaf": {"text": "", "number": 1}, **later}).encode()
+    version = documents.parse_version(format) if format else None
+    return documents.parse(data, Grown, name="g", error=BundleError, version=version)
+
+
+def test_a_key_that_came_later_has_its_default_in_older_documents() -> None:
+    old = grown("1.0")
+    assert (old.colour, old.size) == (None, 7)
+    newer = grown("1.9", colour="red")
+    assert (newer.colour, newer.size) == ("red", 7)
+    newest = grown("1.10", colour=None, size=8)
+    assert (newest.colour, newest.size) == (None, 8)
+
+
+@pytest.mark.parametrize(
+    ("format", "later", "expected"),
+    [
+        ("1.1", {"colour": "red"}, "unknown key 'colour'; expected format, leaf"),
+        ("1.9", {"colour": "red", "size": 1}, "unknown key 'size'; expected format, leaf, colour"),
+        ("1.2", {}, "the key 'colour' is missing"),
+        ("1.10", {"colour": "red"}, "the key 'size' is missing"),
+        ("1.10", {"colour": 1, "size": 1}, "colour is a whole number, expected a text"),
+        ("1.10", {"colour": "red", "size": 1, "x": 1}, "unknown key 'x'"),
+    ],
+)
+def test_a_later_key_is_in_documents_of_its_version_and_in_no_older_one(
+    format: str, later: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(BundleError, match=expected):
+        grown(format, **later)
+
+
+def test_a_document_without_a_version_may_lack_later_keys_and_no_others() -> None:
+    assert grown(None, size=8) == Grown("", Leaf("", 1.0), None, 8)
+    with pytest.raises(BundleError, match="unknown key 'x'"):
+        grown(None, x=1)
+    with pytest.raises(BundleError, match="'leaf' is missing"):
+        documents.parse(b'{"format": ""}', Grown, name="g", error=BundleError)
+
+
+def test_every_key_is_written_the_later_ones_too() -> None:
+    assert list(json.loads(documents.dump(grown("1.0")))) == ["format", "leaf", "colour", "size"]
+
+
+def version_of(data: bytes) -> documents.Version | None:
+    return documents.read_version(data, "2.3", name="g", error=BundleError, renew="write it again")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"format": "2.0"}', (2, 0)),
+        (b'\n{\n"format" : "2.3", "x": 1}', (2, 3)),
+        (b'{"format": 2}', (2, 0)),
+        (b'{"x": 1, "format": "2.0"}', None),
+        (b'{"format": "2"}', None),
+        (b'{"format": "2.0.1"}', None),
+        (b'{"format": "-2.0"}', None),
+        (b'{"format": "22222.0"}', None),
+        (b'{"format": null}', None),
+        (b'[{"format": "2.0"}]', None),
+        (b"", None),
+    ],
+)
+def test_the_version_is_the_first_key(data: bytes, expected: documents.Version | None) -> None:
+    assert version_of(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"2.4"', "g: format 2.4, this cxr-edge reads up to 2.3; update cxr-edge"),
+        ('"2.30"', "g: format 2.30, this cxr-edge reads up to 2.3; update cxr-edge"),
+        ("3", "g: format 3.0, this cxr-edge reads up to 2.3; update cxr-edge"),
+        ('"1.9"', "g: format 1.9, this cxr-edge reads 2.x; write it again"),
+    ],
+)
+def test_another_version_is_refused_with_what_to_do(text: str, expected: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        version_of(f'{{"format": {text}, and then something else'.encode())
+    assert str(caught.value) == expected

@@ -79,8 +79,8 @@ def test_other_pictures_are_outside(domain: Domain, stranger: Callable[[], Pixel
 def test_exposure_does_not_move_an_image_outside(domain: Domain) -> None:
     images = phantoms(2000, 50).astype(float)
     for changed in (0.6 * images, 0.5 * images + 100):
-        found = domain.distances(changed.round().astype(np.uint8))
-        np.testing.assert_allclose(found, domain.distances(phantoms(2000, 50)), atol=0.05)
+        distances = domain.distances(changed.round().astype(np.uint8))
+        np.testing.assert_allclose(distances, domain.distances(phantoms(2000, 50)), atol=0.05)
 
 
 def test_the_distance_is_probabilistic_pcas(domain: Domain) -> None:
@@ -93,8 +93,8 @@ def test_the_distance_is_probabilistic_pcas(domain: Domain) -> None:
     centred = rows - domain.mean
     expected = np.einsum("ni,ij,nj->n", centred, np.linalg.inv(covariance), centred)
     plain = dataclasses.replace(domain, least_detail=0.0)
-    found = plain.distances(phantoms(5000, 5)) * domain.limit
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    distances = plain.distances(phantoms(5000, 5)) * domain.limit
+    np.testing.assert_allclose(distances, expected, rtol=1e-4)
 
 
 def test_grey_images_as_rgb_have_the_same_distance(domain: Domain) -> None:
@@ -118,10 +118,10 @@ def altered(domain: Domain, **changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"limit": float("nan")}, "no distance"),
-        ({"limit": 0.0}, "no distance"),
-        ({"residual": -1.0}, "no distance"),
-        ({"variances": np.zeros(20, np.float32)}, "no distance"),
+        ({"limit": float("nan")}, "invalid PCA parameters"),
+        ({"limit": 0.0}, "invalid PCA parameters"),
+        ({"residual": -1.0}, "invalid PCA parameters"),
+        ({"variances": np.zeros(20, np.float32)}, "invalid PCA parameters"),
         ({"mean": np.zeros(9, np.float32)}, "shapes"),
         ({"components": np.zeros((20, 9), np.float32)}, "shapes"),
         ({"variances": np.ones(3, np.float32)}, "shapes"),
@@ -144,5 +144,5 @@ def test_a_pickle_is_refused() -> None:
 def test_the_classifier_says_so_where_the_bundle_knows() -> None:
     classifier = Classifier.load()
     known = Bundle.open().manifest.domain is not None
-    found = classifier.predict(np.full((200, 200), 90, np.uint8)).out_of_domain
-    assert found is (True if known else None)
+    outside = classifier.predict(np.full((200, 200), 90, np.uint8)).out_of_domain
+    assert outside is (True if known else None)

@@ -1,4 +1,12 @@
-"""Training and evaluation: from an image folder to a run folder.
+"""Training and evaluation: from a folder of images to a run folder.
 
-Modules here need the extra ``train`` (or ``evaluate``) and import only the shared core.
+::
+
+    pipeline      everything that ``cxr-edge train`` does
+    recipe        training recipes: every setting, named and versioned
+    fitting/      network, data, augmentation, epochs, checkpoints, calibration
+    evaluation/   figures with intervals, robustness, baseline, pages
+
+Modules here need the extra ``train`` (or ``evaluate``); of the package's other code they import
+only ``cxr_edge``, never ``cxr_edge.export``.
 """

@@ -1,4 +1,4 @@
-"""From a folder of classes to a run folder: everything that ``cxr-edge train`` does."""
+"""Training from a data set to a run folder: everything that ``cxr-edge train`` does."""
 
 from __future__ import annotations
 
@@ -67,28 +67,29 @@ def train(
     positive: str | None = None,
     command: str = "",
 ) -> dict[str, Evaluation]:
-    """Train a network and write its run folder; an interrupted training goes on.
+    """Train a network and write its run folder; an interrupted training is resumed.
 
     Args:
-        data: holds ``train/`` (and ``test/``) with a folder for each class, or the class folders.
+        data: a folder with ``train/`` (and ``test/``), each with a folder for each class; or the
+            class folders themselves.
         out: the run folder.
-        recipe: every choice.
+        recipe: every setting.
         seed: of weights, order, augmentation, dropout and split.
-        group_of: which files show the same patient.
-        use_val_folder: validate on ``data/val`` as it is instead of on held-out patients.
+        group_of: gives each file's patient.
+        use_val_folder: validate on all of ``data/val`` instead of on held-out patients.
         reporter: shows messages and progress.
-        about_data: what the images are, their licence and attribution, for the model card.
-        about_limits: whom and what the model is not for and how it fails, for the model card.
-        positive: the label that a score speaks for; None: the recipe's.
+        about_data: source, licence and attribution of the images, for the model card.
+        about_limits: intended use and known failures, for the model card.
+        positive: the positive label; None: the recipe's.
         command: starts this training again; for ``evaluation.json``.
 
     Returns:
-        Figures on ``validation``, and on ``test`` where the recipe opens it and the folder exists.
+        Figures on ``validation``, and on ``test`` if the recipe uses it and the folder exists.
 
     Raises:
         DataError: the folders are not laid out as expected.
-        UsageError: ``out`` holds a finished training, or an unfinished one of something else; the
-            recipe is not for these labels.
+        UsageError: ``out`` holds a finished training, or an unfinished one of another recipe, seed
+            or data; the recipe does not fit the labels.
         OutputError: ``out`` cannot be written.
     """
     checkpoint = out / "checkpoint"
@@ -98,23 +99,25 @@ def train(
     images = read_training_data(
         data, recipe, seed=seed, group_of=group_of, use_val_folder=use_val_folder, reporter=reporter
     )
-    load_state(checkpoint, identify(images, recipe, seed))  # refuses before anything is replaced
-    _describe(images, recipe, out, reporter)
+    load_state(checkpoint, identify(images, recipe, seed))  # raises before anything is overwritten
+    _report_data(images, recipe, out, reporter)
     fitted, epochs = fit_network(
         images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter
     )
 
-    network = build_network(recipe.spec)  # the same weights without the optimizer: half the size
+    network = build_network(recipe.spec)  # without the optimizer, which doubles the file's size
     network.set_weights(fitted.get_weights())
     spec = recipe.spec
     if recipe.target:
-        reporter.say("choosing temperature and threshold on validation and its shifted copies")
-        spec = calibrate(network, images.held_pixels, images.held_labels, spec, recipe.target)
+        reporter.say("fitting temperature and threshold on validation and its shifted copies")
+        spec = calibrate(
+            network, images.validation_pixels, images.validation_labels, spec, recipe.target
+        )
     with atomic_path(out / MODEL_NAME) as temporary:
         network.save(temporary)
     write_file(out / SPEC_NAME, documents.dump(spec))
     write_file(out / CALIBRATION_NAME, dump_samples(calibration_samples(images, seed)))
-    domain = fit_domain(images.pixels, images.held_pixels)
+    domain = fit_domain(images.pixels, images.validation_pixels)
     write_file(out / DOMAIN_NAME, dump_domain(domain))
     write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
     _write_history(images, recipe, seed, epochs, out)
@@ -129,12 +132,14 @@ def train(
     return results
 
 
-def _describe(images: TrainingData, recipe: TrainingRecipe, out: Path, reporter: Reporter) -> None:
-    """Show what is trained on, and the table of layers."""
+def _report_data(
+    images: TrainingData, recipe: TrainingRecipe, out: Path, reporter: Reporter
+) -> None:
+    """Report the class counts and the table of layers; write them and sample images to ``out``."""
     names = recipe.spec.labels
     parts = {
         "training": counts(images.labels, names),
-        "validation": counts(images.held_labels, names),
+        "validation": counts(images.validation_labels, names),
     }
     for part, by_label in parts.items():
         listing = ", ".join(f"{name} {number:,}" for name, number in by_label.items())
@@ -155,7 +160,7 @@ def _write_history(
         recipe=recipe,
         seed=seed,
         train_images=counts(images.labels, recipe.spec.labels),
-        validation_images=counts(images.held_labels, recipe.spec.labels),
+        validation_images=counts(images.validation_labels, recipe.spec.labels),
         patients=images.patients,
         unreadable=images.unreadable,
         epochs=epochs,
@@ -175,11 +180,11 @@ def _evaluate(
 ) -> dict[str, Evaluation]:
     spec = model.spec
     baseline = fit_baseline(images.pixels, images.labels, spec)
-    held = LabelledImages(images.held_pixels, images.held_labels, (), ())
-    patients = [group_of(Path(held_name)) for held_name in images.held_names]
+    held = LabelledImages(images.validation_pixels, images.validation_labels, (), ())
+    patients = [group_of(Path(held_name)) for held_name in images.validation_names]
     parts = [
         gather_inputs(
-            "validation", held, spec, patients, names=images.held_names, baseline=baseline
+            "validation", held, spec, patients, names=images.validation_names, baseline=baseline
         )
     ]
     if images.test:

@@ -1,4 +1,4 @@
-"""Recipes: every choice of a training in one readable, versioned place."""
+"""Training recipes: every setting of a training, named and versioned."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """Random changes of how a picture seems to have been taken, each uniform within its range."""
+    """Random changes of exposure, sharpness, noise and compression, uniform within their ranges."""
 
     probability: float
-    """Share of images that each of corner, drift, black, noise and quality changes."""
+    """Probability of each of corner, drift, black, noise and quality for an image."""
     corner: float
-    """Largest side of an erased corner, as a share of the image's."""
+    """Largest side of an erased corner, as a share of the image's side."""
     drift: float
     """Largest brightness ramp: 1 - drift at one end, 1 + drift at the other."""
     gamma: float
-    """Largest logarithm of the gamma, either way."""
+    """Largest absolute value of the logarithm of gamma."""
     contrast: float
     """Largest relative change of contrast, either way."""
     brightness: float
@@ -29,15 +29,16 @@ class Acquisition:
     black: float
     """Highest level that black is lifted to, as a share of white."""
     blur: float
-    """Largest sigma of a Gaussian blur, pixels; a sixth of the images is blurred."""
+    """Largest sigma of a Gaussian blur, pixels; for a sixth of the images."""
     sharpen: float
-    """Largest amount of an unsharp mask; a sixth of the images is sharpened."""
+    """Largest strength of an unsharp mask; for a sixth of the images."""
     resample: float
-    """Smallest size, as a share, that a sixth of the images is shrunk to and enlarged again."""
+    """Smallest share of its sides that an image is shrunk to before it is enlarged again; for a
+    sixth of the images."""
     noise: float
     """Largest standard deviation of noise, grey levels."""
     quality: int
-    """Lowest JPEG quality that an image is encoded with again, 1..95."""
+    """Lowest quality of a JPEG compression, 1..95."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,92 +48,91 @@ class Augmentation:
     rotation_degrees: float = 0.0
     """Largest rotation either way."""
     zoom: float = 0.0
-    """Each axis is sampled in steps of 1 - zoom .. 1 + zoom pixels; above 1 the picture shrinks."""
+    """Each axis is sampled in steps of 1 - zoom to 1 + zoom pixels; above 1 the picture shrinks."""
     shift: float = 0.0
     """Largest shift either way along each axis, as a share of its side."""
     horizontal_flip: bool = False
     """Whether half of the images are mirrored."""
     crop_area: float = 1.0
-    """Smallest share of the image's area that is cut out and enlarged to its size; 1: none."""
+    """Smallest area of a random crop, as a share of the image's; 1: no crop."""
     crop_stretch: float = 1.0
-    """Largest ratio by which such a crop's sides are stretched against each other."""
+    """Largest change of a crop's aspect ratio, as a factor."""
     acquisition: Acquisition | None = None
-    """Changes of exposure, sharpness, noise and compression; None: none."""
+    """Changes of exposure, sharpness, noise and compression; None: no such changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnPlateau:
-    """The rate falls when validation no longer improves."""
+    """Reduces the learning rate when validation accuracy stops improving."""
 
     patience: int
-    """Epochs without a better validation accuracy before the rate falls."""
+    """Epochs without improvement before each reduction."""
     factor: float
-    """What the rate is multiplied by then."""
+    """Factor of each reduction, 0..1."""
     min_learning_rate: float
-    """The rate falls no further."""
+    """Lower bound of the learning rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cosine:
-    """The rate rises linearly, then falls to zero along half a cosine (Loshchilov, Hutter 2017)."""
+    """Linear warm-up, then cosine decay to zero (Loshchilov, Hutter 2017)."""
 
     warmup_epochs: int
-    """Epochs of the rise."""
+    """Epochs of warm-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the threshold and the band of uncertainty are chosen for."""
+    """Goals of the decision threshold and the uncertainty band."""
 
     recall: float
-    """Share of the positive label that validation images and their shifted copies must reach."""
+    """Recall of the positive label on validation images and on their shifted copies, 0..1."""
     error: float
-    """Share of each label's images that may lie beyond the band of uncertainty, on the wrong side.
-    """
+    """Share of each label's images that may be wrong outside the uncertainty band, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecipe:
-    """How a network is trained."""
+    """Every setting of a training."""
 
     name: str
-    """What the command line calls it."""
+    """Value of ``--recipe`` on the command line."""
     version: int
-    """Raised when the recipe changes."""
+    """Raised with each change of the recipe."""
     spec: ModelSpec
-    """Input, label order and decision rule of the result."""
+    """Input, label order and initial decision rule of the trained model."""
     labels_of_folder: bool
-    """Whether labels are the data's sorted folder names instead of the spec's."""
+    """Whether the labels are the sorted names of the data's class folders, not the spec's."""
     augmentation: Augmentation
-    """Random changes of the images."""
+    """Random changes of the training images."""
     epochs: int
-    """Passes over the training images; the last epoch is the model."""
+    """Passes over the training images; the model of the last epoch is kept."""
     batch_size: int
-    """Images a step."""
+    """Images a training step."""
     balanced: bool
     """Whether every batch shows each label equally often."""
     distinct: bool
-    """Whether of byte-identical training files only the first is kept."""
+    """Whether only the first of byte-identical training files is used."""
     optimizer: Literal["rmsprop", "adamw"]
-    """Kind of gradient descent."""
+    """Keras optimizer."""
     learning_rate: float
-    """Its largest rate."""
+    """Largest learning rate."""
     schedule: OnPlateau | Cosine
-    """How the rate changes."""
+    """Change of the learning rate over the training."""
     weight_decay: float
-    """Share of each weight that a step takes away, times the rate; AdamW only."""
+    """Weight decay of AdamW, multiplied by the learning rate; RMSprop uses none."""
     label_smoothing: float
-    """Targets are this much nearer to one half, doubled: .05 makes .025 and .975 of 0 and 1."""
+    """Label smoothing of the loss, 0..1: .05 turns the targets 0 and 1 into .025 and .975."""
     norm_momentum: float
-    """Share of its running statistics that a BatchNormalization keeps each step."""
+    """Momentum of the running statistics of every BatchNormalization, 0..1."""
     precision: Literal["float32", "bfloat16 where fast"]
     """Arithmetic of the training; the saved model is float32 in either case."""
     validation_fraction: float
-    """Share of the training images held out, whole patients at a time."""
+    """Share of the training images to hold out, as whole patients, 0..1."""
     target: Target | None
-    """Calibrate on validation for this; None: the spec's fixed threshold, no temperature."""
+    """Goals of the calibration on validation; None: no calibration, the spec's fixed threshold."""
     opens_test: bool
-    """Whether the test folder is scored at the end of the training."""
+    """Whether the test folder is evaluated at the end of the training."""
 
 
 SEED = TrainingRecipe(
@@ -146,7 +146,7 @@ SEED = TrainingRecipe(
     balanced=False,
     distinct=False,
     optimizer="rmsprop",
-    # The seed's text says .01, its log shows .001, which is also what Keras' "rmsprop" means.
+    # The seed's text says .01. Its log shows .001, which is also Keras's default for "rmsprop".
     learning_rate=1e-3,
     schedule=OnPlateau(patience=2, factor=0.3, min_learning_rate=1e-6),
     weight_decay=0.0,
@@ -157,7 +157,7 @@ SEED = TrainingRecipe(
     target=None,
     opens_test=True,
 )
-"""The seed document's training, with validation made from train by patient."""
+"""The seed document's training, but validated on held-out patients of the training images."""
 
 ROBUST = TrainingRecipe(
     name="robust",
@@ -172,7 +172,7 @@ ROBUST = TrainingRecipe(
         threshold_choice="fixed at 0.5, before calibration",
     ),
     labels_of_folder=True,
-    # No mirroring: the heart is on the left.
+    # Not mirrored: the heart is on the left.
     augmentation=Augmentation(
         rotation_degrees=10,
         crop_area=0.5,
@@ -207,18 +207,18 @@ ROBUST = TrainingRecipe(
     target=Target(recall=0.97, error=0.01),
     opens_test=True,
 )
-"""Against the acquisition shortcut: a network that cannot tell how a picture was taken has to look
-at the lungs. docs/lab-book.md has what was tried."""
+"""Augmented against the acquisition shortcut: a network that cannot see how a picture was taken has
+to look at the lungs. docs/lab-book.md lists what was tried."""
 
 RECIPES = {recipe.name: recipe for recipe in (ROBUST, SEED)}
 """Every recipe by name, the default first."""
 
 
 def find_recipe(name: str) -> TrainingRecipe:
-    """The recipe of that name.
+    """Look up a recipe by name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no recipe of that name.
     """
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)
@@ -228,28 +228,30 @@ def find_recipe(name: str) -> TrainingRecipe:
 def for_labels(
     recipe: TrainingRecipe, labels: tuple[str, ...], positive: str | None
 ) -> TrainingRecipe:
-    """The recipe for a folder's labels, where it takes them from there.
+    """Adapt a recipe to a data set's labels.
 
     Args:
-        recipe: any.
+        recipe: keeps its own labels if its ``labels_of_folder`` is False, or if the data set has
+            the same ones.
         labels: sorted names of the class folders.
-        positive: the label that a score speaks for; None: the spec's where the folder has the
-            spec's labels, else the last.
+        positive: the positive label. None: the spec's, or the last of the folder's labels if they
+            replace the spec's.
 
     Raises:
-        UsageError: the folder has more than two labels, or ``positive`` is none of them.
+        UsageError: ``positive`` is not among the labels, or a recipe that takes the folder's labels
+            is given more than two.
     """
     if positive is not None and positive not in labels:
         raise unknown_name("label", positive, labels)
     if not recipe.labels_of_folder or set(labels) == set(recipe.spec.labels):
-        changed = dataclasses.replace(
+        own_spec = dataclasses.replace(
             recipe.spec, positive_label=positive or recipe.spec.positive_label
         )
-        return dataclasses.replace(recipe, spec=changed)
+        return dataclasses.replace(recipe, spec=own_spec)
     if len(labels) != 2:
         raise UsageError(
-            f"the {recipe.name} recipe tells two labels apart, the folder has {len(labels)}: "
-            + ", ".join(labels)
+            f"the {recipe.name} recipe needs two labels, the folder has {len(labels)}: "
+            f"{', '.join(labels)}; keep two class folders"
         )
     spec = dataclasses.replace(
         recipe.spec,

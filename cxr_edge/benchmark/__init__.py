@@ -1,16 +1,16 @@
-"""``cxr-edge benchmark``: what every exported file costs on a machine, and what it is worth.
+"""``cxr-edge benchmark``: measures every artifact of a bundle on every engine of this machine.
+
+Measuring only: the result is ``report.json``; tables and pages are drawn from it elsewhere.
 
 ::
 
     runner.py       one benchmark from start to end
-    report.py       the document, report.json: every figure with its unit
-    candidates.py   the rows: a bundle's files on engines, and their baselines
-    lines.py        the rows in the making, pass by pass
-    starts.py, end_to_end.py, layers.py   three of the passes
-    images.py       what is run on                  answers.py  what the rows answer to it
-    limits.py       what the machine can do at best conditions.py  its state before and after
-    suite.py        what `make bench` measured
-    compare.py      two reports, row by row
-
-Nothing here draws: ``cxr_edge.report.benchmark`` makes Markdown and a page of the document.
+    cases.py        a row while it is measured; the rows of a bundle
+    baselines.py    the rows of the original Keras model and its stock conversions
+    passes.py       the passes over the rows, each adds one kind of figure, using
+                    first_answer.py, end_to_end.py and layers.py
+    images.py       the inputs, and the image files
+    roofline.py     the best the machine can do       machine_state.py  load, clock, heat
+    report.py       the document, report.json
+    suite.py        results of `make bench`           compare.py        two reports, row by row
 """

@@ -1,4 +1,4 @@
-"""From a file to a prediction, stage by stage."""
+"""From image file to prediction: the time of each stage, and the throughput on a folder."""
 
 from __future__ import annotations
 
@@ -11,56 +11,85 @@ from typing import Literal, get_args
 from cxr_edge.benchmark.report import EndToEnd
 from cxr_edge.classifier import Classifier, Stage
 from cxr_edge.device.machine import usable_cpus
-from cxr_edge.errors import CxrEdgeError, ImageError, MissingExtraError
+from cxr_edge.errors import CxrEdgeError, EngineError, ImageError, MissingExtraError
 from cxr_edge.image import read_image
 from cxr_edge.reporting import Reporter
+from cxr_edge.results import Failure
 
-_ROUNDS = 5
-_WHOLE = "total"
+_TOTAL = "total"
+
+_StageTimes = dict[str, list[list[float]]]
+"""Milliseconds by stage, then by file, then by round."""
 
 
-def measure_end_to_end(
-    classifiers: Mapping[str, Classifier], files: Sequence[Path], reporter: Reporter
+def readable_files(
+    files: Sequence[Path], channels: Literal[1, 3], reporter: Reporter
+) -> tuple[Path, ...]:
+    """The files that can be read; each of the others is reported with one line."""
+    readable = []
+    for path in files:
+        try:
+            read_image(path, channels=channels)
+        except (ImageError, MissingExtraError) as err:
+            reporter.say(f"left out: {err}")
+        else:
+            readable.append(path)
+    return tuple(readable)
+
+
+def time_stages(
+    classifiers: Mapping[str, Classifier], files: Sequence[Path], *, rounds: int, reporter: Reporter
 ) -> dict[str, EndToEnd | CxrEdgeError]:
-    """Classify files, every row in turn on every file.
+    """Classify every file with every classifier in turn.
 
     Args:
-        classifiers: by row.
-        files: images; those that cannot be read are left out with one line.
+        classifiers: classifiers by name of the row.
+        files: readable images.
+        rounds: predictions per file and classifier.
         reporter: shows progress.
 
     Returns:
-        The figures of each row, or why it failed.
+        By name, medians over the files of the medians over rounds, without throughput; or the
+        error of a classifier that failed.
     """
-    channels = {classifier.spec.input.channels for classifier in classifiers.values()}
-    readable = _readable(files, max(channels, default=1), reporter)
-    times: dict[str, dict[str, list[list[float]]]] = {
-        name: {stage: [[] for _ in readable] for stage in (*get_args(Stage), _WHOLE)}
+    if not files:
+        return dict.fromkeys(classifiers, ImageError("none of the images can be read"))
+    times: dict[str, _StageTimes] = {
+        name: {stage: [[] for _ in files] for stage in (*get_args(Stage), _TOTAL)}
         for name in classifiers
     }
     failed: dict[str, CxrEdgeError] = {}
     with reporter.bar("from file to prediction") as advance:
-        for turn in range(_ROUNDS):
-            for number, path in enumerate(readable):
+        for turn in range(rounds):
+            for number, path in enumerate(files):
                 for name, classifier in classifiers.items():
                     if name not in failed:
                         try:
-                            _once(classifier, path, number, times[name])
+                            _time_once(classifier, path, number, times[name])
                         except CxrEdgeError as err:
                             failed[name] = err
-            advance(turn + 1, _ROUNDS)
-    found: dict[str, EndToEnd | CxrEdgeError] = {}
-    for name, classifier in classifiers.items():
-        if name in failed or not readable:
-            found[name] = failed.get(name) or CxrEdgeError("no image could be read")
-            continue
-        found[name] = _summary(times[name], _rate(classifier, readable))
-    return found
+            advance(turn + 1, rounds)
+    return {name: failed.get(name) or _medians(times[name]) for name in classifiers}
 
 
-def _summary(times: dict[str, list[list[float]]], rate: float) -> EndToEnd:
+def images_per_second(classifier: Classifier, files: Sequence[Path]) -> float:
+    """Throughput with one worker per CPU.
+
+    Raises:
+        EngineError: the engine failed, or an image could not be classified.
+    """
+    start = time.perf_counter()
+    results = list(classifier.predict_many(files, workers=usable_cpus()))
+    seconds = time.perf_counter() - start
+    for result in results:
+        if isinstance(result, Failure):
+            raise EngineError(f"an image that was readable before failed: {result.message}")
+    return len(results) / seconds
+
+
+def _medians(times: _StageTimes) -> EndToEnd:
     ms = {
-        stage: statistics.median(statistics.median(each) for each in by_file)
+        stage: statistics.median(map(statistics.median, by_file))
         for stage, by_file in times.items()
     }
     return EndToEnd(
@@ -69,43 +98,22 @@ def _summary(times: dict[str, list[list[float]]], rate: float) -> EndToEnd:
         preprocess_ms=ms["preprocess"],
         infer_ms=ms["infer"],
         post_ms=ms["post"],
-        total_ms=ms[_WHOLE],
-        images_per_second=rate,
+        total_ms=ms[_TOTAL],
+        images_per_second=None,
     )
 
 
-def _once(
-    classifier: Classifier, path: Path, number: int, times: dict[str, list[list[float]]]
-) -> None:
-    """Classify one file in stages, and once more as a whole."""
+def _time_once(classifier: Classifier, path: Path, number: int, times: _StageTimes) -> None:
+    """Classify a file in stages, then once more as a whole; ``number`` is the file's index."""
     last = time.perf_counter()
 
-    def mark(stage: Stage) -> None:
+    def end_stage(stage: Stage) -> None:
         nonlocal last
         now = time.perf_counter()
         times[stage][number].append(1e3 * (now - last))
         last = now
 
-    classifier.predict_in_stages(path, mark)
+    classifier.predict_in_stages(path, end_stage)
     start = time.perf_counter()
     classifier.predict(path)
-    times[_WHOLE][number].append(1e3 * (time.perf_counter() - start))
-
-
-def _readable(files: Sequence[Path], channels: Literal[1, 3], reporter: Reporter) -> list[Path]:
-    kept = []
-    for path in files:
-        try:
-            read_image(path, channels=channels)
-        except (ImageError, MissingExtraError) as err:
-            reporter.say(f"left out: {err}")
-        else:
-            kept.append(path)
-    return kept
-
-
-def _rate(classifier: Classifier, files: Sequence[Path]) -> float:
-    """Images a second, as many at a time as there are processors."""
-    start = time.perf_counter()
-    count = sum(1 for _ in classifier.predict_many(files, workers=usable_cpus()))
-    return count / (time.perf_counter() - start)
+    times[_TOTAL][number].append(1e3 * (time.perf_counter() - start))

@@ -1,4 +1,4 @@
-"""What a benchmark runs on: inputs with the original's answers, and files to read."""
+"""What a benchmark runs on: inputs scored by the original model, and image files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr_edge.benchmark.report import Truth
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.folders import Labels, find_images
 from cxr_edge.data.phantom import phantom_jpeg
@@ -17,72 +18,77 @@ from cxr_edge.errors import DataError
 from cxr_edge.files import printable
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
-
-MOST_FILES = 50
-"""Files that the end-to-end figures are measured on."""
-_DRAWN = 12
+from cxr_edge.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Inputs at the network's size, with the original model's answers."""
+    """Preprocessed images with the original model's scores."""
 
     source: str
-    """What they are, in words."""
+    """Description for reports."""
     pixels: Pixels
     """(N, height, width, channels) uint8."""
     scores: Scores
-    """(N, spec.outputs) float32, the original Keras model's."""
+    """(N, spec.outputs) float32, by the original Keras model."""
     labels: Labels | None
-    """(N,) the truth; None: unlabelled."""
+    """(N,) indices into the spec's labels; None: unlabelled."""
+
+    def truth(self, spec: ModelSpec) -> Truth | None:
+        """Which inputs have the positive label; None: unlabelled, or more than two labels."""
+        if self.labels is None or spec.positive_label is None:
+            return None
+        positive = spec.labels.index(spec.positive_label)
+        return Truth(tuple((self.labels == positive).tolist()))
 
 
-def read_inputs(
-    bundle: Bundle,
-    folder: Path | None,
-    original: Callable[[Pixels], Scores] | None,
-    reporter: Reporter,
+def golden_inputs(bundle: Bundle) -> Inputs:
+    """The golden inputs, with the scores recorded at export.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    golden = bundle.golden()
+    return Inputs("golden inputs", golden.pixels, golden.scores, None)
+
+
+def score_folder(
+    folder: Path, spec: ModelSpec, score: Callable[[Pixels], Scores], reporter: Reporter
 ) -> Inputs:
-    """What every row answers, to be compared.
+    """Read the images of a folder and score them with the original model.
 
     Args:
-        bundle: holds the golden inputs.
-        folder: images, or a folder of them for each label; None: the golden inputs.
-        original: the original model; None: it cannot run here, so only the golden inputs, whose
-            answers were recorded at export, say whether a row is faithful.
+        folder: images, or a folder of them for each label.
+        spec: preprocessing and labels.
+        score: the original model.
         reporter: shows progress.
 
     Raises:
         DataError: the folder holds no readable image.
-        BundleError: the bundle is damaged.
+        EngineError: the original model failed.
     """
-    if folder is None or original is None:
-        golden = bundle.golden()
-        return Inputs("golden inputs", golden.pixels, golden.scores, None)
-    samples = sample_folder(folder, bundle.manifest.spec, reporter)
+    samples = sample_folder(folder, spec, reporter)
     reporter.say(f"scoring {len(samples.pixels):,} images with the original model")
     source = f"images of {folder.resolve().name}"
-    return Inputs(source, samples.pixels, original(samples.pixels), samples.labels)
+    return Inputs(source, samples.pixels, score(samples.pixels), samples.labels)
 
 
-def find_files(folder: Path | None, drawn: Path) -> tuple[Path, ...]:
-    """Files to read, decode and classify: some of a folder, evenly spread, or drawn ones.
-
-    Args:
-        folder: holds images; None: JPEGs of a radiograph's usual size are drawn.
-        drawn: where to draw them.
+def pick_files(folder: Path, *, most: int = 50) -> tuple[Path, ...]:
+    """Image files of a folder, at most ``most``, evenly spread over their sorted paths.
 
     Raises:
-        DataError: the folder is absent, or holds no images.
+        DataError: the folder is absent or holds no images.
     """
-    if folder is not None:
-        found = find_images(folder)
-        if not found:
-            raise DataError(f"{printable(folder)}: holds no images")
-        kept = np.linspace(0, len(found) - 1, min(MOST_FILES, len(found))).round().astype(int)
-        return tuple(found[index] for index in dict.fromkeys(kept.tolist()))
-    paths = []
-    for seed in range(_DRAWN):
-        paths.append(drawn / f"phantom-{seed}.jpeg")
-        paths[-1].write_bytes(phantom_jpeg(seed))
-    return tuple(paths)
+    files = find_images(folder)
+    if not files:
+        raise DataError(f"{printable(folder)}: holds no images")
+    indices = np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int)
+    return tuple(files[index] for index in dict.fromkeys(indices.tolist()))
+
+
+def draw_files(folder: Path, *, count: int = 12) -> tuple[Path, ...]:
+    """Write phantom JPEGs of a radiograph's usual size into a folder."""
+    paths = tuple(folder / f"phantom-{seed}.jpeg" for seed in range(count))
+    for seed, path in enumerate(paths):
+        path.write_bytes(phantom_jpeg(seed))
+    return paths

@@ -1,30 +1,39 @@
-"""Where an inference's time goes: the slowest operations of a file."""
+"""The slowest operations of an ONNX model, by onnxruntime's profiler."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from cxr_edge.benchmark.report import Layer
 from cxr_edge.errors import EngineError, first_line
 from cxr_edge.preprocess import Batch
 
-_RUNS = 30
-_SHOWN = 12
+# onnxruntime's profiler appends this to the name of a node in the event of its computation.
+_KERNEL_EVENT = "_kernel_time"
 
 
-def slowest_operations(model: bytes, batch: Batch) -> tuple[Layer, ...]:
-    """The slowest operations by onnxruntime's own profiler, one thread, the slowest first.
+def slowest_operations(
+    model: bytes, batch: Batch, *, runs: int = 30, most: int = 12
+) -> tuple[Layer, ...]:
+    """Profile a model on one thread.
 
-    The profiler itself slows an inference down; shares say more than times.
+    The profiler itself slows an inference down: shares are more reliable than times.
 
     Args:
         model: an ONNX file.
-        batch: an input of a size that the file takes.
+        batch: an input of a size that the model takes.
+        runs: profiled inferences, after one that is left out.
+        most: number of operations returned.
+
+    Returns:
+        The slowest operations, the slowest first.
 
     Raises:
-        EngineError: onnxruntime refuses the file, or fails.
+        EngineError: onnxruntime refuses the model or fails.
     """
     from cxr_edge.engines.onnxruntime import new_options, open_session
 
@@ -33,20 +42,26 @@ def slowest_operations(model: bytes, batch: Batch) -> tuple[Layer, ...]:
     with tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
         options.profile_file_prefix = str(Path(folder, "profile"))
         session = open_session(model, 1, options)
-        given = {session.get_inputs()[0].name: batch}
+        inputs = {session.get_inputs()[0].name: batch}
         try:
-            for _ in range(_RUNS + 1):
-                session.run(None, given)
-        except Exception as err:  # its exceptions share no base class
-            raise EngineError(f"onnxruntime failed: {first_line(err)}") from err
-        events = json.loads(Path(session.end_profiling()).read_bytes())
+            for _ in range(runs + 1):
+                session.run(None, inputs)
+            events = json.loads(Path(session.end_profiling()).read_bytes())
+        except Exception as err:  # onnxruntime's exceptions share no base class
+            raise EngineError(f"onnxruntime's profiler failed: {first_line(err)}") from err
+    # The first run warms up.
+    means = {name: sum(times[1:]) / runs for name, times in _operation_times(events).items()}
+    total = sum(means.values()) or 1.0
+    slowest = sorted(means.items(), key=lambda item: -item[1])[:most]
+    return tuple(Layer(name, ms, ms / total) for name, ms in slowest)
+
+
+def _operation_times(events: Iterable[dict[str, Any]]) -> dict[str, list[float]]:
+    """Milliseconds of every run, by layer and operation."""
     times: dict[str, list[float]] = {}
     for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            name, operation = event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]
-            label = name if operation in name else f"{name} ({operation})"
-            times.setdefault(label, []).append(event["dur"] / 1e3)
-    means = {label: sum(each[1:]) / _RUNS for label, each in times.items()}  # the first warms up
-    whole = sum(means.values()) or 1.0
-    slowest = sorted(means.items(), key=lambda pair: -pair[1])[:_SHOWN]
-    return tuple(Layer(label, ms, ms / whole) for label, ms in slowest)
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_EVENT):
+            layer, operation = event["name"].removesuffix(_KERNEL_EVENT), event["args"]["op_name"]
+            name = layer if operation in layer else f"{layer} ({operation})"
+            times.setdefault(name, []).append(event["dur"] / 1e3)
+    return times

@@ -51,7 +51,7 @@ class MachineState:
     frequency_mhz: float | None
     """Clock of the first CPU."""
     governor: str | None
-    """CPU frequency governor, for example ``performance`` or ``ondemand``."""
+    """Of the CPU frequency, for example ``performance`` or ``ondemand``."""
     temperature_c: float | None
     """The hottest sensor, degrees Celsius."""
     throttled: bool | None
@@ -99,7 +99,6 @@ class FirstAnswer:
     load_ms: float
     """Reading, hashing and opening the model file."""
     first_ms: float
-    """The first inference."""
     peak_mb: float | None
     """Peak memory of the process, 10**6 bytes."""
 
@@ -126,9 +125,8 @@ class EndToEnd:
     """Time from image file to prediction, medians over images; one thread beside the engine's."""
 
     read_ms: float
-    """Reading the file."""
     decode_ms: float
-    """Checking and decoding it."""
+    """Checking and decoding the file."""
     preprocess_ms: float
     """Resizing and scaling."""
     infer_ms: float
@@ -145,7 +143,6 @@ class Layer:
     """One operation of the network, timed by onnxruntime's profiler."""
 
     name: str
-    """The layer and its operation."""
     ms: float
     """Mean time per inference."""
     share: float
@@ -163,7 +160,6 @@ class Row:
     artifact: str | None
     """Name of the artifact; null for a baseline."""
     engine: str
-    """The engine that ran it."""
     threads: int
     """Threads for one inference."""
     precision: str
@@ -212,7 +208,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class SuiteRow:
-    """One benchmark of ``make bench``, which times parts of the runtime and other tools."""
+    """Median and interquartile range of one benchmark of ``make bench``."""
 
     group: str
     """The benchmarks it is compared with."""
@@ -220,7 +216,6 @@ class SuiteRow:
     """What was timed."""
     median_ms: float
     iqr_ms: float
-    """Interquartile range."""
     rounds: int
 
 
@@ -265,7 +260,7 @@ class Report:
     answers: tuple[Answers, ...]
     """Scores of the artifacts run with one thread."""
     suite: tuple[SuiteRow, ...]
-    """Results of ``make bench``, from a separate run; empty: none were given."""
+    """From a separate run; empty: none were given."""
     truth: Truth | None
     """Labels of the inputs in ``answers``; null: unlabelled, or more than two labels."""
 

@@ -1,4 +1,4 @@
-"""What ``make bench`` measured: pytest-benchmark's JSON."""
+"""Results of ``make bench``, from pytest-benchmark's JSON."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ _MAX_BYTES = 2**26
 
 
 def read_suite(path: Path) -> tuple[SuiteRow, ...]:
-    """Read the medians of a file that ``pytest --benchmark-json`` wrote, by group.
+    """Read a file written by ``pytest --benchmark-json``, sorted by group.
 
     Raises:
-        BenchmarkError: it cannot be read, or is no such file.
+        BenchmarkError: it cannot be read, or is another kind of file.
     """
     data = read_file(path, max_bytes=_MAX_BYTES, error=BenchmarkError)
     try:
         rows = [
             SuiteRow(
-                group=str(each["group"] or "other"),
-                name=str(each["name"]).removeprefix("test_"),
-                median_ms=1e3 * float(each["stats"]["median"]),
-                iqr_ms=1e3 * float(each["stats"]["iqr"]),
-                rounds=int(each["stats"]["rounds"]),
+                group=str(benchmark["group"] or "other"),
+                name=str(benchmark["name"]).removeprefix("test_"),
+                median_ms=1e3 * float(benchmark["stats"]["median"]),
+                iqr_ms=1e3 * float(benchmark["stats"]["iqr"]),
+                rounds=int(benchmark["stats"]["rounds"]),
             )
-            for each in json.loads(data)["benchmarks"]
+            for benchmark in json.loads(data)["benchmarks"]
         ]
     except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise BenchmarkError(
-            f"{printable(path)}: not what pytest --benchmark-json writes; see 'make bench'"
+            f"{printable(path)}: not a result of pytest --benchmark-json; "
+            "'make bench' writes build/bench.json"
         ) from err
     return tuple(sorted(rows, key=lambda row: row.group))

@@ -1,11 +1,12 @@
-"""A bundle: a folder that holds one model in several exported forms, and proves itself.
+"""A bundle: a folder with one model in several exported forms, and the data that proves them.
 
 ::
 
     manifest      manifest.json: what the bundle holds, with the hash of every file
     reader        opening a bundle; choosing, hashing and loading its artifacts
+    golden        inputs with the original model's scores
     embedded      the spec inside each .onnx and .tflite file
-    parity        how far two models' scores lie apart
+    parity        how far two models' scores are apart
     verify        hashes and golden parity, on this device
     model_card    MODEL_CARD.md, from the manifest
 """

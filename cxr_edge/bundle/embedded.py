@@ -1,4 +1,7 @@
-"""What an exported file says of itself: its spec and the model that it was made from."""
+"""The document inside an exported file: its spec, and the hash of the model it was made from.
+
+It carries no version of its own. The manifest that lists the file does, and is checked first.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Embedded:
     original_sha256: str
     """SHA-256 of the ``.keras`` file that it was made from."""
     spec: ModelSpec
-    """The contract."""
+    """Input, labels and decision rule."""
 
 
 def read_embedded(data: bytes, format: Format) -> Embedded:
@@ -40,15 +43,15 @@ def read_embedded(data: bytes, format: Format) -> Embedded:
 def _from_onnx(data: bytes) -> bytes:
     from cxr_edge.engines.onnxruntime import read_metadata
 
-    found = read_metadata(data)
-    if METADATA_KEY not in found:
+    metadata = read_metadata(data)
+    if METADATA_KEY not in metadata:
         raise EngineError("the file holds no metadata of cxr-edge")
-    return found[METADATA_KEY].encode()
+    return metadata[METADATA_KEY].encode()
 
 
 def _from_tflite(data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return archive.read(METADATA_NAME)
-    except Exception as err:  # zipfile has several, zlib one, and KeyError is a missing name
+    except Exception as err:  # of zipfile or zlib, or KeyError: no such name
         raise EngineError(f"the file holds no metadata of cxr-edge: {first_line(err)}") from err

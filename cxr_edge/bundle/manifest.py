@@ -1,7 +1,12 @@
 """``manifest.json``: what a bundle holds, and the hash of every file in it.
 
-It is deterministic: no dates, timings or names of images. It also hashes itself, so that a
-changed byte anywhere in a bundle, the manifest included, is found before a model is loaded.
+It is deterministic: no dates, timings or names of images. It also holds a hash of its own bytes,
+so that a changed byte anywhere in a bundle, the manifest included, is found before a model is
+loaded.
+
+To add a key: raise the minor version of :data:`FORMAT`, declare the field at the end of its
+dataclass with :func:`cxr_edge.documents.since` and a default for older files, and keep a bundle of
+the new format beside the older ones in ``tests/bundle/data``.
 """
 
 from __future__ import annotations
@@ -20,17 +25,22 @@ from cxr_edge.spec import ModelSpec
 MANIFEST_NAME = "manifest.json"
 """The file whose replacement commits a bundle."""
 NOTICE = "Research software, not a medical device. Not for diagnosis or treatment."
-"""What every bundle says about its use."""
+"""The disclaimer of every bundle, page and report."""
 FORMAT = "2.0"
-"""Version of the bundle format: a new major one breaks readers, a new minor one adds keys."""
+"""Version of the bundle format, ``major.minor``: a new minor version adds keys, a new major
+version breaks readers."""
 MAX_MANIFEST_BYTES = 2**20
 """The largest manifest that is read."""
 MAX_FILE_BYTES = 2**30
 """The largest file of a bundle that is read."""
 
 Target = Literal["any", "portable", "x86-vnni", "arm64"]
-"""Machines whose integer arithmetic a file is made for; the first two: all."""
+"""Machines whose integer arithmetic a file is made for; ``any`` and ``portable``: all."""
 
+# The hash is found by its place, the second key, so that it can be taken out of the raw bytes.
+_HEADER = re.compile(
+    rb'\s*\{\s*"format"\s*:\s*"[\d.]+"\s*,\s*"sha256"\s*:\s*"(?P<sha256>[0-9a-f]{64})"'
+)
 _SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
@@ -47,16 +57,16 @@ class FileRecord:
 
     def __post_init__(self) -> None:
         if not _SAFE_NAME.fullmatch(self.file):
-            raise BundleError(f"{self.file!r} is no plain file name")
+            raise BundleError(f"{self.file!r} is no plain file name of a-z, 0-9, ., _ and -")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise BundleError(f"{self.file}: {self.sha256!r} is no SHA-256")
+            raise BundleError(f"{self.file}: {self.sha256!r} is no SHA-256, 64 digits 0-9a-f")
         if not 0 < self.bytes <= MAX_FILE_BYTES:
             raise BundleError(f"{self.file}: {self.bytes} bytes, expected 1..{MAX_FILE_BYTES}")
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far an exported file's answers lie from the original model's, on the same inputs."""
+    """How far an exported model's scores are from the original's, on the same inputs."""
 
     inputs: int
     """How many inputs were compared."""
@@ -65,19 +75,19 @@ class Parity:
     mean_abs_delta: float
     """Mean |difference| of the outputs, 0..1."""
     p99_abs_delta: float
-    """|Difference| that 99 % of the outputs stay below or at, 0..1."""
+    """99th percentile of |difference| of the outputs, 0..1."""
     flips: int
-    """Inputs whose decision differs at the spec's threshold."""
+    """Inputs whose decision changes at the spec's threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """What an artifact was proven to do on one engine."""
+    """How closely an artifact reproduced the original model on one engine."""
 
     engine: str
     """Name of the engine."""
     tolerance: float
-    """Largest |difference| that ``verify`` accepts on any machine; a flip is never accepted."""
+    """Largest |difference| that ``verify`` accepts, 0..1; it never accepts a changed decision."""
     golden: Parity
     """Measured at export on the golden inputs."""
     data: Parity | None
@@ -92,7 +102,7 @@ class EngineRecord:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The images that activation ranges were measured on; never ones that are scored."""
+    """The images that activation ranges were measured on; none of them is used for scoring."""
 
     source: str
     """Where they come from."""
@@ -106,7 +116,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How a file was quantized: enough to do it again."""
+    """How a file was quantized, in enough detail to repeat it."""
 
     arithmetic: Literal["static", "dynamic", "weights"]
     """``static``: integers with ranges measured before; ``dynamic``: integers with ranges found
@@ -122,7 +132,7 @@ class Quantization:
     float_layers: tuple[str, ...]
     """Layers left in float32."""
     calibration: Calibration | None
-    """Images measured on; null: none were needed."""
+    """The calibration images; null: none were needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +150,11 @@ class ArtifactRecord:
     dynamic_batch: bool
     """Whether it takes any batch size; False: one image a call."""
     outputs: tuple[Output, ...]
-    """What it answers, in order: ``scores``, and ``heatmap`` where it gives one."""
+    """Its outputs in order: ``scores``, then ``heatmap`` if it has one."""
     file: FileRecord
-    """Where it is."""
+    """The file."""
     engines: tuple[EngineRecord, ...]
-    """Engines that it was proven on, the preferred one first."""
+    """Engines on which its parity was proven, the preferred one first."""
     quantization: Quantization | None
     """How it was quantized; null: it was not."""
 
@@ -157,22 +167,22 @@ class ArtifactRecord:
 
     @property
     def has_heatmap(self) -> bool:
-        """Whether it answers a heat map too."""
+        """Whether it has a heat map output."""
         return "heatmap" in self.outputs
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenRecord:
-    """The inputs and original answers that prove parity on the device."""
+    """The inputs, with the original model's scores, that prove parity on the device."""
 
     file: FileRecord
-    """Where they are."""
+    """The file."""
     inputs: int
     """How many."""
     decisions: dict[str, int]
-    """How many of them the original model gives each label."""
+    """Inputs by the label that the original model gives them."""
     margin: float
-    """The smallest distance of a decision from changing, as a difference of scores."""
+    """The smallest change of a score that would change a decision, 0..1."""
     source: str
     """Where the inputs come from."""
 
@@ -192,7 +202,7 @@ class Provenance:
     data: str
     """What the training data is, its licence and attribution, in words; empty: not said."""
     limits: str
-    """Whom and what the model was not trained for, and how it is known to fail; empty: not said."""
+    """Patients and images it was not trained for, and its known failures; empty: not said."""
     data_sha256: str | None
     """Fingerprint of the training data: SHA-256 over the sorted hashes of its images and labels."""
     train_images: dict[str, int]
@@ -207,26 +217,26 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything that ``manifest.json`` says."""
+    """The content of ``manifest.json``."""
 
     format: str
     """Version of the bundle format, ``major.minor``."""
     sha256: str
-    """SHA-256 of this document with an empty text here."""
+    """SHA-256 of the file's bytes without these 64 digits."""
     notice: str
     """What the model must not be used for."""
     spec: ModelSpec
-    """The contract, the same as in every file."""
+    """The contract; every exported file carries a copy."""
     keras: FileRecord
     """The original model, without its optimizer."""
     calibration: FileRecord | None
-    """Images to calibrate on, nobody's picture, so that it can be quantized again; null: none."""
+    """Synthetic images to calibrate on, so that it can be quantized again; null: none."""
     domain: FileRecord | None
-    """What its training images look like, so that others can be told from them; null: unknown."""
+    """Statistics of the training images, to recognize unlike images; null: unknown."""
     artifacts: tuple[ArtifactRecord, ...]
     """Exported files, the preferred one first."""
     golden: GoldenRecord
-    """Proof of parity."""
+    """Inputs and scores that prove parity."""
     provenance: Provenance
     """Where the model comes from."""
 
@@ -234,46 +244,45 @@ class Manifest:
         names = [a.name for a in self.artifacts]
         files = [record.file for record in self.files]
         if len(set(names)) != len(names) or len(set(files)) != len(files):
-            raise BundleError("two artifacts share a name or a file")
+            raise BundleError("two artifacts share a name or a file; each must have its own")
 
     @property
     def files(self) -> tuple[FileRecord, ...]:
-        """Every file that the bundle holds besides the manifest."""
-        extra = [record for record in (self.calibration, self.domain) if record]
-        return (self.keras, *extra, *(a.file for a in self.artifacts), self.golden.file)
+        """Every file of the bundle except the manifest and the model card."""
+        optional = [record for record in (self.calibration, self.domain) if record]
+        return (self.keras, *optional, *(a.file for a in self.artifacts), self.golden.file)
 
 
 def dump_manifest(manifest: Manifest) -> bytes:
-    """Write a manifest with its own hash filled in."""
-    digest = sha256(documents.dump(dataclasses.replace(manifest, sha256="")))
-    return documents.dump(dataclasses.replace(manifest, sha256=digest))
+    """Write a manifest in the current format, with its own hash filled in."""
+    unsigned = dataclasses.replace(manifest, format=FORMAT, sha256="")
+    digest = sha256(documents.dump(unsigned))
+    return documents.dump(dataclasses.replace(unsigned, sha256=digest))
 
 
 def parse_manifest(data: bytes, name: str = MANIFEST_NAME) -> Manifest:
-    """Read a manifest.
+    """Read a manifest, of this format version or an older minor one.
+
+    Args:
+        data: the bytes of the file.
+        name: what messages call it.
 
     Raises:
-        BundleError: it is malformed, was changed, or is of another format version.
+        BundleError: it is malformed, was changed after export, or is of a newer format or an
+            older major one.
     """
-    _check_version(data, name)
-    manifest = documents.parse(data, Manifest, name=name, error=BundleError)
-    if dump_manifest(manifest) != data:
-        raise BundleError(f"{name}: changed after export; export again or restore it")
-    return manifest
+    renew = "export the model again"
+    version = documents.read_version(data, FORMAT, name=name, error=BundleError, renew=renew)
+    if version is None:
+        raise BundleError(
+            f"{name}: no manifest of a cxr-edge bundle: it does not begin with its format version"
+        )
+    # The hash comes first: nothing is made of bytes that are not those of the export.
+    header = _HEADER.match(data)
+    if not header or header["sha256"].decode() != sha256(_without(data, header.span("sha256"))):
+        raise BundleError(f"{name}: changed after export; {renew} or restore the file")
+    return documents.parse(data, Manifest, name=name, error=BundleError, version=version)
 
 
-def _check_version(data: bytes, name: str) -> None:
-    """Say that a newer format is newer, rather than complain about one of its keys."""
-    found = re.match(rb'\{\s*"format": "(\d{1,4})\.(\d{1,4})"', data)
-    if not found:
-        raise BundleError(f"{name}: no manifest of a cxr-edge bundle")
-    version = f"{found[1].decode()}.{found[2].decode()}"
-    major, minor = (int(part) for part in FORMAT.split("."))
-    if (int(found[1]), int(found[2])) > (major, minor):
-        raise BundleError(
-            f"{name}: format {version}, this cxr-edge reads up to {FORMAT}; update it"
-        )
-    if int(found[1]) < major:
-        raise BundleError(
-            f"{name}: format {version}, this cxr-edge reads {major}.x; export the model again"
-        )
+def _without(data: bytes, span: tuple[int, int]) -> bytes:
+    return data[: span[0]] + data[span[1] :]

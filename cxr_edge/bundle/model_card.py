@@ -1,4 +1,4 @@
-"""``MODEL_CARD.md``: the manifest in words, for a person who has to decide whether to use it."""
+"""``MODEL_CARD.md``: the manifest in words, for whoever decides whether to use the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Parity, Quantizat
 from cxr_edge.spec import ModelSpec
 
 CARD_NAME = "MODEL_CARD.md"
-"""Its name in a bundle. It follows from the manifest alone, which does not list it."""
+"""Its name in a bundle. It is derived from the manifest, which does not list it."""
 
 
 def model_card(manifest: Manifest) -> str:
@@ -20,7 +20,7 @@ def model_card(manifest: Manifest) -> str:
         "",
         f"**{manifest.notice}**",
         "",
-        "## What it answers",
+        "## Output",
         "",
         f"- Labels: {', '.join(spec.labels)} ({spec.activation}).",
         f"- Input: one image, {shape}, {spec.input.geometry}, {spec.input.interpolation}.",
@@ -35,33 +35,38 @@ def model_card(manifest: Manifest) -> str:
     if band := spec.uncertain_band:
         lines.append(f"- Uncertain: scores from {band[0]:g} to below {band[1]:g} are marked.")
     if manifest.domain:
-        lines.append("- A picture unlike the training images gets a label and is marked.")
+        lines.append(
+            "- An image unlike the training images gets a label and is marked out of domain."
+        )
     else:
-        lines.append("- It gives one of these labels to any picture.")
-    lines += ["", "## What it learnt from", ""]
+        lines.append("- It gives one of these labels to any image, radiograph or not.")
+    lines += ["", "## Training", ""]
     seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
     lines.append(f"- Recipe: {provenance.recipe}{seed}.")
     trained = ", ".join(f"{name} {count:,}" for name, count in provenance.train_images.items())
     lines.append(f"- Training images: {trained or 'unknown'}.")
-    lines.append(f"- Data: {provenance.data or 'not said by whoever trained it'}.")
-    lines.append(f"- Limits: {provenance.limits or 'not said by whoever trained it'}.")
+    lines.append(f"- Data: {provenance.data or 'not stated'}.")
+    lines.append(f"- Limits: {provenance.limits or 'not stated'}.")
     for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
-        lines.append(f"- {part}: {figures_text(figures, spec) or 'no figures'}.")
-    lines.append("- These are the original Keras model's; how far the files differ stands below.")
-    lines += ["", "## The files", "", *_artifact_table(manifest.artifacts), ""]
+        lines.append(f"- {part}: {figures_text(figures, spec) or 'not measured'}.")
+    lines.append(
+        "- These are metrics of the original Keras model; the table says how far each file differs."
+    )
+    lines += ["", "## Files", "", *_artifact_table(manifest.artifacts), ""]
     for artifact in manifest.artifacts:
         if artifact.quantization:
             lines.append(f"- {artifact.name}: {_recipe(artifact.quantization)}.")
         if artifact.has_heatmap:
             lines.append(
-                f"- {artifact.name}: answers a heat map too (Grad-CAM of {spec.positive_label}): "
+                f"- {artifact.name}: also outputs a heat map (Grad-CAM of {spec.positive_label}): "
                 "what moved the score, not where a disease is."
             )
     lines += [
         "",
-        "Differences are from the original Keras model. `cxr-edge verify BUNDLE` repeats those on",
-        f"golden inputs where it runs: {golden.source}; no decision of the original is nearer to",
-        f"changing than {golden.margin:.2g}. They prove numbers; rows of images prove decisions.",
+        "Differences are from the original Keras model. `cxr-edge verify BUNDLE` measures them",
+        f"again on the device with the golden inputs: {golden.source}.",
+        f"Their scores would have to change by at least {golden.margin:.2g} to change a decision.",
+        "Golden inputs prove the arithmetic; rows of images prove decisions on real pictures.",
         "",
     ]
     return "\n".join(lines)

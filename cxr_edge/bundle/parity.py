@@ -1,4 +1,4 @@
-"""Parity: does an exported file answer like the original model?"""
+"""Parity: does an exported model make the same decisions as the original?"""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from cxr_edge.spec import ModelSpec
 
 
 def compare(original: Scores, exported: Scores, spec: ModelSpec) -> Parity:
-    """Compare the answers of two models to the same inputs.
+    """Compare the outputs of two models for the same inputs.
 
     Args:
-        original: (N, spec.outputs), the original Keras model's answers.
-        exported: (N, spec.outputs), the exported file's answers.
-        spec: holds the decision rule.
+        original: (N, spec.outputs), the original Keras model's outputs.
+        exported: (N, spec.outputs), the exported model's outputs.
+        spec: the decision rule.
 
     Returns:
         Differences of the outputs and changed decisions.
 
     Raises:
-        EngineError: an answer is no probability (NaN included).
+        EngineError: an output is no probability (NaN included).
     """
     before, after = probabilities(original, spec), probabilities(exported, spec)
     delta = np.abs(np.asarray(exported, np.float64) - np.asarray(original, np.float64))

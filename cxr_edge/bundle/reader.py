@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from cxr_edge.bundle.manifest import (
     MANIFEST_NAME,
@@ -20,15 +17,14 @@ from cxr_edge.bundle.manifest import (
     parse_manifest,
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
-from cxr_edge.decision import Scores
 from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, suits
 from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.files import printable, read_file, sha256
-from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import notice
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a prediction needs none of these
+    from cxr_edge.bundle.golden import GoldenSet
     from cxr_edge.data.samples import Samples
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -36,23 +32,13 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 @dataclass(frozen=True, slots=True)
-class Golden:
-    """Inputs with the original model's answers."""
-
-    pixels: Pixels
-    """(N, height, width, channels) uint8, preprocessed."""
-    scores: Scores
-    """(N, spec.outputs) float32, what the original Keras model answers."""
-
-
-@dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle whose manifest was read; its files are hashed when they are."""
+    """A bundle whose manifest was read and checked; each file is hashed when it is read."""
 
     folder: Path
-    """Where it is."""
+    """The folder with ``manifest.json``."""
     manifest: Manifest
-    """What it holds."""
+    """The content of ``manifest.json``."""
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str] | None = None) -> Bundle:
@@ -67,10 +53,10 @@ class Bundle:
         path = REFERENCE if folder is None else Path(folder)
         name = path / MANIFEST_NAME
         try:
-            found = name.exists()
+            exists = name.exists()
         except OSError as err:  # a name too long, a folder that may not be searched
             raise BundleError(f"{printable(path)}: cannot be opened: {err.strerror}") from err
-        if not found:
+        if not exists:
             raise BundleError(f"{printable(path)}: no bundle here ({MANIFEST_NAME} is missing)")
         data = read_file(name, max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
         return cls(path, parse_manifest(data, printable(name)))
@@ -98,7 +84,7 @@ class Bundle:
         Raises:
             UsageError: there is none; the message names the nearest one.
         """
-        names = [a.name for a in self.manifest.artifacts]
+        names = [artifact.name for artifact in self.manifest.artifacts]
         if name not in names:
             raise unknown_name("artifact", name, names)
         return self.manifest.artifacts[names.index(name)]
@@ -108,59 +94,68 @@ class Bundle:
     ) -> tuple[ArtifactRecord, str]:
         """Pick the artifact and engine to run.
 
-        A file whose integer arithmetic this CPU gets wrong is passed over, with one line in the
-        log ``cxr_edge``. One that answers a heat map which nobody asked for is the last resort.
+        An artifact whose integer arithmetic this CPU gets wrong is passed over, with one line in
+        the log ``cxr_edge``. One with a heat map that was not asked for is the last choice.
 
         Args:
             artifact: a name, or None for the first that an installed engine runs.
             engine: a name, or None for the first installed one that the artifact was proven on.
-            heatmap: whether it must answer a heat map.
+            heatmap: whether it must have a heat map.
 
         Raises:
-            UsageError: nothing in the bundle matches both names, or answers a heat map.
+            UsageError: nothing in the bundle matches both names, or has a heat map.
             MissingExtraError: what matches needs an engine that is not installed.
             EngineError: the artifact is not for this machine.
         """
-        candidates = self._candidates(artifact, heatmap)
-        pairs = [(a, r.engine) for a in candidates for r in a.engines if engine in (None, r.engine)]
-        if not pairs:
-            proven = ", ".join(f"{a.name} on {r.engine}" for a in candidates for r in a.engines)
+        proven = [
+            (candidate, record.engine)
+            for candidate in self._candidates(artifact, heatmap)
+            for record in candidate.engines
+        ]
+        wanted = [pair for pair in proven if engine in (None, pair[1])]
+        if not wanted:
+            pairs = ", ".join(f"{candidate.name} on {name}" for candidate, name in proven)
             raise UsageError(
-                f"{artifact or 'the bundle'} was not proven on {engine}, only: {proven}"
+                f"{artifact or 'the bundle'} was not proven on {engine}, only: {pairs}"
             )
         installed = installed_engines()
-        present = [pair for pair in pairs if pair[1] in installed]
-        if not present:
-            needed = ", ".join(dict.fromkeys(name for _, name in pairs))
+        runnable = [pair for pair in wanted if pair[1] in installed]
+        if not runnable:
+            first, first_engine = wanted[0]
+            needed = ", ".join(dict.fromkeys(name for _, name in wanted))
             raise MissingExtraError(
-                f"{pairs[0][0].name} runs on {needed}, not installed here; "
-                f"{ENGINES[pairs[0][1]].install} brings it"
+                f"{first.name} runs on {needed}, not installed here; "
+                f"{ENGINES[first_engine].install} brings it"
             )
-        suited = [pair for pair in present if suits(pair[0].target)]
-        if not suited:
-            raise EngineError(_unsuited(present[0][0]))
-        if suited[0] != present[0]:
-            notice(f"{_unsuited(present[0][0])}; {suited[0][0].name} runs instead")
-        return suited[0]
+        suitable = [pair for pair in runnable if suits(pair[0].target)]
+        if not suitable:
+            raise EngineError(_unsuited(runnable[0][0]))
+        if suitable[0] != runnable[0]:
+            notice(f"{_unsuited(runnable[0][0])}; {suitable[0][0].name} runs instead")
+        return suitable[0]
 
-    def _candidates(self, artifact: str | None, heatmap: bool) -> tuple[ArtifactRecord, ...]:
-        every = self.manifest.artifacts
-        named = every if artifact is None else (self.artifact(artifact),)
+    def _candidates(self, name: str | None, heatmap: bool) -> tuple[ArtifactRecord, ...]:
+        """The artifacts to choose from, in order of preference."""
+        artifacts = self.manifest.artifacts if name is None else (self.artifact(name),)
         if not heatmap:
-            return tuple(sorted(named, key=lambda each: each.has_heatmap))
-        explaining = tuple(each for each in named if each.has_heatmap)
+            return tuple(sorted(artifacts, key=lambda artifact: artifact.has_heatmap))
+        explaining = tuple(artifact for artifact in artifacts if artifact.has_heatmap)
         if not explaining:
-            if able := [each.name for each in every if each.has_heatmap]:
-                raise UsageError(f"{artifact} answers no heat map; {', '.join(able)} does")
-            what = artifact or "the bundle"
-            if self.manifest.spec.positive_label is None:
-                raise UsageError(f"{what} answers no heat map; there are none for over two labels")
-            names = ",".join(["onnx-explain", *(a.name for a in every)])
-            raise UsageError(
-                f"{what} answers no heat map; 'cxr-edge export MODEL --artifacts {names}' makes a "
-                "bundle that does, where the network allows one"
-            )
+            raise UsageError(f"{name or 'the bundle'} has no heat map; {self._heatmap_advice()}")
         return explaining
+
+    def _heatmap_advice(self) -> str:
+        """What to do where a heat map is asked of an artifact that has none."""
+        artifacts = self.manifest.artifacts
+        if explaining := [artifact.name for artifact in artifacts if artifact.has_heatmap]:
+            return f"{', '.join(explaining)} has one"
+        if self.manifest.spec.positive_label is None:
+            return "there are none for more than two labels"
+        names = ",".join(["onnx-explain", *(artifact.name for artifact in artifacts)])
+        return (
+            f"'cxr-edge export MODEL --artifacts {names}' makes a bundle that has one, where the "
+            "network allows one"
+        )
 
     def load(self, artifact: ArtifactRecord, engine: str, *, threads: int = 1) -> Engine:
         """Hash an artifact and hand its bytes to an engine.
@@ -173,12 +168,14 @@ class Bundle:
         data, spec = self.read(artifact.file), self.manifest.spec
         return open_engine(engine, data, spec, threads=threads, outputs=artifact.outputs)
 
-    def golden(self) -> Golden:
-        """Read the golden inputs and answers.
+    def golden(self) -> GoldenSet:
+        """Read the golden inputs and the original model's scores.
 
         Raises:
             BundleError: the file is absent, changed or malformed.
         """
+        from cxr_edge.bundle.golden import parse_golden
+
         return parse_golden(self.read(self.manifest.golden.file), self.manifest)
 
     def calibration(self) -> Samples | None:
@@ -195,7 +192,7 @@ class Bundle:
         return parse_samples(self.read(record), self.manifest.spec, record.file, BundleError)
 
     def domain(self) -> Domain | None:
-        """Read what the training images look like; None where the bundle does not say.
+        """Read the statistics of the training images; None where the bundle holds none.
 
         Raises:
             BundleError: the file is absent, changed or malformed.
@@ -224,32 +221,5 @@ class Bundle:
 def _unsuited(artifact: ArtifactRecord) -> str:
     return (
         f"{artifact.name} is for {artifact.target}; this CPU saturates sums of 8-bit products "
-        "and would answer wrongly"
+        "and would score wrongly"
     )
-
-
-def dump_golden(golden: Golden) -> bytes:
-    """Write golden inputs and answers as a compressed .npz, the same bytes every time."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, pixels=golden.pixels, scores=golden.scores)
-    return buffer.getvalue()
-
-
-def parse_golden(data: bytes, manifest: Manifest) -> Golden:
-    """Read golden inputs and answers.
-
-    Raises:
-        BundleError: the file is malformed or does not fit the manifest.
-    """
-    name, count, spec = manifest.golden.file.file, manifest.golden.inputs, manifest.spec
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            golden = Golden(arrays["pixels"], arrays["scores"])
-    except Exception as err:  # zip, zlib and numpy have one each
-        raise BundleError(f"{name}: not readable as golden inputs: {err}") from err
-    pixels, scores = golden.pixels, golden.scores
-    if pixels.dtype != np.uint8 or pixels.shape != (count, *spec.input_shape):
-        raise BundleError(f"{name}: inputs are {pixels.dtype} {pixels.shape}, unlike the spec")
-    if scores.dtype != np.float32 or scores.shape != (count, spec.outputs):
-        raise BundleError(f"{name}: answers are {scores.dtype} {scores.shape}, unlike the spec")
-    return golden

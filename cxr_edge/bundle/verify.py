@@ -1,4 +1,4 @@
-"""Prove on this device that every artifact still answers like the original model."""
+"""Prove on this device that every artifact makes the same decisions as the original model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge.bundle.embedded import Embedded, read_embedded
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import ArtifactRecord, EngineRecord, Parity
 from cxr_edge.bundle.parity import compare, holds
-from cxr_edge.bundle.reader import Bundle, Golden
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.engines import installed_engines, suits
 from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import normalize
@@ -28,7 +29,7 @@ class Verdict:
     outcome: Outcome
     """``proven``: within the tolerance and no decision changed, here and now."""
     tolerance: float
-    """Largest |difference| accepted."""
+    """Largest |difference| of an output accepted, 0..1."""
     parity: Parity | None
     """What was measured; None where nothing could be."""
     reason: str
@@ -51,7 +52,7 @@ def verify(bundle: Bundle) -> Iterator[Verdict]:
 
 def replay_golden(
     bundle: Bundle,
-    golden: Golden,
+    golden: GoldenSet,
     artifact: ArtifactRecord,
     record: EngineRecord,
     *,
@@ -61,7 +62,7 @@ def replay_golden(
 
     Args:
         bundle: holds the artifact.
-        golden: its golden inputs and answers.
+        golden: its golden inputs and the original model's scores.
         artifact: the file.
         record: the engine, and how far it may differ.
         threads: threads for one inference.
@@ -77,7 +78,7 @@ def replay_golden(
     if record.engine not in installed_engines():
         return verdict("not-installed", "the engine is not installed")
     if not suits(artifact.target):
-        reason = f"made for {artifact.target}: this CPU would get its sums wrong"
+        reason = f"made for {artifact.target}: this CPU would saturate its sums"
         return verdict("not-for-this-cpu", reason)
     try:
         _check_embedded(bundle, artifact)
@@ -99,9 +100,9 @@ def _check_embedded(bundle: Bundle, artifact: ArtifactRecord) -> None:
     """Refuse a file that was made from another model or for another spec.
 
     Raises:
-        EngineError: what it says of itself is not what the manifest says.
+        EngineError: its metadata differs from the manifest.
     """
     manifest = bundle.manifest
-    found = read_embedded(bundle.read(artifact.file), artifact.format)
-    if found != Embedded(manifest.keras.sha256, manifest.spec):
-        raise EngineError("the file says that it was made from another model or spec")
+    embedded = read_embedded(bundle.read(artifact.file), artifact.format)
+    if embedded != Embedded(manifest.keras.sha256, manifest.spec):
+        raise EngineError("its metadata says that it was made from another model or spec")

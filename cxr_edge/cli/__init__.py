@@ -1,4 +1,7 @@
-"""The command line: parses, calls the library, prints. Results go to stdout, all else to stderr."""
+"""The command line: parses arguments, calls the library, prints.
+
+Results go to stdout, messages and progress to stderr.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ import typer
 from cxr_edge.errors import CxrEdgeError
 
 INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 COMMANDS = {
     "predict": "predicting",
-    "verify": "predicting",
-    "info": "predicting",
+    "verify": "inspecting",
+    "info": "inspecting",
     "tune": "tuning",
     "doctor": "tuning",
     "benchmark": "benchmarking",
@@ -27,23 +31,23 @@ COMMANDS = {
     "evaluate": "evaluating",
     "data": "data",
 }
-"""Every command, in the order of the help, and the module here that has it."""
+"""Every command, in the order of the help, and its module in this package."""
 
 
 def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """The command line with these commands.
+    """Build the command line with the named commands.
 
-    Each costs some milliseconds to describe, so that a call builds only the one that it names.
+    Building a command takes some milliseconds, so a call builds only the one that it runs.
     """
     app = typer.Typer(
         name="cxr-edge",
-        help="Take an image classifier from Keras to a small device, and prove it still decides "
-        "alike. Research software, not a medical device.",
+        help="Export a Keras image classifier, check that it still makes the same decisions, and "
+        "run it on a small device. Research software, not a medical device.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback()(_no_options)  # or a single command would take no name
+    app.callback()(_keep_command_name)
     for name in names:
         command = getattr(importlib.import_module(f"{__name__}.{COMMANDS[name]}"), name)
         if isinstance(command, typer.Typer):
@@ -53,27 +57,27 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
     return app
 
 
-def _no_options() -> None:
-    """What comes before the command's name: nothing."""
+def _keep_command_name() -> None:
+    """Without a callback, typer drops the name of an only command."""
 
 
 def main() -> None:
-    """Run the command line and exit with the code that ``cxr_edge.errors`` documents."""
+    """Run the command line and exit with a code documented in ``cxr_edge.errors``."""
     for stream in (sys.stdout, sys.stderr):
-        # A file name may hold bytes that the terminal's encoding cannot show.
+        # A file name may hold characters that the terminal's encoding lacks.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    # Imports make a hundred thousand objects that stay: looking for garbage among them takes 10 ms.
+    # Imports create 100,000 lasting objects; collecting garbage among them takes 10 ms.
     gc.set_threshold(50_000)
-    called = sys.argv[1:2]
+    command = sys.argv[1:2]
     try:
-        application(called if called and called[0] in COMMANDS else COMMANDS)()
+        application(command if command and command[0] in COMMANDS else COMMANDS)()
     except CxrEdgeError as err:
         print(f"cxr-edge: {err}", file=sys.stderr)
         sys.exit(err.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     finally:
-        gc.freeze()  # and 25 ms once more at the end, when they all die anyway
+        gc.freeze()  # skips a last collection of 25 ms at exit

@@ -97,6 +97,9 @@ def benchmark(
     report = run_benchmark(Bundle.open(folder), request, terminal)
     _write(report, out)
     print(_summary(report))
+    for row in report.rows:
+        for problem in row.problems:
+            terminal.say(f"note: {row.name}: {problem}")
     for warning in report.warnings:
         terminal.say(f"note: {warning}")
     terminal.say(f"the report is {printable(out / JSON_NAME)}")

@@ -13,21 +13,21 @@ from cxr_edge.reporting import Advance
 
 
 class Terminal:
-    """Shows messages and a progress bar with the time left on stderr."""
+    """Shows messages, and progress with the time left, on stderr."""
 
     def say(self, message: str) -> None:
         """Print a message on lines of its own."""
-        # A bar redraws its line after a carriage return: wipe what it left there.
-        wipe = "\r\x1b[K" if sys.stderr.isatty() else ""
-        print(f"{wipe}{message}", file=sys.stderr, flush=True)
+        # A progress bar may have left its text on this line.
+        erase = "\r\x1b[K" if sys.stderr.isatty() else ""
+        print(f"{erase}{message}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def bar(self, label: str, *, with_rate: bool = False) -> Iterator[Advance]:
-        """Show a bar while the block runs; without a terminal only its label.
+        """Show a progress bar while the block runs; only its label where stderr is no terminal.
 
         Args:
-            label: what is done.
-            with_rate: whether to say how many steps are done a second.
+            label: the work in progress.
+            with_rate: whether to show steps per second.
         """
         start = time.monotonic()
         with typer.progressbar(length=1, label=label, file=sys.stderr, show_pos=True) as shown:

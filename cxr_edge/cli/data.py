@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.tables import Cell, Column, Styled, print_table
 
-FINDINGS = 1
+if TYPE_CHECKING:
+    from cxr_edge.data.check import DataReport
 
-data = typer.Typer(name="data", help="Look at a data set.", no_args_is_help=True)
+PROBLEMS_FOUND = 1
+"""Exit code when the data set needs attention."""
+
+data = typer.Typer(name="data", help="Inspect a data set.", no_args_is_help=True)
 
 
 @data.callback()
-def _no_options() -> None:
-    """Look at a data set."""
+def _keep_command_name() -> None:
+    """Inspect a data set."""  # without a callback, typer drops the name of an only command
 
 
 @data.command()
@@ -27,18 +32,18 @@ def check(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder with train/, val/ or test/, or with a folder for each class.",
+            help="Folder that holds train/, val/ or test/, or one folder per class.",
         ),
     ],
     patient_pattern: options.Patient = None,
     format: Annotated[
-        Literal["table", "json"], typer.Option("--format", "-f", help="Form of the report.")
+        Literal["table", "json"], typer.Option("--format", "-f", help="Output format.")
     ] = "table",
 ) -> None:
-    """Count images and patients; find unreadable files, duplicates and patients in two parts.
+    """Count images and patients; find unreadable files, duplicates and shared patients.
 
-    Exits with 1 if a file is unreadable, the same image has two labels or lies in two parts, or a
-    patient has images in two parts.
+    Exits with 1 if a file is unreadable, if identical files have different labels or lie in
+    different splits, or if a patient has images in two splits.
     """
     from cxr_edge import documents
     from cxr_edge.data.check import check_data
@@ -49,21 +54,39 @@ def check(
     if format == "json":
         sys.stdout.write(documents.dump(report).decode())
     else:
-        for part, by_label in report.counts.items():
-            listing = ", ".join(f"{label} {count:,}" for label, count in by_label.items())
-            print(f"{part}: {listing}; {report.patients[part]:,} patients")
-        copies = sum(len(group) for group in report.duplicates)
-        print(f"duplicates: {len(report.duplicates)} groups of identical files, {copies} files")
-        for group in report.contradictions:
-            print(f"  in two parts or with two labels: {', '.join(group)}")
-        for pair, keys in report.shared_patients.items():
-            print(f"patients in both {pair}: {len(keys)}{_some(keys)}")
-        print(f"unreadable: {len(report.unreadable)}")
-        for line in report.unreadable:
-            print(f"  {line}")
+        _print_report(report)
     if not report.clean:
-        raise typer.Exit(FINDINGS)
+        raise typer.Exit(PROBLEMS_FOUND)
 
 
-def _some(keys: tuple[str, ...]) -> str:
-    return f" ({', '.join(keys[:5])}{', …' if len(keys) > 5 else ''})" if keys else ""
+def _print_report(report: DataReport) -> None:
+    labels = list(dict.fromkeys(label for counts in report.counts.values() for label in counts))
+    columns = [Column("split"), *(Column(label, align="right") for label in labels)]
+    columns.append(Column("patients", align="right"))
+    print_table(
+        columns,
+        [
+            [split, *(f"{counts.get(label, 0):,}" for label in labels), f"{patients:,}"]
+            for (split, counts), patients in zip(
+                report.counts.items(), report.patients.values(), strict=True
+            )
+        ],
+    )
+    print()
+    copies = sum(len(group) for group in report.duplicates)
+    findings: list[list[Cell]] = [
+        ["groups of identical files", f"{len(report.duplicates)}, {copies} files in all"],
+        _count("of them with different labels or splits", len(report.contradictions)),
+    ]
+    findings += [["", ", ".join(group)] for group in report.contradictions]
+    for splits, patients in report.shared_patients.items():
+        findings.append(_count(f"patients in both {splits}", len(patients)))
+        if patients:
+            findings.append(["", ", ".join(patients[:5]) + (", …" if len(patients) > 5 else "")])
+    findings.append(_count("unreadable files", len(report.unreadable)))
+    findings += [["", message] for message in report.unreadable]
+    print_table([Column(), Column()], findings)
+
+
+def _count(what: str, count: int) -> list[Cell]:
+    return [what, Styled(str(count), "bad" if count else "good")]

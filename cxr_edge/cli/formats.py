@@ -1,6 +1,7 @@
 """Predictions as text: a table for people; JSON, JSON lines and CSV with a documented schema.
 
-The schema is described in ``docs/predictions.md``; its version changes when a key does.
+``docs/predictions.md`` describes the schema. Its version changes when a key changes its meaning or
+goes away.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+from cxr_edge.cli.tables import Cell, Column, Styled, stream_table
 from cxr_edge.files import printable
 from cxr_edge.results import Failure, Prediction
 from cxr_edge.spec import ModelSpec
@@ -23,23 +26,47 @@ SCHEMA = "cxr-edge.predictions/1"
 """Name and version of the schema."""
 
 
-def render(results: Iterable[Result], spec: ModelSpec, kind: Format) -> Iterator[str]:
-    """Turn results into text, piece by piece, as they come."""
+def print_results(results: Iterable[Result], spec: ModelSpec, kind: Format) -> None:
+    """Write results to stdout, each as soon as it is there."""
+    if kind == "table":
+        stream_table(prediction_columns(spec), prediction_rows(results))
+        return
+    for text in render(results, spec, kind):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def prediction_columns(spec: ModelSpec) -> list[Column]:
+    """The table's columns, the first wide enough for every label of the model."""
+    score = f"P({spec.positive_label})" if spec.positive_label else "P(decision)"
+    return [
+        Column("decision", max(len(label) for label in spec.labels)),
+        Column(score, align="right"),
+        Column("file"),
+        Column(),  # remarks
+    ]
+
+
+def prediction_rows(results: Iterable[Result]) -> Iterator[list[Cell]]:
+    """A row of the table for each prediction; failures are reported on stderr instead."""
+    for result in results:
+        if isinstance(result, Prediction):
+            file = printable(result.source or "-")
+            yield [result.label, f"{result.score:.4f}", file, _remarks(result)]
+
+
+def _remarks(prediction: Prediction) -> Styled:
+    remarks = ["(uncertain)"] if prediction.uncertain else []
+    if prediction.out_of_domain:
+        remarks.append("(out of domain)")
+    return Styled("  ".join(remarks), "bad" if prediction.out_of_domain else "warning")
+
+
+def render(
+    results: Iterable[Result], spec: ModelSpec, kind: Literal["json", "jsonl", "csv"]
+) -> Iterator[str]:
+    """Turn results into text, piece by piece; the pieces joined are the document."""
     return _RENDERERS[kind](results, spec)
-
-
-def _table(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
-    """Predictions only: what failed is said on stderr."""
-    width = max(len("decision"), *(len(label) for label in spec.labels))
-    head = f"P({spec.positive_label})" if spec.positive_label else "P(decision)"
-    predictions = (result for result in results if isinstance(result, Prediction))
-    for number, result in enumerate(predictions):
-        if number == 0:
-            yield f"{'decision':{width}}  {head}  file\n"
-        note = "  (uncertain)" if result.uncertain else ""
-        note += "  (out of domain)" if result.out_of_domain else ""
-        name = printable(result.source or "-")
-        yield f"{result.label:{width}}  {result.score:{len(head)}.4f}  {name}{note}\n"
 
 
 def _json(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
@@ -55,25 +82,35 @@ def _jsonl(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
 
 
 def _csv(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
-    names = [field.name for field in dataclasses.fields(Prediction) if field.name != "scores"]
-    columns = [*names, *(f"P({label})" for label in spec.labels), "error", "message"]
-    yield _row(columns)
+    fields = [field.name for field in dataclasses.fields(Prediction) if field.name != "scores"]
+    columns = [*fields, *(f"P({label})" for label in spec.labels), "error", "message"]
+    yield _csv_line(columns)
     for result in results:
-        cells = {name: getattr(result, name, None) for name in [*names, "error", "message"]}
+        cells = {name: getattr(result, name, None) for name in [*fields, "error", "message"]}
         if isinstance(result, Prediction):
             cells |= {f"P({label})": p for label, p in result.scores.items()}
-        yield _row([cells.get(column) for column in columns])
+        yield _csv_line([cells.get(column) for column in columns])
 
 
 def _document(result: Result) -> dict[str, object]:
-    """Both kinds have ``ok``; the other keys are the fields of the dataclass."""
-    return {"ok": isinstance(result, Prediction), **dataclasses.asdict(result)}
+    if isinstance(result, Prediction):
+        return {"ok": True, **dataclasses.asdict(result)}
+    return {
+        "ok": False,
+        "source": result.source,
+        "error": result.error,
+        "message": result.message,
+    }
 
 
-def _row(cells: list[object] | list[str]) -> str:
+def _csv_line(cells: list[object] | list[str]) -> str:
     line = io.StringIO(newline="")
     csv.writer(line, lineterminator="\n").writerow(["" if c is None else c for c in cells])
     return line.getvalue()
 
 
-_RENDERERS = {"table": _table, "json": _json, "jsonl": _jsonl, "csv": _csv}
+_RENDERERS: dict[str, Callable[[Iterable[Result], ModelSpec], Iterator[str]]] = {
+    "json": _json,
+    "jsonl": _jsonl,
+    "csv": _csv,
+}

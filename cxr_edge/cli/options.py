@@ -16,12 +16,20 @@ Bundle = Annotated[
 Artifact = Annotated[
     str | None,
     typer.Option(
-        "--artifact", "-a", help="File of the bundle.", show_default="its first that runs"
+        "--artifact",
+        "-a",
+        help="Model file of the bundle, for example onnx-int8.",
+        show_default="the first that runs here",
     ),
 ]
 Engine = Annotated[
     str | None,
-    typer.Option("--engine", "-e", help="onnxruntime, litert or openvino.", show_default="first"),
+    typer.Option(
+        "--engine",
+        "-e",
+        help="onnxruntime, litert or openvino.",
+        show_default="the first installed one that the file was checked on",
+    ),
 ]
 Threads = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads for one inference.")]
 TunedThreads = Annotated[
@@ -37,15 +45,15 @@ TunedThreads = Annotated[
 Profile = Annotated[
     Path | None,
     typer.Option(
-        help="What 'cxr-edge tune' wrote: artifact, engine and threads.",
-        show_default="what it keeps for this bundle on this machine, if anything",
+        help="File of 'cxr-edge tune', which names artifact, engine and threads.",
+        show_default="the one kept for this bundle on this machine, if any",
     ),
 ]
 Patient = Annotated[
     str | None,
     typer.Option(
         "--patient-pattern",
-        help="Regular expression whose (groups), searched in a file's name, are its patient.",
-        show_default="Kermany's names; other files are a patient each",
+        help="Regular expression searched in each file name; its (groups) identify the patient.",
+        show_default="Kermany's file names; any other file is a patient of its own",
     ),
 ]

@@ -1,4 +1,4 @@
-"""``cxr-edge predict``, ``verify`` and ``info``: what runs on the device."""
+"""``cxr-edge predict``."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from cxr_edge import errors
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.formats import Format, render
+from cxr_edge.cli.formats import Format, Result, print_results
+from cxr_edge.errors import ImageError
 from cxr_edge.files import printable
-from cxr_edge.reporting import Advance, Silent
-from cxr_edge.results import Failure, Prediction
+from cxr_edge.reporting import Silent
+from cxr_edge.results import Failure
 
 SOME_FAILED = 1
+"""Exit code when some of several images failed."""
 
 
 def predict(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...", help="Images, folders of images, or - for an image on stdin."
+            metavar="PATH...",
+            help="Images, folders of images, or - to read one image from stdin.",
         ),
     ],
     bundle: options.Bundle = None,
@@ -38,27 +40,35 @@ def predict(
             "--workers",
             "-w",
             min=1,
-            help="Images worked on at the same time.",
-            show_default="as many as processors allow",
+            help="Images processed at the same time.",
+            show_default="processors / threads",
         ),
     ] = None,
     decode: Annotated[
         Literal["fast", "exact"],
-        typer.Option(help="fast: JPEGs only as large as the network needs. exact: every pixel."),
+        typer.Option(
+            help="fast decodes a JPEG at reduced size where the model allows it; exact decodes "
+            "every pixel."
+        ),
     ] = "fast",
-    format: Annotated[
-        Format, typer.Option("--format", "-f", help="Form of the results.")
-    ] = "table",
-    max_pixels: Annotated[int, typer.Option(help="Largest image accepted.")] = 50_000_000,
-    max_bytes: Annotated[int, typer.Option(help="Largest file accepted.")] = 256 * 2**20,
+    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = "table",
+    max_pixels: Annotated[
+        int, typer.Option(help="Refuse larger images; width x height.")
+    ] = 50_000_000,
+    max_bytes: Annotated[int, typer.Option(help="Refuse larger files.")] = 256 * 2**20,
     heatmap: Annotated[
         Path | None,
-        typer.Option("--heatmap", metavar="DIR", help="Draw there what moved each score."),
+        typer.Option(
+            "--heatmap",
+            metavar="DIR",
+            help="Write a picture of each image to this folder, coloured where it moved the score.",
+        ),
     ] = None,
 ) -> None:
-    """Classify images; a bad one never stops the rest.
+    """Classify images.
 
-    Exits with 1 if some of several images failed, with 4 if the only one did.
+    An image that cannot be read is reported, and the others are still classified. The exit code
+    is then 1, or 4 if it was the only image.
     """
     import cv2
 
@@ -66,157 +76,73 @@ def predict(
     from cxr_edge.device.machine import usable_cpus
     from cxr_edge.image import ImageLimits
 
-    cv2.setNumThreads(1)  # of several images each has its own thread; one is decoded by one anyway
-    limits = ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes)
-    sources = _sources(paths, max_bytes)
+    cv2.setNumThreads(1)  # workers share the processors already; decoding has one thread anyway
+    sources = _expand(paths, max_bytes)
     if len(sources) > 1 and workers is None and threads is None:
-        threads = 1  # one image on each processor is faster than one image on several
+        threads = 1  # one image per processor is faster than one image on several
     classifier = Classifier.load(
         bundle,
         artifact=artifact,
         engine=engine,
         threads=threads,
-        limits=limits,
+        limits=ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes),
         heatmap=heatmap is not None,
         decode=decode,
         profile=profile,
     )
-    workers = workers or max(1, usable_cpus() // classifier.threads)
-    failures: list[Failure] = []
-    terminal = Terminal()
-
-    def answers() -> Iterator[Prediction | Failure]:
-        if heatmap is None:
-            return classifier.predict_many(sources, workers=min(workers, len(sources)))
+    results: Iterable[Result]
+    if heatmap is None:
+        workers = workers or max(1, usable_cpus() // classifier.threads)
+        results = classifier.predict_many(sources, workers=min(workers, len(sources)))
+    else:
         from cxr_edge.overlay import CAUTION, write_overlays
 
         print(f"cxr-edge: {CAUTION}", file=sys.stderr)
-        return write_overlays(classifier, sources, heatmap)
-
-    def results() -> Iterator[Prediction | Failure]:
-        for result in answers():
-            if isinstance(result, Failure):
-                failures.append(result)
-                terminal.say(f"cxr-edge: {result.message}")
-            yield result
-
-    # A bar and a table on the same terminal would overwrite each other.
-    shown = len(sources) > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
-    bar = terminal.bar("classifying", with_rate=True) if shown else Silent().bar("")
-    with bar as advance:
-        for text in render(_counted(results(), len(sources), advance), classifier.spec, format):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+        results = write_overlays(classifier, sources, heatmap)
+    failures: list[Failure] = []
+    results = _with_progress(_report_failures(results, failures), len(sources))
+    print_results(results, classifier.spec, format)
     if failures and len(sources) == 1:
-        raise typer.Exit(getattr(errors, failures[0].error).exit_code)
+        raise typer.Exit(failures[0].exit_code)
     if failures:
         print(f"cxr-edge: {len(failures)} of {len(sources)} images failed", file=sys.stderr)
         raise typer.Exit(SOME_FAILED)
 
 
-def _counted(
-    results: Iterable[Prediction | Failure], total: int, advance: Advance
-) -> Iterator[Prediction | Failure]:
-    for done, result in enumerate(results, 1):
-        yield result
-        advance(done, total)
-
-
-def _sources(paths: list[str], max_bytes: int) -> list[str | bytes]:
-    """Replace folders by the images in them and ``-`` by the bytes on stdin."""
+def _expand(paths: list[str], max_bytes: int) -> list[str | bytes]:
+    """Replace folders by the images in them, and ``-`` by the bytes on stdin."""
     sources: list[str | bytes] = []
     for path in paths:
         if path == "-":
-            # One byte more than accepted, so that too much is noticed without reading all of it.
+            # One byte over the limit is enough to be refused for it.
             sources.append(sys.stdin.buffer.read(max_bytes + 1))
         elif Path(path).is_dir():
             from cxr_edge.data.folders import find_images
 
-            found = find_images(Path(path))
-            if not found:
-                raise errors.ImageError(f"{printable(path)}: holds no images")
-            sources += [str(image) for image in found]
+            images = find_images(Path(path))
+            if not images:
+                raise ImageError(f"{printable(path)}: holds no images")
+            sources += [str(image) for image in images]
         else:
             sources.append(path)
     return sources
 
 
-def verify(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
-    ] = None,
-) -> None:
-    """Prove on this device, without TensorFlow, that every exported file still answers alike.
-
-    Hashes every file, then replays the golden inputs on every artifact and installed engine.
-    """
-    from cxr_edge.bundle.reader import Bundle
-    from cxr_edge.bundle.verify import Verdict
-    from cxr_edge.bundle.verify import verify as verdicts
-
-    bundle = Bundle.open(folder)
-    found: list[Verdict] = []
-    for verdict in verdicts(bundle):
-        if not found:
-            print(f"{'artifact':21}  {'engine':11}  outcome        max |d|  allowed  flips")
-        found.append(verdict)
-        line = f"{verdict.artifact:21}  {verdict.engine:11}  {verdict.outcome:13}"
-        if verdict.parity:
-            line += f"  {verdict.parity.max_abs_delta:7.1e}  {verdict.tolerance:7.0e}"
-            line += f"  {verdict.parity.flips} of {verdict.parity.inputs}"
-        print(line, flush=True)
-    if not bundle.card_is_current():
-        print("cxr-edge: MODEL_CARD.md is not what the manifest says", file=sys.stderr)
-    for name in bundle.unlisted():
-        print(f"cxr-edge: {printable(name)}: is not listed by the manifest", file=sys.stderr)
-    if failed := [v for v in found if v.outcome == "failed"]:
-        reasons = "; ".join(f"{v.artifact} on {v.engine}: {v.reason}" for v in failed)
-        raise errors.ParityError(reasons)
-    if not any(v.outcome == "proven" for v in found):
-        raise errors.MissingExtraError("nothing was proven: no engine for these files is installed")
+def _report_failures(results: Iterable[Result], failures: list[Failure]) -> Iterator[Result]:
+    """Pass results on; print and collect those that are failures."""
+    terminal = Terminal()
+    for result in results:
+        if isinstance(result, Failure):
+            failures.append(result)
+            terminal.say(f"cxr-edge: {result.message}")
+        yield result
 
 
-def info(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
-    ] = None,
-) -> None:
-    """Say what a bundle is: its use, contract, files, origin and figures."""
-    from cxr_edge.bundle.model_card import figures_text
-    from cxr_edge.bundle.reader import Bundle
-
-    bundle = Bundle.open(folder)
-    manifest = bundle.manifest
-    spec, provenance = manifest.spec, manifest.provenance
-    shape = " x ".join(str(side) for side in spec.input_shape)
-    rows = [
-        ("notice", manifest.notice),
-        ("model", spec.name),
-        ("input", f"{shape}, {spec.input.geometry}, {spec.input.interpolation}"),
-        ("labels", ", ".join(spec.labels)),
-    ]
-    if spec.positive_label:
-        rows.append(("decision", f"P({spec.positive_label}) >= {spec.threshold:g}"))
-        rows.append(("threshold", spec.threshold_choice))
-    seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
-    rows.append(("recipe", f"{provenance.recipe}{seed}"))
-    trained = ", ".join(f"{label} {count:,}" for label, count in provenance.train_images.items())
-    rows.append(("trained on", trained or "unknown"))
-    for part in ("validation", "test"):
-        figures = getattr(provenance, part)
-        rows.append((part, figures_text(figures, spec) or "no figures"))
-    for name, text in rows:
-        print(f"{name:10}  {text}")
-    print()
-    print(f"{'artifact':21}  {'bytes':>10}  proven on (max |d| from Keras, flips)")
-    for artifact in manifest.artifacts:
-        proofs = ", ".join(
-            f"{r.engine} ({p.max_abs_delta:.1e}, {p.flips} of {p.inputs} {kind})"
-            for r in artifact.engines
-            for kind, p in (("golden", r.golden), ("images", r.data))
-            if p is not None
-        )
-        note = "; heat maps" if artifact.has_heatmap else ""
-        print(f"{artifact.name:21}  {artifact.file.bytes:10,}  {proofs}{note}")
+def _with_progress(results: Iterable[Result], total: int) -> Iterator[Result]:
+    """Pass results on, counted by a bar on stderr unless stdout shares its terminal."""
+    wanted = total > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
+    bar = Terminal().bar("classifying", with_rate=True) if wanted else Silent().bar("")
+    with bar as advance:
+        for done, result in enumerate(results, 1):
+            yield result
+            advance(done, total)

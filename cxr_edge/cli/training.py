@@ -17,12 +17,18 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Folder with train/ (and test/), or with a folder for each class."
+            metavar="DATA",
+            help="Folder that holds train/ and perhaps test/, or one folder per class.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("run"),
-    recipe: Annotated[str, typer.Option(help="How to train: robust or seed.")] = "robust",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order, augmentation, split.")] = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")] = Path("run"),
+    recipe: Annotated[str, typer.Option(help="Training recipe: robust or seed.")] = "robust",
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Random seed of weights, image order, augmentation and validation split."
+        ),
+    ] = 1,
     patient_pattern: options.Patient = None,
     use_val_folder: Annotated[
         bool,
@@ -30,16 +36,23 @@ def train(
     ] = False,
     positive: Annotated[
         str | None,
-        typer.Option(help="Label that scores speak for; PNEUMONIA, or the last by name."),
+        typer.Option(
+            help="Label whose probability is the score.",
+            show_default="PNEUMONIA if there is one, else the last label by name",
+        ),
     ] = None,
     about_data: Annotated[
-        str, typer.Option(help="What the images are, licence, attribution: for the model card.")
+        str,
+        typer.Option(help="For the model card: what the images are, their licence, attribution."),
     ] = "",
     about_limits: Annotated[
-        str, typer.Option(help="Whom it is not for, how it fails: for the model card.")
+        str, typer.Option(help="For the model card: whom the model is not for, and how it fails.")
     ] = "",
 ) -> None:
-    """Train the reference network and write a run folder; run it again to go on after a stop."""
+    """Train the reference network and write a run folder.
+
+    After an interruption the same command resumes from the last finished epoch.
+    """
     from cxr_edge.data.patients import grouping
     from cxr_edge.train.evaluation.text import report_text
     from cxr_edge.train.pipeline import train as run_training
@@ -47,7 +60,7 @@ def train(
 
     terminal = Terminal()
     try:
-        results = run_training(
+        evaluations = run_training(
             data,
             out,
             find_recipe(recipe),
@@ -61,8 +74,8 @@ def train(
             command=shlex.join(["cxr-edge", *sys.argv[1:]]),
         )
     except KeyboardInterrupt:
-        terminal.say("interrupted; the same command goes on after the last epoch that was finished")
+        terminal.say("interrupted; run the same command to resume after the last finished epoch")
         raise
-    for part, evaluation in results.items():
-        print(f"{part}\n{report_text(evaluation)}\n")
+    for split, evaluation in evaluations.items():
+        print(f"{split}\n{report_text(evaluation)}\n")
     terminal.say(f"next: cxr-edge export {out}")

@@ -1,4 +1,4 @@
-"""``cxr-edge tune`` and ``doctor``: what is fastest on this machine, and what the machine has."""
+"""``cxr-edge tune`` and ``cxr-edge doctor``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from cxr_edge.errors import OutputError, ParityError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
-    from cxr_edge.device.tune import Row
+    from cxr_edge.device.tune import Candidate
+
+_SUMS = {
+    True: "exact",
+    False: "saturate: 7-bit weights are needed",
+    None: "unknown: onnxruntime is not installed",
+}
 
 
 def tune(
@@ -28,22 +34,22 @@ def tune(
             "--threads", "-t", min=1, help="Most threads to try.", show_default="all processors"
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns that each candidate gets.")] = 40,
+    rounds: Annotated[int, typer.Option(min=1, help="Timing rounds of each candidate.")] = 40,
     profile: Annotated[
         Path | None,
         typer.Option(
-            help="Where to remember the choice.",
+            help="File to store the choice in.",
             show_default="this platform's folder for settings, where predict looks",
         ),
     ] = None,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Forget the choice instead, and measure nothing.")
+        bool, typer.Option("--forget", help="Delete the stored choice instead of measuring.")
     ] = False,
 ) -> None:
-    """Find the fastest file, engine and number of threads here, and remember them.
+    """Find the fastest artifact, engine and number of threads on this machine.
 
-    Each file first has to prove on each installed engine that it decides like the original; what
-    does not is never taken. Those that do are timed in turn.
+    Only artifacts that pass the parity check on this machine are timed, in turn; predict then uses
+    the fastest.
     """
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.device.machine import this_machine
@@ -54,16 +60,16 @@ def tune(
     bundle, machine, terminal = Bundle.open(folder), this_machine(), Terminal()
     path = profile or profile_path(bundle.manifest, machine)
     if path is None:
-        raise OutputError("this platform has no folder for settings; say where with --profile")
+        raise OutputError("this user has no folder for settings; name a file with --profile")
     if forget:
         _forget(path, terminal)
         return
-    rows = measure(bundle, max_threads=threads, rounds=rounds, reporter=terminal)
-    chosen = fastest(rows)
-    _print_rows(rows, chosen)
+    candidates = measure(bundle, max_threads=threads, rounds=rounds, reporter=terminal)
+    chosen = fastest(candidates)
+    _print_candidates(candidates, chosen)
     if chosen is None or chosen.p50_ms is None:
-        raise ParityError("no file of the bundle was proven here; see 'cxr-edge verify'")
-    found = Profile(
+        raise ParityError("no artifact passes the parity check here; see 'cxr-edge verify'")
+    stored = Profile(
         format=1,
         bundle=bundle.manifest.sha256,
         machine=machine.key,
@@ -74,11 +80,11 @@ def tune(
         threads=chosen.threads,
         p50_ms=round(chosen.p50_ms, 4),
     )
-    write_profile(found, path)
+    write_profile(stored, path)
     plural = "" if chosen.threads == 1 else "s"
     terminal.say(
-        f"{chosen.artifact} on {chosen.engine}, {chosen.threads} thread{plural}, "
-        f"is what runs from now on; remembered in {printable(path)}"
+        f"predict now uses {chosen.artifact} on {chosen.engine}, {chosen.threads} thread{plural}; "
+        f"stored in {printable(path)}"
     )
 
 
@@ -86,19 +92,19 @@ def _forget(path: Path, terminal: Terminal) -> None:
     try:
         path.unlink()
     except FileNotFoundError:
-        terminal.say(f"{printable(path)}: nothing to forget")
+        terminal.say(f"{printable(path)}: no such profile")
     except OSError as err:
         raise OutputError(f"{printable(path)}: cannot be deleted: {err.strerror}") from err
     else:
-        terminal.say(f"{printable(path)}: forgotten")
+        terminal.say(f"{printable(path)}: deleted")
 
 
-def _print_rows(rows: tuple[Row, ...], chosen: Row | None) -> None:
+def _print_candidates(candidates: tuple[Candidate, ...], chosen: Candidate | None) -> None:
     print(
         f"  {'artifact':21}  {'engine':11}  threads  {'p50 ms':>7}  {'p90 ms':>7}  max |d|  "
         f"mean |d|  {'kB':>6}  note"
     )
-    for row in rows:
+    for row in candidates:
         parity = row.verdict.parity
         times = "".join(
             f"  {'' if ms is None else f'{ms:.3f}':>7}" for ms in (row.p50_ms, row.p90_ms)
@@ -119,40 +125,46 @@ def doctor(
         typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
     ] = None,
     startup: Annotated[
-        bool, typer.Option("--startup", help="Measure where the time of a start goes.")
+        bool, typer.Option("--startup", help="Break down the start-up time.")
     ] = False,
-    starts: Annotated[int, typer.Option(min=1, help="How often each process is started.")] = 9,
+    starts: Annotated[int, typer.Option(min=1, help="Starts of each process.")] = 9,
     engine: options.Engine = None,
 ) -> None:
-    """Say what this machine and installation have, and what would be faster."""
+    """Show this machine and installation, and what would make them faster."""
     from cxr_edge.bundle.reader import Bundle
-    from cxr_edge.device.doctor import examine
+    from cxr_edge.device.doctor import diagnose
     from cxr_edge.device.startup import FLOOR, measure_starts
 
-    health = examine(Bundle.open(folder))
-    machine, kept = health.machine, health.kept
+    diagnosis = diagnose(Bundle.open(folder))
+    machine, tuned = diagnosis.machine, diagnosis.tuned
     rows = [
         ("processor", f"{machine.processor}, {machine.architecture}, {machine.cpus} usable"),
         ("instructions", ", ".join(machine.instructions) or "unknown"),
-        ("8-bit sums", "exact" if health.sums_are_exact else "saturate: 7-bit weights are needed"),
+        ("8-bit sums", _SUMS[diagnosis.sums_are_exact]),
         ("python", platform.python_version()),
     ]
-    rows += [(name, version or "not installed") for name, version in health.engines.items()]
-    extras = [name for name, present in health.extras.items() if present]
+    rows += [(name, version or "not installed") for name, version in diagnosis.engines.items()]
+    extras = [name for name, present in diagnosis.extras.items() if present]
     rows.append(("extras", ", ".join(extras) or "none"))
-    tuned = "not yet"
-    if kept:
-        what = kept.profile
-        tuned = f"{what.artifact} on {what.engine}, threads {what.threads} ({printable(kept.path)})"
-    rows.append(("tuned", tuned))
+    choice = "not yet"
+    if tuned:
+        profile = tuned.profile
+        choice = (
+            f"{profile.artifact} on {profile.engine}, threads {profile.threads} "
+            f"({printable(tuned.path)})"
+        )
+    rows.append(("tuned", choice))
     for name, text in rows:
         print(f"{name:12}  {text}")
-    for line in health.advice:
+    for line in diagnosis.advice:
         print(f"advice        {line}")
     if startup:
-        asked = ["-e", engine] if engine else []
-        found = measure_starts(folder, asked, starts, Terminal())
-        floor = next(each.ms for each in found if each.command == FLOOR)
+        engine_option = ["-e", engine] if engine else []
+        processes = measure_starts(folder, engine_option, starts, Terminal())
+        floor_ms = next(process.ms for process in processes if process.command == FLOOR)
         print(f"\n{'ms':>6}  {'of floor':>8}  {'peak MB':>7}  process, started {starts} times")
-        for each in found:
-            print(f"{each.ms:6.0f}  {each.ms / floor:8.2f}  {each.peak_mb:7.0f}  {each.command}")
+        for process in processes:
+            print(
+                f"{process.ms:6.0f}  {process.ms / floor_ms:8.2f}  {process.peak_mb:7.0f}  "
+                f"{process.command}"
+            )

@@ -1,10 +1,10 @@
-"""Images in folders: who is in them, and what is wrong with them.
+"""Data sets: folders of labelled images, their patients, and their faults.
 
 ::
 
-    folders       DATA/train/LABEL/*.jpeg: parts, labels, files
-    patients      which files are of one patient
-    samples       a few preprocessed images in one .npz
-    check         counts, unreadable files, duplicates, shared patients
-    phantom       drawn X-rays, for tests and demonstrations
+    folders       DATA/train/LABEL/*.jpeg: splits, labels, files
+    patients      which files show the same patient; splits that keep patients whole
+    samples       preprocessed images in one .npz file
+    check         counts, unreadable files, duplicates, patients in two splits
+    phantom       drawn X-rays for tests, golden inputs and demonstrations
 """

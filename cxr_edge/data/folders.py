@@ -1,9 +1,9 @@
-"""Folders of labelled images: one folder a class, its name the label."""
+"""Folders of labelled images: one folder for each class, named by its label."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
 
 SPLITS = ("train", "val", "test")
-"""Names of the folders that hold a data set's parts."""
+"""Folder names of a data set's splits."""
 
 Labels = npt.NDArray[np.intp]
 """(N,) indices into the labels."""
@@ -26,55 +26,57 @@ Labels = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class LabelledFolder:
-    """The files of one folder of classes; nothing is read yet."""
+    """The files of one split, listed but not read."""
 
     root: Path
     """The folder that holds a folder for each class."""
     labels: tuple[str, ...]
-    """Names of the classes."""
+    """The classes, in the order that ``indices`` refers to."""
     files: tuple[Path, ...]
     """Image files, sorted within each class."""
     indices: tuple[int, ...]
-    """For each file the index of its label."""
+    """For each file, the index of its label."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """Files by label."""
+        """Label → number of files."""
         return {name: self.indices.count(i) for i, name in enumerate(self.labels)}
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImages:
-    """Decoded images of a folder, in its order, without those that could not be read."""
+    """The readable images of a folder, decoded, in the folder's order."""
 
     pixels: Pixels
     """(N, height, width, channels) uint8."""
     labels: Labels
     """(N,) indices into the folder's labels."""
     files: tuple[Path, ...]
-    """The N files."""
+    """The N files; empty where the images have no names."""
     unreadable: tuple[tuple[Path, str], ...]
-    """Files left out, each with the reason."""
+    """Files that could not be read, each with the reason."""
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Image files below a folder, by suffix, sorted; hidden ones and linked folders left out.
+    """List the image files below a folder by suffix, sorted.
+
+    Hidden files and folders are skipped; links to folders are not followed.
 
     Raises:
         DataError: the folder cannot be listed.
     """
-    found = []
+    images: list[Path] = []
     try:
         for root, folders, names in os.walk(folder, onerror=_raise):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            found += [
+            images += [
                 Path(root, name)
                 for name in sorted(names)
                 if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
             ]
     except OSError as err:
         raise DataError(f"{printable(folder)}: cannot be listed: {err.strerror}") from err
-    return found
+    return images
 
 
 def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFolder:
@@ -85,21 +87,22 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFold
         labels: the classes in the model's order; None: the folder's own, sorted.
 
     Raises:
-        DataError: the folder is absent, has no class folders or others than ``labels``, or a class
-            without images.
+        DataError: the folder does not exist, its class folders are not ``labels``, or a class has
+            no images.
     """
     present = _class_names(root)
     names = tuple(present if labels is None else labels)
     if len(present) < 2 or set(present) != set(names):
         expected = f"the folders {', '.join(names)}" if labels else "a folder for each class"
         raise DataError(
-            f"{printable(root)}: found {_listing(present)}, expected {expected} with its images"
+            f"{printable(root)}: found {_abbreviate(present)}, expected {expected} with its images"
         )
     by_label = [find_images(root / name) for name in names]
     for name, files in zip(names, by_label, strict=True):
         if not files:
             raise DataError(
-                f"{printable(root / name)}: holds no images ({_listing(sorted(SUFFIXES))})"
+                f"{printable(root / name)}: holds no images, expected files with one of the "
+                f"suffixes {', '.join(sorted(SUFFIXES))}"
             )
     return LabelledFolder(
         root,
@@ -110,7 +113,7 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFold
 
 
 def find_split(data: Path, split: str) -> Path | None:
-    """The folder of one part of a data set, or None where it has no such part.
+    """The folder of one split of a data set, or None if the data set has no such split.
 
     Raises:
         DataError: the data set's folder cannot be opened.
@@ -129,10 +132,10 @@ def read_folder(
     Args:
         folder: from :func:`open_folder`.
         spec: size, channels and geometry.
-        reporter: shows progress, and the files that are left out.
+        reporter: shows progress, and the files that could not be read.
 
     Returns:
-        The images that could be read, and for the others why not.
+        The readable images, and the reasons why the others are not.
 
     Raises:
         DataError: a class has no readable image.
@@ -158,10 +161,10 @@ def read_folder(
 
 
 def _class_names(root: Path) -> list[str]:
-    """Names of the folders in a folder, sorted, hidden ones left out."""
+    """Names of the folders in ``root``, sorted, without hidden ones."""
     try:
         if not root.is_dir():
-            raise DataError(f"{printable(root)}: no such folder")
+            raise DataError(f"{printable(root)}: no such folder; check the path")
         return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as err:
         raise DataError(f"{printable(root)}: cannot be listed: {err.strerror}") from err
@@ -171,7 +174,7 @@ def _raise(err: OSError) -> None:
     raise err
 
 
-def _listing(names: Iterable[str], limit: int = 8) -> str:
-    shown = list(names)
-    more = ", …" if len(shown) > limit else ""
-    return ", ".join(shown[:limit]) + more if shown else "nothing"
+def _abbreviate(names: Sequence[str], limit: int = 8) -> str:
+    """The first few names in one line."""
+    more = ", …" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more if names else "nothing"

@@ -1,4 +1,4 @@
-"""Which images show the same patient: what splits must not tear apart."""
+"""Which images show the same patient, and splits that keep each patient on one side."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from cxr_edge.errors import UsageError
 
 Grouping = Callable[[Path], str]
-"""From a file to a key that its patient's files share."""
+"""Maps a file to its patient key: the files of one patient have the same key."""
 
-# In Kermany's chest X-rays the numbers of `bacteria`, `virus` and the two series of normals are
-# counted apart: person12_bacteria and person12_virus are different children.
+# In Kermany's chest X-rays each of `bacteria`, `virus` and the two series of normals has its own
+# numbering: person12_bacteria and person12_virus are different children.
 _PERSON = re.compile(r"person(\d+)_(bacteria|virus)_")
 _NORMAL = re.compile(r"((?:NORMAL2-)?IM)-(\d+)")
 
 
 def kermany_patient(file: Path) -> str:
-    """Patient key of a file of Kermany's chest X-rays; any other file is a group of its own."""
+    """Patient key of a file of Kermany's chest X-rays; any other file is its own patient."""
     if person := _PERSON.match(file.name):
         return f"{person[2]}-{int(person[1])}"
     if normal := _NORMAL.match(file.name):
@@ -32,9 +32,9 @@ def grouping(pattern: str | None) -> Grouping:
     r"""The grouping rule for a data set.
 
     Args:
-        pattern: a regular expression searched in the file's name; its groups together are the
-            patient, as in ``r"^(\d+)_"``. A file that it does not match is a group of its own.
-            None: Kermany's names where they occur, one group a file elsewhere.
+        pattern: a regular expression searched in the file's name. Its groups together are the
+            patient key, as in ``r"^(\d+)_"``; a file that does not match is its own patient.
+            None: Kermany's file names; any other file is its own patient.
 
     Raises:
         UsageError: the pattern is malformed or has no group.
@@ -44,45 +44,51 @@ def grouping(pattern: str | None) -> Grouping:
     try:
         compiled = re.compile(pattern)
     except re.error as err:
-        raise UsageError(f"the pattern {pattern!r} is malformed: {err}") from err
+        raise UsageError(
+            f"the pattern {pattern!r} is malformed: {err}; expected a regular expression"
+        ) from err
     if compiled.groups == 0:
-        raise UsageError(f"the pattern {pattern!r} has no (group) to take the patient from")
+        raise UsageError(
+            f"the pattern {pattern!r} has no (group); put parentheses around the patient's number"
+        )
 
-    def by_pattern(file: Path) -> str:
-        found = compiled.search(file.name)
-        return "-".join(part or "" for part in found.groups()) if found else str(file)
+    def patient_by_pattern(file: Path) -> str:
+        match = compiled.search(file.name)
+        return "-".join(group or "" for group in match.groups()) if match else str(file)
 
-    return by_pattern
+    return patient_by_pattern
 
 
 def hold_out(
-    groups: Sequence[str], labels: Sequence[int], fraction: float, seed: int
+    patients: Sequence[str], labels: Sequence[int], fraction: float, seed: int
 ) -> list[bool]:
-    """Choose whole patients for validation, label by label so that both keep their share.
+    """Choose whole patients for validation, stratified by label.
 
     Args:
-        groups: patient key of each image.
+        patients: patient key of each image.
         labels: label of each image.
         fraction: share of the images to hold out, 0..1.
         seed: of the choice.
 
     Returns:
-        For each image whether it is held out. A patient with images of several labels is counted
-        with the first of them and moves whole.
+        For each image, whether it is held out. A patient with images of several labels counts
+        under the label of the first image and is held out with all of them.
     """
-    members: dict[str, list[int]] = defaultdict(list)
-    for index, group in enumerate(groups):
-        members[group].append(index)
-    held = [False] * len(groups)
+    images_of: dict[str, list[int]] = defaultdict(list)
+    for index, patient in enumerate(patients):
+        images_of[patient].append(index)
+    held_out = [False] * len(patients)
     for label in sorted(set(labels)):
-        keys = sorted(key for key, indices in members.items() if labels[indices[0]] == label)
-        random.Random(f"{seed}-{label}").shuffle(keys)  # noqa: S311 - a split, not a secret
-        wanted = round(fraction * sum(1 for each in labels if each == label))
-        taken = 0
-        for key in keys:
-            if taken >= wanted:
+        candidates = sorted(
+            patient for patient, images in images_of.items() if labels[images[0]] == label
+        )
+        random.Random(f"{seed}-{label}").shuffle(candidates)  # noqa: S311 - a split, not a secret
+        target = round(fraction * sum(1 for image_label in labels if image_label == label))
+        chosen = 0
+        for patient in candidates:
+            if chosen >= target:
                 break
-            taken += len(members[key])
-            for index in members[key]:
-                held[index] = True
-    return held
+            chosen += len(images_of[patient])
+            for index in images_of[patient]:
+                held_out[index] = True
+    return held_out

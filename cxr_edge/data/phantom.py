@@ -1,7 +1,7 @@
-"""Drawn chest X-rays: nobody's picture, for demonstrations, golden inputs and tests.
+"""Phantoms: drawn chest X-rays for demonstrations, golden inputs and tests.
 
-``python -m cxr_edge.data.phantom OUT.png [SEED]`` writes one. A phantom shows what a chest X-ray
-looks like to a network (lungs, heart, spine, ribs, noise), not what a disease looks like.
+``python -m cxr_edge.data.phantom OUT.png [SEED]`` writes one. A phantom has what a network sees in
+a chest X-ray (lungs, heart, spine, ribs, noise). It shows no patient and no disease.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from cxr_edge.preprocess import Image
 
 
 def draw_phantom(random: np.random.Generator, *, height: int = 480, width: int = 600) -> Image:
-    """Draw one grey chest phantom; build, exposure, sharpness and opacities vary.
+    """Draw one grey chest phantom of random build, exposure, sharpness and opacities.
 
     Args:
-        random: where the draws come from; the same state draws the same picture.
+        random: the generator; the same state gives the same picture.
         height: rows, pixels.
         width: columns, pixels.
 
@@ -64,7 +64,7 @@ def _soft_ellipse(
     radius_y: float,
     edge: float,
 ) -> npt.NDArray[np.float32]:
-    """1 inside, 0 outside, a slope of about ``edge`` between; lengths in heights of the image."""
+    """1 inside, 0 outside, a slope of about ``edge`` between; lengths in image heights."""
     distance = np.sqrt(((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2) - 1
     steepness = min(radius_x, radius_y) / edge
     inside = 1 / (1 + np.exp(np.clip(4 * steepness * distance, -30, 30)))
@@ -81,7 +81,7 @@ def _ribs(
 
 
 def _expose(density: npt.NDArray[np.float32], random: np.random.Generator) -> Image:
-    """From densities to grey levels: exposure, contrast, sharpness, noise."""
+    """Turn densities into grey levels by random exposure, contrast, sharpness and noise."""
     level = np.clip(density + random.uniform(-0.06, 0.12), 0, 1) ** random.uniform(0.7, 1.5)
     level = cv2.GaussianBlur(level, (0, 0), random.uniform(0.6, 3.0))
     noise = random.normal(0, random.uniform(0.003, 0.03), level.shape)
@@ -91,7 +91,7 @@ def _expose(density: npt.NDArray[np.float32], random: np.random.Generator) -> Im
 
 
 def phantom_jpeg(seed: int = 0) -> bytes:
-    """A phantom as JPEG, 1280 x 876 pixels: the median of the hospital's own images."""
+    """A phantom as JPEG, 1280 x 876 pixels: the median size of the original radiographs."""
     image = draw_phantom(np.random.default_rng(seed), height=876, width=1280)
     data: bytes = cv2.imencode(".jpg", image)[1].tobytes()
     return data

@@ -1,9 +1,9 @@
-"""The machine at hand: what it is, how fast it is, what is fastest on it.
+"""This machine: what it is, how fast it is, and which artifact is fastest on it.
 
 ::
 
-    machine       its processor            process    child processes, with time and peak memory
-    timing        timing steps in turn     startup    where the time of a start goes
-    tune          the fastest artifact     profile    where the result of tune is kept
-    doctor        what would be faster
+    machine.py    CPU and instruction sets     process.py   child processes: time and peak memory
+    timing.py     interleaved timing           startup.py   breakdown of the start-up time
+    tune.py       the fastest artifact here    profile.py   stores the result of tune
+    doctor.py     advice on speed and setup
 """

@@ -1,4 +1,4 @@
-"""What this installation has, and what would make it faster."""
+"""What this installation has, and what would make it faster or more reliable."""
 
 from __future__ import annotations
 
@@ -10,72 +10,74 @@ from pathlib import Path
 
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.machine import Machine, this_machine
-from cxr_edge.device.profile import Kept, engine_version, find_profile
+from cxr_edge.device.profile import StoredProfile, engine_version, find_profile
 from cxr_edge.engines import ENGINES, installed_engines
 from cxr_edge.extras import is_installed
 
-# A module that only this extra brings.
+# A module that only this extra installs.
 _EXTRAS = {"dicom": "pydicom", "evaluate": "sklearn", "train": "keras", "export": "tf2onnx"}
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """What was found."""
+class Diagnosis:
+    """The state of an installation, for one bundle."""
 
     machine: Machine
-    """The processor."""
     sums_are_exact: bool | None
-    """Whether onnxruntime's sums of 8-bit products are right here; None: it is not installed."""
+    """Whether onnxruntime adds 8-bit products without saturating here; None: not installed."""
     engines: dict[str, str | None]
-    """Version of each engine by name; None: not installed."""
+    """Version of each engine; None: not installed."""
     extras: dict[str, bool]
-    """Whether each extra's packages are there."""
-    kept: Kept | None
-    """What ``cxr-edge tune`` found for the bundle on this machine."""
+    """Whether each extra is installed."""
+    tuned: StoredProfile | None
+    """The result of ``cxr-edge tune`` for the bundle on this machine."""
     advice: tuple[str, ...]
-    """What would be faster or more reliable, most useful first; empty: nothing known."""
+    """Improvements, the most useful first."""
 
 
-def examine(bundle: Bundle) -> Health:
-    """Look at this installation, for one bundle.
+def diagnose(bundle: Bundle) -> Diagnosis:
+    """Examine this installation.
 
     Raises:
         BundleError: the bundle is damaged.
     """
     machine = this_machine()
-    kept = find_profile(bundle.manifest)
+    tuned = find_profile(bundle.manifest)
     engines = {name: engine_version(name) for name in ENGINES}
     extras = {name: is_installed(module) for name, module in _EXTRAS.items()}
-    exact = None
+    exact: bool | None = None
     if "onnxruntime" in installed_engines():
         from cxr_edge.engines.onnxruntime import sums_are_exact
 
         exact = sums_are_exact()
-    return Health(machine, exact, engines, extras, kept, tuple(_advice(bundle, kept)))
+    return Diagnosis(machine, exact, engines, extras, tuned, tuple(_advice(bundle, tuned)))
 
 
-def _advice(bundle: Bundle, kept: Kept | None) -> Iterator[str]:
+def _advice(bundle: Bundle, tuned: StoredProfile | None) -> Iterator[str]:
     installed = installed_engines()
     runnable = {r.engine for a in bundle.manifest.artifacts for r in a.engines}
     if not runnable & set(installed):
-        yield f"no engine runs this bundle; {ENGINES[min(runnable)].install} brings one"
-    if kept is None:
-        yield "'cxr-edge tune' has not measured this bundle here; the first file that runs is used"
+        yield f"no installed engine runs this bundle: {ENGINES[min(runnable)].install}"
+    if tuned is None:
+        yield (
+            "'cxr-edge tune' has not measured this bundle here: predict uses the first artifact "
+            "that runs, which may not be the fastest"
+        )
     for name in ENGINES:
         if name in runnable and name not in installed:
             yield (
-                f"{name} is not installed; {ENGINES[name].install} brings it, "
-                "and 'cxr-edge tune' tells whether it is faster"
+                f"{name} is not installed and may be faster: {ENGINES[name].install}, "
+                "then 'cxr-edge tune'"
             )
     if uncompiled := [name for name in ("numpy", "cv2", "cxr_edge") if not _is_compiled(name)]:
         names = ", ".join(uncompiled)
-        yield f"{names}: not byte-compiled, each start compiles anew; python -m compileall mends it"
+        yield f"{names}: not byte-compiled, so every start compiles again: run python -m compileall"
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
-        yield "PYTHONDONTWRITEBYTECODE is set: code that is not compiled yet never will be"
+        yield "PYTHONDONTWRITEBYTECODE is set, so compiled code is never stored: unset it"
 
 
 def _is_compiled(package: str) -> bool:
-    """Whether a package's own code is stored compiled for this Python."""
+    """Whether the byte code of a package's ``__init__`` is stored for this Python."""
     spec = importlib.util.find_spec(package)
     cached = spec.cached if spec else None
     return cached is None or Path(cached).exists()

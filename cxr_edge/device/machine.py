@@ -1,4 +1,4 @@
-"""The machine that this runs on: its processor, and how much of it this process may use."""
+"""The CPU this runs on, and how much of it this process may use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cxr_edge.files import sha256
 
-# Lines of /proc/cpuinfo that tell one kind of processor from another, on x86 and on arm64; the
-# others change while it runs, or from core to core.
+# Keys of /proc/cpuinfo that identify a CPU model on x86 and arm64; other values change over time or
+# differ between cores.
 _IDENTITY = (
     "vendor_id",
     "cpu family",
@@ -24,7 +24,7 @@ _IDENTITY = (
     "Hardware",
     "Model",
 )
-# What speeds up this work, as Linux calls it: vectors, integer dot products, matrix products.
+# Instruction sets that inference uses, by their names in Linux: vectors, dot and matrix products.
 _RELEVANT = (
     *("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"),
     *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve"),
@@ -33,22 +33,22 @@ _RELEVANT = (
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What makes the same file faster on one machine than on another."""
+    """The properties of a machine that decide how fast a model file runs."""
 
     processor: str
-    """What the processor is called."""
+    """Name of the CPU, or of the board where the CPU has none."""
     architecture: str
     """For example ``x86_64`` or ``aarch64``."""
     instructions: tuple[str, ...]
-    """Of the instruction sets that matter here, those that it has; empty where unknown."""
+    """Instruction sets useful for inference that it has; empty where unknown."""
     cpus: int
-    """Processors that this process may use."""
+    """CPUs that this process may use."""
     key: str
-    """Hash of all that, and of every other instruction set: 16 hexadecimal digits."""
+    """Identifies the CPU model, all its instruction sets and ``cpus``: 16 hexadecimal digits."""
 
 
 def usable_cpus() -> int:
-    """Processors that this process may use, which may be fewer than the machine has."""
+    """CPUs that this process may use; its affinity may allow fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -56,13 +56,13 @@ def usable_cpus() -> int:
 
 def this_machine() -> Machine:
     """Describe this machine."""
-    found = _cpu_facts()
+    facts = _cpu_facts()
     architecture, cpus = os.uname().machine, usable_cpus()
-    # A Raspberry Pi's processor has no name of its own there; the board does.
-    processor = found.get("model name") or found.get("Model") or f"unnamed {architecture}"
-    flags = (found.get("flags") or found.get("Features") or "").split()
-    facts = [f"{name}: {found[name]}" for name in _IDENTITY if name in found]
-    identity = "\n".join([architecture, processor, str(cpus), *facts])
+    # On a Raspberry Pi only the board has a name.
+    processor = facts.get("model name") or facts.get("Model") or f"unnamed {architecture}"
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    identifying = [f"{name}: {facts[name]}" for name in _IDENTITY if name in facts]
+    identity = "\n".join([architecture, processor, str(cpus), *identifying])
     return Machine(
         processor,
         architecture,
@@ -73,7 +73,7 @@ def this_machine() -> Machine:
 
 
 def _cpu_facts() -> dict[str, str]:
-    """What Linux says of the first processor, and of the board below the last."""
+    """/proc/cpuinfo of the first CPU, and of the board, which follows the last; empty elsewhere."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux

@@ -1,7 +1,8 @@
-"""Processes of this Python, watched: how long one ran, and the most memory that it had."""
+"""Runs this Python in a child process and measures its time and peak memory."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,7 @@ from dataclasses import dataclass
 
 from cxr_edge.errors import EngineError
 
-# A process counts as its own what its parent had before it became itself, so the parent must be a
-# small one.
+# ru_maxrss survives exec, so the child is spawned by a small process instead of by this one.
 _WATCH = """
 import os, sys, time
 start = time.perf_counter()
@@ -23,39 +23,60 @@ print(os.waitstatus_to_exitcode(status), time.perf_counter() - start, usage.ru_m
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """A process that ended well."""
+class FinishedProcess:
+    """A process that exited with 0."""
 
+    name: str
+    """Its name in error messages."""
     output: str
-    """What it wrote to stdout."""
+    """Its standard output."""
     ms: float
-    """Time from start to end, milliseconds."""
+    """Time from start to exit, milliseconds."""
     peak_mb: float
-    """Most memory that it had, 10**6 bytes."""
+    """Peak memory, 10**6 bytes."""
+
+    def numbers(self, count: int) -> list[float]:
+        """The JSON list of numbers in the last line of its output.
+
+        Raises:
+            EngineError: the last line is not a list of ``count`` numbers.
+        """
+        last = self.output.rpartition("\n")[2]
+        try:
+            numbers = [float(number) for number in json.loads(last)]
+        except (ValueError, TypeError):
+            numbers = []
+        if len(numbers) != count:
+            raise EngineError(f"{self.name} printed {last!r:.100}, expected {count} numbers")
+        return numbers
 
 
-def run_python(name: str, arguments: Sequence[str], **environment: str) -> Watched:
-    """Run this Python in a process of its own and wait for it.
+def run_python(name: str, arguments: Sequence[str], **environment: str) -> FinishedProcess:
+    """Run this Python in a child process and wait for it.
 
     Args:
-        name: what messages call the process.
-        arguments: what follows ``python``.
-        environment: more variables.
+        name: what error messages call the process.
+        arguments: command-line arguments of ``python``.
+        environment: additional environment variables.
 
     Raises:
-        EngineError: it failed; the message has the last line that it wrote to stderr.
+        EngineError: it failed; the message ends with the last line of its standard error.
     """
-    # As in the runtime: onnxruntime would connect to a network at import.
+    # As in the runtime: without this, onnxruntime opens network connections at import.
     variables = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", **environment}
     watched = [sys.executable, "-I", "-S", "-c", _WATCH, sys.executable, *arguments]
-    done = subprocess.run(  # noqa: S603 - this Python, on our own code
-        watched, env=variables, capture_output=True, text=True, check=True
+    completed = subprocess.run(  # noqa: S603 - this Python, on our own code
+        watched, env=variables, capture_output=True, text=True, check=False
     )
-    *output, last = done.stdout.splitlines()
+    error = (completed.stderr.strip().splitlines() or ["it printed no error"])[-1]
+    if completed.returncode != 0:
+        raise EngineError(f"{name} could not be started: {error}")
+    output, _, last = completed.stdout.rstrip("\n").rpartition("\n")
     status, seconds, peak = last.split()
     if status != "0":
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        how = f"was ended by signal {status[1:]}" if status[0] == "-" else f"exited with {status}"
-        raise EngineError(f"{name} {how}: {said}")
+        signal = f"was killed by signal {status[1:]}"
+        raise EngineError(
+            f"{name} {signal if status[0] == '-' else f'exited with {status}'}: {error}"
+        )
     unit = 1 if sys.platform == "darwin" else 1024
-    return Watched("\n".join(output[:-1]), 1e3 * float(seconds), int(peak) * unit / 1e6)
+    return FinishedProcess(name, output.rstrip("\n"), 1e3 * float(seconds), int(peak) * unit / 1e6)

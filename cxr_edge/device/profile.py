@@ -1,4 +1,4 @@
-"""What ``cxr-edge tune`` found fastest for a bundle on a machine, remembered in a small file."""
+"""Stores which artifact, engine and threads ``cxr-edge tune`` chose for a bundle on a machine."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ from cxr_edge.extras import package_version
 from cxr_edge.files import printable, read_file, write_file
 from cxr_edge.reporting import notice
 
+FORMAT = "1.0"
+"""Version of the document, ``major.minor``; 1.0 is written as 1."""
+
 _MAX_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The fastest way to run one bundle on one machine."""
+    """The fastest proven way to run one bundle on one machine."""
 
     format: Literal[1]
-    """Version of this document."""
+    """Version of this document, :data:`FORMAT`."""
     bundle: str
     """SHA-256 of the bundle's manifest."""
     machine: str
     """Key of the machine, :class:`cxr_edge.device.machine.Machine`."""
     processor: str
-    """What its processor is called, for people."""
+    """Name of its CPU, for messages only."""
     artifact: str
-    """The file to run."""
+    """Name of the artifact to run."""
     engine: str
-    """The engine to run it on."""
+    """Name of the engine to run it on."""
     engine_version: str | None
-    """The version of the engine that was measured; null: its package does not say."""
+    """Version of the engine that was measured; null: its package has none."""
     threads: int
     """Threads for one inference, at least 1."""
     p50_ms: float
-    """Median time of one inference when it was measured, milliseconds."""
+    """Median time of one inference, milliseconds."""
 
     def __post_init__(self) -> None:
         if self.threads < 1:
@@ -49,17 +52,15 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A profile, and where it is."""
+class StoredProfile:
+    """A profile and the file it was read from."""
 
     profile: Profile
-    """What it says."""
     path: Path
-    """Its file."""
 
 
 def profile_folder() -> Path | None:
-    """Where this platform keeps settings of cxr-edge; None where the user has no home."""
+    """This platform's folder for profiles; None where the user has no home folder."""
     root = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     if not root.is_absolute():
         try:
@@ -71,61 +72,77 @@ def profile_folder() -> Path | None:
 
 
 def profile_path(manifest: Manifest, machine: Machine) -> Path | None:
-    """Where the profile of a bundle on a machine is kept; None: nowhere on this platform."""
+    """Default path of the profile of a bundle on a machine; None: see :func:`profile_folder`."""
     folder = profile_folder()
     return folder / f"{manifest.sha256[:16]}-{machine.key}.json" if folder else None
 
 
-def find_profile(manifest: Manifest, path: Path | None = None) -> Kept | None:
-    """The profile to honour.
+def find_profile(manifest: Manifest, path: Path | None = None) -> StoredProfile | None:
+    """Find the profile for a bundle on this machine.
 
-    One that is not for this bundle, machine or version of the engine is ignored with one line in
-    the log ``cxr_edge``; so is a kept one that cannot be read, since it only makes things faster.
+    A profile for another bundle, machine or engine version is ignored with a warning in the log
+    ``cxr_edge``. So is a malformed one in the default path, since it only affects speed.
 
     Args:
-        manifest: the bundle.
-        path: a profile's file; None: the one that is kept for this bundle and machine, if any.
+        manifest: the manifest of the bundle.
+        path: the profile's file; None: the default path.
+
+    Returns:
+        The profile; None: there is none, or it is ignored.
 
     Raises:
         ProfileError: the file at ``path`` cannot be read or is malformed.
     """
     folder = profile_folder()
     if path is None and not (folder and folder.is_dir()):
-        return None  # nothing was ever tuned here: spare the look at the machine
+        return None  # nothing was tuned here: skip reading /proc/cpuinfo
     machine = this_machine()
-    where = path or profile_path(manifest, machine)
-    if where is None or (path is None and not where.exists()):
+    file = path or profile_path(manifest, machine)
+    if file is None or (path is None and not file.exists()):
         return None
     try:
-        data = read_file(where, max_bytes=_MAX_BYTES, error=ProfileError)
-        profile = documents.parse(data, Profile, name=printable(where), error=ProfileError)
+        data = read_file(file, max_bytes=_MAX_BYTES, error=ProfileError)
+        profile = parse_profile(data, printable(file))
     except ProfileError as err:
         if path:
             raise
         notice(f"the profile is ignored: {err}; run 'cxr-edge tune' again")
         return None
-    if reason := _misfit(profile, manifest, machine):
-        notice(f"{printable(where)} is ignored: {reason}; run 'cxr-edge tune' again")
+    if reason := _mismatch(profile, manifest, machine):
+        notice(f"{printable(file)} is ignored: {reason}; run 'cxr-edge tune' again")
         return None
-    return Kept(profile, where)
+    return StoredProfile(profile, file)
+
+
+def parse_profile(data: bytes, name: str) -> Profile:
+    """Read a profile.
+
+    Raises:
+        ProfileError: it is malformed, or of a newer format.
+    """
+    renew = "run 'cxr-edge tune' again"
+    version = documents.read_version(data, FORMAT, name=name, error=ProfileError, renew=renew)
+    if version is None:
+        raise ProfileError(f"{name}: no profile of cxr-edge tune; expected its format first")
+    return documents.parse(data, Profile, name=name, error=ProfileError, version=version)
 
 
 def write_profile(profile: Profile, path: Path) -> None:
-    """Remember a profile.
+    """Write a profile.
 
     Raises:
-        OutputError: it could not be written.
+        OutputError: the file cannot be written.
     """
     write_file(path, documents.dump(profile))
 
 
 def engine_version(engine: str) -> str | None:
-    """The version of an engine's package; None where it is not installed."""
+    """Version of an engine's package; None: not installed."""
     return package_version(ENGINES[engine].distribution)
 
 
-def _misfit(profile: Profile, manifest: Manifest, machine: Machine) -> str:
-    """Why a profile does not fit; empty: it does."""
+def _mismatch(profile: Profile, manifest: Manifest, machine: Machine) -> str:
+    """Why a profile does not apply here; empty: it does."""
     if profile.bundle != manifest.sha256:
         return "it is for another bundle"
     if profile.machine != machine.key:
@@ -133,7 +150,7 @@ def _misfit(profile: Profile, manifest: Manifest, machine: Machine) -> str:
     proven = {(a.name, record.engine) for a in manifest.artifacts for record in a.engines}
     if (profile.artifact, profile.engine) not in proven:
         return f"{profile.artifact} was not proven on {profile.engine}"
-    found = engine_version(profile.engine)
-    if found != profile.engine_version:
-        return f"{profile.engine} is {found or 'not installed'}, it was {profile.engine_version}"
+    version = engine_version(profile.engine)
+    if version != profile.engine_version:
+        return f"{profile.engine} is {version or 'not installed'}, it was {profile.engine_version}"
     return ""

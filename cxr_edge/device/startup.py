@@ -1,4 +1,4 @@
-"""Where the time of a start goes, measured in fresh processes: ``cxr-edge doctor --startup``."""
+"""Breakdown of the start-up time, measured in fresh processes: ``cxr-edge doctor --startup``."""
 
 from __future__ import annotations
 
@@ -14,41 +14,40 @@ from cxr_edge.device.process import run_python
 from cxr_edge.reporting import Reporter
 
 FLOOR = "python -c 'import numpy, cv2, onnxruntime'"
-"""What no runtime of this kind can do without: the others are compared with it."""
+"""The imports that no such runtime can avoid; other processes are compared with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessStart:
-    """One kind of process."""
+    """Medians over several starts of one command."""
 
     command: str
-    """What it ran, in words."""
     ms: float
-    """Median time from start to end, milliseconds."""
+    """Time from start to exit, milliseconds."""
     peak_mb: float
-    """Median of the most memory it had, 10**6 bytes."""
+    """Peak memory, 10**6 bytes."""
 
 
 def measure_starts(
     bundle: Path | None, options: Sequence[str], starts: int, reporter: Reporter
 ) -> tuple[ProcessStart, ...]:
-    """Time processes that each do a little more than the one before, all in turn.
+    """Time processes that each do a little more than the one before, in turn.
 
     Args:
-        bundle: folder of a bundle; None: the reference.
-        options: more options for ``predict``, such as an engine.
-        starts: how often each is started.
+        bundle: folder of a bundle; None: the reference bundle.
+        options: additional options of ``predict``, for example an engine.
+        starts: number of starts of each command.
         reporter: shows progress.
 
     Raises:
         EngineError: a process failed.
     """
-    given = ["-b", str(bundle)] if bundle else []
+    bundle_option = ["-b", str(bundle)] if bundle else []
     with tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
         image = Path(folder, "phantom.jpeg")
         image.write_bytes(phantom_jpeg())
         load = "import sys; from cxr_edge import Classifier; Classifier.load(sys.argv[1] or None)"
-        predict = ["predict", *given, *options]
+        predict = ["predict", *bundle_option, *options]
         commands = {
             "python -c pass": ["-c", "pass"],
             "python -c 'import numpy'": ["-c", "import numpy"],
@@ -58,12 +57,12 @@ def measure_starts(
             "Classifier.load()": ["-c", load, str(bundle or "")],
             f"cxr-edge {' '.join(predict)} image.jpeg": ["-m", "cxr_edge", *predict, str(image)],
         }
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         with reporter.bar("starting processes in turn") as advance:
             for turn in range(starts):
                 for name, arguments in commands.items():
-                    done = run_python(name, arguments)
-                    found[name].append((done.ms, done.peak_mb))
+                    finished = run_python(name, arguments)
+                    runs[name].append((finished.ms, finished.peak_mb))
                 advance(turn + 1, starts)
-    medians = {name: np.median(runs, axis=0).tolist() for name, runs in found.items()}
+    medians = {name: np.median(values, axis=0).tolist() for name, values in runs.items()}
     return tuple(ProcessStart(name, ms, peak_mb) for name, (ms, peak_mb) in medians.items())

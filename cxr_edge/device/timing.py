@@ -1,4 +1,4 @@
-"""Timing several things against each other: all in turn, so that drift of the machine cancels."""
+"""Interleaved timing: all steps take turns, so that drift of the machine affects them equally."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Times = npt.NDArray[np.float64]
 """(rounds, repeats) milliseconds of one step."""
 
 WARM_UP = 5
-"""Turns that each step gets before any counts."""
+"""Untimed rounds before the timed ones."""
 
 
 def time_in_turn(
@@ -26,18 +26,18 @@ def time_in_turn(
     reporter: Reporter,
     failed: dict[int, CxrEdgeError] | None = None,
 ) -> list[Times]:
-    """Give every step its turn, again and again.
+    """Time steps in rounds; each step gets one turn in a round.
 
-    A turn is one call that does not count, since threads of the step before may still be spinning
-    and caches hold its weights, then the counted ones.
+    A turn starts with an untimed call, because threads of the step before may still be spinning
+    and the caches hold its weights.
 
     Args:
-        steps: what to call.
-        rounds: turns of each step.
-        repeats: counted calls of a turn.
+        steps: functions to time.
+        rounds: timed rounds.
+        repeats: timed calls in a turn.
         reporter: shows progress.
-        failed: takes the error of a step that fails, by its position; it gets no more turns, and
-            its times mean nothing. None: the error is raised.
+        failed: receives the error of a step that fails, by its index. The step gets no more turns
+            and its times are meaningless. None: the error is raised.
 
     Returns:
         The times of every step, in the same order.
@@ -49,23 +49,23 @@ def time_in_turn(
                 if failed is not None and number in failed:
                     continue
                 try:
-                    found = _turn(step, repeats)
+                    turn_ms = _take_turn(step, repeats)
                 except CxrEdgeError as err:
                     if failed is None:
                         raise
                     failed[number] = err
                     continue
                 if turn >= 0:
-                    times[number][turn] = found
+                    times[number][turn] = turn_ms
             advance(turn + WARM_UP + 1, rounds + WARM_UP)
     return times
 
 
-def _turn(step: Callable[[], object], repeats: int) -> list[float]:
+def _take_turn(step: Callable[[], object], repeats: int) -> list[float]:
     step()
-    found = []
+    times_ms = []
     for _ in range(repeats):
         start = time.perf_counter()
         step()
-        found.append(1e3 * (time.perf_counter() - start))
-    return found
+        times_ms.append(1e3 * (time.perf_counter() - start))
+    return times_ms

@@ -1,8 +1,15 @@
-"""Engines that run a model file on a CPU, behind one small interface.
+"""Inference engines: run a model file on a CPU behind one interface.
 
-An engine is opened with the bytes of a file that was already hashed, checks that the file fits
-the spec before the first image, and answers batches. To add one: a module with a subclass of
-:class:`Engine`, and a row in :data:`ENGINES`.
+::
+
+    onnxruntime   ONNX; the default, part of the base install
+    litert        TFLite; extra ``litert``
+    openvino      ONNX; extra ``openvino``
+
+An engine takes the bytes of a file whose hash was already checked, compares the file's inputs and
+outputs with the spec when it loads, and runs batches. To add one, write a module with a subclass
+of :class:`Engine` and an ``open_model`` function, and add a row to :data:`ENGINES`. No engine is
+imported before it is opened.
 """
 
 from __future__ import annotations
@@ -25,23 +32,23 @@ from cxr_edge.spec import ModelSpec
 
 Format = Literal["onnx", "tflite"]
 Output = Literal["scores", "heatmap"]
-"""What a file answers: scores, and a heat map where its manifest declares one."""
+"""An output of a model file: the scores, or a heat map where the manifest declares one."""
 Heatmaps = npt.NDArray[np.float32]
 """(N, rows, columns): evidence for the positive label by position, in units of its log-odds."""
 
-# onnxruntime never gives back what its largest batch took: 308 MB after one of 64 images, 107 MB
-# after one; more than some images at once are no faster on a CPU.
+# onnxruntime never frees the memory of its largest batch: 308 MB after 64 images, 107 MB after one.
+# Larger batches are no faster on a CPU.
 _LARGEST_BATCH = 8
 
 SCORES: tuple[Output, ...] = ("scores",)
-"""What every file answers, and most files nothing else."""
+"""The outputs of an ordinary model file."""
 
 
 class Engine(abc.ABC):
-    """One model, loaded. Safe to call from several threads; not from a forked child."""
+    """A loaded model. Thread-safe; must not be used in a forked child process."""
 
     name: ClassVar[str]
-    """What the engine is called in manifests, results and options."""
+    """The engine's name in manifests, results and command-line options."""
 
     def __init__(self, spec: ModelSpec, outputs: tuple[Output, ...] = SCORES) -> None:
         self._spec = spec
@@ -50,23 +57,22 @@ class Engine(abc.ABC):
         self._fixed_batch = True
 
     def run(self, batch: Batch) -> Scores:
-        """Answer a batch.
+        """Compute the scores of a batch.
 
         Args:
             batch: (N, height, width, channels) float32 from :func:`cxr_edge.preprocess.normalize`.
 
         Returns:
-            (N, spec.outputs) float32, exactly as the network answers. Each row equals the answer
-            to its image alone: a file with a fixed batch of one is called N times, any other for a
-            few images at a time.
+            (N, spec.outputs) float32, the network's raw output. A row does not depend on the other
+            images: a file with a fixed batch of one runs N times, any other in small batches.
 
         Raises:
             EngineError: the engine failed, or this process was forked after loading.
         """
-        return self._answer(batch, 1)[0]
+        return self._run_all(batch, 1)[0]
 
     def explain(self, batch: Batch) -> tuple[Scores, Heatmaps]:
-        """Answer a batch, and say what moved the scores.
+        """Compute the scores of a batch and the heat maps that explain them.
 
         Args:
             batch: as for :meth:`run`.
@@ -79,14 +85,14 @@ class Engine(abc.ABC):
                 process was forked after loading.
         """
         if "heatmap" not in self._declared:
-            raise EngineError("the file answers no heat map; the bundle's onnx-explain does")
-        scores, heatmaps = self._answer(batch, 2)
+            raise EngineError("the model has no heat map output; use the bundle's onnx-explain")
+        scores, heatmaps = self._run_all(batch, 2)
         if not np.isfinite(heatmaps).all():
-            raise EngineError("the model answered a heat map that is not finite; export it again")
+            raise EngineError("the model's heat map contains NaN or infinity; export it again")
         return scores, heatmaps
 
-    def _answer(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
-        """The first outputs for a batch of any size."""
+    def _run_all(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
+        """Compute the first ``count`` outputs for a batch of any size."""
         if os.getpid() != self._process:  # a session's threads do not survive a fork: it would hang
             raise EngineError(
                 f"the model was loaded in process {self._process} and this is a fork of it; "
@@ -96,17 +102,17 @@ class Engine(abc.ABC):
         if len(batch) <= step:
             return list(self._invoke(batch, count))
         parts = [self._invoke(batch[i : i + step], count) for i in range(0, len(batch), step)]
-        return [np.concatenate(each) for each in zip(*parts, strict=True)]
+        return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
     @abc.abstractmethod
     def _invoke(self, batch: Batch, count: int) -> Sequence[npt.NDArray[np.float32]]:
-        """Answer a batch of a size that the file takes with the first ``count`` outputs."""
+        """Compute the first ``count`` outputs for a batch of a size that the file accepts."""
 
     def _check_contract(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
-        """Compare a file's inputs and outputs with the spec; sets the batch rule.
+        """Compare a file's inputs and outputs with the spec; note whether its batch size is fixed.
 
         Raises:
-            EngineError: another number, shape or type of inputs or outputs.
+            EngineError: the number, shape or type of inputs or outputs differs from the spec.
         """
         if len(inputs) != 1 or len(outputs) != len(self._declared):
             raise EngineError(
@@ -117,20 +123,20 @@ class Engine(abc.ABC):
             fits = len(port.shape) == 3 and port.shape[0] in (1, None) and all(port.shape[1:])
             if port.name != name or port.dtype != "float32" or not fits:
                 raise EngineError(
-                    f"the model's {port.name} is {port.dtype} {port.shape}, the manifest says "
-                    f"{name}, float32 (1, rows, columns)"
+                    f"the model's output {port.name} is {port.dtype} {port.shape}, the manifest "
+                    f"says {name}, float32 (1, rows, columns)"
                 )
         self._fixed_batch = inputs[0].shape[:1] == (1,)
-        for port, wanted in (
+        for port, shape in (
             (inputs[0], self._spec.input_shape),
             (outputs[0], (self._spec.outputs,)),
         ):
-            batch_is_right = port.shape[:1] in ((1,), (None,))
-            number_is_right = port.dtype == "float32" or (port.dtype == "int8" and port.scale > 0)
-            if not number_is_right or port.shape[1:] != wanted or not batch_is_right:
+            batch_fits = port.shape[:1] in ((1,), (None,))
+            type_fits = port.dtype == "float32" or (port.dtype == "int8" and port.scale > 0)
+            if not type_fits or port.shape[1:] != shape or not batch_fits:
                 raise EngineError(
                     f"the model's {port.name} is {port.dtype} {port.shape}, "
-                    f"the spec says float32 {(1, *wanted)}"
+                    f"the spec says float32 {(1, *shape)}"
                 )
 
 
@@ -139,25 +145,25 @@ class Port:
     """An input or output of a model file."""
 
     name: str
-    """What messages call it."""
+    """The tensor's name in the file."""
     dtype: str
-    """numpy's name of the type of its elements."""
+    """numpy's name of the element type."""
     shape: tuple[int | None, ...]
-    """Its dimensions; None where any size is taken."""
+    """Dimensions; None where any size is accepted."""
     scale: float = 0.0
-    """Of an integer: the number that a step stands for; 0 where it says none."""
+    """Quantization scale of an integer tensor; 0: the file gives none."""
     zero_point: int = 0
-    """Of an integer: the one that stands for zero."""
+    """Quantization zero point of an integer tensor."""
 
     def quantize(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
-        """The numbers that the port takes for these values, the nearest ones."""
+        """Convert float32 values to the tensor's type, rounding to nearest, clipped to int8."""
         if self.dtype == "float32":
             return values
         steps = np.rint(values / np.float32(self.scale)) + self.zero_point
         return np.asarray(steps.clip(-128, 127), np.int8)
 
     def dequantize(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """The values that the port's numbers stand for."""
+        """Convert the tensor's values to float32."""
         if self.dtype == "float32":
             return np.asarray(values, np.float32)
         steps = values.astype(np.float32) - np.float32(self.zero_point)
@@ -166,22 +172,22 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Where an engine is found."""
+    """Where an engine's code is, and how to install it."""
 
     module: str
-    """The module here that implements it."""
+    """Our module that implements the engine."""
     package: str
-    """The module that it needs."""
+    """The third-party module that it imports."""
     distribution: str
-    """The package that brings that module."""
+    """The third-party module's name on the package index."""
     extra: str | None
-    """The extra that brings the package; None: part of the base install."""
+    """Our extra that installs it; None: part of the base install."""
     formats: tuple[Format, ...]
-    """The files it runs."""
+    """The file formats that the engine runs."""
 
     @property
     def install(self) -> str:
-        """The command that brings the package."""
+        """The command that installs the engine."""
         return f"pip install 'cxr-edge[{self.extra}]'" if self.extra else "pip install cxr-edge"
 
 
@@ -200,15 +206,18 @@ ENGINES = {
 
 
 def installed_engines() -> tuple[str, ...]:
-    """Names of the engines whose package is installed here."""
+    """Names of the engines whose package is installed, the default first."""
     return tuple(name for name, info in ENGINES.items() if is_installed(info.package))
 
 
 def suits(target: str) -> bool:
-    """Whether this machine computes a file for ``target`` rightly; see ``manifest.Target``.
+    """Whether this machine gives correct results for a file made for ``target``.
 
-    Files for any machine are right on all of them. The others hold weights of 8 bits, whose sums
-    saturate on x86 without VNNI.
+    Files for "any" and "portable" are correct everywhere. The others have 8-bit weights, whose
+    sums saturate on x86 CPUs without VNNI.
+
+    Args:
+        target: the artifact's ``target`` in the manifest; see ``cxr_edge.bundle.manifest.Target``.
     """
     if target in ("any", "portable"):
         return True
@@ -230,14 +239,14 @@ def open_engine(
     Args:
         name: a key of :data:`ENGINES`.
         model: the file's bytes, already checked against the manifest.
-        spec: the contract that the file must fulfil.
+        spec: input shape and number of outputs that the file must have.
         threads: threads for one inference, at least 1.
-        outputs: what the file is declared to answer; it must have these and no others.
+        outputs: the outputs that the manifest declares; the file must have these and no others.
 
     Raises:
         UsageError: no engine has that name, or ``threads`` is below 1.
         MissingExtraError: the engine's package is not installed.
-        EngineError: the engine refuses the file, or the file does not fit the spec.
+        EngineError: the engine cannot load the file, or the file does not fit the spec.
     """
     if name not in ENGINES:
         raise unknown_name("engine", name, ENGINES)
@@ -245,7 +254,10 @@ def open_engine(
         raise UsageError(f"threads is {threads}, expected at least 1")
     info = ENGINES[name]
     if not is_installed(info.package):
-        raise MissingExtraError(f"the engine {name} needs {info.package}; {info.install} brings it")
+        raise MissingExtraError(
+            f"the engine {name} needs {info.package}, which is not installed; "
+            f"install it with {info.install}"
+        )
     module = importlib.import_module(info.module)
     engine: Engine = module.open_model(model, spec, threads, outputs)
     return engine

@@ -16,14 +16,14 @@ from cxr_edge.spec import ModelSpec
 
 
 class LiteRtEngine(Engine):
-    """A .tflite file. Interpreters must not be shared, so each calling thread gets its own."""
+    """A .tflite file. An interpreter is not thread-safe, so each calling thread gets its own."""
 
     name = "litert"
 
     def __init__(self, model: bytes, spec: ModelSpec, threads: int) -> None:
         super().__init__(spec)
         self._model, self._threads = model, threads
-        self._own = threading.local()
+        self._local = threading.local()
         interpreter = self._interpreter()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         ports = [_port(i) for i in inputs], [_port(o) for o in outputs]
@@ -32,14 +32,14 @@ class LiteRtEngine(Engine):
         self._input_port, self._output_port = ports[0][0], ports[1][0]
 
     def _interpreter(self) -> Any:
-        if not hasattr(self._own, "interpreter"):
+        if not hasattr(self._local, "interpreter"):
             try:
                 interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as err:
-                raise EngineError(f"LiteRT refuses the model: {err}") from err
-            self._own.interpreter = interpreter
-        return self._own.interpreter
+                raise EngineError(f"LiteRT cannot load the model: {err}") from err
+            self._local.interpreter = interpreter
+        return self._local.interpreter
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
         interpreter = self._interpreter()
@@ -55,8 +55,11 @@ def open_model(
     model: bytes, spec: ModelSpec, threads: int, outputs: tuple[Output, ...] = SCORES
 ) -> Engine:
     """Load a .tflite file; see :func:`cxr_edge.engines.open_engine`."""
-    if outputs != SCORES:  # the converter does not keep the order of several outputs
-        raise EngineError("LiteRT answers scores only; heat maps need onnxruntime or openvino")
+    if outputs != SCORES:  # the TFLite converter does not keep the order of several outputs
+        raise EngineError(
+            "LiteRT computes scores only, the manifest declares a heat map; "
+            "use onnxruntime or openvino"
+        )
     return LiteRtEngine(model, spec, threads)
 
 

@@ -22,7 +22,7 @@ _ERRORS_ONLY = 3
 
 
 class OnnxRuntimeEngine(Engine):
-    """An ONNX file in an onnxruntime session on the CPU. Sessions are safe to share by threads."""
+    """An ONNX file in an onnxruntime session on the CPU. Sessions are thread-safe."""
 
     name = "onnxruntime"
 
@@ -37,10 +37,10 @@ class OnnxRuntimeEngine(Engine):
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
         try:
-            found = self._session.run(self._outputs[:count], {self._input: batch})
-        except Exception as err:
+            outputs = self._session.run(self._outputs[:count], {self._input: batch})
+        except Exception as err:  # its exceptions share no base class
             raise EngineError(f"onnxruntime failed: {first_line(err)}") from err
-        return [np.asarray(each, np.float32) for each in found]
+        return [np.asarray(output, np.float32) for output in outputs]
 
 
 def open_model(
@@ -50,8 +50,8 @@ def open_model(
     return OnnxRuntimeEngine(model, spec, threads, outputs)
 
 
-# One MatMulInteger: `a` uint8 (1, 64) times `w` int8 (64, 16) is `y` int32 (1, 16); written by
-# tests/engines/test_saturation.py.
+# An ONNX model of one MatMulInteger: `a` uint8 (1, 64) times `w` int8 (64, 16) gives `y` int32
+# (1, 16). tests/engines/test_saturation.py builds the same bytes.
 _PRODUCT = bytes.fromhex(
     "080812086378722d656467653a650a180a01610a0177120179220d4d61744d756c496e746567657212"
     "0a73617475726174696f6e5a130a0161120e0a0c080212080a0208010a0208405a130a0177120e0a0c"
@@ -61,10 +61,10 @@ _PRODUCT = bytes.fromhex(
 
 @functools.cache
 def sums_are_exact() -> bool:
-    """Whether sums of products of 8-bit numbers are right on this CPU.
+    """Whether this CPU adds products of 8-bit numbers without saturation.
 
-    x86 without VNNI adds pairs of them in 16 bits, which saturate: a file with 8-bit weights
-    then answers wrongly without a word. Tried rather than looked up.
+    x86 CPUs without VNNI add pairs of products in 16 bits, which saturate, so a model with 8-bit
+    weights silently gives wrong scores. Found by a test computation, not from CPU flags.
     """
     inputs = {"a": np.full((1, 64), 255, np.uint8), "w": np.full((64, 16), 127, np.int8)}
     (sums,) = open_session(_PRODUCT, 1).run(None, inputs)
@@ -72,10 +72,10 @@ def sums_are_exact() -> bool:
 
 
 def read_metadata(model: bytes) -> dict[str, str]:
-    """The metadata entries of an ONNX file.
+    """Read the ``metadata_props`` of an ONNX file.
 
     Raises:
-        EngineError: onnxruntime refuses the file.
+        EngineError: onnxruntime cannot load the file, or its metadata is not UTF-8.
     """
     options = new_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -87,34 +87,34 @@ def read_metadata(model: bytes) -> dict[str, str]:
 
 
 def new_options() -> onnxruntime.SessionOptions:
-    """Options to change and hand to :func:`open_session`; what must come first was done here."""
+    """Create session options for :func:`open_session`, after this module disabled telemetry."""
     return onnxruntime.SessionOptions()
 
 
 def open_session(
     model: bytes, threads: int, options: onnxruntime.SessionOptions | None = None
 ) -> onnxruntime.InferenceSession:
-    """Open a session on the CPU, set up as all of ours are.
+    """Open a session on the CPU with the settings that all our sessions share.
 
     Args:
-        model: an ONNX file.
+        model: the bytes of an ONNX file.
         threads: threads for one inference.
-        options: to start from; None: onnxruntime's own.
+        options: further settings; changed in place. None: onnxruntime's defaults.
 
     Raises:
-        EngineError: onnxruntime refuses the file.
+        EngineError: onnxruntime cannot load the file.
     """
     options = options or new_options()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # The arena keeps its largest moment for ever: 2 MB more after one image, and no faster (2.98 ms
-    # an image without it, 3.07 with it; medians of 100, the reference's onnx-int8).
+    # The arena never frees its peak memory and is no faster: 2 MB more after one image, 2.98 ms an
+    # image without it, 3.07 with it (medians of 100, the reference model's onnx-int8).
     options.enable_cpu_mem_arena = False
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as err:  # its exceptions share no base class
-        raise EngineError(f"onnxruntime refuses the model: {first_line(err)}") from err
+        raise EngineError(f"onnxruntime cannot load the model: {first_line(err)}") from err
 
 
 def _port(argument: onnxruntime.NodeArg) -> Port:

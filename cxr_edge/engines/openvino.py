@@ -1,4 +1,4 @@
-"""OpenVINO, reading the same ONNX files."""
+"""OpenVINO, for the same ONNX files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 import threading
 from typing import Any
 
-# `import openvino` reports to an analytics service, and no setting stops it. Where its telemetry
-# package cannot be imported it uses a stub of its own that sends nothing.
+# `import openvino` reports to an analytics service and has no setting to turn that off. If its
+# telemetry package cannot be imported, it falls back to a stub that sends nothing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import numpy as np
@@ -33,7 +33,7 @@ class OpenVinoEngine(Engine):
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
-            # On CPUs with bfloat16 it would answer in that precision; parity is proven in float32.
+            # By default it computes in bfloat16 where the CPU can; parity was checked in float32.
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
@@ -41,17 +41,17 @@ class OpenVinoEngine(Engine):
             self._compiled = core.compile_model(network, "CPU", settings)
         except RuntimeError as err:
             reason = (str(err).strip().splitlines() or ["no reason given"])[-1]
-            raise EngineError(f"OpenVINO refuses the model: {reason}") from err
+            raise EngineError(f"OpenVINO cannot load the model: {reason}") from err
         self._check_contract(
             [_port(i) for i in self._compiled.inputs], [_port(o) for o in self._compiled.outputs]
         )
-        self._own = threading.local()
+        self._local = threading.local()
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
+        if not hasattr(self._local, "request"):
+            self._local.request = self._compiled.create_infer_request()
         try:
-            results = self._own.request.infer([batch], share_inputs=True)
+            results = self._local.request.infer([batch], share_inputs=True)
         except RuntimeError as err:
             raise EngineError(f"OpenVINO failed: {err}") from err
         return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
@@ -65,5 +65,5 @@ def open_model(
 
 
 def _port(port: Any) -> Port:
-    shape = tuple(d.get_length() if d.is_static else None for d in port.partial_shape)
+    shape = tuple(side.get_length() if side.is_static else None for side in port.partial_shape)
     return Port(port.any_name, np.dtype(port.element_type.to_dtype()).name, shape)

@@ -1,4 +1,4 @@
-"""BMP: a header, perhaps a palette, and rows that must all be there."""
+"""BMP: checks the header, and that the file holds every row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
     """
     start, size = struct.unpack_from("<II", data, 10)
     if size not in _HEADER_SIZES:
-        raise ImageError(f"the BMP is damaged: a header of {size} bytes")
+        raise ImageError(f"the BMP is damaged: its header claims {size} bytes; get the file again")
     if size == _CORE_HEADER:
         width, height, planes, bits = struct.unpack_from("<HHHH", data, 18)
         compression = _UNCOMPRESSED
@@ -33,11 +33,13 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
     height = abs(height)  # negative: the top row comes first
     check_size(width, height, limits)
     if planes != 1:
-        raise ImageError(f"the BMP is damaged: {planes} planes, expected 1")
+        raise ImageError(f"the BMP is damaged: {planes} planes, expected 1; get the file again")
     if compression == _BITFIELDS and bits == 32:
         masks = struct.unpack_from("<III", data, 54)
         if masks != _PLAIN_MASKS:
-            raise ImageError("the BMP orders its colours unusually; save it as 24-bit BMP or PNG")
+            raise ImageError(
+                "the BMP has an unsupported channel order; save it as 24-bit BMP or PNG"
+            )
     elif compression != _UNCOMPRESSED or bits not in (1, 4, 8, 24, 32):
         raise ImageError(
             f"the BMP has {bits} bits a pixel and compression {compression}, supported are"

@@ -1,7 +1,7 @@
-"""Questions to a decoded JPEG that its markers cannot answer.
+"""JPEG damage that the markers do not show.
 
-libjpeg decodes rows that it has no data for as exactly 128, and ignores data that is left over.
-Both can be legitimate, so a suspect file is decoded once more, changed so that the answers differ.
+libjpeg fills rows that have no data with exactly 128 and ignores surplus data. Sound files can do
+both, so a suspect file is decoded again with a change that only affects damaged ones.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.preprocess import Image
 
 _MISSING = 128
-# No 0xFF, which would be a marker; 0 first, because the data may have been cut behind an 0xFF.
+"""Grey level of rows that libjpeg has no data for."""
+# No 0xFF, which would start a marker; 0 first, in case the data was cut after an 0xFF.
 _NOISE = bytes(range(255)) * 16
 _MAX_HEIGHT = 65_500
-_MADE_UP = 128
+_MAX_SPURIOUS_PIXELS = 128
 
 
 def is_questionable(image: Image, header: JpegHeader) -> bool:
-    """Whether a decoded JPEG may hide damage, so that :func:`check_damage` must tell.
+    """Whether a decoded JPEG might be damaged, so that :func:`check_damage` must decide.
 
     Args:
-        image: the decoded picture as stored, at full size or reduced: what libjpeg makes up is
-            flat either way.
-        header: what its markers say.
+        image: the decoded picture as stored, at full or reduced size: rows that libjpeg fills in
+            are flat either way.
+        header: from the JPEG inspector.
     """
     return header.is_suspect or bool((image[-1] == _MISSING).all())
 
@@ -39,22 +40,24 @@ def check_damage(
         image: the decoded picture at full size, (H, W) or (H, W, 3), as stored (no orientation
             applied).
         data: the file.
-        header: what its markers say.
-        decode: decodes like ``image`` was decoded.
+        header: from the JPEG inspector.
+        decode: decodes with the same settings as ``image``.
 
     Raises:
-        ImageError: rows are missing, or are made of zeros that were no picture.
+        ImageError: rows are missing, or picture data was overwritten with zeros.
     """
     if (image[-1] == _MISSING).all() and (decode(_with_noise(data, header)) != image).any():
         raise ImageError(
             "the JPEG is damaged or was cut: rows at the bottom are missing; get the whole file"
         )
     if header.is_suspect and _has_leftover(data, header, decode):
-        raise ImageError("the JPEG is damaged: picture data was overwritten with zeros")
+        raise ImageError(
+            "the JPEG is damaged: picture data was overwritten with zeros; get the file again"
+        )
 
 
 def _with_noise(data: bytes, header: JpegHeader) -> bytes:
-    """Complete data ignores what follows it; data that ended early takes it for the picture."""
+    """Append noise to the first scan; the picture changes only if the scan's data ended early."""
     end = header.first_scan_end
     return data[:end] + _NOISE + data[end:]
 
@@ -62,18 +65,19 @@ def _with_noise(data: bytes, header: JpegHeader) -> bytes:
 def _has_leftover(data: bytes, header: JpegHeader, decode: Callable[[bytes], Image]) -> bool:
     """Whether the data holds more rows than the header says.
 
-    In tables that code a flat block as zero bits, a hole becomes many more flat blocks than it
-    overwrote, so the picture is full before its data ends. Announced taller, it then shows more
-    rows; if those are flat at just 128, they still keep noise behind the data from showing.
+    Where the Huffman tables code a flat block as zero bits, a run of zeros decodes to many more
+    flat blocks than it overwrote, so the picture is full before its data ends. With a larger height
+    in the header, the surplus rows show up. If they are flat at exactly 128, they still take the
+    place of noise that is appended to the data.
     """
     start = -(-header.height // header.unit_rows) * header.unit_rows
     height = start + header.unit_rows
     if height > _MAX_HEIGHT:
         return True
-    at = header.frame_at + 1
-    taller = data[:at] + height.to_bytes(2, "big") + data[at + 2 :]
+    offset = header.frame_at + 1
+    taller = data[:offset] + height.to_bytes(2, "big") + data[offset + 2 :]
     extra = decode(taller)[start:]
-    # The last byte's spare bits make up to 8 blocks behind the end of the data: at most 128 pixels.
-    if (extra[:, min(_MADE_UP, header.width - 1) :] != _MISSING).any():
+    # Spare bits of the last byte can decode to up to 8 blocks past the end: at most 128 pixels.
+    if (extra[:, min(_MAX_SPURIOUS_PIXELS, header.width - 1) :] != _MISSING).any():
         return True
     return bool((decode(_with_noise(taller, header))[start:] == extra).all())

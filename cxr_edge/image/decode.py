@@ -1,4 +1,4 @@
-"""Decoding: the one call into OpenCV's decoders, and what must hold for its answer."""
+"""Decoding: the only call into OpenCV's decoders, and the checks on its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.preprocess import Image, reduction
 from cxr_edge.spec import InputSpec
 
-# Stored pixels to upright ones: swap the axes, then reverse rows, then reverse columns.
+# EXIF orientation to the steps that turn the stored pixels upright: swap the axes, then reverse the
+# rows, then reverse the columns.
 _UPRIGHT = {
     1: (False, False, False),
     2: (False, False, True),
@@ -27,7 +28,7 @@ _UPRIGHT = {
     8: (True, True, False),
 }
 
-# Bits that go with grey and with colour; the names are those of grey, whose own value is 0.
+# Flag bits of a reduced size. IMREAD_GRAYSCALE is 0, so they combine with colour as well.
 _REDUCED = {
     1: 0,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -42,16 +43,17 @@ def decode(
 
     Args:
         data: the file.
-        header: what its inspector found.
+        header: from the format's inspector.
         channels: 1 for grey, 3 for RGB.
-        shrink_for: what the image will be fitted to, so that a JPEG need not be decoded larger
-            than that takes (:func:`cxr_edge.preprocess.reduction`); None: full size.
+        shrink_for: the network input that the image is for. A JPEG is then decoded at a half or a
+            quarter of its size where that is enough (:func:`cxr_edge.preprocess.reduction`). None:
+            full size.
 
     Returns:
         (H, W) or (H, W, 3) uint8, upright.
 
     Raises:
-        ImageError: the pixels are damaged, or transparent somewhere.
+        ImageError: the file cannot be decoded, or a pixel is transparent.
     """
     data = header.payload or data
     if header.has_alpha:
@@ -62,20 +64,20 @@ def decode(
     is_colour = channels == 3 or header.is_colour
     flags = cv2.IMREAD_COLOR_RGB if is_colour else cv2.IMREAD_GRAYSCALE
     factor = 1
-    # OpenCV leaves out frequencies of a JPEG only: of other formats it would drop pixels.
+    # Only JPEG is reduced by leaving out frequencies; of other formats OpenCV would drop pixels.
     if shrink_for and isinstance(header, JpegHeader):
         factor = reduction(*_upright_size(header), shrink_for)
     image = _decode(data, flags | _REDUCED[factor])
     if image.shape[:2] != (-(-header.height // factor), -(-header.width // factor)):
         raise ImageError(
             f"decoded to {image.shape[1]}x{image.shape[0]} pixels, the header says"
-            f" {header.width}x{header.height}; the file is damaged"
+            f" {header.width}x{header.height}; the file is damaged, get it again"
         )
     if isinstance(header, JpegHeader) and is_questionable(image, header):
-        whole = image if factor == 1 else _decode(data, flags)
-        check_damage(whole, data, header, lambda changed: _decode(changed, flags))
+        full_size = image if factor == 1 else _decode(data, flags)
+        check_damage(full_size, data, header, lambda changed: _decode(changed, flags))
     if factor > 1:
-        # libjpeg rounds up, with made-up pixels at the border: take the sides that are nearest.
+        # libjpeg rounds the sides up and pads the border: cut them to the nearest size.
         image = image[: _nearest(header.height / factor), : _nearest(header.width / factor)]
     if channels == 1 and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
@@ -83,7 +85,7 @@ def decode(
 
 
 def _decode(data: bytes, flags: int) -> Image:
-    """Decode as stored; the orientation is applied by us, the same for every format."""
+    """Decode without applying the EXIF orientation, which we apply alike for every format."""
     buffer = np.frombuffer(data, np.uint8)
     try:
         image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -91,14 +93,18 @@ def _decode(data: bytes, flags: int) -> Image:
         reason = " ".join(str(err.err or err).split())
         raise ImageError(f"cannot be decoded: {reason}") from err
     if image is None:
-        raise ImageError("cannot be decoded; the file is damaged or of a rare variant")
+        raise ImageError(
+            "cannot be decoded; the file is damaged or of an unsupported variant, save it as PNG"
+        )
     if image.dtype != np.uint8:
-        raise ImageError(f"has {image.dtype} samples, supported are 8 bits")
+        raise ImageError(
+            f"has {image.dtype} samples, supported are 8 bits; convert it to 8 bits first"
+        )
     return image.astype(np.uint8, copy=False)
 
 
 def _check_opaque(opaque: npt.NDArray[np.bool_] | np.bool_) -> None:
-    """Refuse transparency: what lies behind it is unknown."""
+    """Refuse transparent pixels: the background is unknown."""
     if not opaque.all():
         raise ImageError("the image is transparent in places, expected opaque; flatten it first")
 

@@ -1,8 +1,9 @@
-"""DICOM: one radiograph as a viewer shows it, in 8 bits.
+"""DICOM: one radiograph in 8 bits, as a viewer shows it.
 
-The order is the standard's: modality LUT or rescale, then VOI LUT or window (the first one), then
-inversion of MONOCHROME1, which pydicom leaves to its caller. What the window spans becomes
-0..255; without a window, 8 stored bits stay as they are and more span their own minimum..maximum.
+The steps follow the standard: modality LUT or rescale, then the first VOI LUT or window, then the
+inversion of MONOCHROME1, which pydicom leaves to its caller. The window's range is mapped to
+0..255. Without a window, 8-bit values stay as they are, and wider ones are mapped from their own
+minimum..maximum.
 """
 
 from __future__ import annotations
@@ -22,30 +23,32 @@ from cxr_edge.image.header import ImageLimits, check_size
 from cxr_edge.preprocess import Image
 
 MODALITIES = frozenset({"CR", "DX", "RG"})
-"""Computed, digital and screen-film radiography: what a chest X-ray can be."""
+"""Modalities of a chest X-ray: computed, digital and screen-film radiography."""
 
 _Values = npt.NDArray[np.float64]
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
-_QUIET = threading.Lock()  # warnings.catch_warnings() is not thread-safe
+_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings() is not thread-safe
 
 
 def read(data: bytes, limits: ImageLimits) -> Image:
     """Read one radiograph.
 
     Returns:
-        (H, W) uint8, bone is light.
+        (H, W) uint8; bone is light.
 
     Raises:
-        ImageError: the file is damaged, too large, or not one grey radiograph for presentation.
-        MissingExtraError: pydicom, or what decodes this compression, is not installed.
+        ImageError: the file is damaged, too large, or not a single grey radiograph for
+            presentation.
+        MissingExtraError: pydicom, or the codec of the file's compression, is not installed.
     """
     pydicom = require("pydicom", "dicom")
     require("pydicom.pixels", "dicom")
     if _DEFLATED in data:
         raise ImageError(
-            "the DICOM file is deflated, which can inflate without bound; store it plain"
+            "the DICOM file is deflated, which is not supported because it can inflate without"
+            " bound; save it uncompressed"
         )
-    with _QUIET, warnings.catch_warnings():
+    with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             dataset = pydicom.dcmread(io.BytesIO(data))
@@ -54,30 +57,36 @@ def read(data: bytes, limits: ImageLimits) -> Image:
             shown = _window(dataset, _rescale(dataset, pixels, pydicom), pydicom)
         except CxrEdgeError:
             raise
-        except Exception as err:  # pydicom raises whatever its parsing trips over
+        except Exception as err:  # pydicom's parser raises errors of many types
             reason = " ".join(str(err).split())[:200]
-            raise ImageError(f"the DICOM file is damaged or of a rare variant: {reason}") from err
+            raise ImageError(
+                f"the DICOM file is damaged or of an unsupported variant: {reason}"
+            ) from err
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shown = 255 - shown
     return np.ascontiguousarray(shown)
 
 
 def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
-    """Refuse by the header what is not one grey radiograph of acceptable size."""
-    if not len(dataset):  # what pydicom makes of an element that ends early
+    """Refuse a file whose header is not that of one grey radiograph of acceptable size."""
+    if not len(dataset):  # pydicom's result where an element ends early
         raise ImageError("the DICOM file is damaged or was cut; get the whole file")
     modality = str(dataset.get("Modality", "") or "none")
     if modality not in MODALITIES:
         expected = ", ".join(sorted(MODALITIES))
         raise ImageError(f"the DICOM modality is {modality}, expected a radiograph: {expected}")
     if not any(tag in dataset for tag in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise ImageError("the DICOM file has no pixel data")
+        raise ImageError("the DICOM file has no pixel data, expected one image; get the whole file")
     if "PixelData" not in dataset:
-        raise ImageError("the DICOM file has floating-point pixels, supported are integers")
+        raise ImageError(
+            "the DICOM file has floating-point pixels, supported are integers; save it as integers"
+        )
     check_size(int(dataset.Columns), int(dataset.Rows), limits)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     if frames != 1:
-        raise ImageError(f"the DICOM file has {frames} frames, expected one")
+        raise ImageError(
+            f"the DICOM file has {frames} frames, expected one; save the frame to read"
+        )
     photometric = str(dataset.PhotometricInterpretation)
     samples = int(dataset.get("SamplesPerPixel", 1))
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
@@ -98,21 +107,23 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
 
 
 def _rescale(dataset: Any, pixels: npt.NDArray[Any], pydicom: Any) -> _Values:
-    """Stored values to what the window speaks of; the padding value becomes NaN."""
+    """Convert stored values to the units of the window; padding becomes NaN."""
     padding = dataset.get("PixelPaddingValue")
     values: _Values = pydicom.pixels.apply_modality_lut(pixels, dataset).astype(np.float64)
     if not np.isfinite(values).all():
-        raise ImageError("the DICOM file rescales to numbers that are not finite")
+        raise ImageError(
+            "the DICOM file's rescale slope or intercept gives NaN or infinity; correct it"
+        )
     if padding is not None and isinstance(padding, int):
         values[pixels == padding] = np.nan
     return values
 
 
 def _window(dataset: Any, values: _Values, pydicom: Any) -> Image:
-    """Values to 0..255; padding becomes the darkest value of the picture."""
+    """Map values to 0..255; padding becomes the picture's darkest value."""
     padded = np.isnan(values)
     if padded.all():
-        raise ImageError("the DICOM file is padding only")
+        raise ImageError("the DICOM file has only padding, expected a picture; get the file again")
     values[padded] = values[~padded].min()
     if dataset.get("VOILUTSequence"):
         shown = pydicom.pixels.apply_voi(values.astype(np.int64), dataset).astype(np.float64)
@@ -127,18 +138,18 @@ def _window(dataset: Any, values: _Values, pydicom: Any) -> Image:
     else:
         shown, low, high = values, float(values.min()), float(values.max())
     if not high > low:
-        raise ImageError("the DICOM file shows one grey level only")
+        raise ImageError("the DICOM file shows a single grey level; check its window")
     scaled = np.rint(np.clip((shown - low) / (high - low), 0, 1) * 255)
     return np.asarray(scaled, np.uint8)
 
 
 def _apply_window(dataset: Any, values: _Values) -> _Values:
-    """The first window of DICOM PS3.3 C.11.2.1.2, to 0..1 (clipped by the caller)."""
+    """Apply the first window (DICOM PS3.3 C.11.2.1.2); the caller clips the result to 0..1."""
     center, width = (_first(dataset[name].value) for name in ("WindowCenter", "WindowWidth"))
     function = str(dataset.get("VOILUTFunction", "LINEAR") or "LINEAR")
     if not (np.isfinite(center) and np.isfinite(width)) or width <= (function == "LINEAR"):
         raise ImageError(
-            f"the DICOM window is {center:g} wide {width:g}, expected a positive width"
+            f"the DICOM window has center {center:g} and width {width:g}, expected a positive width"
         )
     if function == "LINEAR":
         return (values - (center - 0.5)) / (width - 1) + 0.5

@@ -1,4 +1,4 @@
-"""The pixels of a DICOM file's one frame, as stored: plain, or by the codec that they need."""
+"""The stored pixels of a single-frame DICOM file, uncompressed or decoded by a codec."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_frame(dataset: Any, pydicom: Any, limits: ImageLimits) -> npt.NDArray[A
     """Decode the one frame of a checked dataset.
 
     Args:
-        dataset: what ``pydicom.dcmread`` returned.
+        dataset: from ``pydicom.dcmread``.
         pydicom: the module, with ``pydicom.pixels`` imported.
         limits: the largest picture accepted.
 
@@ -66,10 +66,12 @@ def read_frame(dataset: Any, pydicom: Any, limits: ImageLimits) -> npt.NDArray[A
     else:
         known = sorted({*_PLAIN.values(), *_JPEG.values(), *_COMPRESSED.values()})
         raise ImageError(
-            f"the DICOM transfer syntax {syntax} is not supported; known are {', '.join(known)}"
+            f"the DICOM transfer syntax {syntax} is not supported; supported are {', '.join(known)}"
         )
     if pixels.shape != shape:
-        raise ImageError(f"the DICOM file decodes to {pixels.shape}, its header says {shape}")
+        raise ImageError(
+            f"the DICOM file decodes to {pixels.shape}, its header says {shape}; get the file again"
+        )
     return pixels
 
 
@@ -80,9 +82,9 @@ def _one_frame(dataset: Any, pydicom: Any) -> bytes:
 
 
 def _decode_jpeg(frame: bytes, limits: ImageLimits) -> npt.NDArray[np.uint8]:
-    """The reader's own JPEG path, for the same answer to damage and no further codec."""
+    """Decode by our own JPEG reader: the same checks for damage, and no further codec."""
     if not frame.startswith(jpeg.MAGIC):
-        raise ImageError("the DICOM file is damaged: its pixels are no JPEG stream")
+        raise ImageError("the DICOM file is damaged: its pixels are not a JPEG; get the file again")
     return decode(frame, inspect(frame, limits), 1)
 
 
@@ -91,24 +93,30 @@ def _check_codec(syntax: str, pydicom: Any) -> None:
         return
     if syntax in _LOSSLESS_JPEG:
         raise MissingExtraError(
-            "lossless JPEG in DICOM needs a codec that is not installed; pip install python-gdcm"
+            "lossless JPEG in DICOM needs a codec that is not installed;"
+            " install it with pip install python-gdcm"
         )
     raise MissingExtraError(
         f"{_COMPRESSED[syntax]} in DICOM needs a codec that is not installed;"
-        " pip install 'cxr-edge[dicom]' brings it"
+        " install it with pip install 'cxr-edge[dicom]'"
     )
 
 
 def _check_codestream(frame: bytes, shape: tuple[int, int]) -> None:
-    """The codecs trust the codestream's own size, and show what they have of a cut one."""
+    """Check size and end: the codecs trust the codestream's size and decode a cut one in part."""
     if frame[:4] == b"\xff\x4f\xff\x51":
         right, bottom, left, top = struct.unpack_from(">4I", frame, 8)
         size = (bottom - top, right - left)
-    elif frame[:2] == b"\xff\xd8" and (at := frame.find(b"\xff\xf7")) > 0:
-        size = struct.unpack_from(">HH", frame, at + 5)
+    elif frame[:2] == b"\xff\xd8" and (offset := frame.find(b"\xff\xf7")) > 0:
+        size = struct.unpack_from(">HH", frame, offset + 5)
     else:
-        raise ImageError("the DICOM file is damaged: its pixels are no JPEG 2000 or JPEG-LS stream")
+        raise ImageError(
+            "the DICOM file is damaged: its pixels are not a JPEG 2000 or JPEG-LS codestream;"
+            " get the file again"
+        )
     if size != shape:
-        raise ImageError(f"the DICOM file's pixels are {size}, its header says {shape}")
+        raise ImageError(
+            f"the DICOM file's pixels are {size}, its header says {shape}; get the file again"
+        )
     if not frame.rstrip(b"\x00").endswith(_END_OF_CODESTREAM):
         raise ImageError("the DICOM file's pixels are cut; get the whole file")

@@ -1,4 +1,4 @@
-"""Which formats there are: recognized by content, inspected before anything is decoded."""
+"""Supported formats: recognized by content, and inspected before anything is decoded."""
 
 from __future__ import annotations
 
@@ -39,22 +39,23 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
     """Recognize the format by its first bytes and check its header.
 
     Raises:
-        ImageError: the format is not supported, or its header says why the file is refused.
+        ImageError: the format is not supported, or its inspector refuses the file.
     """
-    for kind, is_kind, inspect_kind in _INSPECTORS:
-        if is_kind(data):
+    for format_name, recognize, inspect_format in _INSPECTORS:
+        if recognize(data):
             try:
-                return inspect_kind(data, limits)
+                return inspect_format(data, limits)
             except (struct.error, IndexError) as err:
                 raise ImageError(
-                    f"the {kind} is damaged or was cut within its headers; get the whole file"
+                    f"the {format_name} is damaged or was cut within its headers; "
+                    "get the whole file"
                 ) from err
-    for magic, found in _UNSUPPORTED:
+    for magic, description in _UNSUPPORTED:
         if data.startswith(magic):
-            raise ImageError(f"{found}; {_SUPPORTED}")
+            raise ImageError(f"{description}; {_SUPPORTED}")
     if data[4:12] in (b"ftypavif", b"ftypheic", b"ftypmif1", b"ftypheix"):
         raise ImageError(f"an AVIF or HEIC image; {_SUPPORTED}")
     if data[:1] == b"P" and data[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6", b"7"):
         raise ImageError(f"a PNM image; {_SUPPORTED}")
-    begins = data[:8].hex(" ")
-    raise ImageError(f"not an image of a known format (it begins with {begins}); {_SUPPORTED}")
+    first_bytes = data[:8].hex(" ")
+    raise ImageError(f"not an image of a known format (it begins with {first_bytes}); {_SUPPORTED}")

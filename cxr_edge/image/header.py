@@ -1,4 +1,4 @@
-"""What a format's header must tell before anything is decoded, and the limits it must respect."""
+"""The result of inspecting a header, and the limits on image size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cxr_edge.errors import ImageError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """How much one image may claim; what is exactly at a limit is accepted."""
+    """Largest image accepted; the limits are inclusive."""
 
     max_pixels: int = 50_000_000
     """Largest width x height, pixels."""
@@ -28,7 +28,7 @@ DEFAULT_LIMITS = ImageLimits()
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a format's inspector found in a header that it accepts."""
+    """What a format's inspector returns for a header that it accepts."""
 
     width: int
     """Stored columns, pixels, before the orientation is applied."""
@@ -37,13 +37,13 @@ class Header:
     orientation: int = 1
     """EXIF orientation, 1..8."""
     has_alpha: bool = False
-    """The file can hold transparency: the pixels must be proven opaque."""
+    """Whether the file may hold transparency, so that the decoded pixels must be checked."""
     transparent: tuple[int, int, int] | None = None
-    """RGB of the pixels that are transparent by their value: there must be none."""
+    """RGB value that the file declares transparent; a picture that uses it is refused."""
     is_colour: bool = False
-    """Grey must come from decoded colours, because the format's own conversion differs."""
+    """Whether to convert to grey after decoding, because the decoder's own conversion differs."""
     payload: bytes = b""
-    """What to decode instead of the file; empty: the file."""
+    """Bytes to decode in place of the file; empty: the file itself."""
 
 
 def check_size(width: int, height: int, limits: ImageLimits) -> None:
@@ -53,7 +53,9 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
         ImageError: a side is 0 or less, or width x height exceeds ``limits.max_pixels``.
     """
     if width <= 0 or height <= 0:
-        raise ImageError(f"the header says {width}x{height} pixels, expected at least 1x1")
+        raise ImageError(
+            f"the header says {width}x{height} pixels, expected at least 1x1; get the file again"
+        )
     if width * height > limits.max_pixels:
         raise ImageError(
             f"the header says {width}x{height} = {width * height:,} pixels,"

@@ -1,4 +1,4 @@
-"""Image file directories: the tag lists of TIFF, which EXIF borrows."""
+"""Image file directories: the tag lists of TIFF, which EXIF uses as well."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_VALUES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One directory: its integer tags, and where the next one begins."""
+    """One directory."""
 
     tags: dict[int, npt.NDArray[np.int64]]
     """Tag number to its values; tags of other types are left out."""
@@ -42,29 +42,29 @@ def read_directory(data: bytes) -> Directory:
     """Read the first directory of a TIFF structure.
 
     Args:
-        data: from the byte-order mark on.
+        data: the structure, starting with its byte-order mark.
 
     Raises:
-        ImageError: it is no TIFF structure, or a tag points outside ``data``.
-        struct.error: it ends early.
+        ImageError: ``data`` is not a TIFF structure, or a tag points outside it.
+        struct.error: ``data`` ends early.
     """
     order = _ORDERS.get(data[:4])
     if order is None:
-        raise ImageError("no TIFF byte-order mark")
+        raise ImageError("no TIFF byte-order mark; the file is damaged")
     (offset,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, offset)
     tags, entries = {}, {}
     for entry in range(offset + 2, offset + 2 + 12 * count, 12):
-        tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
+        tag, field_type, length = struct.unpack_from(order + "HHI", data, entry)
         entries[tag] = data[entry : entry + 12]
-        if kind not in _INTEGERS:
+        if field_type not in _INTEGERS:
             continue
-        dtype = np.dtype(order + _INTEGERS[kind])
+        dtype = np.dtype(order + _INTEGERS[field_type])
         start = entry + 8
         if length * dtype.itemsize > 4:
             (start,) = struct.unpack_from(order + "I", data, start)
         if length > _MAX_VALUES or start + length * dtype.itemsize > len(data):
-            raise ImageError(f"TIFF tag {tag} lies outside the file")
+            raise ImageError(f"TIFF tag {tag} points outside the file; get the whole file")
         tags[tag] = np.frombuffer(data, dtype, length, start).astype(np.int64)
     end = offset + 2 + 12 * count
     following = struct.unpack_from(order + "I", data, end)[0] if end + 4 <= len(data) else 0
@@ -72,18 +72,18 @@ def read_directory(data: bytes) -> Directory:
 
 
 def with_directory(data: bytes, directory: Directory, tags: frozenset[int]) -> bytes:
-    """The TIFF file ``data``, its directory replaced by one of the given tags only."""
+    """Return the TIFF file ``data`` with a directory of only the given tags."""
     order = _ORDERS[data[:4]]
-    kept = [entry for tag, entry in sorted(directory.entries.items()) if tag in tags]
+    entries = [entry for tag, entry in sorted(directory.entries.items()) if tag in tags]
     end = len(data) + len(data) % 2
-    body = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
+    body = struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
     return data[:4] + struct.pack(order + "I", end) + data[8:].ljust(end - 8, b"\x00") + body
 
 
 def read_orientation(exif: bytes) -> int:
-    """Orientation 1..8 in an EXIF block; 1 where it is absent, malformed or another number.
+    """Orientation 1..8 from an EXIF block; 1 where it is absent, malformed or out of range.
 
-    EXIF is decoration around a picture, so its damage does not condemn the picture.
+    Damaged EXIF says nothing about the picture itself, so it is not an error.
     """
     try:
         value = read_directory(exif.removeprefix(b"Exif\x00\x00")).first(ORIENTATION, 1)

@@ -1,4 +1,4 @@
-"""One image, from a file or from bytes, to pixels: the way in."""
+"""read_image: one image, from a file or from bytes, to pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
     | {".dcm", ".dicom"}
 )
-"""Lower-case suffixes by which a folder's images are found; what a file is, its content says."""
+"""Lower-case suffixes of the files that count as images in a folder; content gives the format."""
 
 
 def read_image(
@@ -30,7 +30,7 @@ def read_image(
     name: str | None = None,
     shrink_for: InputSpec | None = None,
 ) -> Image:
-    """Read one image, upright, or say in one line why it cannot be trusted.
+    """Read one image and turn it upright.
 
     The format is recognized by content, never by suffix.
 
@@ -38,16 +38,16 @@ def read_image(
         source: a path, or the bytes of a file.
         channels: 1 for grey, 3 for RGB.
         limits: the largest file and picture accepted.
-        name: what messages call the image; by default the path, or ``<bytes>``.
-        shrink_for: what the image will be fitted to; a JPEG is then decoded to a half or a quarter
-            of its size where that is enough. None: full size.
+        name: the image's name in messages; by default the path, or ``<bytes>``.
+        shrink_for: the network input that the image is for. A JPEG is then decoded at a half or a
+            quarter of its size where that is enough. None: full size.
 
     Returns:
         (H, W) uint8 for one channel, (H, W, 3) uint8 RGB for three; EXIF orientation applied.
 
     Raises:
-        ImageError: the file cannot be read, is damaged, too large, or of a kind not supported.
-        MissingExtraError: it is DICOM and what reads it is not installed.
+        ImageError: the file cannot be read, is damaged, too large, or not supported.
+        MissingExtraError: the file is DICOM, and pydicom or its codec is not installed.
         UsageError: ``channels`` is neither 1 nor 3.
     """
     if channels not in (1, 3):
@@ -65,11 +65,11 @@ def read_image(
 
 def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec | None) -> Image:
     if not data:
-        raise ImageError("the file is empty")
+        raise ImageError("the file is empty, expected an image; get it again")
     if len(data) > limits.max_bytes:
         raise ImageError(f"{len(data):,} bytes, the limit is {limits.max_bytes:,}")
     if is_dicom(data):
-        from cxr_edge.image import dicom  # most devices never see one
+        from cxr_edge.image import dicom  # many devices never read DICOM
 
         grey = dicom.read(data, limits)
         return grey if channels == 1 else np.repeat(grey[..., None], 3, axis=2)
@@ -77,5 +77,5 @@ def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether ``data`` has DICOM's mark; files without a preamble are not guessed at."""
+    """Whether ``data`` has a DICOM preamble; files without one are not recognized."""
     return data[128:132] == b"DICM"

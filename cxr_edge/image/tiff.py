@@ -1,7 +1,7 @@
-"""TIFF: the one page of 8 bits that a radiograph needs, out of the many things that TIFF can be.
+"""TIFF: one page with 8-bit samples, uncompressed or Deflate.
 
-OpenCV shows black where libtiff could not decompress, so only compressions are supported whose
-data is checked here first: none, and Deflate.
+OpenCV fills in black where libtiff cannot decompress, so only compressions are supported whose data
+can be checked here first.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = 273, 277, 278
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _PREDICTOR, _COLOUR_MAP = 317, 320
-# All that a decoder needs. Private tags make libtiff print warnings, orientation we apply.
+# The tags that the decoder gets. Private tags make libtiff print warnings; we apply orientation.
 _ESSENTIAL = frozenset(
     {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP}
     | {_STRIP_BYTES, _PLANAR, _PREDICTOR, _COLOUR_MAP, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS}
     | {_TILE_BYTES, _SAMPLE_FORMAT}
 )
-_PLAIN, _DEFLATE = 1, (8, 32946)
+_UNCOMPRESSED, _DEFLATE = 1, (8, 32946)
 _PHOTOMETRICS = {0: 1, 1: 1, 2: 3, 3: 1}
-"""White is 0, black is 0, RGB, palette; and the samples a pixel of each."""
+"""Photometric (white is 0, black is 0, RGB, palette) to its samples a pixel."""
 
 
 def inspect(data: bytes, limits: ImageLimits) -> Header:
@@ -57,32 +57,35 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
 
 
 def _check_kind(directory: Directory) -> None:
-    """Refuse what cannot become 8 bits without a choice, or what OpenCV shows wrongly."""
+    """Refuse variants that need a choice to become 8 bits, or that OpenCV decodes wrongly."""
     photometric = directory.first(_PHOTOMETRIC, -1)
     samples = directory.first(_SAMPLES, 1)
     bits = set(directory.get(_BITS).tolist()) or {1}
     compression = directory.first(_COMPRESSION, 1)
     if photometric not in _PHOTOMETRICS:
         raise ImageError(
-            f"the TIFF has photometric {photometric}, supported are grey, RGB and palette"
+            f"the TIFF has photometric {photometric}, supported are grey, RGB and palette; "
+            "save it as PNG"
         )
     if bits != {8} or directory.first(_SAMPLE_FORMAT, 1) != 1:
-        found = "/".join(str(b) for b in sorted(bits))
+        depths = "/".join(str(depth) for depth in sorted(bits))
         raise ImageError(
-            f"the TIFF has {found} bits a sample, supported are 8, unsigned; window it to 8 first"
+            f"the TIFF has {depths} bits a sample, supported are 8, unsigned; choose a window and "
+            "save it as 8 bits"
         )
     if samples != _PHOTOMETRICS[photometric] or directory.first(_PLANAR, 1) != 1:
         raise ImageError(f"the TIFF has {samples} samples a pixel; flatten it to grey or RGB first")
-    if compression not in (_PLAIN, *_DEFLATE):
+    if compression not in (_UNCOMPRESSED, *_DEFLATE):
         raise ImageError(
-            f"the TIFF has compression {compression}, known are none and Deflate; save it as PNG"
+            f"the TIFF has compression {compression}, supported are none and Deflate; "
+            "save it as PNG"
         )
     if directory.first(_FILL_ORDER, 1) != 1:
-        raise ImageError("the TIFF has reversed bits; save it as PNG")
+        raise ImageError("the TIFF has a reversed bit order; save it as PNG")
 
 
 def _check_parts(directory: Directory, data: bytes, limits: ImageLimits) -> None:
-    """All strips or tiles must be there, inside the file and of full length."""
+    """Check that every strip or tile lies in the file and has its full length."""
     width, height = directory.first(_WIDTH), directory.first(_HEIGHT)
     samples = directory.first(_SAMPLES, 1)
     if _TILE_WIDTH in directory.tags:
@@ -96,22 +99,31 @@ def _check_parts(directory: Directory, data: bytes, limits: ImageLimits) -> None
         needed = np.full(-(-height // rows), rows * width * samples)
         needed[-1] = (height - rows * (len(needed) - 1)) * width * samples
     if len(offsets) != len(needed) or len(lengths) != len(needed):
-        raise ImageError(f"the TIFF is damaged: {len(offsets)} parts of {len(needed)}")
+        raise ImageError(
+            f"the TIFF is damaged: {len(offsets)} strips or tiles, expected {len(needed)}; "
+            "get the file again"
+        )
     if (lengths <= 0).any() or (offsets < 8).any() or (offsets + lengths > len(data)).any():
-        raise ImageError("the TIFF is cut: a part of the picture ends outside the file")
-    if directory.first(_COMPRESSION, _PLAIN) == _PLAIN:
+        raise ImageError(
+            "the TIFF is cut: a strip or tile ends outside the file; get the whole file"
+        )
+    if directory.first(_COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED:
         if (lengths < needed).any():
-            raise ImageError("the TIFF is damaged: a part of the picture is too short")
+            raise ImageError(
+                "the TIFF is damaged: a strip or tile is too short; get the file again"
+            )
         return
     view = memoryview(data)
-    most = int(needed.max()) + 1  # the last strip may be padded to the length of the others
+    max_length = int(needed.max()) + 1  # the last strip may be padded to the length of the others
     for start, length, size in zip(
         offsets.tolist(), lengths.tolist(), needed.tolist(), strict=True
     ):
         inflater = zlib.decompressobj()
         try:
-            found = len(inflater.decompress(view[start : start + length], most))
+            inflated = len(inflater.decompress(view[start : start + length], max_length))
         except zlib.error as err:
-            raise ImageError(f"the TIFF is damaged: {err}") from err
-        if found < size or not inflater.eof:
-            raise ImageError("the TIFF is damaged: a part of the picture is too short or too long")
+            raise ImageError(f"the TIFF is damaged: {err}; get the file again") from err
+        if inflated < size or not inflater.eof:
+            raise ImageError(
+                "the TIFF is damaged: a strip or tile is too short or too long; get the file again"
+            )

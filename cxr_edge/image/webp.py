@@ -1,4 +1,4 @@
-"""WebP: RIFF chunks that must lie in the file, one frame, nothing transparent."""
+"""WebP: walks the RIFF chunks and accepts a single frame."""
 
 from __future__ import annotations
 
@@ -23,36 +23,43 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
     end = 8 + size
     if end > len(data):
         raise ImageError(
-            f"the WebP is cut: {len(data):,} of {end:,} bytes are there; get the whole file"
+            f"the WebP is cut: {len(data):,} bytes, expected {end:,}; get the whole file"
         )
-    at, orientation, has_alpha, chunks = 12, 1, False, 0
+    offset, orientation, has_alpha, chunks = 12, 1, False, 0
     frame: tuple[int, int] | None = None
-    while at < end:
-        kind, length = struct.unpack_from("<4sI", data, at)
-        body = at + 8
+    while offset < end:
+        chunk_type, length = struct.unpack_from("<4sI", data, offset)
+        body = offset + 8
         if body + length > end:
-            raise ImageError("the WebP is damaged: a chunk ends outside the file")
-        if kind == b"VP8X":
+            raise ImageError(
+                "the WebP is damaged: a chunk ends outside the file; get the file again"
+            )
+        if chunk_type == b"VP8X":
             if data[body] & _ANIMATION:
-                raise ImageError("an animated WebP has several frames, expected one")
+                raise ImageError(
+                    "an animated WebP has several frames, expected one; save the one to read"
+                )
             has_alpha |= bool(data[body] & _ALPHA)
             check_size(*_canvas(data[body : body + 10]), limits)
-        elif kind in (b"VP8 ", b"VP8L"):
+        elif chunk_type in (b"VP8 ", b"VP8L"):
             if frame is not None:
-                raise ImageError("the WebP holds several pictures, expected one")
-            frame = _lossy_size(data, body) if kind == b"VP8 " else _lossless_size(data, body)
+                raise ImageError(
+                    "the WebP has several pictures, expected one; save the one to read"
+                )
+            is_lossy = chunk_type == b"VP8 "
+            frame = _lossy_size(data, body) if is_lossy else _lossless_size(data, body)
             check_size(*frame, limits)
-            has_alpha |= kind == b"VP8L"
-        elif kind == b"ALPH":
+            has_alpha |= not is_lossy
+        elif chunk_type == b"ALPH":
             has_alpha = True
-        elif kind == b"EXIF":
+        elif chunk_type == b"EXIF":
             orientation = read_orientation(data[body : body + length])
         chunks += 1
         if chunks > _MAX_CHUNKS:
             raise ImageError(f"the WebP has more than {_MAX_CHUNKS:,} chunks; save it again")
-        at = body + length + (length & 1)
+        offset = body + length + (length & 1)
     if frame is None:
-        raise ImageError("the WebP is damaged: no picture in it")
+        raise ImageError("the WebP is damaged: it has no picture; get the file again")
     return Header(*frame, orientation, has_alpha)
 
 
@@ -63,12 +70,12 @@ def _canvas(body: bytes) -> tuple[int, int]:
 def _lossy_size(data: bytes, body: int) -> tuple[int, int]:
     start, width, height = struct.unpack_from("<3sHH", data, body + 3)
     if start != b"\x9d\x01\x2a":
-        raise ImageError("the WebP is damaged: no start code")
+        raise ImageError("the WebP is damaged: no VP8 start code; get the file again")
     return width & 0x3FFF, height & 0x3FFF
 
 
 def _lossless_size(data: bytes, body: int) -> tuple[int, int]:
     signature, bits = struct.unpack_from("<BI", data, body)
     if signature != 0x2F:
-        raise ImageError("the WebP is damaged: no signature")
+        raise ImageError("the WebP is damaged: no VP8L signature; get the file again")
     return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)

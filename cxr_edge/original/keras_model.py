@@ -1,4 +1,4 @@
-"""The original Keras model: loading it safely and asking for its scores."""
+"""The original Keras model: loading it safely and computing its scores."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def load_keras(
     try:
         model = keras.saving.load_model(source, compile=False, safe_mode=True)
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
-        if strangers := _foreign_layers(source):
-            listing = ", ".join(strangers)
+        if foreign := _foreign_layers(source):
+            listing = ", ".join(foreign)
             raise ModelError(
-                f"{name}: holds layers of somebody's own code, which is never loaded: {listing}"
+                f"{name}: holds layers with code of their own, which is never run: {listing}"
             ) from err
         raise ModelError(f"{name}: Keras cannot load it: {first_line(err)}") from err
     _check_contract(model, spec, name)
@@ -62,12 +62,12 @@ def load_keras(
 
 
 def keras_scores(model: Any, pixels: Pixels, spec: ModelSpec) -> Scores:
-    """What the original model answers.
+    """Compute the original model's scores.
 
     Args:
         model: a ``keras.Model``.
         pixels: (N, height, width, channels) uint8.
-        spec: the range that the network was trained with.
+        spec: the scale of its input.
 
     Returns:
         (N, spec.outputs) float32.
@@ -87,9 +87,14 @@ def _foreign_layers(source: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(source) as archive:
             pending: list[Any] = [json.loads(archive.read("config.json"))]
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):  # no .keras file, as Keras said
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+    ):  # not a .keras file; Keras's own error says so
         return ()
-    found = []
+    foreign = []
     while pending:
         value = pending.pop()
         if isinstance(value, list):
@@ -99,16 +104,20 @@ def _foreign_layers(source: Path) -> tuple[str, ...]:
             module, config = value.get("module") or "", value.get("config")
             is_code = not module.startswith("keras") or value.get("class_name") == "Lambda"
             if isinstance(config, dict) and "name" in config and is_code:
-                found.append(f"{config['name']} ({value.get('class_name')})")
-    return tuple(found)
+                foreign.append(f"{config['name']} ({value.get('class_name')})")
+    return tuple(foreign)
 
 
 def _check_contract(model: Any, spec: ModelSpec, name: str) -> None:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs")
-    found = (tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:]))
-    if found != (spec.input_shape, (spec.outputs,)):
         raise ModelError(
-            f"{name}: maps {found[0]} to {found[1]}, "
+            f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs, "
+            "expected one of each"
+        )
+    input_shape = tuple(model.inputs[0].shape[1:])
+    output_shape = tuple(model.outputs[0].shape[1:])
+    if (input_shape, output_shape) != (spec.input_shape, (spec.outputs,)):
+        raise ModelError(
+            f"{name}: maps {input_shape} to {output_shape}, "
             f"its spec says {spec.input_shape} to {(spec.outputs,)}"
         )

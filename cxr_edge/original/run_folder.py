@@ -1,16 +1,16 @@
-"""A run folder: what a training leaves for people, for evaluation and for the export.
+"""A run folder: everything a training writes, for people, evaluation and export.
 
 ::
 
     model.keras      the network, float32, without its optimizer
     spec.json        the contract that travels with it
     provenance.json  recipe, seed, data fingerprint, versions and figures, for the manifest
-    calibration.npz  training images, as many of each label, that an export calibrates on
-    validation.npz   images of held-out patients with labels, that an export chooses by
-    domain.npz       what the training images look like, to tell others from them
-    history.json     the figures of every epoch
-    evaluation.json  validation figures, and test figures where the recipe opens the test
-    *.png, *.txt     pictures of data, training and results; the table of layers
+    calibration.npz  training images, equally many of each label, to calibrate an export on
+    validation.npz   labelled images of held-out patients, to choose an export's recipes by
+    domain.npz       statistics of the training images, to recognize unlike images
+    history.json     the metrics of every epoch
+    evaluation.json  validation metrics, and test metrics where the recipe uses the test folder
+    *.png, *.txt     plots of data, training and results; the table of layers
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MAX_DOCUMENT_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A trained model with its contract and its origin."""
+    """A trained model with its spec and provenance."""
 
     model: Path
     """The ``.keras`` file."""
@@ -45,11 +45,11 @@ class Run:
     provenance: Provenance
     """Where the model comes from; :data:`UNKNOWN` when it was trained elsewhere."""
     calibration: Path | None = None
-    """Training images to calibrate on; None: the training kept none."""
+    """Training images to calibrate on; None: there are none."""
     validation: Path | None = None
-    """Images of held-out patients to choose by; None: the training kept none."""
+    """Images of held-out patients to choose recipes by; None: there are none."""
     domain: Path | None = None
-    """What the training images look like; None: the training did not say."""
+    """Statistics of the training images; None: there are none."""
 
 
 UNKNOWN = Provenance(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Parity
 from cxr_edge.bundle.parity import compare
-from cxr_edge.bundle.reader import Golden
 from cxr_edge.data.folders import Labels
 from cxr_edge.decision import Scores, probabilities
 from cxr_edge.engines import Engine, Format, open_engine
@@ -48,7 +48,7 @@ class Choice:
     """(N, spec.outputs), the original's."""
     labels: Labels | None
     """(N,) the truth; None: unknown."""
-    golden: Golden
+    golden: GoldenSet
     """Inputs on which no decision may change, whatever the budget."""
 
 

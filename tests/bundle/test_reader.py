@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from cxr_edge import engines
+from cxr_edge.bundle.golden import GoldenSet, dump_golden, parse_golden
 from cxr_edge.bundle.manifest import MANIFEST_NAME, Manifest, Target
 from cxr_edge.bundle.model_card import CARD_NAME
-from cxr_edge.bundle.reader import Bundle, Golden, dump_golden, parse_golden
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.samples import Samples, dump_samples
 from cxr_edge.engines import ENGINES, installed_engines
@@ -40,7 +41,9 @@ def small(exported_bundle: Path, tmp_path: Path) -> Path:
         contents[record.file] = data
         return record
 
-    golden = Golden(np.full((2, *spec.input_shape), 9, np.uint8), np.full((2, 1), 0.25, np.float32))
+    golden = GoldenSet(
+        np.full((2, *spec.input_shape), 9, np.uint8), np.full((2, 1), 0.25, np.float32)
+    )
     samples = Samples(golden.pixels, np.array([0, 1], np.intp), ())
     small = dataclasses.replace(
         manifest,
@@ -300,9 +303,9 @@ def test_without_a_file_with_heat_maps_the_command_that_makes_one_is_named(small
     opened = Bundle.open(small)
     with pytest.raises(UsageError) as caught:
         opened.choose("onnx-int8", None, heatmap=True)
-    assert str(caught.value) == "onnx-int8 answers no heat map; onnx-explain does"
+    assert str(caught.value) == "onnx-int8 has no heat map; onnx-explain has one"
     command = "cxr-edge export MODEL --artifacts onnx-explain,onnx-int8,tflite-fp32"
-    with pytest.raises(UsageError, match=f"the bundle answers no heat map; '{command}' makes"):
+    with pytest.raises(UsageError, match=f"the bundle has no heat map; '{command}' makes"):
         only(opened, "onnx-int8", "tflite-fp32").choose(None, None, heatmap=True)
 
 

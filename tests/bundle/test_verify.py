@@ -13,8 +13,9 @@ from onnx import numpy_helper
 
 from cxr_edge import engines
 from cxr_edge.bundle.embedded import Embedded, read_embedded
+from cxr_edge.bundle.golden import GoldenSet, dump_golden
 from cxr_edge.bundle.manifest import ArtifactRecord, Manifest
-from cxr_edge.bundle.reader import Bundle, Golden, dump_golden
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import Verdict, verify
 from cxr_edge.engines import ENGINES, Format
 from cxr_edge.errors import BundleError
@@ -33,7 +34,7 @@ def rewrite(
     source: Path,
     folder: Path,
     *,
-    golden: Callable[[Golden], Golden] = same,  # type: ignore[assignment]
+    golden: Callable[[GoldenSet], GoldenSet] = same,  # type: ignore[assignment]
     model: Callable[[bytes], bytes] = same,  # type: ignore[assignment]
     of: str = "onnx-fp32",
     manifest: Callable[[Manifest], Manifest] = same,  # type: ignore[assignment]
@@ -42,7 +43,7 @@ def rewrite(
     bundle = Bundle.open(source)
     contents = {record.file: bundle.read(record) for record in bundle.manifest.files}
     whole = bundle.golden()
-    golden_data = dump_golden(golden(Golden(whole.pixels[:INPUTS], whole.scores[:INPUTS])))
+    golden_data = dump_golden(golden(GoldenSet(whole.pixels[:INPUTS], whole.scores[:INPUTS])))
     golden_file = record_file("golden", "npz", golden_data)
     model_data = model(bundle.read(bundle.artifact(of).file))
     model_file = record_file(of, bundle.artifact(of).format, model_data)
@@ -110,10 +111,10 @@ def test_a_bundle_rewritten_without_a_change_is_proven(
 def test_a_changed_answer_of_the_original_fails_what_tolerates_less(
     exported_bundle: Path, tmp_path: Path, by: float, said: str, failing: set[float]
 ) -> None:
-    def change(golden: Golden) -> Golden:
+    def change(golden: GoldenSet) -> GoldenSet:
         scores = golden.scores.copy()
         scores[2] += by
-        return Golden(golden.pixels, scores)
+        return GoldenSet(golden.pixels, scores)
 
     found = outcomes(rewrite(exported_bundle, tmp_path / "b", golden=change)).values()
     assert {verdict.tolerance for verdict in found} == {5e-5, 0.05}
@@ -126,10 +127,10 @@ def test_a_changed_answer_of_the_original_fails_what_tolerates_less(
 def test_a_changed_decision_fails_whatever_difference_is_tolerated(
     exported_bundle: Path, tmp_path: Path
 ) -> None:
-    def flip(golden: Golden) -> Golden:
+    def flip(golden: GoldenSet) -> GoldenSet:
         scores = golden.scores.copy()
         scores[2] = 1 - scores[2]
-        return Golden(golden.pixels, scores)
+        return GoldenSet(golden.pixels, scores)
 
     bundle = rewrite(exported_bundle, tmp_path / "b", golden=flip, manifest=tolerate(1.0))
     for verdict in outcomes(bundle).values():
@@ -231,7 +232,7 @@ def test_a_model_that_no_engine_opens_fails_with_the_engine_s_reason(
     for engine in ("onnxruntime", "openvino"):
         verdict = found["onnx-fp32", engine]
         assert (verdict.outcome, verdict.parity) == ("failed", None)
-        assert "refuses the model" in verdict.reason
+        assert "cannot load the model" in verdict.reason
     assert found["tflite-fp32", "litert"].outcome == "proven"
 
 
@@ -241,7 +242,7 @@ def test_original_answers_that_are_no_probabilities_prove_nothing(
     bundle = rewrite(
         exported_bundle,
         tmp_path / "b",
-        golden=lambda g: Golden(g.pixels, np.full_like(g.scores, np.nan)),
+        golden=lambda g: GoldenSet(g.pixels, np.full_like(g.scores, np.nan)),
         manifest=tolerate(1.0),
     )
     assert {verdict.outcome for verdict in outcomes(bundle).values()} == {"failed"}

@@ -165,8 +165,13 @@ def test_an_unknown_recipe_exits_2(cli, drawn_data):
 def test_data_check_counts_and_is_content_with_a_clean_set(cli, drawn_data):
     result = cli("data", "check", drawn_data)
     assert result.returncode == 0, result.stdout
-    assert "train: NORMAL 40, PNEUMONIA 40; 80 patients" in result.stdout
-    assert "patients in both train/test: 0" in result.stdout
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[:3] == [
+        ["split", "NORMAL", "PNEUMONIA", "patients"],
+        ["train", "40", "40", "80"],
+        ["test", "8", "8", "16"],
+    ]
+    assert ["patients", "in", "both", "train/test", "0"] in lines
 
 
 def test_data_check_finds_damage_duplicates_and_shared_patients(cli, drawn_data, tmp_path):
@@ -177,6 +182,10 @@ def test_data_check_finds_damage_duplicates_and_shared_patients(cli, drawn_data,
     other = cv2.imencode(".jpg", np.full((60, 60), 90, np.uint8))[1].tobytes()
     (root / "test/PNEUMONIA" / moved.name.replace("_0", "_77")).write_bytes(other)
     (root / "train/NORMAL/broken.jpeg").write_bytes(first.read_bytes()[:400])
+    table = cli("data", "check", root)
+    assert table.returncode == 1
+    for text in ("broken.jpeg", first.name, "IM-9999-0001.jpeg"):
+        assert text in table.stdout
     result = cli("data", "check", root, "-f", "json")
     assert result.returncode == 1
     report = json.loads(result.stdout)

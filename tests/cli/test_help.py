@@ -7,7 +7,7 @@ import pytest
 
 COMMANDS = (
     ["predict"], ["verify"], ["info"], ["tune"], ["doctor"],
-    ["export"], ["train"], ["evaluate"], ["data", "check"],
+    ["benchmark"], ["export"], ["train"], ["evaluate"], ["data", "check"],
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Looking at a data set: everything that spoils a training is found, and nothing else."""
+"""The data check finds every fault of a data set, and calls a sound one clean."""
 
 from __future__ import annotations
 

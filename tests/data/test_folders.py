@@ -1,4 +1,4 @@
-"""Folders of classes: what is listed, what is read, what is refused."""
+"""Folders of classes: listing, reading and refusals."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def write_image(path: Path, level: int = 90) -> Path:
 
 
 class Recording:
-    """A reporter that keeps what it is told."""
+    """A reporter that records messages and progress."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.advanced: list[tuple[int, int]] = []
 
     def say(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
 
     @contextlib.contextmanager
     def bar(self, label: str) -> Iterator[Advance]:
@@ -57,8 +57,8 @@ def test_images_are_found_by_suffix_in_any_case_and_sorted(tmp_path: Path) -> No
     names = ["B.JPG", "a.png", "c.dcm", "d.TiFF", "sub/e.webp"]
     for name in [*names, "notes.txt", "png", ".hidden.png", ".git/x.png", "a.png.part"]:
         write_image(tmp_path / name)
-    found = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
-    assert found == names
+    images = [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
+    assert images == names
 
 
 def test_links_to_folders_are_not_followed(folder: Path) -> None:
@@ -88,7 +88,7 @@ def test_hidden_folders_and_loose_files_are_no_classes(folder: Path) -> None:
 
 
 def test_an_absent_folder_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere: no such folder"):
+    with pytest.raises(DataError, match="nowhere: no such folder; check the path"):
         open_folder(tmp_path / "nowhere")
 
 
@@ -121,7 +121,7 @@ def test_other_classes_than_the_models_are_refused(folder: Path, labels: tuple[s
 def test_a_class_without_images_is_refused_by_name(folder: Path) -> None:
     (folder / "cow").mkdir()
     (folder / "cow" / "notes.txt").write_text("none yet")
-    with pytest.raises(DataError, match="cow: holds no images"):
+    with pytest.raises(DataError, match=r"cow: holds no images, expected .* suffixes \.bmp, "):
         open_folder(folder)
 
 
@@ -178,6 +178,6 @@ def test_progress_counts_every_file(folder: Path) -> None:
     reporter = Recording()
     read_folder(open_folder(folder), SMALL, reporter)
     assert reporter.advanced == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
-    (message,) = reporter.said
+    (message,) = reporter.messages
     assert message.startswith("left out: ")
     assert "a.png" in message

@@ -1,4 +1,4 @@
-"""Patients: who shows what, and that no split tears one apart."""
+"""Patient keys from file names, and splits that keep each patient whole."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_held_out_share_is_whole_patients_and_little_more_than_asked(
     sides = set(zip(owners, held, strict=True))
     assert len(sides) == len(set(owners))
     for label in (0, 1):
-        taken = sum(h for h, each in zip(held, labels, strict=True) if each == label)
+        taken = sum(h for h, other in zip(held, labels, strict=True) if other == label)
         wanted = round(fraction * labels.count(label))
         largest = max((owners.count(o) for o in owners if o % 2 == label), default=0)
         assert wanted <= taken < wanted + max(largest, 1)

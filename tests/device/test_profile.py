@@ -16,6 +16,7 @@ from cxr_edge.device.profile import (
     Profile,
     engine_version,
     find_profile,
+    parse_profile,
     profile_folder,
     profile_path,
     write_profile,
@@ -24,8 +25,9 @@ from cxr_edge.errors import ProfileError, UsageError
 
 
 @pytest.fixture
-def opened(exported_bundle: Path) -> Bundle:
-    return Bundle.open(exported_bundle)
+def opened() -> Bundle:
+    """The reference bundle."""
+    return Bundle.open()
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def profile(opened: Bundle) -> Profile:
         bundle=opened.manifest.sha256,
         machine=this_machine().key,
         processor="this one",
-        artifact="tflite-fp32",
+        artifact="tflite-int8-dynamic",
         engine="litert",
         engine_version=engine_version("litert"),
         threads=2,
@@ -55,37 +57,33 @@ def chosen(classifier: Classifier) -> tuple[str, str, int]:
 
 
 def test_what_is_kept_for_a_bundle_is_what_runs_and_is_named(
-    opened: Bundle, profile: Profile, exported_bundle: Path
+    opened: Bundle, profile: Profile
 ) -> None:
     path = kept_path(opened)
-    before = Classifier.load(exported_bundle)
+    before = Classifier.load()
     assert before.profile is None and before.threads == 1
     write_profile(profile, path)
-    tuned = Classifier.load(exported_bundle)
-    assert chosen(tuned) == ("tflite-fp32", "litert", 2)
+    tuned = Classifier.load()
+    assert chosen(tuned) == ("tflite-int8-dynamic", "litert", 2)
     assert tuned.profile == path
     assert chosen(tuned) != chosen(before)
-    assert Classifier.load(exported_bundle, threads=1).threads == 1
+    assert Classifier.load(threads=1).threads == 1
 
 
-def test_what_is_asked_for_goes_before_a_profile(
-    opened: Bundle, profile: Profile, exported_bundle: Path
-) -> None:
+def test_what_is_asked_for_goes_before_a_profile(opened: Bundle, profile: Profile) -> None:
     write_profile(profile, kept_path(opened))
-    named = Classifier.load(exported_bundle, artifact="onnx-fp32")
-    assert chosen(named) == ("onnx-fp32", "onnxruntime", 1) and named.profile is None
-    assert Classifier.load(exported_bundle, engine="onnxruntime").profile is None
-    assert Classifier.load(exported_bundle, heatmap=True).artifact == "onnx-explain"
+    named = Classifier.load(artifact="onnx-explain")
+    assert chosen(named) == ("onnx-explain", "onnxruntime", 1) and named.profile is None
+    assert Classifier.load(engine="onnxruntime").profile is None
+    assert Classifier.load(heatmap=True).artifact == "onnx-explain"
 
 
-def test_a_profile_can_lie_anywhere(
-    tmp_path: Path, profile: Profile, exported_bundle: Path
-) -> None:
+def test_a_profile_can_lie_anywhere(tmp_path: Path, profile: Profile) -> None:
     write_profile(profile, tmp_path / "mine.json")
-    tuned = Classifier.load(exported_bundle, profile=tmp_path / "mine.json")
-    assert (tuned.artifact, tuned.profile) == ("tflite-fp32", tmp_path / "mine.json")
+    tuned = Classifier.load(profile=tmp_path / "mine.json")
+    assert (tuned.artifact, tuned.profile) == ("tflite-int8-dynamic", tmp_path / "mine.json")
     with pytest.raises(UsageError, match="a profile names artifact and engine"):
-        Classifier.load(exported_bundle, profile=tmp_path / "mine.json", engine="litert")
+        Classifier.load(profile=tmp_path / "mine.json", engine="litert")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,7 @@ def test_a_profile_can_lie_anywhere(
         ({"bundle": "0" * 64}, "it is for another bundle"),
         ({"machine": "0" * 16}, "it is for another machine (this one)"),
         ({"artifact": "onnx-int9"}, "onnx-int9 was not proven on litert"),
-        ({"engine": "onnxruntime"}, "tflite-fp32 was not proven on onnxruntime"),
+        ({"engine": "onnxruntime"}, "tflite-int8-dynamic was not proven on onnxruntime"),
         ({"engine_version": "0.1"}, f"litert is {engine_version('litert')}, it was 0.1"),
     ],
 )
@@ -129,6 +127,20 @@ def test_a_kept_profile_that_is_damaged_is_ignored_and_a_given_one_refused(
     assert line.startswith("the profile is ignored: ") and "\n" not in line
     with pytest.raises(ProfileError, match=path.name):
         find_profile(opened.manifest, path)
+
+
+def test_a_profile_of_a_newer_cxr_edge_is_refused_with_the_advice_to_update(
+    profile: Profile,
+) -> None:
+    for newer in (b"2", b'"1.1"'):
+        data = documents.dump(profile).replace(b'"format": 1', b'"format": ' + newer)
+        with pytest.raises(ProfileError, match=r"reads up to 1\.0; update cxr-edge") as caught:
+            parse_profile(data, "p.json")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_profile_is_read_as_it_was_written(profile: Profile) -> None:
+    assert parse_profile(documents.dump(profile), "p.json") == profile
 
 
 def test_no_thread_at_all_is_refused(profile: Profile) -> None:

@@ -1,4 +1,4 @@
-"""Sums of 8-bit products: tried on this CPU, so that no file is run where they saturate."""
+"""8-bit models run only on CPUs whose sums of 8-bit products do not saturate."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ VNNI = {"avx512_vnni", "avx_vnni"}
 
 
 def test_the_constant_is_the_model_that_it_is_said_to_be() -> None:
-    def value(name: str, kind: int, shape: list[int]) -> object:
-        return helper.make_tensor_value_info(name, kind, shape)
+    def value(name: str, element_type: int, shape: list[int]) -> object:
+        return helper.make_tensor_value_info(name, element_type, shape)
 
     graph = helper.make_graph(
         [helper.make_node("MatMulInteger", ["a", "w"], ["y"])],

@@ -18,8 +18,9 @@ from onnx import helper, numpy_helper
 
 from cxr_edge import documents
 from cxr_edge.bundle.embedded import Embedded
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Parity
-from cxr_edge.bundle.reader import Bundle, Golden
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.data.samples import Samples
 from cxr_edge.engines import ENGINES, installed_engines
@@ -583,14 +584,14 @@ def drawn(spec: ModelSpec) -> Pixels:
 
 def test_a_model_that_only_answers_the_threshold_proves_nothing() -> None:
     pixels = drawn(SEED_SPEC)
-    undecided = Golden(pixels, np.full((len(pixels), 1), 0.5, np.float32))
+    undecided = GoldenSet(pixels, np.full((len(pixels), 1), 0.5, np.float32))
     with pytest.raises(ExportError, match=r"threshold 0\.5"):
         choose_golden(undecided, SEED_SPEC, 0.05)
 
 
 def test_an_original_that_answers_nan_is_refused(bundle: Path, few_pictures: None) -> None:
     pixels = drawn(SEED_SPEC)
-    broken = Golden(pixels, np.full((len(pixels), 1), np.nan, np.float32))
+    broken = GoldenSet(pixels, np.full((len(pixels), 1), np.nan, np.float32))
     with pytest.raises(EngineError, match="no probability"):
         choose_golden(broken, SEED_SPEC, 0.05)
     error = export_over(bundle, small_original(lambda image: image * np.nan), GOOD)
@@ -602,7 +603,7 @@ def test_a_model_of_more_labels_than_golden_inputs_still_gets_them() -> None:
     spec = ModelSpec("many", InputSpec(height=4, width=4), labels, "softmax", None, None, "")
     pixels = drawn(spec)
     scattered = np.eye(100, dtype=np.float32)[pixels.reshape(len(pixels), -1).sum(axis=1) % 100]
-    chosen, margin = choose_golden(Golden(pixels, scattered), spec, 0.05)
+    chosen, margin = choose_golden(GoldenSet(pixels, scattered), spec, 0.05)
     assert 1 <= len(chosen.pixels) <= COUNT
     assert len(np.unique(chosen.scores.argmax(axis=1))) >= COUNT // 2
     assert margin == 0.5  # half the lead of a certain answer

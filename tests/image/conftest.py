@@ -1,4 +1,4 @@
-"""Pictures to encode: drawn radiographs, and some at the hospital's own resolution."""
+"""Images to encode: drawn radiographs, and real ones in their original resolution."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def xray() -> Image:
 def encode() -> Encode:
     """``encode(array, "PNG", **options)`` by Pillow."""
 
-    def by_pillow(array: Image, kind: str, **options: object) -> bytes:
+    def by_pillow(array: Image, format_name: str, **options: object) -> bytes:
         buffer = io.BytesIO()
-        Pillow.fromarray(array).save(buffer, kind, **options)
+        Pillow.fromarray(array).save(buffer, format_name, **options)
         return buffer.getvalue()
 
     return by_pillow

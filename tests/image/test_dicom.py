@@ -1,4 +1,4 @@
-"""Row I12: one radiograph as a viewer shows it, or a refusal that names the cause."""
+"""DICOM: a radiograph as a viewer shows it, or a refusal that names the cause."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_baseline_jpeg_is_questioned_like_a_file(xray: Image, encode: Encode) ->
     assert "cut" in refusal(save(baseline(half, xray)))
     assert "missing" in refusal(save(baseline(half + b"\xff\xd9", xray)))
     assert "its header says" in refusal(save(baseline(jpeg, xray[:-1])))
-    assert "no JPEG" in refusal(save(baseline(encode(xray, "PNG"), xray)))
+    assert "not a JPEG" in refusal(save(baseline(encode(xray, "PNG"), xray)))
 
 
 def test_real_files(data_root: Path) -> None:
@@ -253,7 +253,7 @@ def test_no_pixels(deep: np.ndarray) -> None:
 
 
 def test_one_level(deep: np.ndarray) -> None:
-    assert "one grey level" in refusal(save(draw(np.full_like(deep, 7), 12)))
+    assert "single grey level" in refusal(save(draw(np.full_like(deep, 7), 12)))
 
 
 def test_limits_at_and_over(xray: Image) -> None:

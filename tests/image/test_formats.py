@@ -1,4 +1,4 @@
-"""BMP, TIFF and WebP, and the formats that are named and refused. Rows I4, I7 and I10."""
+"""BMP, TIFF and WebP, and the unsupported formats that are refused by name."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def refusal(data: bytes) -> str:
     return message
 
 
-def save(picture: Pillow.Image, kind: str, **options: object) -> bytes:
+def save(picture: Pillow.Image, format_name: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    picture.save(buffer, format_name, **options)
     return buffer.getvalue()
 
 
@@ -128,23 +128,23 @@ def test_webp_kinds_that_are_refused(modes: dict[str, Pillow.Image]) -> None:
         assert "flatten" in refusal(save(with_alpha, "WEBP", lossless=lossless))
 
 
-@pytest.mark.parametrize("kind", CONTAINERS)
-def test_cut_anywhere_is_refused(kind: str, modes: dict[str, Pillow.Image]) -> None:
-    for options in ({"lossless": True}, {"lossless": False}) if kind == "WEBP" else ({},):
-        data = save(modes["RGB"], kind, **options)
+@pytest.mark.parametrize("format_name", CONTAINERS)
+def test_cut_anywhere_is_refused(format_name: str, modes: dict[str, Pillow.Image]) -> None:
+    for options in ({"lossless": True}, {"lossless": False}) if format_name == "WEBP" else ({},):
+        data = save(modes["RGB"], format_name, **options)
         for end in np.linspace(1, len(data) - 1, 200).astype(int):
             refusal(data[:end])
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "WEBP"])
+@pytest.mark.parametrize("format_name", ["TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation(kind: str, orientation: int, modes: dict[str, Pillow.Image]) -> None:
+def test_orientation(format_name: str, orientation: int, modes: dict[str, Pillow.Image]) -> None:
     exif = Pillow.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {}
-    data = save(modes["RGB"], kind, exif=exif, **options)
+    options = {"lossless": True} if format_name == "WEBP" else {}
+    data = save(modes["RGB"], format_name, exif=exif, **options)
     assert_equals_pillow(data)
-    unturned = read_image(save(modes["RGB"], kind, **options))
+    unturned = read_image(save(modes["RGB"], format_name, **options))
     image = read_image(data)
     assert (orientation == 1) == (image.shape == unturned.shape and (image == unturned).all())
 
@@ -156,11 +156,13 @@ def test_private_tags_are_no_noise(modes: dict[str, Pillow.Image], capfd) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "named"),
+    ("format_name", "named"),
     [("GIF", "a GIF"), ("JPEG2000", "JPEG 2000"), ("PPM", "PNM"), ("PDF", "PDF"), ("AVIF", "AVIF")],
 )
-def test_other_formats_are_named(kind: str, named: str, modes: dict[str, Pillow.Image]) -> None:
-    message = refusal(save(modes["RGB"], kind))
+def test_other_formats_are_named(
+    format_name: str, named: str, modes: dict[str, Pillow.Image]
+) -> None:
+    message = refusal(save(modes["RGB"], format_name))
     assert named in message
     assert "supported are JPEG" in message
 

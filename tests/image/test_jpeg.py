@@ -1,4 +1,4 @@
-"""JPEG: right as Pillow decodes it, or refused by name. Rows I2, I3, I5 and I7."""
+"""JPEG: decoded as Pillow does, or refused with the cause."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def colours(xray: Image) -> Image:
     return np.stack([xray, xray[::-1], xray[:, ::-1]], axis=2)
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("format_name", OPTIONS)
 @pytest.mark.parametrize("is_colour", [False, True])
-def test_equals_pillow(kind: str, is_colour: bool, xray: Image, encode: Encode) -> None:
+def test_equals_pillow(format_name: str, is_colour: bool, xray: Image, encode: Encode) -> None:
     picture = colours(xray) if is_colour else xray
-    data = encode(picture, "JPEG", **OPTIONS[kind])
+    data = encode(picture, "JPEG", **OPTIONS[format_name])
     grey, colour = read_image(data), read_image(data, channels=3)
     assert (grey.shape, grey.dtype) == (xray.shape, np.uint8)
     assert (colour.shape, colour.dtype) == ((*xray.shape, 3), np.uint8)
@@ -70,9 +70,9 @@ def test_equals_pillow(kind: str, is_colour: bool, xray: Image, encode: Encode) 
     assert np.abs(colour - by_pillow(data, "RGB")).max() <= 1
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
-def test_cut_anywhere_is_refused(kind: str, xray: Image, encode: Encode) -> None:
-    data = encode(xray, "JPEG", **OPTIONS[kind])
+@pytest.mark.parametrize("format_name", OPTIONS)
+def test_cut_anywhere_is_refused(format_name: str, xray: Image, encode: Encode) -> None:
+    data = encode(xray, "JPEG", **OPTIONS[format_name])
     for end in np.linspace(1, len(data) - 1, 200).astype(int):
         refusal(data[:end])
 
@@ -92,11 +92,15 @@ def lost_rows(image: Image, original: Image) -> float:
     return float((np.abs(image.astype(int) - original).mean(axis=1) > 8).mean())
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("format_name", OPTIONS)
 @pytest.mark.parametrize("border", [0, 0.25])
 @pytest.mark.parametrize("shrink_for", [None, InputSpec(80, 80)], ids=["exact", "fast"])
 def test_damage_that_libjpeg_papers_over(
-    kind: str, border: float, shrink_for: InputSpec | None, natives: list[Path], encode: Encode
+    format_name: str,
+    border: float,
+    shrink_for: InputSpec | None,
+    natives: list[Path],
+    encode: Encode,
 ) -> None:
     """Cut + EOI, zero tail + EOI and 4 KiB holes: none accepted has lost over 2 % of its rows."""
     random = np.random.default_rng(3)
@@ -104,7 +108,7 @@ def test_damage_that_libjpeg_papers_over(
     for path in natives:
         picture = read_image(path)[::2, ::2]
         edge = int(border * picture.shape[0])
-        data = encode(np.pad(picture, ((edge, edge), (0, 0))), "JPEG", **OPTIONS[kind])
+        data = encode(np.pad(picture, ((edge, edge), (0, 0))), "JPEG", **OPTIONS[format_name])
         original, start = read_image(data, shrink_for=shrink_for), scan_start(data)
         assert (original.size < picture.size) == (shrink_for is not None)
         for share in random.uniform(0, 0.95, 6):
@@ -124,7 +128,7 @@ def test_damage_that_libjpeg_papers_over(
                 assert lost_rows(image, original) <= 0.02
     assert tried >= 90
     # A progressive file cut in its last scan lacks low bits, but no row.
-    assert accepted <= (0.2 if kind == "progressive" else 0.02) * tried
+    assert accepted <= (0.2 if format_name == "progressive" else 0.02) * tried
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -155,8 +159,8 @@ def test_a_turned_jpeg_is_reduced_by_its_upright_sides(xray: Image, encode: Enco
 
 def test_only_averaging_and_only_jpeg_allow_reduction(xray: Image, encode: Encode) -> None:
     spec = InputSpec(20, 20)
-    for kind in ("PNG", "BMP", "TIFF", "WEBP"):
-        assert read_image(encode(xray, kind), shrink_for=spec).shape == xray.shape
+    for format_name in ("PNG", "BMP", "TIFF", "WEBP"):
+        assert read_image(encode(xray, format_name), shrink_for=spec).shape == xray.shape
     linear = dataclasses.replace(spec, interpolation="linear")
     assert read_image(encode(xray, "JPEG"), shrink_for=linear).shape == xray.shape
 
@@ -169,8 +173,8 @@ def test_zeros_in_flat_areas_are_no_damage(encode: Encode, xray: Image) -> None:
         np.pad(xray, ((0, 1500), (800, 0)), constant_values=255),
         np.pad(xray, ((1500, 0), (0, 0))),
     ):
-        for kind in OPTIONS:
-            data = encode(picture, "JPEG", **{**OPTIONS[kind], "optimize": True})
+        for format_name in OPTIONS:
+            data = encode(picture, "JPEG", **{**OPTIONS[format_name], "optimize": True})
             image = read_image(data)
             assert np.abs(image.astype(int) - picture).mean() < 6
             assert read_image(data, shrink_for=InputSpec(100, 100)).size < picture.size

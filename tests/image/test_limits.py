@@ -1,4 +1,4 @@
-"""Rows I5 and I6: what one image may claim."""
+"""Limits on pixels and bytes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Encode = Callable[..., bytes]
 KINDS = ["JPEG", "PNG", "BMP", "TIFF", "WEBP"]
 
 
-def claim(data: bytes, kind: str, width: int, height: int) -> bytes:
+def claim(data: bytes, format_name: str, width: int, height: int) -> bytes:
     """``data`` with a header that says another size."""
-    if kind == "JPEG":
+    if format_name == "JPEG":
         at, sides = data.index(b"\xff\xc0") + 5, struct.pack(">HH", height, width)
-    elif kind == "PNG":
+    elif format_name == "PNG":
         body = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
         at, sides = 12, body + struct.pack(">I", zlib.crc32(body))
-    elif kind == "BMP":
+    elif format_name == "BMP":
         at, sides = 18, struct.pack("<ii", width, height)
-    elif kind == "WEBP":  # 14 bits a side
+    elif format_name == "WEBP":  # 14 bits a side
         at, sides = data.index(b"\x9d\x01\x2a") + 3, struct.pack("<HH", width, height)
     else:
         (at,) = struct.unpack_from("<I", data, 4)
@@ -39,22 +39,22 @@ def claim(data: bytes, kind: str, width: int, height: int) -> bytes:
     return data[:at] + sides + data[at + len(sides) :]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_headers_over_the_limit(kind: str, xray: Image, encode: Encode) -> None:
-    data = encode(xray, kind)
-    side = 16_383 if kind == "WEBP" else 65_500
+@pytest.mark.parametrize("format_name", KINDS)
+def test_headers_over_the_limit(format_name: str, xray: Image, encode: Encode) -> None:
+    data = encode(xray, format_name)
+    side = 16_383 if format_name == "WEBP" else 65_500
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     for width, height in ((side, side), (side, 4_000), (4_000, side)):
         with pytest.raises(ImageError, match=f"says {width}x{height} = .* the limit is 50,000,000"):
-            read_image(claim(data, kind, width, height))
+            read_image(claim(data, format_name, width, height))
     assert time.perf_counter() - started < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_pixels_at_the_limit_and_one_over(kind: str, xray: Image, encode: Encode) -> None:
-    data = encode(xray, kind)
+@pytest.mark.parametrize("format_name", KINDS)
+def test_pixels_at_the_limit_and_one_over(format_name: str, xray: Image, encode: Encode) -> None:
+    data = encode(xray, format_name)
     assert read_image(data, limits=ImageLimits(max_pixels=xray.size)).shape == xray.shape
     with pytest.raises(ImageError, match=f"{xray.size:,} pixels, the limit is {xray.size - 1:,}"):
         read_image(data, limits=ImageLimits(max_pixels=xray.size - 1))

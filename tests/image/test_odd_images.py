@@ -1,4 +1,4 @@
-"""Row I1: 3,243 malformed or unusual files in one process, each a picture or a typed refusal."""
+"""3,243 malformed or unusual files in one process: each gives an image or an ImageError."""
 
 from __future__ import annotations
 

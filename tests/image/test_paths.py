@@ -1,4 +1,4 @@
-"""Row I11: what a path can be other than a picture, each typed and in less than a second."""
+"""Paths that are not images: each gives a typed error in less than a second."""
 
 from __future__ import annotations
 

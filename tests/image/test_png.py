@@ -1,4 +1,4 @@
-"""PNG: right as Pillow decodes it, or refused by name. Rows I4, I8, I9 and I10."""
+"""PNG: decoded as Pillow does, or refused with the cause."""
 
 from __future__ import annotations
 
@@ -34,16 +34,19 @@ def refusal(data: bytes) -> str:
 
 def join(*chunks: tuple[bytes, bytes]) -> bytes:
     return SIGNATURE + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
+        struct.pack(">I", len(body))
+        + chunk_type
+        + body
+        + struct.pack(">I", zlib.crc32(chunk_type + body))
+        for chunk_type, body in chunks
     )
 
 
 def split(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = len(SIGNATURE)
     while at < len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + 8 + length]
+        length, chunk_type = struct.unpack_from(">I4s", data, at)
+        yield chunk_type, data[at + 8 : at + 8 + length]
         at += 12 + length
 
 
@@ -92,7 +95,7 @@ def test_compressed_data_that_decodes_short(xray: Image, encode: Encode) -> None
     """Whole chunks with right checksums, but not the whole picture."""
     chunks = list(split(encode(xray, "PNG")))
     first = chunks[0]
-    packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
+    packed = b"".join(body for chunk_type, body in chunks if chunk_type == b"IDAT")
     rows = zlib.decompress(packed)
     assert (read_image(join(first, (b"IDAT", zlib.compress(rows)), END)) == xray).all()
     for damaged in (
@@ -107,7 +110,7 @@ def test_compressed_data_that_decodes_short(xray: Image, encode: Encode) -> None
 
 
 def test_sixteen_bits_are_refused(xray: Image, encode: Encode) -> None:
-    """Row I9: 12 bits in 16 would decode nearly black; nothing is guessed."""
+    """12 bits stored in 16 would decode nearly black, and the range cannot be guessed."""
     for deep in (xray.astype(np.uint16) * 257, xray.astype(np.uint16) * 16):
         assert "16 bits" in refusal(encode(deep, "PNG"))
 
@@ -191,7 +194,7 @@ def test_headers_that_lie(xray: Image, encode: Encode) -> None:
 
 
 def test_png_suite(data_root: Path) -> None:
-    """Row I8: the 8-bit opaque files equal Pillow; the others are refused by the stated rule."""
+    """The 8-bit opaque files equal Pillow's; the others are refused with the cause."""
     counts = {"equal": 0, "16 bits": 0, "transparent": 0, "broken": 0}
     for path in sorted((data_root / "odd_images" / "pngsuite").glob("*.png")):
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Mutated files: whatever happens to the bytes, the answer is an image or the project's error."""
+"""Mutated files give an image or an error of ours, never another exception."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def seeds() -> list[bytes]:
         (grey.convert("RGBA"), "WEBP", {"lossless": True}),
     ]
     files = []
-    for picture, kind, options in recipes:
+    for picture, format_name, options in recipes:
         buffer = io.BytesIO()
-        picture.save(buffer, kind, **options)
+        picture.save(buffer, format_name, **options)
         files.append(buffer.getvalue())
     return files
 

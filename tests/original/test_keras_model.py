@@ -31,7 +31,7 @@ def good(tmp_path: Path) -> Path:
     return save(tmp_path / "good.keras", layers.Flatten(), layers.Dense(1, activation="sigmoid"))
 
 
-def test_a_file_and_its_bytes_answer_alike(good: Path) -> None:
+def test_a_file_and_its_bytes_give_the_same_scores(good: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (70, 6, 5, 1), np.uint8)
     model = load_keras(good, SPEC)
     scores = keras_scores(model, pixels, SPEC)
@@ -50,7 +50,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     path = save(tmp_path / "trap.keras", trap, keras.layers.Flatten(), keras.layers.Dense(1))
     ran.unlink()
     with pytest.raises(
-        ModelError, match=r"trap\.keras: holds layers of somebody's own code.*Lambda"
+        ModelError, match=r"trap\.keras: holds layers with code of their own.*Lambda"
     ):
         load_keras(path, SPEC)
     assert not ran.exists()

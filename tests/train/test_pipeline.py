@@ -1,4 +1,4 @@
-"""A training from folders of classes to a run folder: complete, consistent, and honest."""
+"""Training writes a complete and consistent run folder, resumes, and refuses bad input."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ LABELS = TINY.spec.labels
 
 
 class Recording(Silent):
-    """Keeps what is said."""
+    """A reporter that records its messages."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def say(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
 
 
 class PowerCutError(Exception):
@@ -270,8 +270,8 @@ def test_the_kept_images_are_those_trained_on_and_those_held_out(
     for image, label in zip(calibration.pixels, calibration.labels, strict=True):
         assert trained[image.tobytes()] == label
     assert not set(calibration.hashes()) & set(validation.hashes())
-    np.testing.assert_array_equal(validation.pixels, data.held_pixels)
-    np.testing.assert_array_equal(validation.labels, data.held_labels)
+    np.testing.assert_array_equal(validation.pixels, data.validation_pixels)
+    np.testing.assert_array_equal(validation.labels, data.validation_labels)
 
 
 def test_held_out_images_are_named_as_files_of_the_training_folder_and_others_not_at_all(
@@ -288,7 +288,7 @@ def test_held_out_images_are_named_as_files_of_the_training_folder_and_others_no
 def test_what_the_data_is_goes_into_the_provenance(run_folder: Path, tmp_path: Path) -> None:
     assert open_run(run_folder).provenance.data == ""
     data = draw_patients(tmp_path / "data", patients=40, images=1)
-    said = "drawn squares, CC0, by nobody"
+    attribution = "drawn squares, CC0, by nobody"
     train(
         data,
         tmp_path / "run",
@@ -297,9 +297,9 @@ def test_what_the_data_is_goes_into_the_provenance(run_folder: Path, tmp_path: P
         group_of=grouping(r"^(\d+)_"),
         use_val_folder=False,
         reporter=Silent(),
-        about_data=said,
+        about_data=attribution,
     )
-    assert open_run(tmp_path / "run").provenance.data == said
+    assert open_run(tmp_path / "run").provenance.data == attribution
 
 
 def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
@@ -321,7 +321,7 @@ def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
     train(data, tmp_path / "run", recipe, seed=3, reporter=Silent(), positive="dark", **options)
     run = open_run(tmp_path / "run")
     assert run.spec.labels == ("bright", "dark") and run.spec.positive_label == "dark"
-    assert run.spec.threshold_choice.startswith("the largest at which 97.0% of dark")
+    assert run.spec.threshold_choice.startswith("the largest with a recall of 97.0% for dark")
     assert run.spec.threshold is not None and run.spec.uncertain_band is not None
     assert run.validation is not None and run.domain is not None
     held = read_samples(run.validation, run.spec)
@@ -338,12 +338,15 @@ def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
 
 def test_no_patient_is_both_trained_on_and_validated_on(tmp_path: Path) -> None:
     data = read(draw_patients(tmp_path, patients=60, images=3))
-    kept, held = levels(data.pixels), levels(data.held_pixels)
-    assert not kept.keys() & held.keys()
-    assert kept | held == {4 * patient: 3 for patient in range(60)}
-    assert data.patients == {"training": len(kept), "validation": len(held)}
-    assert len(data.held_labels) == 18  # a tenth of each label, whole patients
-    for pixels, labels in ((data.pixels, data.labels), (data.held_pixels, data.held_labels)):
+    training, validation = levels(data.pixels), levels(data.validation_pixels)
+    assert not training.keys() & validation.keys()
+    assert training | validation == {4 * patient: 3 for patient in range(60)}
+    assert data.patients == {"training": len(training), "validation": len(validation)}
+    assert len(data.validation_labels) == 18  # a tenth of each label, whole patients
+    for pixels, labels in (
+        (data.pixels, data.labels),
+        (data.validation_pixels, data.validation_labels),
+    ):
         np.testing.assert_array_equal(pixels[:, 0, 0, 0] // 4 % 2, labels)
 
 
@@ -360,21 +363,21 @@ def draw_copies(root: Path, patients: int) -> Path:
 def test_of_byte_identical_files_the_first_is_kept_and_contradictions_are_left_out(
     tmp_path: Path,
 ) -> None:
-    said = Recording()
+    reporter = Recording()
     root = draw_copies(tmp_path, patients=40)
-    distinct = read(root, recipe=dataclasses.replace(TINY, distinct=True), reporter=said)
-    shown = levels(distinct.pixels) | levels(distinct.held_pixels)
+    distinct = read(root, recipe=dataclasses.replace(TINY, distinct=True), reporter=reporter)
+    shown = levels(distinct.pixels) | levels(distinct.validation_pixels)
     assert shown == {4 * patient: 1 for patient in range(40) if patient != 1}
-    assert said.said == ["left out: 5 byte-identical copies of other training images"]
+    assert reporter.messages == ["left out: 5 byte-identical copies of other training images"]
     everything = read(root)
-    assert len(everything.labels) + len(everything.held_labels) == 44
+    assert len(everything.labels) + len(everything.validation_labels) == 44
     assert everything.sha256 == distinct.sha256
 
 
 def test_the_drawn_runs_validation_and_training_files_are_different(drawn_data: Path) -> None:
     data = read(drawn_data)
     trained = {image.tobytes() for image in data.pixels}
-    held = {image.tobytes() for image in data.held_pixels}
+    held = {image.tobytes() for image in data.validation_pixels}
     assert len(trained) == 72
     assert len(held) == 8
     assert not trained & held
@@ -409,11 +412,11 @@ def test_a_training_image_that_is_also_held_out_is_not_kept_to_calibrate_on(
         number = int(path.name.split("_")[0])
         (path.parent / f"{number + 100}_0.png").write_bytes(path.read_bytes())
     data = read(root)
-    held = levels(data.held_pixels)
+    held = levels(data.validation_pixels)
     assert held.keys() & levels(data.pixels).keys()  # the split goes by names
     calibration, validation = calibration_samples(data, 3), validation_samples(data)
     assert not levels(calibration.pixels).keys() & held.keys()
-    assert len(validation.pixels) == len(data.held_pixels) == len(validation.names)
+    assert len(validation.pixels) == len(data.validation_pixels) == len(validation.names)
     assert len(calibration.pixels) > 0
 
 
@@ -422,11 +425,11 @@ def test_a_val_folder_is_validated_on_as_it_is_when_asked(tmp_path: Path) -> Non
     draw_patients(tmp_path / "val", patients=4, images=1, first=20)
     data = read(tmp_path, use_val_folder=True)
     assert levels(data.pixels) == {4 * patient: 2 for patient in range(10)}
-    assert levels(data.held_pixels) == {4 * patient: 1 for patient in range(20, 24)}
+    assert levels(data.validation_pixels) == {4 * patient: 1 for patient in range(20, 24)}
     assert data.patients == {"training": 10, "validation": 4}
-    assert all((tmp_path / "val" / name).is_file() for name in data.held_names)
+    assert all((tmp_path / "val" / name).is_file() for name in data.validation_names)
     ignored = read(tmp_path)
-    assert levels(ignored.pixels) + levels(ignored.held_pixels) == levels(data.pixels)
+    assert levels(ignored.pixels) + levels(ignored.validation_pixels) == levels(data.pixels)
 
 
 def test_an_absent_val_folder_is_refused_when_asked_for(tmp_path: Path) -> None:
@@ -514,9 +517,9 @@ def test_the_same_command_goes_on_and_reports_unreadable_files_everywhere(
 ) -> None:
     reporter = Recording()
     results = run(damaged_data, interrupted, reporter)
-    assert "going on after epoch 1 of 2" in reporter.said
+    assert "resuming after epoch 1 of 2" in reporter.messages
     assert {path.name for path in interrupted.iterdir()} == FILES
-    left_out = [message for message in reporter.said if message.startswith("left out: ")]
+    left_out = [message for message in reporter.messages if message.startswith("left out: ")]
     assert ["7_0.png" in left_out[0], "51_0.png" in left_out[1]] == [True, True]
     history = history_of(interrupted)
     assert len(history.epochs) == 2

@@ -43,5 +43,7 @@ def test_a_positive_label_that_is_none_is_refused_by_name() -> None:
 
 
 def test_three_labels_are_refused() -> None:
-    with pytest.raises(UsageError, match="two labels apart, the folder has 3: a, b, c"):
+    with pytest.raises(
+        UsageError, match="needs two labels, the folder has 3: a, b, c; keep two class folders"
+    ):
         for_labels(ROBUST, ("a", "b", "c"), None)

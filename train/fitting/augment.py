@@ -1,4 +1,4 @@
-"""Random changes of training images, so that a network cannot learn how a picture was taken."""
+"""Augmentation: random changes of training images, against learning how a picture was taken."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from cxr_edge.train.recipe import Acquisition, Augmentation
 
 
 def augment(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
-    """Move one image and change how it seems to have been taken.
+    """Change one image's geometry, then its exposure, sharpness, noise and compression.
 
     Args:
         image: (H, W, C) uint8.
-        augmentation: the ranges.
-        random: where the draws come from.
+        augmentation: ranges of the changes.
+        random: the generator; the same state gives the same change.
 
     Returns:
         (H, W, C) uint8.
     """
-    moved = _move(image, augmentation, random)
-    return _retake(moved, augmentation.acquisition, random) if augmentation.acquisition else moved
+    warped = _warp(image, augmentation, random)
+    if augmentation.acquisition is None:
+        return warped
+    return _vary_acquisition(warped, augmentation.acquisition, random)
 
 
-def _move(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
-    """Rotate, shift, zoom and mirror about the centre; borders are repeated."""
+def _warp(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
+    """Rotate, shift, zoom, crop and mirror about the centre; border pixels are repeated."""
     rows, columns = image.shape[:2]
-    turn = math.radians(random.uniform(-1, 1) * augmentation.rotation_degrees)
+    angle = math.radians(random.uniform(-1, 1) * augmentation.rotation_degrees)
     down = random.uniform(-1, 1) * augmentation.shift * rows
     right = random.uniform(-1, 1) * augmentation.shift * columns
     zoom_x, zoom_y = random.uniform(1 - augmentation.zoom, 1 + augmentation.zoom, 2)
@@ -43,8 +45,8 @@ def _move(image: Image, augmentation: Augmentation, random: np.random.Generator)
         zoom_x, zoom_y = zoom_x * side_x, zoom_y * side_y
         right += random.uniform(-1, 1) * (1 - side_x) / 2 * columns
         down += random.uniform(-1, 1) * (1 - side_y) / 2 * rows
-    # Where each output pixel is taken from: mirror, zoom, shift, rotate, all about the centre.
-    cosine, sine = math.cos(turn), math.sin(turn)
+    # Maps output to input pixels: mirror, zoom, shift and rotate, all about the centre.
+    cosine, sine = math.cos(angle), math.sin(angle)
     rotate = np.array([[cosine, -sine], [sine, cosine]])
     linear = rotate @ np.diag([zoom_x * mirror, zoom_y])
     centre = np.array([(columns - 1) / 2, (rows - 1) / 2])
@@ -54,11 +56,11 @@ def _move(image: Image, augmentation: Augmentation, random: np.random.Generator)
     warped = cv2.warpAffine(
         image, matrix, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    return warped.astype(np.uint8, copy=False).reshape(image.shape)
+    return np.asarray(warped.reshape(image.shape), np.uint8)
 
 
-def _retake(image: Image, ranges: Acquisition, random: np.random.Generator) -> Image:
-    """Change exposure, sharpness, noise and compression, each only sometimes."""
+def _vary_acquisition(image: Image, ranges: Acquisition, random: np.random.Generator) -> Image:
+    """Change gamma, contrast and brightness always; the rest with ``ranges.probability``."""
 
     def sometimes() -> bool:
         return random.random() < ranges.probability
@@ -72,12 +74,12 @@ def _retake(image: Image, ranges: Acquisition, random: np.random.Generator) -> I
     image = photometry.change_levels(image, contrast, random.uniform(-1, 1) * ranges.brightness)
     if sometimes():
         image = photometry.raise_black(image, random.uniform(0, ranges.black))
-    kind = random.integers(6)  # half of the images keep their sharpness
-    if kind == 0:
+    choice = random.integers(6)  # blur, sharpen, resample; 3 to 5 keep the sharpness
+    if choice == 0:
         image = photometry.blur(image, random.uniform(0.3, ranges.blur))
-    elif kind == 1:
+    elif choice == 1:
         image = photometry.sharpen(image, random.uniform(0.2, ranges.sharpen))
-    elif kind == 2:
+    elif choice == 2:
         image = photometry.resample(image, random.uniform(ranges.resample, 0.9))
     if sometimes():
         image = photometry.add_noise(image, random.uniform(0, ranges.noise), random)
@@ -87,7 +89,7 @@ def _retake(image: Image, ranges: Acquisition, random: np.random.Generator) -> I
 
 
 def _erase_corner(image: Image, share: float, random: np.random.Generator) -> Image:
-    """Fill a rectangle in one corner with one of the image's grey levels: letters go, or come."""
+    """Fill a rectangle in one corner with a grey level of the image: hides or fakes a marker."""
     rows, columns = image.shape[:2]
     height = max(1, round(rows * random.uniform(0.05, share)))
     width = max(1, round(columns * random.uniform(0.05, share)))

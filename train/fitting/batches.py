@@ -1,4 +1,4 @@
-"""Augmented batches: the same for the same seed, epoch and position, whatever ran before."""
+"""Augmented batches, reproducible from seed, epoch and position."""
 
 from __future__ import annotations
 
@@ -18,10 +18,20 @@ keras = require_keras("train")
 
 
 class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
-    """Shuffled, augmented batches of one epoch after the other.
+    """Shuffled, augmented batches, epoch after epoch.
 
-    Every random number comes from (seed, epoch, place in the epoch), so a training that was
-    interrupted and goes on sees what it would have seen.
+    Every random number is drawn from (seed, epoch, position in the epoch), so a resumed training
+    sees the same batches as an uninterrupted one.
+
+    Args:
+        pixels: (N, height, width, channels) uint8.
+        labels: (N,) 0 or 1.
+        spec: gives the network's range.
+        augmentation: ranges of the random changes.
+        batch_size: images a batch.
+        seed: of order and augmentation.
+        balanced: show each label equally often in every batch; rare labels repeat within an epoch.
+        first_epoch: epochs that were trained before.
     """
 
     def __init__(
@@ -33,7 +43,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
         *,
         batch_size: int,
         seed: int,
-        balanced: bool = False,  # every batch shows each label equally often
+        balanced: bool = False,
         first_epoch: int = 0,
     ) -> None:
         super().__init__()
@@ -47,18 +57,18 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
         return math.ceil(len(self._order) / self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Batch, npt.NDArray[np.float32]]:
-        """Batch ``index`` of the present epoch: images (N, H, W, C) and labels (N, 1), float32."""
+        """Batch ``index`` of the current epoch: images (N, H, W, C) and labels (N, 1), float32."""
         first = index * self._batch_size
-        chosen = self._order[first : first + self._batch_size]
+        indices = self._order[first : first + self._batch_size]
         images = [
-            augment(self._pixels[image], self._augmentation, self._random(place))
-            for place, image in enumerate(chosen, start=first)
+            augment(self._pixels[image], self._augmentation, self._random(position))
+            for position, image in enumerate(indices, start=first)
         ]
-        targets = self._labels[chosen].astype(np.float32)[:, np.newaxis]
+        targets = self._labels[indices].astype(np.float32)[:, np.newaxis]
         return normalize(np.stack(images), self._spec), targets
 
     def on_epoch_end(self) -> None:
-        """Shuffle for the next epoch; called by Keras."""
+        """Shuffle for the next epoch."""
         self._epoch += 1
         self._order = self._shuffled()
 
@@ -66,15 +76,15 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
         random = self._random()
         if not self._balanced:
             return random.permutation(len(self._labels))
-        # The labels take turns; a rare one starts again, reshuffled, when all were shown.
+        # The labels alternate. A label that runs out of images starts again, reshuffled.
         present = np.unique(self._labels)
-        turns = []
+        orders = []
         for label in present:
-            members = np.flatnonzero(self._labels == label)
-            wanted = len(self._labels) // len(present)
-            rounds = [random.permutation(members) for _ in range(-(-wanted // len(members)))]
-            turns.append(np.concatenate(rounds)[:wanted])
-        return np.stack(turns, axis=1).ravel()
+            images = np.flatnonzero(self._labels == label)
+            count = len(self._labels) // len(present)
+            repeats = [random.permutation(images) for _ in range(-(-count // len(images)))]
+            orders.append(np.concatenate(repeats)[:count])
+        return np.stack(orders, axis=1).ravel()
 
     def _random(self, *position: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, self._epoch, *position])

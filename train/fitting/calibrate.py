@@ -1,7 +1,7 @@
-"""After the training: calibrated scores, the threshold and the band, all from validation.
+"""After training: calibrated scores, decision threshold and uncertainty band, from validation.
 
-All three are chosen on held-out patients and on shifted copies of their images, half the weight
-each: a network is surer on the hospital's own images than it will be elsewhere.
+All three are chosen on the validation images and on shifted copies of them, with equal weight,
+because a network is more confident on its own hospital's images than on others.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from cxr_edge.train.recipe import Target
 keras = require_keras("train")
 
 Logits = npt.NDArray[np.float64]
-"""(N,): what the last layer's sigmoid is applied to."""
+"""(N,): input of the last layer's sigmoid."""
 
-_CHUNK = 64
+_BATCH_SIZE = 64
 
 
 def calibrate(
@@ -38,10 +38,10 @@ def calibrate(
         pixels: (N, height, width, channels) uint8, the validation images.
         labels: (N,) their labels, 0 and 1.
         spec: two labels, a sigmoid.
-        target: what to choose for.
+        target: recall that the threshold must reach, and error rate outside the band.
 
     Returns:
-        The spec with threshold, its reason, and the band of uncertainty.
+        The spec with the threshold, how it was chosen, and the uncertainty band.
     """
     plain = _logits(network, pixels, spec)
     copies = np.stack([_logits(network, images, spec) for _, images in shifted(pixels)])
@@ -60,25 +60,27 @@ def calibrate(
         spec,
         threshold=threshold,
         threshold_choice=(
-            f"the largest at which {target.recall:.1%} of {spec.positive_label} are found among "
-            "validation images of held-out patients, and among their shifted copies"
+            f"the largest with a recall of {target.recall:.1%} for {spec.positive_label} on the "
+            "validation images of held-out patients and on their shifted copies"
         ),
         uncertain_band=choose_band(*scores, is_positive, target.error, threshold),
     )
 
 
 def fit_temperature(plain: Logits, copies: Logits, labels: Labels) -> tuple[float, float]:
-    """The temperature and offset with the smallest cross-entropy (Platt 1999; Guo et al. 2017).
+    """Fit temperature and offset by cross-entropy (Platt 1999; Guo et al. 2017).
 
-    The offset brings scores from the balance of the batches to that of the validation images.
+    The offset corrects for the class balance of the batches, which differs from validation's.
 
     Args:
         plain: (N,) logits of the images.
-        copies: (K, N) logits of their shifted copies, together as heavy as the images.
-        labels: (N,) 0 or 1; a positive logit speaks for 1.
+        copies: (K, N) logits of their shifted copies; all copies together weigh as much as the
+            images.
+        labels: (N,) 0 or 1; a positive logit means 1.
 
     Returns:
-        What to divide logits by, 1/20..20, and what to add then, -10..10.
+        (temperature, offset): calibrated logits are logits / temperature + offset. The temperature
+        is in 1/20..20, the offset in -10..10.
     """
     optimize = require("scipy.optimize", "evaluate")
     sign = np.where(labels == 1, 1.0, -1.0)
@@ -92,20 +94,25 @@ def fit_temperature(plain: Logits, copies: Logits, labels: Labels) -> tuple[floa
 
     largest = math.log(20)
     bounds = [(-largest, largest), (-10, 10)]
-    found = optimize.minimize(loss, [0.0, 0.0], bounds=bounds, method="L-BFGS-B")
-    return math.exp(found.x[0]), float(found.x[1])
+    log_temperature, offset = optimize.minimize(
+        loss, [0.0, 0.0], bounds=bounds, method="L-BFGS-B"
+    ).x
+    return math.exp(log_temperature), float(offset)
 
 
 def choose_threshold(
     plain: Logits, copies: Logits, is_positive: npt.NDArray[np.bool_], recall: float
 ) -> float:
-    """The largest threshold, cut to four digits, that finds enough positives on both.
+    """The largest threshold that reaches a recall on images and copies alike.
 
     Args:
         plain: (N,) scores of the images, 0..1.
         copies: (K, N) scores of their shifted copies.
-        is_positive: (N,) the truth.
+        is_positive: (N,) true labels.
         recall: share of the positives that must reach the threshold, 0..1.
+
+    Returns:
+        The threshold, rounded down to four digits.
     """
     thresholds = (
         np.quantile(part[..., is_positive], 1 - recall, method="lower") for part in (plain, copies)
@@ -120,18 +127,18 @@ def choose_band(
     error: float,
     threshold: float,
 ) -> tuple[float, float]:
-    """Scores that do not speak clearly against either label, the threshold among them.
+    """The range of scores that are called uncertain; it contains the threshold.
 
-    A score speaks against a label at level ``error`` where only that share of the label's images
-    lies beyond it: a conformal prediction set for each label (Sadinle, Lei, Wasserman 2019). Where
-    the set holds both labels, or none, the answer is uncertain.
+    A score excludes a label at level ``error`` if only that share of the label's images lies beyond
+    it: a conformal prediction set for each label (Sadinle, Lei, Wasserman 2019). The result is
+    uncertain where the set has both labels or none.
 
     Args:
         plain: (N,) scores of the images, 0..1.
         copies: (K, N) scores of their shifted copies.
-        is_positive: (N,) the truth.
-        error: share of each label's images that may be called certain and wrong, 0..1.
-        threshold: of the decision.
+        is_positive: (N,) true labels.
+        error: share of each label's images that may be certain and wrong, 0..1.
+        threshold: the decision threshold, 0..1.
 
     Returns:
         (low, high), rounded outwards to four digits: scores in [low, high) are uncertain.
@@ -145,15 +152,15 @@ def choose_band(
 
 
 def _logits(network: Any, pixels: Pixels, spec: ModelSpec) -> Logits:
-    """In float64 from the last layer's input: a sigmoid in float32 saturates."""
-    features = keras.Model(network.inputs[0], network.layers[-2].output)
+    """Logits in float64 from the last layer's input, because a float32 sigmoid saturates."""
+    feature_model = keras.Model(network.inputs[0], network.layers[-2].output)
     kernel, bias = (np.asarray(w, np.float64) for w in network.layers[-1].get_weights())
-    parts = []
-    for start in range(0, len(pixels), _CHUNK):
-        batch = normalize(pixels[start : start + _CHUNK], spec.input)
-        found = keras.ops.convert_to_numpy(features(batch, training=False))
-        parts.append(found.astype(np.float64) @ kernel + bias)
-    return np.concatenate(parts)[:, 0]
+    logits = []
+    for start in range(0, len(pixels), _BATCH_SIZE):
+        batch = normalize(pixels[start : start + _BATCH_SIZE], spec.input)
+        features = keras.ops.convert_to_numpy(feature_model(batch, training=False))
+        logits.append(features.astype(np.float64) @ kernel + bias)
+    return np.concatenate(logits)[:, 0]
 
 
 def _sigmoid(logits: Logits) -> Logits:

@@ -1,4 +1,4 @@
-"""What happens between the steps and epochs of a training."""
+"""Keras callbacks: seeding, learning-rate schedule, progress, and the figures of each epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ keras = require_keras("train")
 class Seeding(keras.callbacks.Callback):  # type: ignore[name-defined]
     """Sets every Dropout layer's random state from (seed, epoch).
 
-    So an epoch draws the same masks whether the training was interrupted before it or not.
+    An epoch then draws the same masks in a resumed training as in an uninterrupted one.
     """
 
     def __init__(self, seed: int) -> None:
@@ -25,7 +25,7 @@ class Seeding(keras.callbacks.Callback):  # type: ignore[name-defined]
         self._seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras."""
+        """Set the states for this epoch."""
         for position, layer in enumerate(self.model.layers):
             if isinstance(layer, keras.layers.Dropout):
                 state = (self._seed * 1000 + position) % 2**32  # Keras keeps 32 bits
@@ -33,11 +33,11 @@ class Seeding(keras.callbacks.Callback):  # type: ignore[name-defined]
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[name-defined]
-    """The recipe's learning-rate schedule, which remembers across an interruption.
+    """ReduceLROnPlateau that can resume.
 
     Args:
         schedule: patience, factor and smallest rate.
-        memory: best validation accuracy so far and epochs since then; None: a new training.
+        memory: best validation accuracy so far and the epochs since then; None: a new training.
     """
 
     def __init__(self, schedule: OnPlateau, memory: tuple[float, int] | None) -> None:
@@ -51,19 +51,19 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[name-defined]
         self._memory = memory
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras, whose own schedule forgets here."""
+        """Restore the memory, which Keras's own callback resets here."""
         super().on_train_begin(logs)
         if self._memory:
             self.best, self.wait = self._memory
 
     @property
     def memory(self) -> tuple[float, int]:
-        """What an interrupted training must remember."""
+        """Best validation accuracy so far and the epochs since then, for a checkpoint."""
         return float(self.best), int(self.wait)
 
 
 class StepProgress(keras.callbacks.Callback):  # type: ignore[name-defined]
-    """Tells how many of all steps of the training are done."""
+    """Reports the steps done, out of all steps of the training."""
 
     def __init__(self, steps_per_epoch: int, epochs: int, advance: Advance) -> None:
         super().__init__()
@@ -71,29 +71,33 @@ class StepProgress(keras.callbacks.Callback):  # type: ignore[name-defined]
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras."""
+        """Note the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras."""
+        """Report the step."""
         self._advance(self._epoch * self._steps + batch + 1, self._total)
 
 
 class EpochLog(keras.callbacks.Callback):  # type: ignore[name-defined]
-    """Collects the figures of each epoch, then hands all of them on; comes after the schedule."""
+    """Appends each epoch's figures to a list and passes the list on.
 
-    def __init__(self, epochs: list[Epoch], done: Callable[[list[Epoch]], None]) -> None:
+    Must come after the learning-rate schedule in the list of callbacks, so that a checkpoint holds
+    the schedule's new state.
+    """
+
+    def __init__(self, epochs: list[Epoch], on_epoch: Callable[[list[Epoch]], None]) -> None:
         super().__init__()
-        self._epochs, self._done = epochs, done
+        self._epochs, self._on_epoch = epochs, on_epoch
         self._start, self._rate = 0.0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras."""
+        """Note the start time and the learning rate."""
         self._start = time.monotonic()
         self._rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras."""
+        """Append the epoch's figures."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self._epochs.append(
             Epoch(
@@ -105,4 +109,4 @@ class EpochLog(keras.callbacks.Callback):  # type: ignore[name-defined]
                 seconds=round(time.monotonic() - self._start, 1),
             )
         )
-        self._done(self._epochs)
+        self._on_epoch(self._epochs)

@@ -1,4 +1,4 @@
-"""Unfinished trainings: saved after every epoch, taken up where they stopped."""
+"""Checkpoints: an unfinished training, saved after every epoch and resumable."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _MAX_STATE_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything besides the weights and the optimizer that a training needs to go on."""
+    """What a training needs to resume, besides weights and optimizer."""
 
     identity: str
-    """Fingerprint of recipe, seed and data; another training must not go on from here."""
+    """Fingerprint of recipe, seed and data; no other training may resume from here."""
     model: str
-    """File of the network with its optimizer, beside the state."""
+    """Name of the file with the network and its optimizer, in the same folder."""
     epochs: tuple[Epoch, ...]
-    """Figures of the epochs that are done."""
+    """Figures of the finished epochs."""
     plateau: tuple[float, int] | None
-    """Best validation accuracy that the learning-rate schedule has seen and epochs since then; None
-    where the schedule goes by the step."""
+    """Best validation accuracy so far and the epochs since then; None: the schedule is not
+    :class:`~cxr_edge.train.recipe.OnPlateau`."""
 
 
 def save_state(folder: Path, network: Any, state: State) -> None:
@@ -46,10 +46,10 @@ def save_state(folder: Path, network: Any, state: State) -> None:
 
 
 def load_state(folder: Path, identity: str) -> State | None:
-    """Read the state of an unfinished training, or None where there is none.
+    """Read the state of an unfinished training; None if there is none.
 
     Raises:
-        UsageError: it belongs to another recipe, seed or data, or is malformed.
+        UsageError: the state belongs to another recipe, seed or data, or is malformed.
     """
     if not (folder / STATE_NAME).exists():
         return None
@@ -67,7 +67,7 @@ def remove_state(folder: Path) -> None:
     """Delete a finished training's checkpoint.
 
     Raises:
-        OutputError: it cannot be deleted.
+        OutputError: the folder cannot be deleted.
     """
     try:
         if folder.exists():

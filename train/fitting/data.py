@@ -1,11 +1,13 @@
-"""The images of a training: read once, split by patient, kept in memory as uint8."""
+"""Training data: read once, split by patient, and held in memory as uint8."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr_edge.data.folders import (
     LabelledFolder,
@@ -24,31 +26,31 @@ from cxr_edge.reporting import Reporter
 from cxr_edge.train.recipe import TrainingRecipe
 
 CALIBRATION_IMAGES = 100
-"""Images of each label that are kept for an export to calibrate on."""
+"""Most images of each label that are kept for an export to calibrate on."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Training and validation images, and where the test images are."""
+    """Training and validation images in memory, and the test folder."""
 
     pixels: Pixels
     """(N, height, width, channels) uint8, the training images."""
     labels: Labels
-    """(N,) their labels."""
-    held_pixels: Pixels
+    """(N,) indices into the recipe's labels."""
+    validation_pixels: Pixels
     """(M, height, width, channels) uint8, the validation images."""
-    held_labels: Labels
-    """(M,) their labels."""
-    held_names: tuple[str, ...]
-    """The M files, relative to their folder."""
+    validation_labels: Labels
+    """(M,) indices into the recipe's labels."""
+    validation_names: tuple[str, ...]
+    """The M files' paths, relative to their split's folder."""
     patients: dict[str, int]
-    """Patients in ``training`` and in ``validation``."""
+    """Number of patients in ``training`` and in ``validation``."""
     unreadable: tuple[str, ...]
-    """Files left out, each with the reason."""
+    """Reasons, one for each file that could not be read."""
     sha256: str
-    """Fingerprint of the training folder's images."""
+    """Fingerprint of the training folder's images and labels."""
     test: LabelledFolder | None
-    """The test folder, not read; None where there is none or the recipe leaves it closed."""
+    """The test folder, not read; None: there is none, or the recipe does not use it."""
 
 
 def find_labels(data: Path) -> tuple[str, ...]:
@@ -72,11 +74,12 @@ def read_training_data(
     """Read the training folder and hold out whole patients for validation.
 
     Args:
-        data: holds ``train/`` (and ``test/``) with a folder for each class, or the class folders.
-        recipe: labels, input, and the share to hold out.
+        data: a folder with ``train/`` (and ``test/``), each with a folder for each class; or the
+            class folders themselves.
+        recipe: gives labels, input, and the share to hold out.
         seed: of the split.
-        group_of: which files show the same patient.
-        use_val_folder: validate on ``data/val`` as it is instead.
+        group_of: gives each file's patient.
+        use_val_folder: validate on all of ``data/val`` instead of on held-out patients.
         reporter: shows progress and the files that are left out.
 
     Raises:
@@ -85,7 +88,7 @@ def read_training_data(
     """
     labels = recipe.spec.labels
     folder = open_folder(find_split(data, "train") or data, labels)
-    val_folder = open_folder(data / "val", labels) if use_val_folder else None
+    validation_folder = open_folder(data / "val", labels) if use_val_folder else None
     test = find_split(data, "test") if recipe.opens_test else None
     test_folder = open_folder(test, labels) if test else None
 
@@ -93,80 +96,85 @@ def read_training_data(
     hashes = [sha256(path.read_bytes()) for path in images.files]
     fingerprint = _fingerprint(hashes, images.labels)
     if recipe.distinct:
-        images = _first_copies(images, hashes, reporter)
-    groups = [group_of(path) for path in images.files]
-    if val_folder:
-        kept = np.ones(len(groups), np.bool_)
-        held = read_folder(val_folder, recipe.spec.input, reporter)
-        held_groups = [group_of(path) for path in held.files]
+        images = _drop_copies(images, hashes, reporter)
+    if validation_folder:
+        training, validation = images, read_folder(validation_folder, recipe.spec.input, reporter)
     else:
-        fraction = recipe.validation_fraction
-        kept = ~np.asarray(hold_out(groups, images.labels.tolist(), fraction, seed))
-        chosen = np.flatnonzero(~kept)
-        files = tuple(images.files[i] for i in chosen)
-        held = LabelledImages(images.pixels[chosen], images.labels[chosen], files, ())
-        held_groups = [groups[i] for i in chosen]
-    for part, present in (("training", images.labels[kept]), ("validation", held.labels)):
-        for index, name in enumerate(labels):
-            if index not in present:
-                raise DataError(
-                    f"{printable(folder.root)}: no image of {name} is left for {part} when whole "
-                    "patients are held out; add images or check the patient pattern"
-                )
+        patients = [group_of(path) for path in images.files]
+        held_out = np.asarray(
+            hold_out(patients, images.labels.tolist(), recipe.validation_fraction, seed), np.bool_
+        )
+        training = _select(images, np.flatnonzero(~held_out))
+        validation = _select(images, np.flatnonzero(held_out))
+    _check_labels({"training": training, "validation": validation}, folder)
+    validation_root = (validation_folder or folder).root
     return TrainingData(
-        pixels=images.pixels[kept],
-        labels=images.labels[kept],
-        held_pixels=held.pixels,
-        held_labels=held.labels,
-        held_names=tuple(
-            str(path.relative_to(val_folder.root if val_folder else folder.root))
-            for path in held.files
-        ),
+        pixels=training.pixels,
+        labels=training.labels,
+        validation_pixels=validation.pixels,
+        validation_labels=validation.labels,
+        validation_names=tuple(str(path.relative_to(validation_root)) for path in validation.files),
         patients={
-            "training": len({groups[i] for i in np.flatnonzero(kept)}),
-            "validation": len(set(held_groups)),
+            "training": len({group_of(path) for path in training.files}),
+            "validation": len({group_of(path) for path in validation.files}),
         },
-        unreadable=tuple(reason for _, reason in images.unreadable + held.unreadable),
+        unreadable=tuple(reason for _, reason in images.unreadable + validation.unreadable),
         sha256=fingerprint,
         test=test_folder,
     )
 
 
-def _fingerprint(hashes: list[str], labels: Labels) -> str:
-    """SHA-256 over the sorted hashes of the image files, each with its label.
+def _check_labels(splits: dict[str, LabelledImages], folder: LabelledFolder) -> None:
+    """Refuse a split that lacks a label."""
+    for split, images in splits.items():
+        for index, name in enumerate(folder.labels):
+            if index not in images.labels:
+                raise DataError(
+                    f"{printable(folder.root)}: no image of {name} is left for {split} when whole "
+                    "patients are held out; add images or check the patient pattern"
+                )
 
-    Names, order and folders do not matter; a changed byte or label does.
-    """
+
+def _select(images: LabelledImages, indices: npt.NDArray[np.intp]) -> LabelledImages:
+    files = tuple(images.files[index] for index in indices)
+    return LabelledImages(images.pixels[indices], images.labels[indices], files, ())
+
+
+def _fingerprint(hashes: list[str], labels: Labels) -> str:
+    """SHA-256 over the sorted file hashes and labels; file names and order do not matter."""
     lines = sorted(f"{hash} {label}" for hash, label in zip(hashes, labels, strict=True))
     return sha256("\n".join(lines).encode())
 
 
-def _first_copies(images: LabelledImages, hashes: list[str], reporter: Reporter) -> LabelledImages:
-    """Of byte-identical files the first; none where their labels contradict each other."""
+def _drop_copies(images: LabelledImages, hashes: list[str], reporter: Reporter) -> LabelledImages:
+    """Keep the first of byte-identical files, or none of them if their labels differ."""
     labels_of: dict[str, set[int]] = {}
     first: dict[str, int] = {}
     for index, (hash, label) in enumerate(zip(hashes, images.labels.tolist(), strict=True)):
         labels_of.setdefault(hash, set()).add(label)
         first.setdefault(hash, index)
-    kept = [index for hash, index in first.items() if len(labels_of[hash]) == 1]
-    if dropped := len(hashes) - len(kept):
+    indices = [index for hash, index in first.items() if len(labels_of[hash]) == 1]
+    if dropped := len(hashes) - len(indices):
         reporter.say(f"left out: {dropped} byte-identical copies of other training images")
-    files = tuple(images.files[index] for index in kept)
-    return LabelledImages(images.pixels[kept], images.labels[kept], files, images.unreadable)
+    distinct = _select(images, np.asarray(indices, np.intp))
+    return dataclasses.replace(distinct, unreadable=images.unreadable)
 
 
 def counts(labels: Labels, names: tuple[str, ...]) -> dict[str, int]:
-    """Images by label."""
+    """Label → number of images."""
     return {name: int(np.count_nonzero(labels == i)) for i, name in enumerate(names)}
 
 
 def calibration_samples(images: TrainingData, seed: int) -> Samples:
-    """Training images for an export to calibrate on: as many of each label, none held out too."""
+    """Choose training images for an export to calibrate on, none of them a validation image.
+
+    Up to ``CALIBRATION_IMAGES`` of each label, without file names.
+    """
     random = np.random.default_rng([seed, 20])
     chosen = []
     for label in np.unique(images.labels):
-        members = np.flatnonzero(images.labels == label)
-        chosen.append(random.permutation(members)[:CALIBRATION_IMAGES])
+        candidates = np.flatnonzero(images.labels == label)
+        chosen.append(random.permutation(candidates)[:CALIBRATION_IMAGES])
     indices = np.sort(np.concatenate(chosen))
     return Samples(images.pixels[indices], images.labels[indices], ()).without(
         validation_samples(images)
@@ -174,5 +182,5 @@ def calibration_samples(images: TrainingData, seed: int) -> Samples:
 
 
 def validation_samples(images: TrainingData) -> Samples:
-    """The validation images, for an export to choose recipes by."""
-    return Samples(images.held_pixels, images.held_labels, images.held_names)
+    """The validation images, for an export to choose a quantization recipe by."""
+    return Samples(images.validation_pixels, images.validation_labels, images.validation_names)

@@ -1,4 +1,4 @@
-"""Fitting the network, epoch by epoch, from wherever an earlier attempt stopped."""
+"""The training loop; resumes from a checkpoint if there is one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cxr_edge.train.recipe import Cosine, OnPlateau, TrainingRecipe
 
 keras = require_keras("train")
 
-_CPU = Path("/proc/cpuinfo")
+_CPU_INFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
@@ -33,61 +33,52 @@ def fit_network(
     """Train the recipe's network.
 
     Args:
-        data: images in memory.
-        recipe: every choice.
+        data: training and validation images.
+        recipe: every setting.
         seed: of weights, order, augmentation and dropout.
-        checkpoint: folder where each finished epoch is kept; a training found there goes on.
+        checkpoint: folder that holds the last finished epoch; a training found there is resumed.
         reporter: shows progress and each epoch's figures.
 
     Returns:
-        The network after the last epoch, and every epoch's figures.
+        The ``keras.Model`` after the last epoch, and every epoch's figures.
 
     Raises:
-        UsageError: ``checkpoint`` belongs to another training.
+        UsageError: ``checkpoint`` belongs to another training, or is damaged.
         OutputError: ``checkpoint`` cannot be written.
     """
     identity = identify(data, recipe, seed)
     state = load_state(checkpoint, identity)
     epochs = list(state.epochs) if state else []
-    batches = AugmentedBatches(
-        data.pixels,
-        data.labels,
-        recipe.spec.input,
-        recipe.augmentation,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        balanced=recipe.balanced,
-        first_epoch=len(epochs),
-    )
+    batches = _make_batches(data, recipe, seed, first_epoch=len(epochs))
     if state:
         network = _load_network(checkpoint / state.model)
-        reporter.say(f"going on after epoch {len(epochs)} of {recipe.epochs}")
+        reporter.say(f"resuming after epoch {len(epochs)} of {recipe.epochs}")
     else:
-        network = _fresh_network(recipe, seed, len(batches), reporter)
+        network = _new_network(recipe, seed, len(batches), reporter)
     plateau = None
     if isinstance(recipe.schedule, OnPlateau):
         plateau = Plateau(recipe.schedule, state.plateau if state else None)
 
-    def keep(done: list[Epoch]) -> None:
-        reporter.say(_epoch_line(done, recipe))
+    def save_epoch(finished: list[Epoch]) -> None:
+        reporter.say(_epoch_line(finished, recipe))
         memory = plateau.memory if plateau else None
-        state = State(identity, f"epoch-{len(done)}.keras", tuple(done), memory)
+        state = State(identity, f"epoch-{len(finished)}.keras", tuple(finished), memory)
         save_state(checkpoint, network, state)
 
-    held = normalize(data.held_pixels, recipe.spec.input)
-    held_labels = data.held_labels.astype(np.float32)[:, np.newaxis]
+    validation_batch = normalize(data.validation_pixels, recipe.spec.input)
+    validation_targets = data.validation_labels.astype(np.float32)[:, np.newaxis]
     with reporter.bar("training") as advance:
         network.fit(
             batches,
             epochs=recipe.epochs,
             initial_epoch=len(epochs),
-            shuffle=False,  # Keras would reorder the batches by a state that no checkpoint keeps
-            validation_data=(held, held_labels),
+            shuffle=False,  # Keras would shuffle the batches by a state that is not in checkpoints
+            validation_data=(validation_batch, validation_targets),
             callbacks=[
                 Seeding(seed),
                 StepProgress(len(batches), recipe.epochs, advance),
                 *([plateau] if plateau else []),
-                EpochLog(epochs, keep),
+                EpochLog(epochs, save_epoch),
             ],
             verbose=0,
         )
@@ -95,16 +86,31 @@ def fit_network(
 
 
 def identify(data: TrainingData, recipe: TrainingRecipe, seed: int) -> str:
-    """Fingerprint of everything that a training depends on, the split included."""
-    held = [sha256(data.held_pixels.tobytes()), data.held_labels.tolist()]
-    return sha256(documents.dump([recipe, seed, data.sha256, held]))
+    """Fingerprint of everything that a training depends on: recipe, seed, images and split."""
+    validation = [sha256(data.validation_pixels.tobytes()), data.validation_labels.tolist()]
+    return sha256(documents.dump([recipe, seed, data.sha256, validation]))
 
 
-def _fresh_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Reporter) -> Any:
+def _make_batches(
+    data: TrainingData, recipe: TrainingRecipe, seed: int, *, first_epoch: int
+) -> AugmentedBatches:
+    return AugmentedBatches(
+        data.pixels,
+        data.labels,
+        recipe.spec.input,
+        recipe.augmentation,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        balanced=recipe.balanced,
+        first_epoch=first_epoch,
+    )
+
+
+def _new_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Reporter) -> Any:
     keras.utils.set_random_seed(seed % 2**32)
     precision = choose_precision(recipe.precision)
     if precision != "float32":
-        reporter.say(f"training in {precision}, which this machine computes faster")
+        reporter.say(f"training in {precision}, which is faster on this CPU")
     network = build_network(recipe.spec, momentum=recipe.norm_momentum, precision=precision)
     network.compile(
         optimizer=_optimizer(recipe, steps),
@@ -115,7 +121,7 @@ def _fresh_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Repo
 
 
 def _optimizer(recipe: TrainingRecipe, steps: int) -> Any:
-    """The recipe's optimizer, for epochs of so many steps."""
+    """The recipe's optimizer; ``steps`` is the number of batches an epoch."""
     rate: Any = recipe.learning_rate
     if isinstance(recipe.schedule, Cosine):
         warmup = recipe.schedule.warmup_epochs * steps
@@ -127,38 +133,39 @@ def _optimizer(recipe: TrainingRecipe, steps: int) -> Any:
         )
     if recipe.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(rate)
-    # Of every variable: what Keras is told to exclude is not in a checkpoint.
+    # Weight decay applies to every variable: Keras does not save exclusions in a checkpoint.
     return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
 
 
 def _load_network(path: Path) -> Any:
     try:
         return keras.saving.load_model(path)
-    except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
+    except Exception as err:  # Keras passes on zip, JSON and HDF5 errors of many types
         raise UsageError(
             f"{path}: the unfinished training cannot be read; delete {path.parent} to start again"
         ) from err
 
 
-def _epoch_line(done: list[Epoch], recipe: TrainingRecipe) -> str:
-    last = done[-1]
+def _epoch_line(finished: list[Epoch], recipe: TrainingRecipe) -> str:
+    last = finished[-1]
     return (
-        f"epoch {len(done)}/{recipe.epochs}: accuracy {last.accuracy:.4f} loss {last.loss:.4f}, "
+        f"epoch {len(finished)}/{recipe.epochs}: "
+        f"accuracy {last.accuracy:.4f} loss {last.loss:.4f}, "
         f"validation {last.val_accuracy:.4f} {last.val_loss:.4f}, "
         f"rate {last.learning_rate:.0e}, {last.seconds:.0f} s"
     )
 
 
-def choose_precision(wanted: Literal["float32", "bfloat16 where fast"]) -> str:
-    """Keras's name for the arithmetic: ``float32`` or ``mixed_bfloat16``.
+def choose_precision(precision: Literal["float32", "bfloat16 where fast"]) -> str:
+    """Keras's dtype policy for a recipe's precision: ``float32`` or ``mixed_bfloat16``.
 
-    16-bit numbers are taken only where TensorFlow's CPU kernels multiply them in hardware; there an
-    epoch takes a fifth less. Elsewhere they are slower than float32, or not supported.
+    bfloat16 is chosen only where TensorFlow's CPU kernels multiply it in hardware; an epoch then
+    takes a fifth less time. Elsewhere it is slower than float32, or not supported.
     """
-    if wanted == "float32" or keras.backend.backend() != "tensorflow":
+    if precision == "float32" or keras.backend.backend() != "tensorflow":
         return "float32"
     try:
-        flags = _CPU.read_text().split()
-    except OSError:  # no Linux: then no way to know
+        flags = _CPU_INFO.read_text().split()
+    except OSError:  # not Linux: the CPU's features are unknown
         return "float32"
     return "mixed_bfloat16" if any(flag in flags for flag in _BFLOAT16_FLAGS) else "float32"

@@ -1,4 +1,4 @@
-"""What a training writes down about itself."""
+"""history.json: the settings of a training and the figures of every epoch."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ class Epoch:
     loss: float
     """Mean binary cross-entropy over the epoch's batches, augmented and with dropout."""
     accuracy: float
-    """Share of right decisions over the epoch's batches, 0..1."""
+    """Share of correct decisions over the epoch's batches, 0..1."""
     val_loss: float
     """Binary cross-entropy on validation."""
     val_accuracy: float
-    """Share of right decisions on validation, 0..1."""
+    """Share of correct decisions on validation, 0..1."""
     learning_rate: float
-    """Rate that the epoch was trained with."""
+    """Learning rate at the start of the epoch."""
     seconds: float
-    """How long the epoch took, validation included."""
+    """Duration of the epoch, validation included."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A whole training."""
+    """A finished training."""
 
     recipe: TrainingRecipe
-    """Every choice."""
+    """Every setting."""
     seed: int
     """Of weights, order, augmentation, dropout and split."""
     train_images: dict[str, int]
-    """Images trained on, by label."""
+    """Label → number of training images."""
     validation_images: dict[str, int]
-    """Images held out, by label."""
+    """Label → number of validation images."""
     patients: dict[str, int]
-    """Groups of images in training and in validation."""
+    """Number of patients in ``training`` and in ``validation``."""
     unreadable: tuple[str, ...]
-    """Files left out, each with the reason."""
+    """Reasons, one for each file that could not be read."""
     epochs: tuple[Epoch, ...]
-    """Figures of every epoch."""
+    """Figures of every epoch, the first one first."""

@@ -1,8 +1,8 @@
-"""The seed's network: five convolution blocks and two dense layers, 1,246,401 parameters.
+"""The seed's CNN: five convolution blocks and two dense layers, 1,246,401 parameters.
 
-Each block is Conv - ReLU - (Dropout) - BatchNormalization - MaxPool: the normalization sits after
-the ReLU, which is what makes exporting it interesting. Only the Keras 3 API is used, so that the
-same code trains on TensorFlow, PyTorch or JAX.
+Each block is Conv, ReLU, Dropout (in three of them), BatchNormalization, MaxPool. The normalization
+follows the ReLU, so converters cannot fold it into the convolution before it. Only the Keras 3 API
+is used, so the same code trains on TensorFlow, PyTorch or JAX.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PARAMETERS = 1_246_401
 
 
 def build_network(spec: ModelSpec, *, momentum: float = 0.99, precision: str = "float32") -> Any:
-    """Build the seed's network with fresh weights.
+    """Build the seed's network with new random weights.
 
     Args:
         spec: gives the input shape; the output is one sigmoid.
-        momentum: share of its running statistics that a BatchNormalization keeps each step.
-        precision: Keras's name for the arithmetic; the scores are float32 in any case.
+        momentum: of the running statistics of every BatchNormalization.
+        precision: Keras dtype policy of all layers but the last, which is float32.
 
     Returns:
         A ``keras.Model`` from (N, height, width, channels) to (N, 1).
@@ -61,7 +61,7 @@ def build_network(spec: ModelSpec, *, momentum: float = 0.99, precision: str = "
 
 
 def layer_table(network: Any) -> str:
-    """Layers, output shapes and parameters, one line a layer."""
+    """A text table of layers, output shapes and parameters, one line a layer."""
     rows = [("layer", "output", "parameters")]
     for layer in network.layers:
         shape = " x ".join(str(side) for side in layer.output.shape[1:])

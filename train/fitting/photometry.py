@@ -1,4 +1,4 @@
-"""What scanners, exporters and cables do to a radiograph: one function a change, uint8 to uint8."""
+"""Photometric changes as scanners and exporters make them: one function each, uint8 to uint8."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cxr_edge.preprocess import Image
 
 
 def change_gamma(image: Image, gamma: float) -> Image:
-    """Raise grey levels, as shares of 255, to a power; above 1 darkens."""
+    """Raise grey levels, scaled to 0..1, to the power ``gamma``; above 1 darkens."""
     levels = np.linspace(0.0, 1.0, 256) ** gamma
     return _look_up(image, levels * 255)
 
@@ -24,47 +24,49 @@ def change_levels(image: Image, contrast: float, brightness: float) -> Image:
 
 
 def raise_black(image: Image, level: float) -> Image:
-    """Lift black to ``level`` x 255 and leave white: haze, or a wrong window."""
+    """Lift black to ``level`` x 255 and keep white, like haze or a wrong window."""
     return _look_up(image, 255 * level + np.arange(256.0) * (1 - level))
 
 
 def blur(image: Image, sigma: float) -> Image:
     """Smooth with a Gaussian of ``sigma`` pixels."""
-    return _shaped(cv2.GaussianBlur(image, (0, 0), sigma), image)
+    return _restore_shape(cv2.GaussianBlur(image, (0, 0), sigma), image)
 
 
 def sharpen(image: Image, amount: float, sigma: float = 1.0) -> Image:
-    """Add ``amount`` times what a blur of ``sigma`` pixels takes away: an unsharp mask."""
+    """Apply an unsharp mask of strength ``amount`` and radius ``sigma`` pixels."""
     smooth = cv2.GaussianBlur(image, (0, 0), sigma)
-    return _shaped(cv2.addWeighted(image, 1 + amount, smooth, -amount, 0), image)
+    return _restore_shape(cv2.addWeighted(image, 1 + amount, smooth, -amount, 0), image)
 
 
 def resample(image: Image, factor: float) -> Image:
-    """Shrink both sides to ``factor`` by area and enlarge again: a copy of a smaller picture."""
+    """Shrink both sides to ``factor`` by area, then enlarge to the old size."""
     rows, columns = image.shape[:2]
     small = (max(1, round(columns * factor)), max(1, round(rows * factor)))
     shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-    return _shaped(cv2.resize(shrunk, (columns, rows), interpolation=cv2.INTER_LINEAR), image)
+    return _restore_shape(
+        cv2.resize(shrunk, (columns, rows), interpolation=cv2.INTER_LINEAR), image
+    )
 
 
 def encode_again(image: Image, quality: int) -> Image:
-    """Compress as JPEG of that quality, 1..100, and read it again."""
+    """Compress as JPEG of quality 1..100 and decode again."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    flag = cv2.IMREAD_GRAYSCALE if image.ndim == 2 or image.shape[2] == 1 else cv2.IMREAD_COLOR
-    return _shaped(np.asarray(cv2.imdecode(data, flag)), image)
+    flag = cv2.IMREAD_GRAYSCALE if image.shape[2:] in ((), (1,)) else cv2.IMREAD_COLOR
+    return _restore_shape(np.asarray(cv2.imdecode(data, flag)), image)
 
 
 def add_noise(image: Image, deviation: float, random: np.random.Generator) -> Image:
-    """Add Gaussian noise with a standard deviation in grey levels."""
+    """Add Gaussian noise of standard deviation ``deviation``, in grey levels."""
     noise = random.standard_normal(image.shape, np.float32)
     return _to_bytes(image + deviation * noise)
 
 
 def drift(image: Image, strength: float, degrees: float) -> Image:
-    """Multiply with a ramp of 1 - strength .. 1 + strength along a direction: the heel effect."""
+    """Multiply by a ramp from 1 - strength to 1 + strength along ``degrees``: the heel effect."""
     rows, columns = image.shape[:2]
-    turn = math.radians(degrees)
-    across, down = np.cos(turn), np.sin(turn)
+    angle = math.radians(degrees)
+    across, down = np.cos(angle), np.sin(angle)
     x = np.linspace(-1, 1, columns, dtype=np.float32) * across
     y = np.linspace(-1, 1, rows, dtype=np.float32) * down
     ramp = (x + y[:, np.newaxis]) / (abs(across) + abs(down))
@@ -73,14 +75,14 @@ def drift(image: Image, strength: float, degrees: float) -> Image:
 
 
 def _look_up(image: Image, levels: npt.NDArray[np.float64]) -> Image:
+    """Replace grey level i by ``levels[i]``, rounded and clipped."""
     return np.asarray(_to_bytes(levels)[image])
 
 
 def _to_bytes(values: npt.NDArray[np.floating]) -> Image:
-    found: Image = np.rint(values).clip(0, 255).astype(np.uint8)
-    return found
+    return np.asarray(np.rint(values).clip(0, 255), np.uint8)
 
 
-def _shaped(changed: cv2.typing.MatLike, image: Image) -> Image:
-    """OpenCV drops a channel axis of length 1; take the original's shape."""
-    return changed.astype(np.uint8, copy=False).reshape(image.shape)
+def _restore_shape(changed: cv2.typing.MatLike, image: Image) -> Image:
+    """Restore the original's shape: OpenCV drops a channel axis of length 1."""
+    return np.asarray(changed.reshape(image.shape), np.uint8)

@@ -16,7 +16,8 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.bundle.embedded import Embedded, read_embedded
-from cxr_edge.bundle.reader import Bundle, Golden
+from cxr_edge.bundle.golden import GoldenSet
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import decision_margins, positive_scores, probabilities
 from cxr_edge.errors import UsageError
 from cxr_edge.export.artifacts import FP16, FP32, INT8, KINDS, find_kinds
@@ -235,7 +236,7 @@ def test_golden_inputs_hold_both_decisions_and_none_at_the_threshold(
 ) -> None:
     middle = float(np.quantile(pool.reshape(len(pool), -1).mean(axis=1), quantile))
     scores = brightness(pool, middle, steepness)
-    chosen, nearest = choose_golden(Golden(pool, scores), SEED_SPEC, margin)
+    chosen, nearest = choose_golden(GoldenSet(pool, scores), SEED_SPEC, margin)
     np.testing.assert_array_equal(chosen.scores, brightness(chosen.pixels, middle, steepness))
     distances = np.abs(chosen.scores.astype(np.float64) - 0.5)
     assert nearest == pytest.approx(distances.min()) and nearest > 1e-3
@@ -256,6 +257,6 @@ def test_golden_inputs_hold_both_decisions_and_none_at_the_threshold(
 
 def test_golden_inputs_fill_up_with_the_commoner_decision(pool: Pixels) -> None:
     middle = float(np.quantile(pool.reshape(len(pool), -1).mean(axis=1), 0.05))
-    chosen, _ = choose_golden(Golden(pool, brightness(pool, middle, 0.1)), SEED_SPEC, 0.0)
+    chosen, _ = choose_golden(GoldenSet(pool, brightness(pool, middle, 0.1)), SEED_SPEC, 0.0)
     assert len(chosen.pixels) == COUNT
     assert 1 <= int((chosen.scores <= 0.5).sum()) < COUNT // 4

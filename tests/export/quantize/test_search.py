@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cxr_edge.bundle.reader import Golden
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.errors import ParityError
 from cxr_edge.export.graph.graph import Graph, Input, Linear, Node
 from cxr_edge.export.quantize import search
@@ -96,7 +96,7 @@ class Bench:
             given.reshape(-1, 1, 1, 1),
             given,
             labels,
-            Golden(pixels, normalize(pixels, SPEC.input).reshape(-1, 1)),
+            GoldenSet(pixels, normalize(pixels, SPEC.input).reshape(-1, 1)),
         )
         method = Method(
             make=make,

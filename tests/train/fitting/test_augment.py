@@ -1,4 +1,4 @@
-"""The robust recipe's augmentation stays within its ranges and hides how a picture was taken."""
+"""The robust recipe's augmentation stays within its ranges and varies the acquisition."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def test_an_erased_corner_is_in_a_corner_and_of_the_size_asked_for() -> None:
     corners = set()
     for seed in range(60):
         changed = augment(ramp, erase, np.random.default_rng(seed)).astype(int)
-        found = np.argwhere(np.abs(changed - ramp)[..., 0] > 40)  # more than encoding changes
-        if len(found):
-            (top, left), (bottom, right) = found.min(axis=0), found.max(axis=0)
+        erased = np.argwhere(np.abs(changed - ramp)[..., 0] > 40)  # more than encoding changes
+        if len(erased):
+            (top, left), (bottom, right) = erased.min(axis=0), erased.max(axis=0)
             assert bottom < 26 or top > 73
             assert right < 26 or left > 73
             corners.add((bool(top > 73), bool(left > 73)))

@@ -1,4 +1,4 @@
-"""Augmentation does what its ranges say, and batches depend on nothing but seed and epoch."""
+"""Augmentation stays within its ranges, and batches depend only on seed and epoch."""
 
 from __future__ import annotations
 

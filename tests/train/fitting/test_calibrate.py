@@ -1,4 +1,4 @@
-"""Temperature, threshold and band are what their definitions say, on simulated answers."""
+"""Temperature, threshold and band match their definitions on simulated scores."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_temperature_and_offset_undo_an_overstatement_and_a_bias(
 ) -> None:
     logits, labels = answers(20_000, sharpness)
     shown = logits - sharpness * offset
-    found = fit_temperature(shown, shown[np.newaxis], labels)
-    assert found == pytest.approx((sharpness, offset), rel=0.05, abs=0.05)
+    fitted = fit_temperature(shown, shown[np.newaxis], labels)
+    assert fitted == pytest.approx((sharpness, offset), rel=0.05, abs=0.05)
 
 
 def test_copies_weigh_as_much_as_the_images_however_many_they_are() -> None:
@@ -53,10 +53,12 @@ def test_the_threshold_is_the_largest_that_finds_enough_on_images_and_copies() -
     truth = random.random(1000) < 0.6
     plain = np.where(truth, random.beta(8, 2, 1000), random.beta(2, 8, 1000))
     copies = np.stack([plain**1.1, plain**1.5])
-    found = choose_threshold(plain, copies, truth, 0.97)
+    threshold = choose_threshold(plain, copies, truth, 0.97)
     for part in (plain, copies):
-        assert (part[..., truth] >= found).mean() >= 0.97
-    assert (copies[:, truth] >= found + 2e-4).mean() < 0.97  # the copies' scores are the lower ones
+        assert (part[..., truth] >= threshold).mean() >= 0.97
+    assert (
+        copies[:, truth] >= threshold + 2e-4
+    ).mean() < 0.97  # the copies' scores are the lower ones
 
 
 def test_outside_the_band_the_stated_share_of_each_label_is_wrong() -> None:

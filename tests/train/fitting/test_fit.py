@@ -1,4 +1,4 @@
-"""A training that was interrupted ends where it would have ended, or says why it cannot go on."""
+"""A resumed training ends with the weights of an uninterrupted one, or is refused."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class Interrupting(Silent):
 
 
 class Recording(Silent):
-    """Keeps what is told."""
+    """A reporter that records messages and progress."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.steps: list[tuple[int, int]] = []
 
     def say(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
 
     @contextlib.contextmanager
     def bar(self, label: str) -> Iterator[Advance]:
@@ -79,9 +79,9 @@ def draw_data(*, training_seed: int = 1, validation_seed: int = 2) -> TrainingDa
     return TrainingData(
         pixels=pixels,
         labels=np.arange(len(pixels)) % 2,
-        held_pixels=np.repeat(picture, 6, axis=0),
-        held_labels=np.arange(6) % 2,
-        held_names=(),
+        validation_pixels=np.repeat(picture, 6, axis=0),
+        validation_labels=np.arange(6) % 2,
+        validation_names=(),
         patients={"training": len(pixels), "validation": 6},
         unreadable=(),
         sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
@@ -181,7 +181,7 @@ def test_progress_counts_the_steps_of_the_whole_training(uninterrupted: Any, res
     total = STEPS * TINY.epochs
     assert uninterrupted[1].steps == [(step, total) for step in range(1, total + 1)]
     assert resumed[0].steps == [(step, total) for step in range(2 * STEPS + 1, total + 1)]
-    assert resumed[0].said[0] == "going on after epoch 2 of 5"
+    assert resumed[0].messages[0] == "resuming after epoch 2 of 5"
 
 
 def test_only_the_last_epochs_checkpoint_is_kept(uninterrupted: Any, unfinished: Path) -> None:

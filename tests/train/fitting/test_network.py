@@ -1,4 +1,4 @@
-"""The network is the seed's, layer by layer, and what is saved of it is for inference."""
+"""The network has the seed's layers and parameters, and is saved without its optimizer."""
 
 from __future__ import annotations
 

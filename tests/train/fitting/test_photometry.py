@@ -1,4 +1,4 @@
-"""Each change of a picture does what its name says, by the amount that is asked for."""
+"""Each photometric change has the stated effect and amount."""
 
 from __future__ import annotations
 

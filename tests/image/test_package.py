@@ -1,0 +1,26 @@
+"""The package's names are imported on first use, and there are no others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cxr_edge import image
+
+
+def test_the_limits_are_imported_without_opencv_and_the_reader_with_it() -> None:
+    code = (
+        "import sys; from cxr_edge.image import ImageLimits; print('cv2' in sys.modules);"
+        "from cxr_edge.image import read_image; print('cv2' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    assert done.stdout.split() == [b"False", b"True"]
+
+
+def test_every_public_name_exists_and_any_other_is_an_attribute_error() -> None:
+    for name in image.__all__:
+        assert getattr(image, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'decode_image'"):
+        image.decode_image  # noqa: B018
