@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,19 @@ def require_report() -> None:
         require(module, EXTRA)
 
 
+def records(values: Sequence[Mapping[str, object]]) -> alt.InlineData:
+    """Data of a chart, as Altair takes it.
+
+    Altair copies and validates a chart's data at every step, which takes most of the time of
+    drawing a page; of a text it copies a reference, and it keeps equal data of several layers
+    once. :func:`specification` unpacks it.
+    """
+    alt = require("altair", EXTRA)
+    text = json.dumps(list(values), allow_nan=False)
+    data: alt.InlineData = alt.InlineData(values=text, format=alt.DataFormat(type="json"))
+    return data
+
+
 def specification(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:
     """A chart in Vega-Lite, as wide as what it stands in; its colours are CSS variables.
 
@@ -57,9 +72,26 @@ def specification(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:
     """
     alt = require("altair", EXTRA)
     with alt.theme.enable("none"):
-        drawn: dict[str, Any] = chart.properties(width="container").to_dict()
+        # A test validates every chart; here it would take half of the time of a page.
+        drawn: dict[str, Any] = chart.properties(width="container").to_dict(validate=False)
     del drawn["$schema"]  # an address that nothing needs
-    return {**drawn, "autosize": {"type": "fit-x", "contains": "padding"}}
+    texts = drawn.pop("datasets", {})
+    if texts:
+        drawn["datasets"] = {name: json.loads(text) for name, text in texts.items()}
+    unpacked: dict[str, Any] = _without_format(drawn)
+    return {**unpacked, "autosize": {"type": "fit-x", "contains": "padding"}}
+
+
+def _without_format(node: Any) -> Any:
+    """A specification that refers to lists where :func:`records` made it refer to texts."""
+    if isinstance(node, list):
+        return [_without_format(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {key: _without_format(value) for key, value in node.items() if key != "datasets"}
+    if kept.get("format") == {"type": "json"}:
+        del kept["format"]
+    return kept | ({"datasets": node["datasets"]} if "datasets" in node else {})
 
 
 def png(

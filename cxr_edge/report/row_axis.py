@@ -10,6 +10,7 @@ from typing import Any
 
 import altair as alt
 
+from cxr_edge.report.charts import records
 from cxr_edge.report.theme import TEXT
 
 ROW_HEIGHT_PX = 42
@@ -50,7 +51,7 @@ def row_values(values: dict[str, str]) -> alt.Chart:
     data = [{"row": row, "value": text} for row, text in values.items()]
     right: Any = alt.value(alt.expr("width"))
     return (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(records(data))
         .mark_text(align="right", dy=-_ABOVE_PX, fontWeight=600)
         .encode(y=rows_y(list(values)), x=right, text="value:N")
     )
@@ -81,7 +82,7 @@ def stacked_bars(
     most = max((float(str(part["end"])) for part in parts), default=0.0)
     limit = max(most, x_max or 0.0) * 1.01 or 1.0
     bars = (
-        alt.Chart(alt.Data(values=list(parts)))
+        alt.Chart(records(parts))
         .mark_bar(height=14, yOffset=OFFSET_PX)
         .encode(
             x=alt.X("start:Q", title=x_title, scale=alt.Scale(domain=[0, limit], nice=False)),

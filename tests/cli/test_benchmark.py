@@ -1,4 +1,4 @@
-"""``cxr-edge benchmark``: three files, a table, and an exit code for what became slower."""
+"""``cxr-edge benchmark``: its files, its table, and an exit code for what became slower."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def quick(cli, image):
     """A short benchmark of the reference on one small image, without baselines."""
     given = ("--no-baselines", "--rounds", "2", "--images", image.parent)
 
-    def run(*more: object):
-        return cli("benchmark", *given, *more)
+    def run(*more: object, **environment: str):
+        return cli("benchmark", *given, *more, **environment)
 
     return run
 
@@ -53,6 +53,23 @@ def test_a_report_is_written_and_held_against_another(quick, tmp_path):
     slower = quick("-o", tmp_path / "again", "--compare", old)
     assert slower.returncode == 1
     assert slower.stdout.count("SLOWER") == 5
+
+
+def test_without_the_extra_only_the_page_is_missing(quick, cli, tmp_path):
+    blocker = tmp_path / "blocker"
+    blocker.mkdir()
+    (blocker / "altair.py").write_text("raise ModuleNotFoundError('no altair', name='altair')")
+    out = tmp_path / "out"
+    done = quick("-o", out, PYTHONPATH=str(blocker))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["report.json", "report.md"]
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("no page: ")]
+    assert "pip install 'cxr-edge[report]'" in said
+    assert f"cxr-edge report {out}/report.json" in said
+
+    refused = cli("report", out / "report.json", PYTHONPATH=str(blocker))
+    assert refused.returncode == 3
+    assert refused.stderr.count("\n") == 1 and "cxr-edge[report]" in refused.stderr
 
 
 def test_mistakes_are_one_line_and_nothing_is_measured(cli, quick, exported_bundle, tmp_path):

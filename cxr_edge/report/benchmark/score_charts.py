@@ -11,7 +11,7 @@ import numpy as np
 from cxr_edge.benchmark.report import Answers, Report
 from cxr_edge.metrics import BINS, Flags, Floats, reliability_bins, roc_area, roc_curve
 from cxr_edge.report.benchmark.columns import delta
-from cxr_edge.report.charts import Figure, significant
+from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.theme import MUTED, SERIES, TEXT, WARNING
 
 ORIGINAL = "original"
@@ -44,7 +44,7 @@ def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
     deltas = np.subtract(answers.exported, answers.original)
     largest = float(np.abs(deltas).max(initial=0.0))
     base = (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(records(data))
         .transform_calculate(score=alt.datum.original + alt.datum.difference)
         .transform_calculate(decision=alt.expr.if_(alt.datum.changed, "changed (flip)", "same"))
     )
@@ -92,7 +92,7 @@ def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
 
 
 def _rule(axis: str, value: float, text: str) -> alt.Chart:
-    data = alt.Data(values=[{"at": value, "text": text}])
+    data = records([{"at": value, "text": text}])
     rule = alt.Chart(data).mark_rule(color=MUTED, strokeDash=[4, 3])
     tooltip = alt.Tooltip("text:N", title=" ")
     return (
@@ -147,7 +147,7 @@ def _lines(
         points: whether points are marked.
         encodings: position, order and tooltip.
     """
-    base = alt.Chart(alt.Data(values=list(data)))
+    base = alt.Chart(records(data))
     scale = alt.Scale(domain=list(names), range=[each.colour for each in series])
     dashes = alt.Scale(domain=list(names), range=[each.dash for each in series])
     legend = alt.Legend(
@@ -168,13 +168,20 @@ def _lines(
 
 
 def corners(x: Floats, y: Floats) -> list[int]:
-    """Indices of the points of a curve where it turns, its ends included."""
-    turns = np.diff(x[:-1]) * np.diff(y[1:]) != np.diff(x[1:]) * np.diff(y[:-1])
+    """Indices of the points of a curve where it turns, its ends included.
+
+    Args:
+        x: (N,) rising, N at least 2.
+        y: (N,) rising.
+    """
+    steps_x, steps_y = np.diff(x), np.diff(y)
+    # Rounding would make a turn of almost every point of a slope.
+    turns = ~np.isclose(steps_x[:-1] * steps_y[1:], steps_x[1:] * steps_y[:-1], atol=1e-12)
     return [0, *(np.flatnonzero(turns) + 1).tolist(), len(x) - 1]
 
 
 def _diagonal() -> alt.Chart:
-    data = alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])
+    data = records([{"x": 0, "y": 0}, {"x": 1, "y": 1}])
     line = alt.Chart(data).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
     return line.encode(x="x:Q", y="y:Q")
 
@@ -263,7 +270,7 @@ def _reliability_chart(series: Sequence[_Series], positive: Flags, report: Repor
         if count
     ]
     counts = (
-        alt.Chart(alt.Data(values=images))
+        alt.Chart(records(images))
         .mark_text(color=MUTED, baseline="bottom", dy=-3)
         .encode(x="x:Q", y=alt.datum(0), text="count:N")
     )

@@ -11,7 +11,7 @@ import numpy as np
 from cxr_edge.benchmark.report import Latency, Layer, Report, Row
 from cxr_edge.report.benchmark.columns import delta, figure, percent, roofline_share, start_ms
 from cxr_edge.report.benchmark.summary import headline_row
-from cxr_edge.report.charts import Figure, significant
+from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y, stacked_bars
 from cxr_edge.report.theme import BACKGROUND, MUTED, SERIES, TEXT, WARNING
 
@@ -84,7 +84,7 @@ def pareto_chart(report: Report) -> Figure | None:
         )
     ]  # fmt: skip
     colour = engine_colour(report, (row for row, _ in rows), offset=_OVER_TITLE)
-    base = alt.Chart(alt.Data(values=points))
+    base = alt.Chart(records(points))
     marks = base.mark_point(size=110, opacity=0.9, stroke=BACKGROUND, strokeWidth=1).encode(
         x=x,
         y=y,
@@ -98,7 +98,7 @@ def pareto_chart(report: Report) -> Figure | None:
         .encode(x=x, y=y, tooltip=tooltip)
     )
     step = (
-        alt.Chart(alt.Data(values=front))
+        alt.Chart(records(front))
         .mark_line(interpolate="step-after", color=MUTED, strokeDash=[3, 3], strokeWidth=1.5)
         .encode(x=x, y=y)
     )
@@ -143,7 +143,7 @@ def _baseline_rule(report: Report) -> list[alt.Chart]:
         return []
     data = [{"p50": base.latency.p50_ms, "row": base.name, "ms": figure(base.latency.p50_ms)}]
     return [
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(records(data))
         .mark_rule(color=MUTED, clip=True)
         .encode(x="p50:Q", tooltip=[alt.Tooltip("row:N"), alt.Tooltip("ms:N", title="p50, ms")])
     ]
@@ -173,9 +173,9 @@ def latency_chart(report: Report) -> Figure | None:
             ("p50", "p50, ms"), ("p90", "p90, ms"), ("p99", "p99, ms"), ("max", "slowest, ms"),
         )
     ]  # fmt: skip
-    base = alt.Chart(alt.Data(values=boxes))
+    base = alt.Chart(records(boxes))
     layers = [
-        alt.Chart(alt.Data(values=samples))
+        alt.Chart(records(samples))
         .transform_flatten(["ms"])
         .mark_tick(thickness=1, height=7, opacity=0.3, yOffset=OFFSET_PX + 8)
         .encode(x=x, y=y, color=colour),

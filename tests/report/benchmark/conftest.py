@@ -1,4 +1,4 @@
-"""A drawn report, and what a report can be like. System tests load the same drawn.py."""
+"""A drawn report and its variants; tests in a browser load the same drawn.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from cxr_edge.benchmark.report import Report
 
-_DRAWN = runpy.run_path(str(Path(__file__).with_name("drawn.py")))
+_DRAWN = runpy.run_path(str(Path(__file__).parents[2] / "benchmark/drawn.py"))
 VARIANTS: dict[str, Callable[[Report], Report]] = _DRAWN["VARIANTS"]
 
 
@@ -31,3 +31,11 @@ def draw_report() -> Callable[..., Report]:
 def any_report(request: pytest.FixtureRequest) -> Report:
     """Whatever a report can be like, one after the other."""
     return VARIANTS[request.param](_DRAWN["draw_report"]())
+
+
+@pytest.fixture(scope="session")
+def whole_page() -> bytes:
+    """The page of a report with all that a report can have."""
+    from cxr_edge.report.benchmark.page import report_page
+
+    return report_page(_DRAWN["draw_report"]())
