@@ -110,16 +110,6 @@ def quiet_stderr() -> Iterator[None]:
             os.close(stderr)
 
 
-def require_figure(extra: str) -> Any:
-    """Import ``matplotlib.figure.Figure``, which draws without a window or global state.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    _redirect_home_writes()
-    return require("matplotlib.figure", extra).Figure
-
-
 @functools.cache
 def _redirect_home_writes() -> None:
     """Send what Keras and matplotlib write when imported to a folder deleted at exit.

@@ -23,9 +23,10 @@ from cxr_edge.original.run_folder import (
     SPEC_NAME,
     VALIDATION_NAME,
 )
+from cxr_edge.report.documents import draw_page_beside
 from cxr_edge.reporting import Reporter
 from cxr_edge.train.evaluation.baseline import fit_baseline
-from cxr_edge.train.evaluation.document import Evaluation, ModelSource
+from cxr_edge.train.evaluation.document import EVALUATION_NAME, Evaluation, ModelSource
 from cxr_edge.train.evaluation.evaluate import evaluate_model
 from cxr_edge.train.evaluation.inputs import gather_inputs
 from cxr_edge.train.evaluation.outputs import make_origin, write_document
@@ -45,7 +46,7 @@ from cxr_edge.train.fitting.domain import fit_domain
 from cxr_edge.train.fitting.fit import fit_network, identify
 from cxr_edge.train.fitting.history import HISTORY_NAME, Epoch, History
 from cxr_edge.train.fitting.network import build_network, layer_table
-from cxr_edge.train.plots import plot_class_counts, plot_curves, plot_samples
+from cxr_edge.train.pictures import draw_class_counts, draw_history, draw_samples
 from cxr_edge.train.recipe import TrainingRecipe, for_labels
 
 keras = require_keras("train")
@@ -146,8 +147,8 @@ def _report_data(
         reporter.say(f"{part}: {listing} images of {images.patients[part]:,} patients")
     if images.test:
         parts["test"] = images.test.counts
-    plot_class_counts(out / "class-counts.png", parts)
-    plot_samples(out / "samples.png", images.pixels, images.labels, recipe.spec)
+    draw_class_counts(out, parts)
+    draw_samples(out / "samples.png", images.pixels, images.labels, recipe.spec)
     table = layer_table(build_network(recipe.spec))
     write_file(out / LAYERS_NAME, (table + "\n").encode())
     reporter.say(table)
@@ -166,7 +167,7 @@ def _write_history(
         epochs=epochs,
     )
     write_file(out / HISTORY_NAME, documents.dump(history))
-    plot_curves(out / "curves.png", epochs)
+    draw_history(out, epochs)
 
 
 def _evaluate(
@@ -181,7 +182,7 @@ def _evaluate(
     spec = model.spec
     baseline = fit_baseline(images.pixels, images.labels, spec)
     held = LabelledImages(images.validation_pixels, images.validation_labels, (), ())
-    patients = [group_of(Path(held_name)) for held_name in images.validation_names]
+    patients = [group_of(Path(name)) for name in images.validation_names]
     parts = [
         gather_inputs(
             "validation", held, spec, patients, names=images.validation_names, baseline=baseline
@@ -195,6 +196,7 @@ def _evaluate(
     shifts = recipe.target is not None
     results = {each.part: evaluate_model(model, each, shifts=shifts, out=out) for each in parts}
     write_document(out, results, make_origin(command, [model.source]))
+    draw_page_beside(out / EVALUATION_NAME, reporter)
     return results
 
 

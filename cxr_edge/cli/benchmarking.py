@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cxr_edge.cli.console import Terminal
-from cxr_edge.errors import BenchmarkError, MissingExtraError, UsageError
+from cxr_edge.errors import BenchmarkError, UsageError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def benchmark(
     from cxr_edge.benchmark.suite import read_suite
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.files import read_file
+    from cxr_edge.report.documents import draw_page_beside
 
     old = None
     if compare:  # refused before anything is measured
@@ -103,7 +104,8 @@ def benchmark(
     for warning in report.warnings:
         terminal.say(f"note: {warning}")
     terminal.say(f"the report is {printable(out / JSON_NAME)}")
-    _draw(out, terminal)
+    if page := draw_page_beside(out / JSON_NAME, terminal):
+        terminal.say(f"the page is {printable(page)}")
     if old:
         comparison = compare_reports(old, report, max_slowdown)
         print(f"\n{comparison_text(comparison, max_slowdown)}")
@@ -127,21 +129,6 @@ def _write(report: Report, out: Path) -> None:
 
     write_file(out / JSON_NAME, dump_report(report))
     write_file(out / "report.md", report_markdown(report).encode())
-
-
-def _draw(out: Path, terminal: Terminal) -> None:
-    """Draw the page, where the extra is installed; elsewhere say how to get it."""
-    from cxr_edge.files import write_file
-    from cxr_edge.report.documents import draw_page
-
-    page = out / "report.html"
-    try:
-        write_file(page, draw_page(out / JSON_NAME))
-    except MissingExtraError as err:
-        again = f"cxr-edge report {shlex.quote(printable(out / JSON_NAME))}"
-        terminal.say(f"no page: {err}, here or elsewhere; then {again} draws it")
-    else:
-        terminal.say(f"the page is {printable(page)}")
 
 
 def _summary(report: Report) -> str:

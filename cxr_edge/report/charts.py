@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 EXTRA = "report"
+PACKAGES = ("altair", "vl_convert", "jinja2")
+"""Modules that the extra brings."""
 PNG_WIDTH_PX = 720
 
 
@@ -48,7 +50,7 @@ def require_report() -> None:
     Raises:
         MissingExtraError: a package of the extra ``report`` is not installed.
     """
-    for module in ("altair", "vl_convert", "jinja2"):
+    for module in PACKAGES:
         require(module, EXTRA)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.errors import UsageError
-from cxr_edge.files import printable, read_file
-from cxr_edge.report.charts import require_report
+from cxr_edge.errors import MissingExtraError, UsageError
+from cxr_edge.extras import is_installed
+from cxr_edge.files import printable, read_file, write_file
+from cxr_edge.report.charts import PACKAGES, require_report
+from cxr_edge.reporting import Reporter
 
 MAX_DOCUMENT_BYTES = 2**26
 
@@ -73,6 +76,34 @@ def draw_page(path: Path) -> bytes:
     require_report()
     data = read_file(path, max_bytes=MAX_DOCUMENT_BYTES, error=UsageError)
     return _kind_of(data, path).draw(data, path)
+
+
+def can_draw() -> bool:
+    """Whether the extra ``report`` is installed."""
+    return all(map(is_installed, PACKAGES))
+
+
+def draw_page_beside(path: Path, reporter: Reporter) -> Path | None:
+    """Draw the page of a document that was just written, or say how to.
+
+    Args:
+        path: the JSON.
+        reporter: is told how to get the page where the extra ``report`` is missing.
+
+    Returns:
+        The page: the document's name with ``.html``; None: it was not drawn.
+
+    Raises:
+        OutputError: the page cannot be written.
+    """
+    page = path.with_suffix(".html")
+    try:
+        write_file(page, draw_page(path))
+    except MissingExtraError as err:
+        again = f"cxr-edge report {shlex.quote(printable(path))}"
+        reporter.say(f"no page: {err}, here or elsewhere; then {again} draws it")
+        return None
+    return page
 
 
 def _kind_of(data: bytes, path: Path) -> DocumentKind:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_edge.files import printable
+from cxr_edge.report.documents import draw_page_beside
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
 from cxr_edge.train.evaluation.curves import roc_points
 from cxr_edge.train.evaluation.document import (
+    EVALUATION_NAME,
+    SEEDS_NAME,
     BaselineComparison,
     Evaluation,
     FigureComparison,
@@ -43,7 +46,7 @@ class EvaluationResults:
     spread: dict[str, Spread] | None
     """Over several models; None for one."""
     page: Path | None
-    """What a person reads; None: nothing was written."""
+    """What a person reads; None: nothing was written, or the extra ``report`` is missing."""
 
 
 def evaluate_models(
@@ -63,17 +66,17 @@ def evaluate_models(
         DataError: a folder is not laid out as expected, or no copy has the name of an image.
         UsageError: the models' labels differ.
         EngineError: a score is no probability.
-        MissingExtraError: scikit-learn (for a baseline) or matplotlib (for pictures) is absent.
+        MissingExtraError: scikit-learn is not installed, for a baseline.
         OutputError: ``out`` cannot be written.
     """
     check_same_labels(models)
     part = printable(options.data.resolve().name)
     out = options.out
-    page = out / f"{part}.html" if out else None
     alone = len(models) == 1
     names = [models[0].name] if alone else run_names(models)
     inputs: dict[InputSpec, EvaluationInputs] = {}
     evaluations: dict[str, Evaluation] = {}
+    page: Path | None = None
     for name, model in zip(names, models, strict=True):
         if not alone:
             reporter.say(f"evaluating {name}")
@@ -87,12 +90,14 @@ def evaluate_models(
         if folder:
             origin = make_origin(options.command, [model.source])
             write_document(folder, {part: evaluation}, origin)
+            page = draw_page_beside(folder / EVALUATION_NAME, reporter)
         evaluations[name] = evaluation
     if alone:
         return EvaluationResults(evaluations, None, page)
     spreads = spread(evaluations)
-    if out and page:
-        write_seeds(out, page, evaluations, spreads, options.command)
+    if out:
+        write_seeds(out, evaluations, spreads, options.command)
+        page = draw_page_beside(out / SEEDS_NAME, reporter)
     return EvaluationResults(evaluations, spreads, page)
 
 
@@ -104,20 +109,19 @@ def evaluate_model(
     out: Path | None,
     reporter: Reporter | None = None,
 ) -> Evaluation:
-    """Score labelled images; write report, pictures and page where asked.
+    """Score labelled images; write report and pictures where asked.
 
     Args:
         model: its labels are those of ``inputs``, in any order.
         inputs: images and what is compared with the model on them.
         shifts: whether every shift of :mod:`.shifts` is scored too.
-        out: folder for ``<part>.html``, ``<part>-*.png``, ``<part>-gallery/``,
+        out: folder for ``<part>-*.png``, ``<part>-gallery/``,
             ``<part>-report.txt`` and, where the images are files, ``<part>-scores.csv``; None:
             nothing is written.
         reporter: shows progress.
 
     Raises:
         EngineError: a score is no probability.
-        MissingExtraError: ``out`` is given and matplotlib is not installed.
         OutputError: ``out`` cannot be written.
     """
     spec = model.spec

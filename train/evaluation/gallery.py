@@ -21,7 +21,7 @@ from cxr_edge.decision import decision_margins, positive_scores, uncertain
 from cxr_edge.errors import OutputError
 from cxr_edge.files import printable, write_file
 from cxr_edge.image import read_image
-from cxr_edge.overlay import draw_overlay
+from cxr_edge.overlay import colour_image
 from cxr_edge.preprocess import Image
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.document import GalleryEntry, GalleryGroup
@@ -149,7 +149,7 @@ def _read(inputs: EvaluationInputs, index: int, spec: ModelSpec) -> Image:
 def _draw_heatmap(classifier: Classifier, file: Path, image: Image) -> Image:
     """Compute the map on the whole file, draw it on the small image."""
     explanation = dataclasses.replace(classifier.explain(file), image=image)
-    return draw_overlay(explanation, classifier.spec.input)
+    return colour_image(explanation, classifier.spec.input, max_side=PICTURE_SIDE)
 
 
 def _to_bgr(image: Image) -> Image:

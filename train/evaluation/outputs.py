@@ -1,4 +1,4 @@
-"""What an evaluation writes: documents, text, table of scores, pictures and page."""
+"""What an evaluation writes: documents, text, table of scores and charts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cxr_edge.decision import positive_scores
 from cxr_edge.engines import ENGINES
 from cxr_edge.extras import package_version
 from cxr_edge.files import write_file
-from cxr_edge.train import curve_plots, evaluation_plots
+from cxr_edge.report.documents import can_draw
 from cxr_edge.train.evaluation.document import (
     EVALUATION_NAME,
     EVALUATION_SCHEMA,
@@ -31,7 +31,6 @@ from cxr_edge.train.evaluation.document import (
 from cxr_edge.train.evaluation.inputs import EvaluationInputs
 from cxr_edge.train.evaluation.scored import Scored
 from cxr_edge.train.evaluation.text import report_text
-from cxr_edge.train.page import evaluation_page, spread_page
 
 _PACKAGES = ("cxr-edge", "numpy", "opencv-python-headless", "scikit-learn")
 
@@ -77,22 +76,20 @@ def write_document(out: Path, parts: dict[str, Evaluation], origin: Origin) -> N
 
 def write_seeds(
     out: Path,
-    page: Path,
     evaluations: dict[str, Evaluation],
     spreads: dict[str, Spread],
     command: str,
 ) -> None:
-    """Write ``seeds.json`` and its page.
+    """Write ``seeds.json``.
 
     Args:
         out: the folder above those of the runs.
-        page: the page's file.
         evaluations: run → its evaluation on the same images.
         spreads: over these runs.
         command: makes the documents again.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: it cannot be written.
     """
     models = {run: evaluation.model for run, evaluation in evaluations.items()}
     document = SeedsDocument(
@@ -103,51 +100,33 @@ def write_seeds(
         figures=spreads,
     )
     write_file(out / SEEDS_NAME, documents.dump(document))
-    write_file(page, spread_page(document))
 
 
 def write_part(
     out: Path, inputs: EvaluationInputs, evaluation: Evaluation, scores: ScoredImages
 ) -> None:
-    """Write text, table of scores, pictures and page of one folder of images.
+    """Write text, table of scores and, with the extra ``report``, charts of one folder of images.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
         OutputError: a file cannot be written.
     """
     part, spec = inputs.part, evaluation.model.spec
     write_file(out / f"{part}-report.txt", (report_text(evaluation) + "\n").encode())
-    plots = _draw(out, inputs, evaluation, scores)
-    page = evaluation_page(evaluation, part, {n: p.read_bytes() for n, p in plots})
-    write_file(out / f"{part}.html", page)
+    _draw(out, part, evaluation)
     if inputs.images.files:
         table = _score_table(inputs, scores.own, positive_scores(scores.own.table, spec))
         write_file(out / f"{part}-scores.csv", table)
 
 
-def _draw(
-    out: Path, inputs: EvaluationInputs, evaluation: Evaluation, scores: ScoredImages
-) -> list[tuple[str, Path]]:
-    """Draw every picture that the figures allow; name and file of each, in the page's order."""
-    drawn: list[tuple[str, Path]] = []
+def _draw(out: Path, part: str, evaluation: Evaluation) -> None:
+    """Write every chart of the page as a PNG; nothing without the extra ``report``."""
+    if not can_draw():
+        return
+    from cxr_edge.report.charts import png
+    from cxr_edge.report.evaluation.page import evaluation_figures
 
-    def place(name: str) -> Path:
-        drawn.append((name, out / f"{inputs.part}-{name}.png"))
-        return drawn[-1][1]
-
-    own, spec = scores.own, evaluation.model.spec
-    evaluation_plots.plot_confusion(place("confusion"), evaluation, f"Decisions on {inputs.part}")
-    if spec.positive_label is not None:
-        curve_plots.plot_roc(place("roc"), evaluation)
-        curve_plots.plot_precision_recall(place("precision-recall"), evaluation)
-    curve_plots.plot_reliability(place("reliability"), evaluation)
-    evaluation_plots.plot_scores(place("histogram"), own, spec)
-    if evaluation.shifts:
-        evaluation_plots.plot_shifts(place("shifts"), evaluation, evaluation.shifts)
-    if scores.paired:
-        evaluation_plots.plot_copies(place("copies"), *scores.paired, spec)
-    evaluation_plots.plot_gallery(place("gallery"), inputs.images.pixels, own, spec)
-    return drawn
+    for figure in evaluation_figures(evaluation):
+        write_file(out / f"{part}-{figure.name}.png", png(figure.chart))
 
 
 def _score_table(inputs: EvaluationInputs, scored: Scored, scores: Iterable[float]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from cxr_edge.report.charts import Figure, significant
+from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation.curve_charts import SQUARE_PX
 from cxr_edge.report.evaluation.summary import score_name
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y
@@ -25,7 +25,7 @@ def shift_figure(shifts: dict[str, FigureComparison]) -> Figure:
         }
         for shift, change in changes.items()
     ]
-    base = alt.Chart(alt.Data(values=data)).encode(y=rows_y(list(shifts)))
+    base = alt.Chart(records(data)).encode(y=rows_y(list(shifts)))
     tooltip = [
         alt.Tooltip("row:N", title="shift"),
         alt.Tooltip("accuracy:Q", title="accuracy", format=".3f"),
@@ -34,7 +34,7 @@ def shift_figure(shifts: dict[str, FigureComparison]) -> Figure:
         alt.Tooltip("high:Q", title="to", format="+.3f"),
     ]
     axis = alt.X("change:Q", title="change of accuracy", axis=alt.Axis(format="+~g", tickCount=6))
-    zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(color=MUTED, strokeDash=[4, 3])
+    zero = alt.Chart(records([{"at": 0}])).mark_rule(color=MUTED, strokeDash=[4, 3])
     intervals = base.mark_rule(color=SERIES[0], yOffset=OFFSET_PX)
     points = base.mark_point(filled=True, size=60, yOffset=OFFSET_PX)
     return Figure(
@@ -69,7 +69,7 @@ def copies_figure(evaluation: Evaluation, copies: CopyComparison) -> Figure:
     ]
     unit = alt.Scale(domain=[0, 1], nice=False)
     points = (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(records(data))
         .mark_point(filled=True, opacity=0.7)
         .encode(
             x=alt.X("x:Q", title=f"{name} of the evaluated file", scale=unit),
@@ -77,7 +77,7 @@ def copies_figure(evaluation: Evaluation, copies: CopyComparison) -> Figure:
             color=alt.Color(
                 "decision:N",
                 scale=alt.Scale(domain=["same", "changed"], range=[SERIES[0], WARNING]),
-                legend=alt.Legend(title="decision", orient="top", direction="horizontal"),
+                legend=alt.Legend(title="decision", orient="bottom", direction="horizontal"),
             ),
             size=alt.condition(alt.datum.decision == "changed", alt.value(90), alt.value(25)),
             tooltip=[
@@ -89,7 +89,7 @@ def copies_figure(evaluation: Evaluation, copies: CopyComparison) -> Figure:
         )
     )
     diagonal = (
-        alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+        alt.Chart(records([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
         .mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
         .encode(x="x:Q", y="y:Q")
     )

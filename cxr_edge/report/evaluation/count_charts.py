@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import altair as alt
 
-from cxr_edge.report.charts import Figure
+from cxr_edge.report.charts import Figure, records
 from cxr_edge.report.evaluation.summary import score_name
 from cxr_edge.report.theme import BACKGROUND, MUTED, SERIES, TEXT, WARNING
 from cxr_edge.train.evaluation.document import Evaluation
@@ -39,7 +39,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
                 }
             )
     few = len(labels) <= _MOST_NUMBERED
-    base = alt.Chart(alt.Data(values=data)).encode(
+    base = alt.Chart(records(data)).encode(
         x=alt.X(
             "decision:N",
             title="decided",
@@ -49,7 +49,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
         ),
         y=alt.Y(
             "label:N",
-            title="true label",
+            title=None,
             sort=labels,
             scale=alt.Scale(domain=labels),
             axis=alt.Axis(grid=False),
@@ -122,11 +122,11 @@ def _histogram(
     colour = alt.Color(
         "decision:N",
         scale=alt.Scale(domain=["right", "wrong"], range=[SERIES[0], WARNING]),
-        legend=alt.Legend(title="decided", orient="top", direction="horizontal"),
+        legend=alt.Legend(title="decided", orient="bottom", direction="horizontal"),
     )
     bars = (
-        alt.Chart(alt.Data(values=data))
-        .mark_bar(opacity=0.8)
+        alt.Chart(records(data))
+        .mark_bar(opacity=0.8, orient="vertical")
         .encode(
             x=alt.X("low:Q", title=score_name(evaluation), scale=x_scale),
             x2="high:Q",
@@ -134,6 +134,7 @@ def _histogram(
                 "images:Q", title="images (square-root axis)", stack=None, scale=y_scale,
                 axis=alt.Axis(tickCount=4),
             ),
+            y2=alt.datum(0),
             color=colour,
             tooltip=[
                 alt.Tooltip("low:Q", title="scores from", format=".2f"),
@@ -147,14 +148,14 @@ def _histogram(
     band = evaluation.model.spec.uncertain_band
     if band:
         layers.append(
-            alt.Chart(alt.Data(values=[{"low": band[0], "high": band[1]}]))
+            alt.Chart(records([{"low": band[0], "high": band[1]}]))
             .mark_rect(color=MUTED, opacity=0.15)
             .encode(x=alt.X("low:Q", scale=x_scale), x2="high:Q")
         )
     layers.append(bars)
     if evaluation.threshold is not None:
         layers.append(
-            alt.Chart(alt.Data(values=[{"at": evaluation.threshold}]))
+            alt.Chart(records([{"at": evaluation.threshold}]))
             .mark_rule(color=TEXT, strokeDash=[4, 3])
             .encode(
                 x=alt.X("at:Q", scale=x_scale),

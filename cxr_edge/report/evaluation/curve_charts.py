@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from cxr_edge.report.charts import Figure, significant
+from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation.summary import score_name
 from cxr_edge.report.theme import MUTED, SERIES, TEXT
 from cxr_edge.train.evaluation.document import Evaluation, RocPoints
@@ -129,7 +129,7 @@ def _roc_chart(evaluation: Evaluation, curves: Sequence[_Curve], side: float) ->
     x, y = (
         alt.X(
             "x:Q",
-            title="false positive rate (1 − specificity)",
+            title="false positive rate (1 - specificity)",
             scale=alt.Scale(domain=[0, side], nice=False),
             axis=alt.Axis(tickCount=5, format="~%"),
         ),
@@ -141,7 +141,7 @@ def _roc_chart(evaluation: Evaluation, curves: Sequence[_Curve], side: float) ->
         ),
     )
     lines = (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(records(data))
         .mark_line(clip=True)
         .encode(
             x=x,
@@ -161,7 +161,7 @@ def _roc_chart(evaluation: Evaluation, curves: Sequence[_Curve], side: float) ->
     if operating := _operating_point(evaluation):
         point = {"x": operating[0], "y": operating[1], "threshold": evaluation.threshold}
         layers.append(
-            alt.Chart(alt.Data(values=[point]))
+            alt.Chart(records([point]))
             .mark_point(shape="cross", filled=True, color=TEXT, size=110, clip=True)
             .encode(
                 x=x,
@@ -198,7 +198,7 @@ def _legend(curves: Sequence[object]) -> alt.Legend | None:
 
 
 def _diagonal() -> alt.Chart:
-    data = alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])
+    data = records([{"x": 0, "y": 0}, {"x": 1, "y": 1}])
     line = alt.Chart(data).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
     return line.encode(x="x:Q", y="y:Q")
 
@@ -228,7 +228,7 @@ def precision_recall_figure(evaluation: Evaluation) -> Figure:
         range=[SERIES[number % len(SERIES)] for number in range(len(curves))],
     )
     lines = (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(records(data))
         .mark_line()
         .encode(
             x=alt.X(
@@ -254,7 +254,7 @@ def precision_recall_figure(evaluation: Evaluation) -> Figure:
     )
     chance = [{"label": label, "y": points.share} for label, points in curves]
     rules = (
-        alt.Chart(alt.Data(values=chance))
+        alt.Chart(records(chance))
         .mark_rule(strokeDash=[4, 3], color=MUTED)
         .encode(
             y="y:Q",
@@ -299,7 +299,7 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
     ]
     x = alt.X("x:Q", title=f"{name}, mean of a bin", scale=_UNIT, axis=alt.Axis(values=_TICKS))
     y = alt.Y("y:Q", title=f"share of {event}", scale=_UNIT, axis=alt.Axis(values=_TICKS))
-    base = alt.Chart(alt.Data(values=data))
+    base = alt.Chart(records(data))
     counts = (
         alt.Chart(
             alt.Data(

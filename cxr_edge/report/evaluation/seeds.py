@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from cxr_edge.report.charts import Figure, significant
+from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation import summary
 from cxr_edge.report.page import render_page
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y
@@ -87,7 +87,7 @@ def spread_figure(document: SeedsDocument) -> Figure:
     x = alt.X("value:Q", title="value", scale=alt.Scale(zero=False))
     y = rows_y(names)
     points = (
-        alt.Chart(alt.Data(values=runs))
+        alt.Chart(records(runs))
         .mark_point(filled=True, size=60, opacity=0.7, yOffset=OFFSET_PX)
         .encode(
             x=x,
@@ -100,7 +100,7 @@ def spread_figure(document: SeedsDocument) -> Figure:
         )
     )
     ticks = (
-        alt.Chart(alt.Data(values=means))
+        alt.Chart(records(means))
         .mark_tick(color=TEXT, thickness=2, size=20, yOffset=OFFSET_PX)
         .encode(x=x, y=y, tooltip=alt.Tooltip("value:Q", title="mean", format=".4f"))
     )

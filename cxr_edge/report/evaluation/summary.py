@@ -1,4 +1,4 @@
-"""Sentences, figures and definitions of an evaluation's page; everything speaks of its own labels."""
+"""Sentences, tables and definitions of an evaluation's page, in terms of its own labels."""
 
 from __future__ import annotations
 

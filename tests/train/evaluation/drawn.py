@@ -135,7 +135,7 @@ def draw_evaluation(
         else ReliabilityBin(i / 10, (i + 1) / 10, 10 + i, i / 10 + 0.04, around(i / 10 + 0.06, 0.1))
         for i in range(10)
     )
-    pieces = {name: tuple(range(50)) for name in spec.labels}
+    pieces = {name: tuple(range(3, 53)) for name in spec.labels}
     wrong = {name: (3,) * 25 + (0,) * 25 for name in spec.labels}
     curve = PrecisionRecallPoints((1.0, 0.95, 0.7), (0.3, 0.8, 1.0), (0.9, 0.6, 0.1), 0.55)
     evaluation = Evaluation(

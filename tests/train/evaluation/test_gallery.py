@@ -14,7 +14,7 @@ from cxr_edge.bundle.reader import REFERENCE
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.folders import LabelledImages, open_folder, read_folder
 from cxr_edge.domain import Domain
-from cxr_edge.overlay import draw_overlay
+from cxr_edge.overlay import colour_image
 from cxr_edge.spec import SEED_SPEC, InputSpec
 from cxr_edge.train.evaluation.document import ModelSource
 from cxr_edge.train.evaluation.gallery import PICTURE_SIDE, choose_images, write_gallery
@@ -100,7 +100,7 @@ def test_a_bundles_heat_maps_are_those_of_its_explaining_file(drawn_data: Path, 
         small = cv2.imread(str(tmp_path / "out" / entry.picture), cv2.IMREAD_GRAYSCALE)
         assert max(small.shape) <= PICTURE_SIDE
         explanation = dataclasses.replace(classifier.explain(images.files[number]), image=small)
-        expected = draw_overlay(explanation, model.spec.input)
+        expected = colour_image(explanation, model.spec.input)
         heatmap = cv2.imread(str(tmp_path / "out" / entry.heatmap))
         assert heatmap.shape == expected.shape
         assert np.abs(heatmap.astype(int) - expected).mean() < 8  # JPEG, twice
