@@ -50,6 +50,14 @@ def test_a_subclass_of_a_linear_layer_is_called_as_it_is() -> None:
     assert unusual_layers(graph_of(Dense(3, name="doubled"))) == ("doubled (Dense)",)
 
 
+def test_a_slice_is_no_suspect_where_another_operation_is() -> None:
+    keras, _ = require_tensorflow("export")
+    image = keras.Input((4, 4, 2))
+    output = keras.layers.Flatten()(keras.ops.erfinv(image[..., :1]))
+    (suspect,) = unusual_layers(read_graph(keras.Model(image, output)))
+    assert suspect.endswith("(Erfinv)")
+
+
 @pytest.mark.parametrize("name", ["linear", "relu", "leaky_relu", "sigmoid", "softmax"])
 def test_an_activation_is_known_by_its_function(name: str) -> None:
     keras, _ = require_tensorflow("export")
