@@ -92,16 +92,13 @@ def exported_bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     """
     from cxr_edge.export.artifacts import FP32, INT8, find_kinds
     from cxr_edge.export.pipeline import export, original_of_run
-    from cxr_edge.export.quantize import search
     from cxr_edge.export.request import ExportRequest
     from cxr_edge.original.run_folder import open_run
     from cxr_edge.reporting import Silent
 
     out = tmp_path_factory.mktemp("export") / "bundle"
     original = original_of_run(open_run(run_folder))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "STRENGTHS", (0.5,))
-        export(original, out, find_kinds((*FP32, *INT8)), ExportRequest(), Silent())
+    export(original, out, find_kinds((*FP32, *INT8)), ExportRequest(strengths=(0.5,)), Silent())
     return out
 
 
