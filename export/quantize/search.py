@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cxr_edge.bundle.embedded import Embedded
+from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.parity import compare
 from cxr_edge.data.folders import Labels
 from cxr_edge.decision import Scores
