@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -22,6 +22,10 @@ PACKAGES = ("altair", "vl_convert", "jinja2")
 PNG_WIDTH_PX = 720
 
 
+Chart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"
+"""What Altair's methods may return of one view or of layers; facets do not fit a column."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A chart with what a reader needs to understand it."""
@@ -32,7 +36,7 @@ class Figure:
     """A few words; text, not markup."""
     caption: str
     """What is drawn and what to look at; text, not markup."""
-    chart: alt.Chart | alt.LayerChart
+    chart: Chart
     """One view or layers of it, without a width: a page fits it to its column. Its height is in
     pixels; with ``alt.Step``, Vega-Lite warns on the browser's console."""
     wide: bool = False
@@ -54,8 +58,8 @@ def require_report() -> None:
         require(module, EXTRA)
 
 
-def records(values: Sequence[Mapping[str, object]]) -> alt.InlineData:
-    """Data of a chart, as Altair takes it.
+def records(values: Sequence[Mapping[str, object]]) -> Any:
+    """Data of a chart, as ``alt.Chart`` takes it.
 
     Altair copies and validates a chart's data at every step, which takes most of the time of
     drawing a page; of a text it copies a reference, and it keeps equal data of several layers
@@ -63,11 +67,10 @@ def records(values: Sequence[Mapping[str, object]]) -> alt.InlineData:
     """
     alt = require("altair", EXTRA)
     text = json.dumps(list(values), allow_nan=False)
-    data: alt.InlineData = alt.InlineData(values=text, format=alt.DataFormat(type="json"))
-    return data
+    return alt.InlineData(values=text, format=alt.DataFormat(type="json"))
 
 
-def specification(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:
+def specification(chart: Chart) -> dict[str, Any]:
     """A chart in Vega-Lite, as wide as what it stands in; its colours are CSS variables.
 
     The configuration is left out: a page has :func:`~cxr_edge.report.theme.chart_config` once.
@@ -97,7 +100,7 @@ def _without_format(node: Any) -> Any:
 
 
 def png(
-    chart: alt.Chart | alt.LayerChart,
+    chart: Chart,
     *,
     palette: Palette = LIGHT,
     width_px: int = PNG_WIDTH_PX,
@@ -120,7 +123,7 @@ def png(
         drawn, scale=scale, vl_version=vega_lite_version()
     )
     # vl-convert compresses for speed and keeps an alpha channel: five times the size.
-    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    pixels: Any = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
     data: bytes = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
     return data
 

@@ -5,44 +5,51 @@ Names beside the marks would leave no room for the marks on a telephone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
-from cxr_edge.report.charts import records
+from cxr_edge.report.charts import Chart, records
 from cxr_edge.report.theme import TEXT
 
 ROW_HEIGHT_PX = 42
 OFFSET_PX = 8
 """How far below the middle of its line a mark lies (``yOffset``)."""
 _ABOVE_PX = 13
-_ROOM_FOR_VALUE_PX = 90
+_LETTER_PX = 8
+"""A bold digit and its space, rather too much."""
 
 
-def height_px(names: Sequence[str]) -> int:
+def height_px(names: Collection[str]) -> int:
     """The height of a chart with these rows."""
     return ROW_HEIGHT_PX * len(names)
 
 
-def rows_y(names: Sequence[str]) -> alt.Y:
-    """The upright axis: the field ``row``, in this order."""
+def rows_y(values: Mapping[str, str]) -> alt.Y:
+    """The upright axis: the field ``row``.
+
+    Args:
+        values: row → text at its right end, in the order of the rows; a name that would reach
+            into it is cut.
+    """
+    room = 16 + _LETTER_PX * max(map(len, values.values()), default=0)
     axis = alt.Axis(
         title=None,
         labelAlign="left",
         labelPadding=-1,
         labelOffset=-_ABOVE_PX,
         labelColor=TEXT,
-        labelLimit=alt.ExprRef(f"width - {_ROOM_FOR_VALUE_PX}"),
+        labelLimit=alt.ExprRef(f"width - {room}"),
         labelOverlap=False,
         ticks=False,
         domain=False,
         grid=False,
     )
-    return alt.Y("row:N", scale=alt.Scale(domain=list(names)), axis=axis)
+    return alt.Y("row:N", scale=alt.Scale(domain=list(values)), axis=axis)
 
 
-def row_values(values: dict[str, str]) -> alt.Chart:
+def row_values(values: Mapping[str, str]) -> Any:
     """A layer that writes a text at the right end of each row, beside its name.
 
     Args:
@@ -53,12 +60,12 @@ def row_values(values: dict[str, str]) -> alt.Chart:
     return (
         alt.Chart(records(data))
         .mark_text(align="right", dy=-_ABOVE_PX, fontWeight=600)
-        .encode(y=rows_y(list(values)), x=right, text="value:N")
+        .encode(y=rows_y(values), x=right, text="value:N")
     )
 
 
 def stacked_bars(
-    values: dict[str, str],
+    values: Mapping[str, str],
     parts: Sequence[dict[str, object]],
     *,
     x_title: str,
@@ -66,7 +73,7 @@ def stacked_bars(
     legend: bool = True,
     colours: Sequence[str],
     x_max: float | None = None,
-) -> alt.LayerChart:
+) -> Chart:
     """Bars of parts laid end to end, one bar a row.
 
     Args:
@@ -78,7 +85,6 @@ def stacked_bars(
         colours: of the parts.
         x_max: the axis reaches at least this far.
     """
-    names = list(values)
     most = max((float(str(part["end"])) for part in parts), default=0.0)
     limit = max(most, x_max or 0.0) * 1.01 or 1.0
     bars = (
@@ -87,7 +93,7 @@ def stacked_bars(
         .encode(
             x=alt.X("start:Q", title=x_title, scale=alt.Scale(domain=[0, limit], nice=False)),
             x2="end:Q",
-            y=rows_y(names),
+            y=rows_y(values),
             color=alt.Color(
                 "part:N",
                 scale=alt.Scale(domain=list(order), range=list(colours)),
@@ -98,4 +104,4 @@ def stacked_bars(
             tooltip=[alt.Tooltip("row:N"), alt.Tooltip("part:N"), alt.Tooltip("value:N")],
         )
     )
-    return alt.layer(bars, row_values(values)).properties(height=height_px(names))
+    return alt.layer(bars, row_values(values)).properties(height=height_px(values))

@@ -114,14 +114,17 @@ def chart_config() -> dict[str, Any]:
             "labelColor": MUTED, "titleColor": TEXT, "titleFontWeight": "normal",
             "labelFontSize": FONT_SIZE_PX, "titleFontSize": FONT_SIZE_PX, "titlePadding": 8,
             "gridColor": LINE, "domainColor": LINE, "tickColor": LINE, "labelOverlap": True,
+            "titleLimit": {"expr": "width"},
         },
+        "axisX": {"tickCount": {"expr": "ceil(width / 60)"}},
         # Titles of upright axes lie above them, where they cost no width.
         "axisY": {
             "titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleY": -10, "titleX": 0,
         },
         "legend": {
             "labelColor": TEXT, "titleColor": MUTED, "titleFontWeight": "normal",
-            "labelFontSize": FONT_SIZE_PX, "titleFontSize": FONT_SIZE_PX, "labelLimit": 300,
+            "labelFontSize": FONT_SIZE_PX, "titleFontSize": FONT_SIZE_PX,
+            "labelLimit": {"expr": "width - 24"},
             "orient": "top", "symbolStrokeWidth": 2, "symbolOpacity": 1, "offset": 14,
             # Several legends stand one above the other: a telephone has no room for two.
             "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 10}},

@@ -1,16 +1,11 @@
-"""The benchmark's page in a browser: nothing cut, nothing overlapping. Needs Debian's chromium."""
+"""Pages in a browser: nothing cut, nothing fetched, no complaints. Needs Debian's chromium."""
 
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
-import os
 import runpy
-import select
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,196 +13,173 @@ from typing import Any
 
 import pytest
 
-from cxr_edge.benchmark.page import report_page
+from cxr_edge.report.benchmark.page import report_page
 
 pytestmark = pytest.mark.system
 
-DRAWN = runpy.run_path(str(Path(__file__).parent.parent / "benchmark/drawn.py"))
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--remote-debugging-pipe",
-)
-# Chromium talks over the descriptors 3 and 4; Python gives a child the numbers that it has itself.
-LAUNCH = (
-    "import os, sys\n"
-    "for given, wanted in zip(sys.argv[1:3], (3, 4)): os.dup2(int(given), wanted)\n"
-    "os.execv(sys.argv[3], sys.argv[3:])\n"
-)
+HERE = Path(__file__).parent
+DRAWN = runpy.run_path(str(HERE.parent / "benchmark/drawn.py"))
+Browser: Any = runpy.run_path(str(HERE / "chromium.py"))["Browser"]
 SIZES = (1280, 400, 360)
-EXPECTED = {"pareto", "latency", "end-to-end", "operations-1", "parity", "roc", "reliability",
-            "limit"}  # fmt: skip
+MIN_LETTER_PX = 9
 
 FINDINGS = """
 (() => {
   const box = element => element.getBoundingClientRect();
+  const page = document.documentElement;
   const name = text => `${text.closest("figure").id}: ${text.textContent}`;
-  const found = {overflow: document.documentElement.scrollWidth -
-                 document.documentElement.clientWidth, empty: [], cut: [],
-                 overlaps: [], charts: [...document.querySelectorAll("figure")].map(f => f.id),
-                 small: [], wide: []};
-  for (const svg of document.querySelectorAll("figure svg:not(.key)")) {
+  const findings = {overflow: page.scrollWidth - page.clientWidth, empty: [], cut: [],
+                    overlaps: [], small: [], wide: []};
+  for (const chart of document.querySelectorAll("[data-chart]")) {
+    const svg = chart.querySelector("svg");
+    if (!svg || box(svg).width < 200 || box(svg).height < 40) {
+      findings.empty.push(chart.dataset.chart);
+      continue;
+    }
     const frame = box(svg);
-    if (!(frame.width > 100 && frame.height > 40)) found.empty.push(svg.ariaLabel);
-    const texts = [...svg.querySelectorAll("text")];
+    const texts = [...svg.querySelectorAll("text")].filter(text => text.textContent.trim());
     const boxes = texts.map(box);
     boxes.forEach((one, n) => {
-      const inside = one.left >= frame.left - .5 && one.right <= frame.right + .5 &&
-                     one.top >= frame.top - .5 && one.bottom <= frame.bottom + .5;
-      if (!inside) found.cut.push(name(texts[n]));
-      if (frame.width / svg.viewBox.baseVal.width * 13 < 9) found.small.push(name(texts[n]));
+      const inside = one.left >= frame.left - 1 && one.right <= frame.right + 1 &&
+                     one.top >= frame.top - 1 && one.bottom <= frame.bottom + 1;
+      if (!inside) findings.cut.push(name(texts[n]));
+      const letter = parseFloat(getComputedStyle(texts[n]).fontSize);
+      if (letter < MIN) findings.small.push(name(texts[n]));
       boxes.slice(n + 1).forEach((other, m) => {
         const across = Math.min(one.right, other.right) - Math.max(one.left, other.left);
         const down = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
-        if (across > .5 && down > 2.5)  // a line of text has room above its letters
-          found.overlaps.push(`${name(texts[n])} | ${texts[n + 1 + m].textContent}`);
+        if (across > 1 && down > 4)  // a line of text has room above its letters
+          findings.overlaps.push(`${name(texts[n])} | ${texts[n + 1 + m].textContent}`);
       });
     });
   }
-  for (const each of document.body.querySelectorAll(":not(.wide *)"))
-    if (box(each).right > innerWidth + .5) found.wide.push(each.outerHTML.slice(0, 80));
-  return found;
+  for (const element of document.body.querySelectorAll(":not(.scroll *)"))
+    if (box(element).right > page.clientWidth + .5)
+      findings.wide.push(element.outerHTML.slice(0, 80));
+  return findings;
 })()
+""".replace("MIN", str(MIN_LETTER_PX))
+
+HEADINGS = """
+[...document.querySelector("table.sortable").tHead.rows[0].cells].map(
+  cell => [cell.textContent, cell.getBoundingClientRect().right <= innerWidth])
 """
 
 SORT = """
 (heading => {
-  const heads = [...document.querySelectorAll("table.sort thead th")];
-  const place = heads.findIndex(head => head.textContent === heading);
-  const seen = () => {
-    const rows = [...document.querySelectorAll("table.sort tbody tr")];
-    return {aria: heads.map(head => head.ariaSort).filter(aria => aria !== "none"),
-            cells: rows.map(row => row.cells[place].textContent)};
-  };
-  heads[place].querySelector("button").click();
-  const up = seen();
-  heads[place].querySelector("button").click();
-  return [up, seen()];
+  const table = document.querySelectorAll("table.sortable")[1];
+  const heads = [...table.tHead.rows[0].cells];
+  const column = heads.findIndex(head => head.textContent === heading);
+  const state = () => ({
+    aria: heads.map(head => head.ariaSort).filter(aria => aria !== "none"),
+    cells: [...table.tBodies[0].rows].map(row => row.cells[column].textContent)});
+  heads[column].querySelector("button").click();
+  const up = state();
+  heads[column].querySelector("button").click();
+  return [up, state()];
 })
 """
 
-
-class Browser:
-    """One headless Chromium, spoken to in its DevTools protocol."""
-
-    def __init__(self, chromium: str, folder: Path) -> None:
-        theirs_in, self._out = os.pipe()
-        self._in, theirs_out = os.pipe()
-        # Above 9, so that the launcher never overwrites one with the other.
-        given = [fcntl.fcntl(each, fcntl.F_DUPFD, 10) for each in (theirs_in, theirs_out)]
-        command = [sys.executable, "-c", LAUNCH, *map(str, given), chromium, *FLAGS]
-        self.process = subprocess.Popen(
-            [*command, f"--user-data-dir={folder}"], pass_fds=given, stderr=subprocess.DEVNULL
-        )
-        for each in (theirs_in, theirs_out, *given):
-            os.close(each)
-        self._buffer, self._number, self._session = b"", 0, ""
-        self.events: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Have the browser do something and return what it answers."""
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self.events.append(answer)
-
-    def open(self, page: Path, width: int, scheme: str) -> None:
-        """Show a page as a window of some width would, light or dark."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900,
-                  deviceScaleFactor=1, mobile=False)  # fmt: skip
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", features=features)
-        self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._receive())
-
-    def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"]["value"]
-
-    def complaints(self) -> list[dict[str, Any]]:
-        """What the page wrote to the console since it was opened, and what it may not do."""
-        kinds = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
-        return [event for event in self.events if event.get("method") in kinds]
-
-    def close(self) -> None:
-        """End it."""
-        os.close(self._out)
-        self.process.terminate()
-        self.process.wait(20)
-        os.close(self._in)
-
-    def _receive(self) -> dict[str, Any]:
-        until = time.monotonic() + 60
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], until - time.monotonic())
-            assert ready, "chromium does not answer"
-            data = os.read(self._in, 1 << 20)
-            assert data, "chromium ended"
-            self._buffer += data
-        message, self._buffer = self._buffer.split(b"\0", 1)
-        return json.loads(message)
+MARK = """
+(() => {
+  const mark = document.querySelector("#latency svg .layer_2_marks path");
+  mark.scrollIntoView({block: "center"});
+  const box = mark.getBoundingClientRect();
+  return [box.left + box.width / 2, box.top + box.height / 2];
+})()
+"""
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.fail("chromium is missing: apt-get install chromium")
-    found = Browser(chromium, tmp_path_factory.mktemp("chromium"))
-    yield found
-    found.close()
+    browser = Browser(chromium, tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()
 
 
-def write_page(folder: Path, variant: str) -> Path:
-    page = folder / "report.html"
-    page.write_bytes(report_page(DRAWN["VARIANTS"][variant](DRAWN["draw_report"]())))
-    return page
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A page of every kind of report, by the name of the kind."""
+    folder = tmp_path_factory.mktemp("pages")
+    pages = {}
+    for variant, change in DRAWN["VARIANTS"].items():
+        pages[variant] = folder / f"{variant}.html"
+        pages[variant].write_bytes(report_page(change(DRAWN["draw_report"]())))
+    return pages
+
+
+def wait_for_charts(browser: Any) -> None:
+    """Until every chart is drawn; a chart that never is fails the test of empty ones."""
+    drawn = "[...document.querySelectorAll('[data-chart]')].every(c => c.querySelector('svg'))"
+    until = time.monotonic() + 20
+    while not browser.run(drawn) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("variant", DRAWN["VARIANTS"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
-def test_nothing_is_cut_or_overlaps(browser, tmp_path, variant, scheme, width):
-    browser.open(write_page(tmp_path, variant), width, scheme)
-    found = browser.run(FINDINGS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_or_overlaps_or_fetched(browser, pages, variant, width, scheme):
+    browser.open(pages[variant], width, scheme)
+    wait_for_charts(browser)
+    findings = browser.run(FINDINGS)
     assert browser.complaints() == []
-    charts = set(found.pop("charts"))
-    assert found == {"overflow": 0, "empty": [], "cut": [], "overlaps": [], "small": [], "wide": []}
-    assert variant != "whole" or charts == EXPECTED
+    assert browser.requests() == [pages[variant].as_uri()]
+    assert findings == {key: [] for key in findings} | {"overflow": 0}
 
 
-def test_colours_follow_the_scheme(browser, tmp_path):
-    page = write_page(tmp_path, "whole")
-    found = []
-    for scheme in ("light", "dark"):
-        browser.open(page, 1280, scheme)
-        found.append(browser.run("getComputedStyle(document.body).backgroundColor"))
-    assert found == ["rgb(255, 255, 255)", "rgb(22, 25, 28)"]
+def test_the_policy_refuses_what_the_page_was_not_written_with(browser, pages):
+    browser.open(pages["one row"], 1280, "light")
+    browser.run(
+        "document.body.append(Object.assign(document.createElement('script'),"
+        " {textContent: 'window.ran = true'})); fetch('https://example.org').catch(() => 0)"
+    )
+    with pytest.raises(AssertionError, match="EvalError"):
+        browser.run("new Function('return 1')()")
+    assert browser.run("window.ran === undefined")
+    assert any("Content Security Policy" in text for text in browser.complaints())
+
+
+def test_colours_follow_the_scheme_while_the_page_is_open(browser, pages):
+    browser.open(pages["whole"], 1280, "light")
+    wait_for_charts(browser)
+    colours = (
+        "[getComputedStyle(document.body).backgroundColor,"
+        " getComputedStyle(document.querySelector('#latency svg text')).fill]"
+    )
+    light = browser.run(colours)
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.call("Emulation.setEmulatedMedia", features=features)
+    dark = browser.run(colours)
+    assert light[0] == "rgb(255, 255, 255)"
+    assert dark[0] == "rgb(20, 24, 28)"
+    assert light[1] != dark[1]
+
+
+def test_the_main_columns_are_on_the_screen_of_a_laptop(browser, pages):
+    browser.open(pages["whole"], 1280, "light")
+    headings = browser.run(HEADINGS)
+    assert [heading for heading, _ in headings][:2] == ["row", "p50, ms"]
+    assert {"\u00d7 headline", "flips", "max |Δscore|"} <= {heading for heading, _ in headings}
+    assert all(visible for _, visible in headings)
+
+
+def test_speed_up_and_flips_are_on_the_screen_of_a_telephone(browser, pages):
+    browser.open(pages["whole"], 400, "light")
+    visible = {heading for heading, visible in browser.run(HEADINGS) if visible}
+    assert {"row", "p50, ms", "\u00d7 headline", "flips"} <= visible
 
 
 @pytest.mark.parametrize("heading", ["p50, ms", "size, kB", "max |Δscore|", "flips", "load, ms"])
-def test_numbers_sort_as_numbers_and_empty_cells_last(browser, tmp_path, heading):
-    browser.open(write_page(tmp_path, "whole"), 1280, "light")
+def test_numbers_sort_as_numbers_and_empty_cells_last(browser, pages, heading):
+    browser.open(pages["whole"], 1280, "light")
     up, down = browser.run(f"{SORT}({json.dumps(heading)})")
     assert (up["aria"], down["aria"]) == (["ascending"], ["descending"])
-    for seen, falling in ((up, False), (down, True)):
-        cells = seen["cells"]
+    for state, falling in ((up, False), (down, True)):
+        cells = state["cells"]
         filled = [float(cell.replace(",", "")) for cell in cells if cell]
         assert filled == sorted(filled, reverse=falling)
         assert "" in cells
@@ -215,15 +187,43 @@ def test_numbers_sort_as_numbers_and_empty_cells_last(browser, tmp_path, heading
     assert up["cells"] != down["cells"]
 
 
-def test_texts_sort_as_texts(browser, tmp_path):
-    browser.open(write_page(tmp_path, "whole"), 1280, "light")
+def test_texts_sort_as_texts(browser, pages):
+    browser.open(pages["whole"], 1280, "light")
     up, down = browser.run(f"{SORT}('engine')")
     assert up["cells"] == sorted(up["cells"])
     assert down["cells"] == sorted(down["cells"], reverse=True)
 
 
-def test_it_prints(browser, tmp_path):
-    browser.open(write_page(tmp_path, "whole"), 1280, "dark")
+@pytest.mark.parametrize("variant", ["whole", "hostile"])
+def test_a_mark_tells_its_values(browser, pages, variant):
+    browser.open(pages[variant], 1280, "light")
+    wait_for_charts(browser)
+    x, y = browser.run(MARK)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    tooltip = "document.querySelector('#vg-tooltip-element.visible')"
+    until = time.monotonic() + 5
+    while not browser.run(f"!!{tooltip}") and time.monotonic() < until:
+        time.sleep(0.05)
+    text = browser.run(f"{tooltip}.textContent")
+    assert "p50, ms" in text and "p99, ms" in text
+    assert browser.run(f"{tooltip}.querySelector('script') === null")
+    assert variant == "whole" or DRAWN["HOSTILE"] in text
+    assert browser.complaints() == []
+
+
+def test_charts_follow_the_window(browser, pages):
+    browser.open(pages["whole"], 1280, "light")
+    wait_for_charts(browser)
+    browser.call("Emulation.setDeviceMetricsOverride", width=400, height=900,
+                 deviceScaleFactor=1, mobile=False)  # fmt: skip
+    time.sleep(1)
+    findings = browser.run(FINDINGS)
+    assert findings == {key: [] for key in findings} | {"overflow": 0}
+
+
+def test_it_prints_with_everything_open(browser, pages):
+    browser.open(pages["whole"], 1280, "dark")
+    wait_for_charts(browser)
     answer = browser.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
     assert base64.b64decode(answer["data"]).startswith(b"%PDF")
-    assert browser.run("document.querySelector('details').open")
+    assert browser.run("[...document.querySelectorAll('details')].every(each => each.open)")

@@ -118,7 +118,13 @@ def _suite_table(report: Report) -> Table:
     headings = [Heading(head, numeric=place > 1) for place, head in enumerate(SUITE_HEADS)]
     rows = []
     for row in report.suite:
-        values = (row.group, row.name, row.median_ms, row.iqr_ms, row.rounds)
+        values: tuple[str | float, ...] = (
+            row.group,
+            row.name,
+            row.median_ms,
+            row.iqr_ms,
+            row.rounds,
+        )
         cells = zip(suite_cells(row), values, strict=True)
         rows.append(TableRow(tuple(Cell(text, value) for text, value in cells)))
     return Table(headings, rows, "Results of make bench")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -36,9 +37,9 @@ def difference_charts(report: Report) -> list[Figure]:
 def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
     name = score_name(report)
     scores = zip(answers.original, answers.exported, answers.flipped, strict=True)
-    data: list[dict[str, object]] = [
+    data = [
         {"original": significant(original), "difference": significant(exported - original)}
-        | ({"changed": True} if flipped else {})
+        | ({"changed": 1.0} if flipped else {})
         for original, exported, flipped in scores
     ]
     deltas = np.subtract(answers.exported, answers.original)
@@ -55,7 +56,7 @@ def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
     reach = max(1.1 * largest, 1e-6)
     y = alt.Y(
         "difference:Q",
-        title=f"{name} by this row minus the original's",
+        title="Δscore: this row minus the original",
         scale=alt.Scale(domain=[-reach, reach], nice=False),
         axis=alt.Axis(
             tickCount=5,
@@ -91,7 +92,7 @@ def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
     )
 
 
-def _rule(axis: str, value: float, text: str) -> alt.Chart:
+def _rule(axis: str, value: float, text: str) -> Any:
     data = records([{"at": value, "text": text}])
     rule = alt.Chart(data).mark_rule(color=MUTED, strokeDash=[4, 3])
     tooltip = alt.Tooltip("text:N", title=" ")
@@ -136,6 +137,7 @@ def _lines(
     names: Sequence[str],
     *,
     points: bool,
+    legend_title: str,
     **encodings: object,
 ) -> list[alt.Chart]:
     """The original's line, broad and pale, below those of the rows.
@@ -145,13 +147,14 @@ def _lines(
         series: what is drawn, the original first.
         names: of the series, in the data and in the legend.
         points: whether points are marked.
+        legend_title: above the names.
         encodings: position, order and tooltip.
     """
     base = alt.Chart(records(data))
     scale = alt.Scale(domain=list(names), range=[each.colour for each in series])
     dashes = alt.Scale(domain=list(names), range=[each.dash for each in series])
     legend = alt.Legend(
-        title=None, orient="bottom", direction="vertical", columns=1, symbolType="stroke",
+        title=legend_title, orient="bottom", direction="vertical", columns=1, symbolType="stroke",
         symbolSize=300,
     )  # fmt: skip
     encodings |= {
@@ -180,7 +183,7 @@ def corners(x: Floats, y: Floats) -> list[int]:
     return [0, *(np.flatnonzero(turns) + 1).tolist(), len(x) - 1]
 
 
-def _diagonal() -> alt.Chart:
+def _diagonal() -> Any:
     data = records([{"x": 0, "y": 0}, {"x": 1, "y": 1}])
     line = alt.Chart(data).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
     return line.encode(x="x:Q", y="y:Q")
@@ -191,7 +194,7 @@ def _roc_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Fi
     data: list[dict[str, object]] = []
     for each in series:
         curve = roc_curve(positive, each.scores)
-        name = f"{each.name}: area {roc_area(positive, each.scores):.4f}"
+        name = f"{roc_area(positive, each.scores):.4f} {each.name}"
         names.append(name)
         false, true = curve.false_positive_rate, curve.true_positive_rate
         data += [
@@ -203,6 +206,7 @@ def _roc_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Fi
         series,
         names,
         points=False,
+        legend_title="area under the curve, row",
         x=alt.X("x:Q", title="false positive rate", scale=_UNIT, axis=alt.Axis(values=_TICKS)),
         y=alt.Y("y:Q", title="true positive rate", scale=_UNIT, axis=alt.Axis(values=_TICKS)),
         order="order:Q",
@@ -243,6 +247,7 @@ def _reliability_chart(series: Sequence[_Series], positive: Flags, report: Repor
         series,
         names,
         points=True,
+        legend_title="row",
         x=alt.X(
             "x:Q",
             title=f"{score_name(report)}, mean of a bin",

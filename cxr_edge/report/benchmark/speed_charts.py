@@ -11,7 +11,7 @@ import numpy as np
 from cxr_edge.benchmark.report import Latency, Layer, Report, Row
 from cxr_edge.report.benchmark.columns import delta, figure, percent, roofline_share, start_ms
 from cxr_edge.report.benchmark.summary import headline_row
-from cxr_edge.report.charts import Figure, records, significant
+from cxr_edge.report.charts import Chart, Figure, records, significant
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y, stacked_bars
 from cxr_edge.report.theme import BACKGROUND, MUTED, SERIES, TEXT, WARNING
 
@@ -26,7 +26,7 @@ _OVER_TITLE = 34
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 
 
-def engine_colour(report: Report, rows: Iterable[Row], **legend: object) -> alt.Color:
+def engine_colour(report: Report, rows: Iterable[Row], offset: int = 14) -> alt.Color:
     """Colour by engine, the same in every chart of a report; the legend lists those of ``rows``."""
     every = list(dict.fromkeys(row.engine for row in report.rows))
     engines = list(dict.fromkeys(row.engine for row in rows))
@@ -34,7 +34,7 @@ def engine_colour(report: Report, rows: Iterable[Row], **legend: object) -> alt.
     return alt.Color(
         "engine:N",
         scale=alt.Scale(domain=engines, range=colours),
-        legend=alt.Legend(title="engine", direction="horizontal", columns=3, **legend),
+        legend=alt.Legend(title="engine", direction="horizontal", columns=3, offset=offset),
     )
 
 
@@ -155,7 +155,7 @@ def latency_chart(report: Report) -> Figure | None:
     if not rows:
         return None
     rows.sort(key=lambda item: item[1].p50_ms)
-    names = [row.name for row, _ in rows]
+    medians = {row.name: f"{figure(latency.p50_ms)} ms" for row, latency in rows}
     boxes = [_box(row, latency) for row, latency in rows]
     samples = [
         {"row": row.name, "engine": row.engine, "ms": [*map(significant, latency.samples_ms)]}
@@ -165,7 +165,7 @@ def latency_chart(report: Report) -> Figure | None:
     x = alt.X(
         "ms:Q", title="one inference, ms (log scale)", scale=alt.Scale(type="log", nice=False)
     )
-    y, colour = rows_y(names), engine_colour(report, (row for row, _ in rows))
+    y, colour = rows_y(medians), engine_colour(report, (row for row, _ in rows))
     tooltip = [alt.Tooltip("row:N")]
     tooltip += [
         alt.Tooltip(f"{name}_text:N", title=title)
@@ -189,7 +189,7 @@ def latency_chart(report: Report) -> Figure | None:
         base.mark_point(filled=False, size=32, yOffset=OFFSET_PX).encode(
             x="max:Q", y=y, color=colour, tooltip=tooltip
         ),
-        row_values({row.name: f"{figure(latency.p50_ms)} ms" for row, latency in rows}),
+        row_values(medians),
     ]
     return Figure(
         "latency",
@@ -197,7 +197,7 @@ def latency_chart(report: Report) -> Figure | None:
         "The upright tick is the median (at the right in figures), the bar the middle half of all "
         "inferences, the line reaches to the p99, the ring is the slowest; each thin mark below "
         "is one inference. A wide bar or a far ring is what a user sometimes waits for.",
-        alt.layer(*layers).properties(height=height_px(names)),
+        alt.layer(*layers).properties(height=height_px(medians)),
         wide=True,
     )
 
@@ -259,7 +259,7 @@ def _steps_chart(
     totals: dict[str, float],
     order: Sequence[str],
     x_title: str,
-) -> alt.LayerChart:
+) -> Chart:
     names = sorted(steps, key=lambda name: totals[name])
     parts: list[dict[str, object]] = []
     for name in names:

@@ -216,7 +216,7 @@ def test_the_roc_has_the_area_of_the_metrics_module(draw_report):
     names = list(dict.fromkeys(point["series"] for point in values(lines)))
     positive = np.asarray(report.truth.positive)
     area = roc_area(positive, np.asarray(report.answers[0].exported))
-    assert names[1] == f"onnx-int8, onnxruntime, 1 thread: area {area:.4f}"
+    assert names[1] == f"{area:.4f} onnx-int8, onnxruntime, 1 thread"
     first = [p for p in values(lines) if p["series"] == names[0]]
     assert (first[0]["x"], first[0]["y"]) == (0, 0)
     assert (first[-1]["x"], first[-1]["y"]) == (1, 1)
