@@ -107,7 +107,7 @@ def draw_page_beside(path: Path, reporter: Reporter) -> Path | None:
 
 
 def _kind_of(data: bytes, path: Path) -> DocumentKind:
-    commands = " or ".join(f"`{kind.made_by}`" for kind in KINDS)
+    commands = " or ".join(dict.fromkeys(f"`{kind.made_by}`" for kind in KINDS))
     expected = f"expected the JSON that {commands} writes"
     try:
         document = json.loads(data)

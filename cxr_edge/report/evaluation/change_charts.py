@@ -25,7 +25,8 @@ def shift_figure(shifts: dict[str, FigureComparison]) -> Figure:
         }
         for shift, change in changes.items()
     ]
-    base = alt.Chart(records(data)).encode(y=rows_y(list(shifts)))
+    texts = {shift: f"{change.value + 0.0:+.3f}" for shift, change in changes.items()}
+    base = alt.Chart(records(data)).encode(y=rows_y(texts))
     tooltip = [
         alt.Tooltip("row:N", title="shift"),
         alt.Tooltip("accuracy:Q", title="accuracy", format=".3f"),
@@ -46,7 +47,7 @@ def shift_figure(shifts: dict[str, FigureComparison]) -> Figure:
             zero.encode(x="at:Q"),
             intervals.encode(x="low:Q", x2="high:Q"),
             points.encode(x=axis, tooltip=tooltip),
-            row_values({shift: f"{change.value + 0.0:+.3f}" for shift, change in changes.items()}),
+            row_values(texts),
         ).properties(height=height_px(list(shifts))),
     )
 

@@ -85,7 +85,8 @@ def spread_figure(document: SeedsDocument) -> Figure:
     ]
     means = [{"row": n, "value": significant(s.mean)} for n, s in document.figures.items()]
     x = alt.X("value:Q", title="value", scale=alt.Scale(zero=False))
-    y = rows_y(names)
+    texts = {n: f"{s.mean:.3f} ± {s.standard_deviation:.3f}" for n, s in document.figures.items()}
+    y = rows_y(texts)
     points = (
         alt.Chart(records(runs))
         .mark_point(filled=True, size=60, opacity=0.7, yOffset=OFFSET_PX)
@@ -104,7 +105,6 @@ def spread_figure(document: SeedsDocument) -> Figure:
         .mark_tick(color=TEXT, thickness=2, size=20, yOffset=OFFSET_PX)
         .encode(x=x, y=y, tooltip=alt.Tooltip("value:Q", title="mean", format=".4f"))
     )
-    texts = {n: f"{s.mean:.3f} ± {s.standard_deviation:.3f}" for n, s in document.figures.items()}
     return Figure(
         "spread",
         "Runs",
