@@ -197,7 +197,7 @@ def test_forty_labels_are_drawn(tmp_path):
 def test_the_corner_of_the_roc_shows_the_threshold():
     figures = {figure.name: figure for figure in evaluation_figures(evaluation())}
     chart = specification(figures["roc-corner"].chart)
-    (x,) = {tuple(l["encoding"]["x"]["scale"]["domain"]) for l in chart["layer"]}
+    (x,) = {tuple(layer["encoding"]["x"]["scale"]["domain"]) for layer in chart["layer"]}
     assert x == (0, 0.2)  # a false positive rate of .1 lies in its middle
 
 
@@ -211,7 +211,7 @@ def test_a_seeds_document_has_a_page(tmp_path):
 
 def test_a_damaged_evaluation_is_refused(tmp_path):
     path = write(tmp_path, DRAWN["draw_document"]())
-    path.write_text(path.read_text().replace('"accuracy"', '"accuracy", "x"', 1))
+    path.write_text(path.read_text().replace('"confusion"', '"confused"', 1))
     with pytest.raises(DataError, match=r"evaluation\.json"):
         draw_page(path)
 

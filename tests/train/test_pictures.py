@@ -60,4 +60,4 @@ def test_samples_show_each_label_in_its_row(tmp_path, channels):
 def test_fewer_images_than_places_are_shown(tmp_path):
     pixels = np.full((1, 10, 10, 1), 200, np.uint8)
     pictures.draw_samples(tmp_path / "s.png", pixels, np.asarray([0]), SEED_SPEC)
-    assert read(tmp_path / "s.png").max() == 200 or read(tmp_path / "s.png").max() > 200
+    assert read(tmp_path / "s.png").max() >= 200
