@@ -49,7 +49,7 @@ def rows_y(values: Mapping[str, str]) -> alt.Y:
     return alt.Y("row:N", scale=alt.Scale(domain=list(values)), axis=axis)
 
 
-def row_values(values: Mapping[str, str]) -> Any:
+def row_values(values: Mapping[str, str]) -> alt.Chart:
     """A layer that writes a text at the right end of each row, beside its name.
 
     Args:
@@ -57,11 +57,12 @@ def row_values(values: Mapping[str, str]) -> Any:
     """
     data = [{"row": row, "value": text} for row, text in values.items()]
     right: Any = alt.value(alt.expr("width"))
-    return (
+    texts: alt.Chart = (
         alt.Chart(records(data))
         .mark_text(align="right", dy=-_ABOVE_PX, fontWeight=600)
         .encode(y=rows_y(values), x=right, text="value:N")
     )
+    return texts
 
 
 def stacked_bars(

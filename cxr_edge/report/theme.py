@@ -126,6 +126,7 @@ def chart_config() -> dict[str, Any]:
             "labelFontSize": FONT_SIZE_PX, "titleFontSize": FONT_SIZE_PX,
             "labelLimit": {"expr": "width - 24"},
             "orient": "top", "symbolStrokeWidth": 2, "symbolOpacity": 1, "offset": 14,
+            "symbolBaseFillColor": TEXT, "symbolBaseStrokeColor": TEXT,
             # Several legends stand one above the other: a telephone has no room for two.
             "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 10}},
         },

@@ -135,7 +135,7 @@ class Browser:
 
 def main(page: str, picture: str, width: str = "1280", scheme: str = "light") -> None:
     """Write a picture of a page, and print what it complained about and asked for."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         browser = Browser(shutil.which("chromium") or "chromium", Path(folder))
         browser.open(Path(page).resolve(), int(width), scheme)
         time.sleep(0.5)

@@ -227,3 +227,10 @@ def test_it_prints_with_everything_open(browser, pages):
     answer = browser.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
     assert base64.b64decode(answer["data"]).startswith(b"%PDF")
     assert browser.run("[...document.querySelectorAll('details')].every(each => each.open)")
+    # The widest table has a page in landscape: 297 mm less its margins, 96 pixels an inch.
+    browser.call("Emulation.setDeviceMetricsOverride", width=1054, height=700,
+                 deviceScaleFactor=1, mobile=False)  # fmt: skip
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    page = "document.documentElement"
+    assert browser.run(f"{page}.scrollWidth <= {page}.clientWidth")
+    browser.call("Emulation.setEmulatedMedia", media="")

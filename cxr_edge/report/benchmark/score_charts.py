@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import altair as alt
 import numpy as np
@@ -52,18 +52,7 @@ def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
     x = alt.X(
         "original:Q", title=f"{name} by the original", scale=_UNIT, axis=alt.Axis(values=_TICKS)
     )
-    # Never so fine that float32's rounding looks like noise of the network.
-    reach = max(1.1 * largest, 1e-6)
-    y = alt.Y(
-        "difference:Q",
-        title="Δscore: this row minus the original",
-        scale=alt.Scale(domain=[-reach, reach], nice=False),
-        axis=alt.Axis(
-            tickCount=5,
-            labelExpr="datum.value == 0 ? '0' : format(datum.value, '"
-            + ("~g')" if reach > 1e-3 else "~e')"),
-        ),
-    )
+    y = _difference_axis(largest)
     tooltip = [
         alt.Tooltip("original:Q", title="original", format=".4f"),
         alt.Tooltip("score:Q", title="this row", format=".4f"),
@@ -92,15 +81,26 @@ def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
     )
 
 
-def _rule(axis: str, value: float, text: str) -> Any:
-    data = records([{"at": value, "text": text}])
-    rule = alt.Chart(data).mark_rule(color=MUTED, strokeDash=[4, 3])
-    tooltip = alt.Tooltip("text:N", title=" ")
-    return (
-        rule.encode(x="at:Q", tooltip=tooltip)
-        if axis == "x"
-        else rule.encode(y="at:Q", tooltip=tooltip)
+def _difference_axis(largest: float) -> alt.Y:
+    """As much above zero as below; never so fine that float32's rounding looks like noise."""
+    reach = max(1.1 * largest, 1e-6)
+    number = "~g" if reach > 1e-3 else "~e"
+    label = f"datum.value == 0 ? '0' : format(datum.value, '{number}')"
+    return alt.Y(
+        "difference:Q",
+        title="Δscore: this row minus the original",
+        scale=alt.Scale(domain=[-reach, reach], nice=False),
+        axis=alt.Axis(tickCount=5, labelExpr=label),
     )
+
+
+def _rule(axis: Literal["x", "y"], value: float, text: str) -> alt.Chart:
+    """A dashed line across the chart at a value of an axis."""
+    base = alt.Chart(records([{"at": value, "text": text}]))
+    rule: alt.Chart = base.mark_rule(color=MUTED, strokeDash=[4, 3]).encode(
+        **{axis: "at:Q"}, tooltip=alt.Tooltip("text:N", title=" ")
+    )
+    return rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +183,12 @@ def corners(x: Floats, y: Floats) -> list[int]:
     return [0, *(np.flatnonzero(turns) + 1).tolist(), len(x) - 1]
 
 
-def _diagonal() -> Any:
-    data = records([{"x": 0, "y": 0}, {"x": 1, "y": 1}])
-    line = alt.Chart(data).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
-    return line.encode(x="x:Q", y="y:Q")
+def _diagonal() -> alt.Chart:
+    base = alt.Chart(records([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+    line: alt.Chart = base.mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1).encode(
+        x="x:Q", y="y:Q"
+    )
+    return line
 
 
 def _roc_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Figure:
