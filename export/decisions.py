@@ -22,7 +22,7 @@ from cxr_edge.decision import (
     probabilities,
 )
 from cxr_edge.extras import require
-from cxr_edge.metrics import RESAMPLES, interval, resample
+from cxr_edge.metrics import RESAMPLES, interval, resample, roc_area
 from cxr_edge.spec import ModelSpec
 
 
@@ -143,15 +143,7 @@ def auc(table: Probabilities, labels: Labels, spec: ModelSpec) -> float | None:
     if any(truth.all() or not truth.any() for truth in truths):
         return None
     pairs = zip(truths, columns, strict=True)
-    return float(np.mean([_area(table[:, column], truth) for truth, column in pairs]))
-
-
-def _area(scores: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> float:
-    """The share of pairs of a true and a false case in which the true one scores higher."""
-    ranks = require("scipy.stats", "export").rankdata(scores)
-    positives = int(np.count_nonzero(truth))
-    above = ranks[truth].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * (len(truth) - positives)))
+    return float(np.mean([roc_area(truth, table[:, column]) for truth, column in pairs]))
 
 
 def _labelled(

@@ -1,9 +1,12 @@
-"""The gate: no file is written that does not answer like the original model."""
+"""The gate: only models that make the original model's decisions are written."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -20,41 +23,42 @@ from cxr_edge.preprocess import normalize
 from cxr_edge.spec import ModelSpec
 
 HEATMAP_TOLERANCE = 1e-4
-"""Largest |difference| of a heat map, as a share of the largest value of all of them."""
-# Where evidence cancels out, a map is smaller than the terms whose rounding it shows.
+"""Largest |difference| of a heat map, as a share of the largest value of all maps."""
+# Where evidence cancels out, a map is smaller than the rounding of its terms.
 _HEATMAP_ROUNDING = 1e-6
 
+ImageSet = Literal["golden", "data"]
+"""Golden inputs, or the images of ``--data``."""
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Images with the original model's answers."""
 
-    name: str
-    """``golden``, or ``data`` for the images given."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ParityImages:
+    """Images to check parity on, with the original model's scores."""
+
+    image_set: ImageSet
     samples: Samples
-    """The images, and what is known of them."""
+    """The images, with labels and names where they are known."""
     scores: Scores
     """(N, spec.outputs) float32, the original's."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineProof:
-    """What a file was shown to do on one engine."""
+    """Measured parity of a file on one engine."""
 
     engine: str
-    """Name of the engine."""
-    found: dict[str, DecisionParity]
-    """By the name of the evidence."""
+    decisions: dict[ImageSet, DecisionParity]
+    """Parity on each set of images."""
     heatmap_delta: float | None = None
     """Largest |difference| of the heat maps from the original's gradient on the golden inputs;
-    None: the file answers none."""
+    None: the file outputs none."""
 
 
 def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
     """The installed engines that run a format, the preferred one first.
 
     Raises:
-        MissingExtraError: there is none, so that nothing can be proven.
+        MissingExtraError: there is none, so parity cannot be measured.
     """
     candidates = [name for name, info in ENGINES.items() if format in info.formats]
     installed = tuple(name for name in candidates if name in installed_engines())
@@ -67,10 +71,10 @@ def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
 
 
 def check_machine(kind: ArtifactKind) -> None:
-    """Refuse what this machine cannot prove, before any work is done.
+    """Refuse, before any work is done, a kind whose parity cannot be measured on this machine.
 
     Raises:
-        ParityError: the file is made for machines with other integer arithmetic.
+        ParityError: it is made for machines with other integer arithmetic.
         MissingExtraError: no engine for it is installed.
     """
     proving_engines(kind.name, kind.format)
@@ -86,7 +90,7 @@ def prove_artifact(
     data: bytes,
     kind: ArtifactKind,
     budget: Budget,
-    evidence: tuple[Evidence, ...],
+    image_sets: tuple[ParityImages, ...],
     embedded: Embedded,
     group_of: Grouping,
 ) -> tuple[EngineProof, ...]:
@@ -94,27 +98,24 @@ def prove_artifact(
 
     Args:
         data: the file, as it will be written.
-        kind: names it.
-        budget: how far it may differ. On golden inputs, whose decisions are far from changing,
-            no decision may.
-        evidence: the golden inputs, and the images given.
-        embedded: what the file must say of itself.
+        kind: what it is.
+        budget: how far it may differ. No decision on golden inputs may change.
+        image_sets: the golden inputs, and the images of ``--data``.
+        embedded: the metadata that the file must contain.
         group_of: which images show the same patient.
 
     Raises:
-        ParityError: an output differs by more than the budget, too many decisions changed, the
-            file answers no probability or always the same decision, or it is another model's.
+        ParityError: a score differs by more than the budget, too many decisions changed, a score
+            is no probability, all decisions are the same, or the file is another model's.
         MissingExtraError: no engine for it is installed.
     """
     engines = proving_engines(kind.name, kind.format)
-    try:
-        stale = read_embedded(data, kind.format) != embedded
-    except EngineError as err:
-        raise ParityError(f"{kind.name}: {err}; nothing was written") from err
-    if stale:
+    with _refusal(kind.name):
+        is_stale = read_embedded(data, kind.format) != embedded
+    if is_stale:
         raise ParityError(f"{kind.name}: was made from another model; nothing was written")
     return tuple(
-        _prove_on(engine, data, kind, budget, evidence, embedded.spec, group_of)
+        _prove_on(engine, data, kind, budget, image_sets, embedded.spec, group_of)
         for engine in engines
     )
 
@@ -124,34 +125,33 @@ def _prove_on(
     data: bytes,
     kind: ArtifactKind,
     budget: Budget,
-    evidence: tuple[Evidence, ...],
+    image_sets: tuple[ParityImages, ...],
     spec: ModelSpec,
     group_of: Grouping,
 ) -> EngineProof:
-    found = {}
-    for each in evidence:
-        where = f"{kind.name} on {engine}"
-        try:
-            loaded = open_engine(engine, data, spec, outputs=kind.outputs)
-            scores = loaded.run(normalize(each.samples.pixels, spec.input))
+    where = f"{kind.name} on {engine}"
+    with _refusal(where):
+        loaded = open_engine(engine, data, spec, outputs=kind.outputs)
+    decisions = {}
+    for images in image_sets:
+        with _refusal(where):
+            scores = loaded.run(normalize(images.samples.pixels, spec.input))
             result = compare_decisions(
-                each.scores,
+                images.scores,
                 scores,
                 spec,
-                names=each.samples.names,
-                labels=each.samples.labels,
+                names=images.samples.names,
+                labels=images.samples.labels,
                 group_of=group_of,
             )
-        except EngineError as err:
-            raise ParityError(f"{where}: {err}; nothing was written") from err
-        reason = _stuck(each.scores, scores, spec) or _excess(each, result, budget)
+        reason = _stuck(images.scores, scores, spec) or _excess(images, result, budget)
         if reason:
             raise ParityError(
-                f"{where}: {reason}, on {result.parity.inputs} {each.name} inputs; "
+                f"{where}: {reason}, on {result.parity.inputs} {images.image_set} inputs; "
                 "nothing was written"
             )
-        found[each.name] = result
-    return EngineProof(engine, found)
+        decisions[images.image_set] = result
+    return EngineProof(engine, decisions)
 
 
 def prove_heatmaps(
@@ -162,57 +162,65 @@ def prove_heatmaps(
     maps: Heatmaps,
     spec: ModelSpec,
 ) -> tuple[EngineProof, ...]:
-    """Compare the heat maps of a file with the original's on every engine it was proven on.
+    """Compare the heat maps of a file with the original's on every engine that runs it.
 
     Args:
         data: the file, as it will be written.
-        kind: names it.
-        proofs: what was shown of its scores.
+        kind: what it is.
+        proofs: parity of its scores, by engine.
         golden: the inputs.
         maps: (N, rows, columns), by automatic differentiation of the original.
         spec: the contract.
 
     Returns:
-        The proofs with the largest difference.
+        The proofs, with the largest difference of the maps.
 
     Raises:
         ParityError: a map has another shape, or differs by more than :data:`HEATMAP_TOLERANCE`
             of the largest value.
     """
     allowed = max(HEATMAP_TOLERANCE * float(maps.max()), _HEATMAP_ROUNDING)
-    found = []
-    for each in proofs:
-        where = f"{kind.name} on {each.engine}"
-        try:
-            loaded = open_engine(each.engine, data, spec, outputs=kind.outputs)
-            _, answered = loaded.explain(normalize(golden.pixels, spec.input))
-        except EngineError as err:
-            raise ParityError(f"{where}: {err}; nothing was written") from err
-        if answered.shape != maps.shape:
+    with_maps = []
+    for proof in proofs:
+        where = f"{kind.name} on {proof.engine}"
+        with _refusal(where):
+            loaded = open_engine(proof.engine, data, spec, outputs=kind.outputs)
+            _, exported = loaded.explain(normalize(golden.pixels, spec.input))
+        if exported.shape != maps.shape:
             raise ParityError(
-                f"{where}: its heat maps are {answered.shape[1:]}, the original's "
+                f"{where}: its heat maps are {exported.shape[1:]}, the original's "
                 f"{maps.shape[1:]}; nothing was written"
             )
-        delta = float(np.abs(answered - maps).max())
+        delta = float(np.abs(exported - maps).max())
         if not delta <= allowed:
             raise ParityError(
                 f"{where}: its heat maps differ by {delta:.2g} from the original's gradient, "
                 f"allowed {allowed:.2g}, on {len(maps)} golden inputs; nothing was written"
             )
-        found.append(dataclasses.replace(each, heatmap_delta=delta))
-    return tuple(found)
+        with_maps.append(dataclasses.replace(proof, heatmap_delta=delta))
+    return tuple(with_maps)
 
 
-def _excess(each: Evidence, result: DecisionParity, budget: Budget) -> str:
-    if each.name == "golden":
+@contextlib.contextmanager
+def _refusal(where: str) -> Iterator[None]:
+    """Turn an engine's error into a refusal of the file."""
+    try:
+        yield
+    except EngineError as err:
+        raise ParityError(f"{where}: {err}; nothing was written") from err
+
+
+def _excess(images: ParityImages, result: DecisionParity, budget: Budget) -> str:
+    if images.image_set == "golden":
         budget = budget.on_golden()
     area = result.labelled.auc if result.labelled else None
     return budget.excess(result.parity, -area.difference if area else None)
 
 
 def _stuck(original: Scores, exported: Scores, spec: ModelSpec) -> str:
-    """Says so where the original tells inputs apart and the exported file does not."""
+    """A complaint if the exported model gives every image one label and the original does not."""
     before, after = (np.unique(decide(probabilities(s, spec), spec)) for s in (original, exported))
     if len(after) == 1 < len(before):
-        return f"it answers {spec.labels[after[0]]} to everything, which the original does not"
+        label = spec.labels[after[0]]
+        return f"it decides {label} for every image, which the original does not"
     return ""

@@ -1,4 +1,4 @@
-"""Golden inputs: drawn pictures with the original model's answers, to prove parity anywhere."""
+"""Golden inputs: drawn pictures with the original model's scores, to check parity anywhere."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from cxr_edge.spec import ModelSpec
 COUNT = 32
 """Golden inputs in a bundle."""
 POOL = 256
-"""Pictures drawn to choose them from."""
-SOURCE = f"{COUNT} of {POOL} drawn phantoms, half of them striped, spread over the model's scores"
-"""What the manifest says of them."""
+"""Pictures drawn, from which golden inputs are chosen."""
 
-# An input this close to the threshold would prove rounding, not a decision.
+# An input this close to the threshold would test rounding, not a decision.
 _ROUNDING = 1e-3
 
 
@@ -36,11 +34,11 @@ def draw_pictures(
 
     Args:
         spec: size and channels.
-        first: number of the first picture; each number is always the same picture.
-        count: how many.
-        advance: told after each picture.
+        first: number of the first picture; a number always gives the same picture.
+        count: pictures to draw.
+        advance: called after each picture.
         striped: whether every second one has level stripes of random strength and width. A
-            network may give all plain phantoms one label; what looks like ribs brings others about.
+            network may give all plain phantoms one label; stripes look like ribs and change it.
 
     Returns:
         (count, height, width, channels) uint8.
@@ -58,20 +56,20 @@ def draw_pictures(
 
 
 def choose_golden(pool: Golden, spec: ModelSpec, margin: float) -> tuple[Golden, float]:
-    """Keep those of many inputs that spread over the original model's scores.
+    """Choose inputs that spread over the original model's scores.
 
     Args:
-        pool: drawn inputs with the original's answers.
+        pool: drawn inputs with the original's scores.
         spec: the decision rule.
-        margin: how far decisions should be from changing: what a quantized file may differ.
-            Where no input of a decision is that far, nearer ones stand for it.
+        margin: how far scores should be from a change of decision, 0..1: the change that a
+            quantized model is allowed. If no input of a decision is that far, nearer ones are used.
 
     Returns:
-        At most :data:`COUNT` inputs with the original's answers, and the margin of the nearest.
+        At most :data:`COUNT` inputs with the original's scores, and the smallest margin of them.
 
     Raises:
-        EngineError: the original model answers no probability.
-        ExportError: all its scores are so close to the threshold that none would prove a decision.
+        EngineError: a score of the original model is no probability.
+        ExportError: all its scores are too close to the threshold to test a decision.
     """
     table = probabilities(pool.scores, spec)
     decisions, margins = decide(table, spec), decision_margins(table, spec)
@@ -79,7 +77,7 @@ def choose_golden(pool: Golden, spec: ModelSpec, margin: float) -> tuple[Golden,
     if not clear.any():
         raise ExportError(
             f"the original model scores every drawn picture within {_ROUNDING} of the threshold "
-            f"{spec.threshold}: nothing would prove its decisions; was it trained?"
+            f"{spec.threshold}, so that none tests a decision; train it first"
         )
     for decision in np.unique(decisions):
         far = (decisions == decision) & (margins > margin)
@@ -89,14 +87,22 @@ def choose_golden(pool: Golden, spec: ModelSpec, margin: float) -> tuple[Golden,
     return Golden(pool.pixels[chosen], pool.scores[chosen]), float(margins[chosen].min())
 
 
+def describe_golden(pool: int) -> str:
+    """What the manifest says of golden inputs that were chosen from ``pool`` drawn pictures."""
+    return f"{COUNT} of {pool} drawn phantoms, half of them striped, spread over the model's scores"
+
+
 def _spread(
     ranked: npt.NDArray[np.float64], decisions: npt.NDArray[np.intp], clear: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.intp]:
-    """Indices of inputs of every decision: spread over the scores, filled up over the ranks."""
-    groups = [np.flatnonzero(clear & (decisions == each)) for each in np.unique(decisions)]
+    """Indices of at most COUNT clear inputs, as evenly over decisions and scores as they allow."""
+    labels = np.unique(decisions)
+    groups = [np.flatnonzero(clear & (decisions == label)) for label in labels]
     groups = [group[np.argsort(ranked[group], kind="stable")] for group in groups if len(group)]
     chosen: list[int] = []
-    for number, group in enumerate(sorted(groups, key=len)):  # small ones first: none is left out
+    for number, group in enumerate(
+        sorted(groups, key=len)
+    ):  # small groups first, so that none is left out
         share = min(len(group), (COUNT - len(chosen)) // (len(groups) - number))
         if not share:  # more labels than inputs
             continue
@@ -115,7 +121,7 @@ def _picture(random: np.random.Generator, spec: ModelSpec) -> npt.NDArray[np.uin
     grey = draw_phantom(random, height=240, width=300)
     if spec.input.channels == 1:
         return grey
-    tint = random.uniform(0.6, 1.0, 3)  # so that swapped channels would show
+    tint = random.uniform(0.6, 1.0, 3)  # makes swapped channels visible
     return np.rint(grey[..., np.newaxis] * tint).astype(np.uint8)
 
 

@@ -1,7 +1,8 @@
-"""The images of one export: to prove files on, to calibrate on, and to choose recipes by."""
+"""The images of one export: to check parity on, to calibrate on, and to choose recipes by."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,22 @@ from cxr_edge.bundle.reader import Golden
 from cxr_edge.classifier import read_pixels
 from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
-from cxr_edge.export.gate import Evidence
-from cxr_edge.export.golden import POOL, choose_golden, draw_pictures
-from cxr_edge.export.quantize.calibration import describe, refuse_overlap
-from cxr_edge.export.quantize.distill import SOURCE, distill
-from cxr_edge.export.quantize.search import Choice
+from cxr_edge.errors import DataError
+from cxr_edge.export.gate import ParityImages
+from cxr_edge.export.golden import choose_golden, describe_golden, draw_pictures
+from cxr_edge.export.quantize.distill import distill
+from cxr_edge.export.quantize.search import SelectionImages
 from cxr_edge.export.report import Preprocessing
-from cxr_edge.export.request import ExportRequest, OriginalModel
+from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
+from cxr_edge.files import sha256
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Reporter
+from cxr_edge.spec import ModelSpec
 
 
-class Images:
-    """Golden inputs and the images of ``--data`` at once; the others when something needs them."""
+class ExportImages:
+    """Loads golden inputs and the images of ``--data`` eagerly, the rest when they are needed."""
 
     def __init__(
         self, model: Any, original: OriginalModel, request: ExportRequest, reporter: Reporter
@@ -35,40 +38,46 @@ class Images:
         self._request, self._reporter = request, reporter
         spec = original.spec
         with reporter.bar("drawing golden inputs") as advance:
-            pictures = draw_pictures(spec, 0, POOL, advance, striped=True)
-        self._pool = Golden(pictures, self._answer(pictures))
+            pictures = draw_pictures(spec, 0, request.golden_pool, advance, striped=True)
+        self._pool = Golden(pictures, self._score(pictures))
         self.golden, self.margin = choose_golden(self._pool, spec, request.budget.max_delta_p)
-        """Golden inputs, and how far their decisions are from changing."""
+        """Golden inputs, and the smallest margin of their decisions."""
+        self.golden_source = describe_golden(len(pictures))
+        """How they were chosen, for the manifest."""
         golden = Samples(self.golden.pixels, None, ())
-        self.evidence: tuple[Evidence, ...] = (Evidence("golden", golden, self.golden.scores),)
-        """What every file is proven on."""
+        self.parity_sets: tuple[ParityImages, ...] = (
+            ParityImages("golden", golden, self.golden.scores),
+        )
+        """Images to check every file on, the golden inputs first."""
         self.preprocessing: Preprocessing | None = None
-        """From files to the input; None where no files were given."""
+        """Check of the way from files to the network's input; None: no ``--data``."""
         if request.data:
             self._add_data(request.data)
 
     @functools.cached_property
-    def calibration(self) -> tuple[Samples, str]:
-        """Calibration images and where they come from; never ones that are scored."""
+    def calibration(self) -> CalibrationImages:
+        """Calibration images; none of them is in a parity set."""
         original, request = self._original, self._request
-        scored = [evidence.samples for evidence in self.evidence]
+        scored = [images.samples for images in self.parity_sets]
         if request.calibration:
             given = sample_folder(request.calibration, original.spec, self._reporter)
             for samples in scored:
-                refuse_overlap(given, samples, "the images to prove on")
-            return given, "images given for calibration"
+                refuse_overlap(given, samples, "the images to check parity on")
+            return CalibrationImages(given, "images given for calibration")
         if original.calibration is None:
             return self._distilled
-        kept = original.calibration
+        kept = original.calibration.samples
         for samples in scored:
             kept = kept.without(samples)
-        if left := len(original.calibration.pixels) - len(kept.pixels):
-            self._reporter.say(f"left out {left} calibration images that are also scored")
-        return kept, original.calibration_source
+        if dropped := len(original.calibration.samples.pixels) - len(kept.pixels):
+            self._reporter.say(
+                f"left out {dropped} calibration images, since parity is checked on them too"
+            )
+        return dataclasses.replace(original.calibration, samples=kept)
 
     @functools.cached_property
-    def choice(self) -> Choice:
-        """Images to choose recipes by."""
+    def selection(self) -> SelectionImages:
+        """Images to choose recipes by; none of them is a calibration image."""
         spec, request = self._original.spec, self._request
         if request.validation:
             samples = sample_folder(request.validation, spec, self._reporter)
@@ -76,46 +85,75 @@ class Images:
         elif self._original.validation is not None:
             samples, source = self._original.validation, "validation images of held-out patients"
         else:
-            samples, source = Samples(self._pool.pixels, None, ()), "drawn inputs"
-            return self._choice_of(samples, self._pool.scores, source)
-        refuse_overlap(self.calibration[0], samples, "the validation images")
+            drawn = Samples(self._pool.pixels, None, ())
+            return self._select(drawn, self._pool.scores, "drawn inputs")
+        refuse_overlap(self.calibration.samples, samples, "the validation images")
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
-        return self._choice_of(samples, self._answer(samples.pixels), source)
+        return self._select(samples, self._score(samples.pixels), source)
 
     def calibration_record(self) -> Calibration:
-        """The record of the calibration images."""
-        samples, source = self.calibration
-        return describe(samples, source, self._original.spec)
+        """What the manifest says of the calibration images."""
+        return describe_calibration(self.calibration, self._original.spec)
 
-    def carried(self, *, calibrated: bool) -> Samples | None:
-        """Calibration images that the bundle carries, nobody's picture; None: it carries none.
+    def in_bundle(self, *, calibrated: bool) -> Samples | None:
+        """Calibration images that the bundle contains; None: it contains none.
 
         Args:
-            calibrated: whether a file was calibrated.
+            calibrated: whether a file was made with calibration images.
         """
-        if self._request.distill or (calibrated and self.calibration[1] == SOURCE):
-            return self._distilled[0]
-        return self._original.calibration if self._original.carries_calibration else None
+        if self._request.distill:
+            return self._distilled.samples
+        if self._original.calibration is not None and self._original.calibration.in_bundle:
+            return self._original.calibration.samples
+        if calibrated and self.calibration.in_bundle:
+            return self.calibration.samples
+        return None
 
     @functools.cached_property
-    def _distilled(self) -> tuple[Samples, str]:
+    def _distilled(self) -> CalibrationImages:
         return distill(self._model, self._original.spec, self._reporter)
 
-    def _answer(self, pixels: Pixels) -> Scores:
+    def _score(self, pixels: Pixels) -> Scores:
         return keras_scores(self._model, pixels, self._original.spec)
 
-    def _choice_of(self, samples: Samples, scores: Scores, source: str) -> Choice:
+    def _select(self, samples: Samples, scores: Scores, source: str) -> SelectionImages:
         batch = normalize(samples.pixels, self._original.spec.input)
-        return Choice(source, batch, scores, samples.labels, self.golden)
+        return SelectionImages(source, batch, scores, samples.labels, self.golden)
 
     def _add_data(self, root: Path) -> None:
-        """Read images to prove the files on, and read them again as a device does."""
+        """Read the images of ``--data`` as training does, and again as a device does."""
         spec = self._original.spec
         samples = sample_folder(root, spec, self._reporter)
         self._reporter.say(f"scoring {len(samples.pixels)} images with the original model")
-        scores = self._answer(samples.pixels)
-        self.evidence = (*self.evidence, Evidence("data", samples, scores))
-        again = np.concatenate([read_pixels(root / name, spec) for name in samples.names])
-        levels = np.abs(again.astype(np.int16) - samples.pixels)
-        delta = np.abs(self._answer(again) - scores)
-        self.preprocessing = Preprocessing(len(again), int(levels.max()), float(delta.max()))
+        scores = self._score(samples.pixels)
+        self.parity_sets = (*self.parity_sets, ParityImages("data", samples, scores))
+        on_device = np.concatenate([read_pixels(root / name, spec) for name in samples.names])
+        levels = np.abs(on_device.astype(np.int16) - samples.pixels)
+        delta = np.abs(self._score(on_device) - scores)
+        self.preprocessing = Preprocessing(len(on_device), int(levels.max()), float(delta.max()))
+
+
+def describe_calibration(images: CalibrationImages, spec: ModelSpec) -> Calibration:
+    """The record of calibration images for the manifest."""
+    samples, labels = images.samples, None
+    if samples.labels is not None:
+        names = spec.labels
+        labels = {n: int(np.count_nonzero(samples.labels == i)) for i, n in enumerate(names)}
+    digest = sha256("\n".join(sorted(samples.hashes())).encode())
+    return Calibration(images.source, len(samples.pixels), digest, labels)
+
+
+def refuse_overlap(calibration: Samples, others: Samples, others_name: str) -> None:
+    """Refuse calibration images that figures are also measured on: the figures would be too good.
+
+    Raises:
+        DataError: both hold an image with the same pixels.
+    """
+    known = set(calibration.hashes())
+    shared = [i for i, digest in enumerate(others.hashes()) if digest in known]
+    if shared:
+        name = f" ({others.names[shared[0]]})" if others.names else ""
+        raise DataError(
+            f"{len(shared)} calibration images are also among {others_name}{name}; ranges fitted "
+            "to an image flatter its figures; remove them from one of the two folders"
+        )

@@ -1,57 +1,58 @@
-"""``export-report.json``: what an export tried, took and measured; it stays outside the bundle."""
+"""``export-report.json``: what an export tried, chose and measured. It is not in the bundle."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_edge.bundle.manifest import NOTICE, Calibration
 from cxr_edge.export.gate import EngineProof
 from cxr_edge.export.quantize.budget import Budget
-from cxr_edge.export.quantize.search import Trial
+from cxr_edge.export.quantize.trials import Trial
 
-REPORT_FORMAT = "1.0"
-"""Version of the report's form."""
+REPORT_FORMAT = "2.0"
+"""Version of the report's schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Time of one inference here, one thread, in rounds with the other files."""
+    """Time of one inference on this machine, one thread, timed in turn with the other files."""
 
     p50_ms: float
     """Median, milliseconds."""
     of_stock: float
-    """Median of the ratio to the original network's unchanged float32 ONNX in the same round."""
+    """Median ratio to the original network's float32 ONNX, not lowered, in the same round."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactReport:
-    """One file."""
+    """One exported file."""
 
     name: str
-    """What options and results call it."""
+    """Its name in options and results."""
     bytes: int
-    """Size."""
+    """Size of the file."""
     budget: Budget
-    """What it was allowed to change."""
+    """How much it was allowed to change."""
     trials: tuple[Trial, ...]
-    """Recipes tried, in order; empty: nothing was searched."""
+    """Recipes that were tried, in order; empty: nothing was searched."""
     taken: int | None
-    """Which of them was taken; null: nothing was searched."""
+    """Index of the trial that made the file; null: nothing was searched."""
     why: str
-    """Why that one."""
+    """Why that trial was taken."""
     proofs: tuple[EngineProof, ...]
-    """What it was shown to do, on each engine."""
+    """Its parity on each engine."""
     speed: Speed
     """On its preferred engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """From files to the network's input, apart from the model."""
+    """Check of the way from image files to the network's input, apart from the model."""
 
     images: int
-    """Files read again as a device reads them."""
+    """Files that were read a second time, as a device reads them."""
     max_abs_levels: int
     """Largest |difference| from the pixels that the original model was given, 0..255."""
     max_abs_delta: float
@@ -63,25 +64,25 @@ class ExportReport:
     """Everything about one export."""
 
     format: str
-    """Version of this form."""
+    """Version of this schema."""
     notice: str
     """What the model must not be used for."""
     proves: str
-    """Whether decisions on labelled images were proven, or numbers on drawn inputs only."""
+    """What parity was measured on: labelled images, or drawn inputs only."""
     chosen_on: str
-    """The images that recipes were chosen on."""
+    """The images that recipes were chosen by."""
     calibration: Calibration | None
     """The images that ranges were measured on; null: none were needed."""
     preprocessing: Preprocessing | None
-    """Null: no files were given."""
+    """Null: there was no ``--data``."""
     lowered: str
-    """What the rewrite of the network did."""
+    """What lowering did to the network."""
     artifacts: tuple[ArtifactReport, ...]
     """The files, the preferred one first."""
 
 
 def report_path(out: Path) -> Path:
-    """Where the report of a bundle goes: beside its folder."""
+    """The report's path: beside the bundle's folder."""
     return out.with_name(f"{out.name}.export-report.json")
 
 
@@ -91,10 +92,15 @@ def make_report(
     calibration: Calibration | None,
     preprocessing: Preprocessing | None,
     lowered: str,
-    artifacts: tuple[ArtifactReport, ...],
+    artifacts: Sequence[ArtifactReport],
 ) -> ExportReport:
-    """Put a report together."""
-    on_data = [p for a in artifacts for e in a.proofs for n, p in e.found.items() if n == "data"]
+    """Assemble a report; see :class:`ExportReport` for the fields."""
+    on_data = [
+        proof.decisions["data"]
+        for artifact in artifacts
+        for proof in artifact.proofs
+        if "data" in proof.decisions
+    ]
     if not on_data:
         proves = "numbers on drawn inputs only: no images were given, so no decisions on patients"
     elif any(p.labelled for p in on_data):
@@ -109,5 +115,5 @@ def make_report(
         calibration,
         preprocessing,
         lowered,
-        artifacts,
+        tuple(artifacts),
     )

@@ -1,4 +1,4 @@
-"""What an export is asked for."""
+"""What an export is asked for: the original model, and the images and limits to use."""
 
 from __future__ import annotations
 
@@ -9,30 +9,37 @@ from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.data.patients import Grouping, kermany_patient
 from cxr_edge.data.samples import Samples
 from cxr_edge.domain import Domain
+from cxr_edge.export.golden import POOL
 from cxr_edge.export.quantize.budget import Budget
+from cxr_edge.export.quantize.recipe import STRENGTHS
 from cxr_edge.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationImages:
+    """Images to measure activation ranges on."""
+
+    samples: Samples
+    source: str
+    """Where they come from; the manifest repeats it."""
+    in_bundle: bool = False
+    """Whether the bundle contains them. Only images that show no patient may be in a bundle."""
+
+
+@dataclass(frozen=True, slots=True)
 class OriginalModel:
-    """The model that every exported file must answer like."""
+    """The Keras model to export; every exported model is compared with it."""
 
     data: bytes
     """The ``.keras`` file."""
     spec: ModelSpec
-    """Its contract."""
     provenance: Provenance
-    """Where it comes from."""
     name: str
-    """What messages call it."""
-    calibration: Samples | None = None
-    """Images that came with it, to calibrate on."""
-    calibration_source: str = ""
-    """Where those come from."""
-    carries_calibration: bool = False
-    """Whether those are nobody's picture, so that the bundle may carry them."""
+    """Its name in messages."""
+    calibration: CalibrationImages | None = None
+    """Calibration images that came with it."""
     validation: Samples | None = None
-    """Images that came with it, to choose recipes by."""
+    """Images that came with it, to choose quantization recipes by."""
     domain: Domain | None = None
     """What its training images look like."""
 
@@ -42,21 +49,25 @@ class ExportRequest:
     """Images and limits of one export."""
 
     calibration: Path | None = None
-    """Folder of images to measure activation ranges on; None: those that came with the model,
-    or images distilled from the network."""
+    """Folder of images to measure activation ranges on; None: those that came with the model, or
+    images distilled from the network."""
     validation: Path | None = None
     """Folder of images to choose recipes by; None: those that came with the model, or drawn
     inputs."""
     data: Path | None = None
-    """Folder of images to prove the chosen files on; None: golden inputs only."""
+    """Folder of images to check parity on; None: golden inputs only."""
     budget: Budget = field(default_factory=Budget)
-    """How much a quantized file may change."""
+    """How much a quantized model may change."""
     thorough: bool = False
-    """Whether the search goes on when a recipe holds the budget."""
+    """Whether the search tries every recipe, even after one held the budget."""
     distill: bool = False
-    """Whether the bundle gets calibration images of its own, distilled from the network."""
+    """Whether the bundle gets calibration images distilled from the network."""
     named: frozenset[str] = frozenset()
-    """Files that were asked for by name: one that the network does not allow ends the export,
-    where another is replaced and the reporter told."""
+    """Kinds that were asked for by name. If the network does not allow one of these, the export
+    fails; any other kind is replaced or left out, and the reporter says so."""
     group_of: Grouping = kermany_patient
     """Which images show the same patient."""
+    strengths: tuple[float, ...] = STRENGTHS
+    """Strengths of equalization that the search tries, 0..1."""
+    golden_pool: int = POOL
+    """Inputs drawn, from which the golden inputs are chosen."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr_edge.metrics import BINS, Floats, precision_recall_curve, roc_curve
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.canvas import (
     BLUE,
@@ -19,9 +20,8 @@ from cxr_edge.train.canvas import (
     score_name,
 )
 from cxr_edge.train.evaluation.evaluation import Evaluation
-from cxr_edge.train.evaluation.figures import curve
-from cxr_edge.train.evaluation.reliability import BINS, Reliability
-from cxr_edge.train.evaluation.scored import Floats, Scored, binary
+from cxr_edge.train.evaluation.reliability import Reliability
+from cxr_edge.train.evaluation.scored import Scored, binary
 
 
 def plot_roc(
@@ -41,10 +41,10 @@ def plot_roc(
         baseline: another model's answers to the same images and its spec, drawn beside it.
     """
     figure, axes = new_figure(4.8, 4.6)
-    axes.plot(*roc_curve(scored, spec), color=BLUE, label=f"AUC {evaluation.auc:.3f}")
+    axes.plot(*_roc_points(scored, spec), color=BLUE, label=f"AUC {evaluation.auc:.3f}")
     if baseline and evaluation.baseline:
         area = evaluation.baseline.intervals["auc"].value
-        axes.plot(*roc_curve(*baseline), "--", color=GREY, label=f"baseline, AUC {area:.3f}")
+        axes.plot(*_roc_points(*baseline), "--", color=GREY, label=f"baseline, AUC {area:.3f}")
     axes.plot([0, 1], [0, 1], ":", color=GREY, label="chance")
     positive, negative = _names(spec)
     found, spared = (evaluation.intervals[name] for name in ("sensitivity", "specificity"))
@@ -67,13 +67,12 @@ def plot_precision_recall(
 ) -> None:
     """Precision against recall of the positive label, with the working point of the threshold."""
     truth, scores = binary(scored, spec)
-    counted = curve(truth, scores, np.ones((1, len(scores))))
-    recall = counted.true[0] / counted.true[0, -1]
-    precision = counted.true[0] / (counted.true[0] + counted.false[0])
+    curve = precision_recall_curve(truth, scores)
     figure, axes = new_figure(4.8, 4.6)
     average = evaluation.intervals["average precision"].value
     axes.step(
-        np.concatenate([[0.0], recall]), np.concatenate([precision[:1], precision]),
+        np.concatenate([[0.0], curve.recall]),
+        np.concatenate([curve.precision[:1], curve.precision]),
         where="pre", color=BLUE, label=f"average precision {average:.3f}",
     )  # fmt: skip
     positive, _ = _names(spec)
@@ -131,12 +130,9 @@ def plot_reliability(
     save_figure(figure, path)
 
 
-def roc_curve(scored: Scored, spec: ModelSpec) -> tuple[Floats, Floats]:
-    """False and true positive rates of a two-label model at every threshold, from (0, 0) on."""
-    truth, scores = binary(scored, spec)
-    counted = curve(truth, scores, np.ones((1, len(scores))))
-    false, true = (np.concatenate([[0.0], part[0]]) for part in (counted.false, counted.true))
-    return false / false[-1], true / true[-1]
+def _roc_points(scored: Scored, spec: ModelSpec) -> tuple[Floats, Floats]:
+    curve = roc_curve(*binary(scored, spec))
+    return curve.false_positive_rate, curve.true_positive_rate
 
 
 def _names(spec: ModelSpec) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""``cxr-edge export``: what needs TensorFlow and runs on a workstation."""
+"""``cxr-edge export``: from a Keras model to a bundle; needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -36,14 +36,18 @@ def export(
     ] = False,
     artifacts: Annotated[
         str,
-        typer.Option(help="Names of files to write, with commas.", show_default="the float32 ones"),
+        typer.Option(
+            help="Names of files to write, separated by commas.", show_default="the float32 ones"
+        ),
     ] = "",
     spec: Annotated[
-        Path | None, typer.Option(help="What MODEL.keras expects; spec.json beside it by default.")
+        Path | None, typer.Option(help="Spec of MODEL.keras; spec.json beside it by default.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of classes: prove parity on its images too, not only on golden."),
+        typer.Option(
+            help="Folder of classes: check parity on its images too, not only on golden inputs."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
@@ -62,7 +66,7 @@ def export(
     max_flips: Annotated[
         int | None,
         typer.Option(
-            help="Changed decisions a quantized file may have.", show_default="1 in 200, at least 1"
+            help="Decisions that a quantized file may change.", show_default="1 in 200, at least 1"
         ),
     ] = None,
     max_delta_p: Annotated[
@@ -75,20 +79,22 @@ def export(
         bool, typer.Option("--thorough", help="Try every recipe, even when one holds the budget.")
     ] = False,
     distill: Annotated[
-        bool, typer.Option("--distill", help="Put calibration images without patients inside.")
+        bool,
+        typer.Option(
+            "--distill", help="Add calibration images that show no patient to the bundle."
+        ),
     ] = False,
     patient_pattern: options.Patient = None,
 ) -> None:
-    """Convert a Keras model to ONNX and TFLite; write only what answers like the original.
+    """Convert a Keras model to ONNX and TFLite; write it only if it makes the same decisions.
 
-    Every file is compared with the Keras model on every installed engine. If one differs by more
-    than it may, nothing is written (exit code 6). Quantized files get a recipe that holds the
-    budget (--max-flips, --max-delta-p, --max-auc-drop); what was tried is in
-    OUT.export-report.json.
+    Every file is compared with the Keras model on every installed engine. If one differs too much,
+    nothing is written (exit code 6). For quantized files, recipes are tried until one holds the
+    budget (--max-flips, --max-delta-p, --max-auc-drop); OUT.export-report.json lists them.
     """
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.data.patients import grouping
-    from cxr_edge.export.artifacts import FP16, INT8, Quantized, find_kinds
+    from cxr_edge.export.artifacts import FP16, INT8, QuantizedConversion, find_kinds
     from cxr_edge.export.pipeline import export as run_export
     from cxr_edge.export.pipeline import original_of_bundle, original_of_run
     from cxr_edge.export.quantize.budget import Budget
@@ -97,10 +103,14 @@ def export(
 
     names = [name.strip() for name in artifacts.split(",") if name.strip()]
     kinds = find_kinds((*names, *(INT8 if int8 else ()), *(FP16 if fp16 else ())))
-    given = {"--calibration": calibration, "--validation": validation, "--thorough": thorough}
-    given["--max-flips"] = max_flips is not None
-    if not any(isinstance(kind.how, Quantized) for kind in kinds):
-        for option in (name for name, value in given.items() if value):
+    for_quantized = {
+        "--calibration": calibration is not None,
+        "--validation": validation is not None,
+        "--thorough": thorough,
+        "--max-flips": max_flips is not None,
+    }
+    if not any(isinstance(kind.conversion, QuantizedConversion) for kind in kinds):
+        for option in (name for name, is_given in for_quantized.items() if is_given):
             raise UsageError(f"{option} is for quantized files, and none is asked for; add --int8")
     request = ExportRequest(
         calibration=calibration,
@@ -136,15 +146,10 @@ def _print_parity(manifest: Manifest) -> None:
 
 
 def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Terminal) -> None:
-    """What the figures mean, what to know of them, and what to run next."""
+    """Say what the figures mean, what to know about them, and what to run next."""
     from cxr_edge.export.report import report_path
 
-    speeds = {a.name: a.speed for a in report.artifacts}
-    for name, speed in speeds.items():
-        terminal.say(
-            f"{name}: {speed.p50_ms:.2f} ms an image here, "
-            f"{speed.of_stock:.2f} of the unchanged network's float32 ONNX"
-        )
+    _say_speeds(manifest, report, terminal)
     for artifact in report.artifacts:
         for proof in artifact.proofs:
             if proof.heatmap_delta is not None:
@@ -152,14 +157,10 @@ def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Term
                     f"{artifact.name} on {proof.engine}: heat maps differ by "
                     f"{proof.heatmap_delta:.1e} from the original's gradient"
                 )
-    exact = min((s.p50_ms for n, s in speeds.items() if "int8" not in n), default=None)
-    for name, speed in speeds.items():
-        if "int8" in name and exact is not None and speed.p50_ms > exact:
-            terminal.say(f"note: {name} is slower than float32 on this machine")
     for artifact in report.artifacts:
         for proof in artifact.proofs:
-            for found in proof.found.values():
-                for flip in found.flips:
+            for parity in proof.decisions.values():
+                for flip in parity.flips:
                     terminal.say(
                         f"changed decision: {artifact.name} on {proof.engine}: {flip.name}: "
                         f"{flip.original:.3f} became {flip.exported:.3f}"
@@ -167,10 +168,28 @@ def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Term
     if 0 in manifest.golden.decisions.values():
         terminal.say(
             f"note: the original model's decisions on the golden inputs are "
-            f"{manifest.golden.decisions}; they prove numbers, not every decision"
+            f"{manifest.golden.decisions}; they test numbers, not every decision"
         )
-    if any(a.quantization for a in manifest.artifacts):
+    if any(artifact.quantization for artifact in manifest.artifacts):
         terminal.say(f"recipes were chosen on {report.chosen_on}")
     terminal.say(f"proven: {report.proves}")
     terminal.say(f"the report is {report_path(out)}")
     print(f"next: cxr-edge verify {out}; cxr-edge predict -b {out} IMAGE", file=sys.stderr)
+
+
+def _say_speeds(manifest: Manifest, report: ExportReport, terminal: Terminal) -> None:
+    integer = {
+        artifact.name
+        for artifact in manifest.artifacts
+        if artifact.quantization and artifact.quantization.arithmetic != "weights"
+    }
+    speeds = {artifact.name: artifact.speed for artifact in report.artifacts}
+    for name, speed in speeds.items():
+        terminal.say(
+            f"{name}: {speed.p50_ms:.2f} ms an image here, "
+            f"{speed.of_stock:.2f} of the unchanged network's float32 ONNX"
+        )
+    float_ms = min((s.p50_ms for name, s in speeds.items() if name not in integer), default=None)
+    for name in speeds:
+        if name in integer and float_ms is not None and speeds[name].p50_ms > float_ms:
+            terminal.say(f"note: {name} is slower than float32 on this machine")

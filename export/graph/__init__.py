@@ -1,8 +1,9 @@
-"""A Keras network as a graph, and exact changes of it.
+"""A Keras network as a graph of operations, and rewrites of it that keep its function.
 
 ::
 
-    graph         nodes and their arithmetic     reader     from a Keras model
-    lowering      the exact rewrite              heatmap    Grad-CAM in closed form
-    gradient      what it must equal
+    graph         nodes, and the way to Keras    reader     from a Keras model to a graph
+    layers        Keras layers by what they do   calls      Keras's private record of its calls
+    lowering      folds affine maps exactly      heatmap    Grad-CAM in closed form
+    gradient      Grad-CAM by differentiation, which the closed form must equal
 """

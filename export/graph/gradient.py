@@ -1,4 +1,4 @@
-"""Grad-CAM by automatic differentiation: what the heat maps of exported files must equal."""
+"""Grad-CAM by automatic differentiation: the reference for the heat maps of exported models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 32
 
 
 def differentiate(model: Any, pixels: Pixels, spec: ModelSpec) -> tuple[Scores, Heatmaps]:
-    """Scores and Grad-CAM of the network as it was trained: nothing folded, no closed form.
+    """Compute scores and Grad-CAM of the network as it was trained: not lowered, no closed form.
 
     Args:
         model: the original ``keras.Model``.
@@ -27,18 +27,18 @@ def differentiate(model: Any, pixels: Pixels, spec: ModelSpec) -> tuple[Scores, 
         spec: the range of the input, and the positive label.
 
     Returns:
-        (N, spec.outputs) scores, which must be the model's own for the maps to be its own, and
+        (N, spec.outputs) scores, so that the caller can check them against the model's own, and
         (N, rows, columns) maps.
 
     Raises:
-        ExportError: the network has no heat map of this kind.
+        ExportError: Grad-CAM of this network has no closed form.
     """
     _, tensorflow = require_tensorflow("export")
     graph = read_graph(model)
     tail = find_tail(graph, spec)
     network = build_model(graph, [tail.features, tail.logits])
     signs = log_odds(spec).astype(np.float32)
-    found = []
+    chunks = []
     for start in range(0, len(pixels), _CHUNK):
         batch = tensorflow.constant(normalize(pixels[start : start + _CHUNK], spec.input))
         with tensorflow.GradientTape() as tape:
@@ -47,6 +47,6 @@ def differentiate(model: Any, pixels: Pixels, spec: ModelSpec) -> tuple[Scores, 
             evidence = tensorflow.reduce_sum(tensorflow.cast(logits, signs.dtype) * signs, axis=-1)
         alpha = np.asarray(tape.gradient(evidence, features), np.float64).mean(axis=(1, 2))
         maps = np.einsum("nyxc,nc->nyx", np.asarray(features, np.float64), alpha)
-        found.append((np.asarray(scores, np.float32), maps.clip(min=0).astype(np.float32)))
-    every = [np.concatenate(each) for each in zip(*found, strict=True)]
-    return every[0], every[1]
+        chunks.append((np.asarray(scores, np.float32), maps.clip(min=0).astype(np.float32)))
+    all_scores, all_maps = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    return all_scores, all_maps

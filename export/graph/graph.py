@@ -1,10 +1,8 @@
 """A classifier as a small graph that can be rewritten, and the way back to Keras.
 
-:mod:`cxr_edge.export.graph.reader` is the way here.
-
-Only what the rewrites understand gets a type of its own: linear layers with their weights, affine
-maps per channel, and the few layers that commute with them. Everything else is kept as it is and
-called again, so that a layer nobody foresaw is converted unchanged rather than refused.
+:mod:`cxr_edge.export.graph.reader` makes the graph. Only linear layers and affine maps get types of
+their own, with their weights. Every other operation is kept and called again, so that an unknown
+layer is converted unchanged rather than refused.
 """
 
 from __future__ import annotations
@@ -19,19 +17,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cxr_edge.export.graph.calls import fill_in
 from cxr_edge.extras import require_keras
 
 Weights = npt.NDArray[np.float64]
-"""Numbers of a layer, in double precision while they are rewritten."""
-
-_USUAL = (
-    *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax"),
-    *("MaxPooling2D", "AveragePooling2D", "GlobalMaxPooling2D", "GlobalAveragePooling2D"),
-    *("Flatten", "Reshape", "Permute", "ZeroPadding2D", "Cropping2D", "UpSampling2D", "Resizing"),
-    *("Concatenate", "Add", "Multiply", "Subtract", "Average", "Maximum", "Minimum"),
-    *("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "Normalization", "GetItem"),
-    *("Dropout", "SpatialDropout2D", "GaussianNoise", "LayerNormalization"),
-)
+"""Weights of a layer, float64 while they are rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +37,6 @@ class Linear:
     """A convolution, depthwise convolution or dense layer, without its activation."""
 
     kind: Literal["conv", "depthwise", "dense"]
-    """Which of them."""
     layer: Any
     """The Keras layer, for its strides, padding and name."""
     kernel: Weights
@@ -56,7 +45,7 @@ class Linear:
     bias: Weights
     """(outputs,)."""
     padded: bool
-    """Whether zeros are added around its input."""
+    """Whether it pads its input with zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +56,9 @@ class Affine:
     """(channels,)."""
     offset: Weights
     """(channels,)."""
-    seen: tuple[Weights, Weights] | None = None
-    """Mean and standard deviation of each channel of its input over the training images, which a
-    batch normalization keeps; None: not known."""
+    input_statistics: tuple[Weights, Weights] | None = None
+    """Mean and standard deviation of each input channel over the training images, as a batch
+    normalization stores them, (channels,) each; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +68,11 @@ class Call:
     operation: Any
     """A Keras layer or operation."""
     arguments: Any
-    """What it is called with; tensors are filled in."""
+    """Keras's record of the arguments; :func:`cxr_edge.export.graph.calls.fill_in` completes it."""
     tensors: tuple[int, ...]
-    """Identities of the tensors among the arguments, in the order of the node's inputs."""
+    """``id`` of each tensor among the arguments, in the order of the node's inputs."""
     output: int
-    """Which of its outputs is used."""
+    """Index of the output that this node stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +82,25 @@ class Node:
     name: str
     """The layer's name, for messages."""
     operation: Input | Linear | Affine | Call
-    """What it does."""
     inputs: tuple[int, ...]
-    """Positions of the nodes that it takes its inputs from; all before its own."""
+    """Positions of the nodes whose outputs it reads; all before its own."""
     channels: int
     """Size of the last axis of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Operations in an order in which they can run; the last one gives the scores."""
+    """Operations in an order in which they can run; the last one outputs the scores."""
 
     nodes: tuple[Node, ...]
     """The first is the only :class:`Input`."""
 
     def consumers(self) -> Counter[int]:
-        """How many inputs each node feeds, by position."""
+        """Number of nodes that read each node's output, by position."""
         return Counter(source for node in self.nodes for source in node.inputs)
 
     def replace(self, changes: dict[int, Linear | Affine]) -> Graph:
-        """The same graph with other weights at some positions."""
+        """Replace operations by position; everything else stays."""
         nodes = list(self.nodes)
         for position, operation in changes.items():
             nodes[position] = dataclasses.replace(nodes[position], operation=operation)
@@ -124,13 +112,13 @@ def build_model(graph: Graph, taps: Sequence[int] = (), *, batch: int | None = N
 
     Args:
         graph: the operations.
-        taps: positions of nodes to output besides the scores, for calibration.
-        batch: images a call; None: any number.
+        taps: positions of nodes to output besides the scores.
+        batch: images per call; None: any number.
 
     Returns:
-        A ``keras.Model`` with the scores as its output, or ``[scores, *taps]`` where there are
-        any. Its linear layers are called ``NAME-pPOSITION``, which :func:`layer_of` finds again
-        in the names that converters make of them.
+        A ``keras.Model`` whose output is the scores, or ``[scores, *taps]`` if there are taps. Its
+        linear layers are named ``NAME-pPOSITION``; :func:`layer_of` recovers that name from an
+        operation of a converted file.
     """
     keras = require_keras("export")
     tensors: list[Any] = []
@@ -142,43 +130,9 @@ def build_model(graph: Graph, taps: Sequence[int] = (), *, batch: int | None = N
 
 
 def layer_of(name: str) -> str | None:
-    """The layer that a converted operation comes from, as ``NAME-pPOSITION``."""
-    found = re.findall(r"([^/;]*-p\d+)(?:_\d+)?(?=[/;]|$)", name)
-    return str(found[-1]) if found else None
-
-
-def unusual_layers(graph: Graph) -> tuple[str, ...]:
-    """Layers that image classifiers rarely have, as ``name (Class)``: suspects when converting."""
-    return tuple(
-        f"{node.name} ({type(node.operation.operation).__name__})"
-        for node in graph.nodes
-        if isinstance(node.operation, Call) and not is_layer(node, *_USUAL)
-    )
-
-
-def is_layer(node: Node, *names: str) -> bool:
-    """Whether a node calls a layer of one of these classes."""
-    return isinstance(node.operation, Call) and type(node.operation.operation).__name__ in names
-
-
-def is_channels_last(node: Node) -> bool:
-    """Whether the last axis of a node's layer is its channels."""
-    layer = node.operation.operation if isinstance(node.operation, Call) else None
-    return getattr(layer, "data_format", "channels_last") == "channels_last"
-
-
-def activation_name(node: Node) -> str | None:
-    """The name of a node's activation function; None where it is no plain activation."""
-    if not isinstance(node.operation, Call):
-        return None
-    layer = node.operation.operation
-    kind = type(layer).__name__
-    if kind == "Activation":
-        return str(getattr(layer.activation, "__name__", None))
-    if kind == "ReLU":
-        plain = layer.threshold == 0 and layer.max_value is None and layer.negative_slope == 0
-        return "relu" if plain else None
-    return "leaky_relu" if kind == "LeakyReLU" else None
+    """The linear layer that a converted operation comes from, ``NAME-pPOSITION``; None: no such."""
+    layers = re.findall(r"([^/;]*-p\d+)(?:_\d+)?(?=[/;]|$)", name)
+    return str(layers[-1]) if layers else None
 
 
 def _call(keras: Any, node: Node, position: int, arguments: list[Any], batch: int | None) -> Any:
@@ -197,20 +151,20 @@ def _call(keras: Any, node: Node, position: int, arguments: list[Any], batch: in
         layer = _affine_layer(keras, operation, f"affine{position}", arguments[0].dtype)
         return layer(arguments[0])
     filled = dict(zip(operation.tensors, arguments, strict=True))
-    args, kwargs = operation.arguments.fill_in(filled)
+    args, kwargs = fill_in(operation.arguments, filled)
     result = operation.operation(*args, **kwargs)
     return result[operation.output] if isinstance(result, list | tuple) else result
 
 
 def _affine_layer(keras: Any, operation: Affine, name: str, dtype: str) -> Any:
-    """A layer of our own, with a name of our own.
+    """A named layer for an affine map.
 
-    A bare operation is named by a counter that knows nothing of layers that were loaded: a model
-    with both a layer "add" and an operation "add" cannot be built.
+    Keras numbers bare operations without looking at the names of loaded layers: a model with both
+    a layer "add" and an operation "add" cannot be built.
     """
 
     class Channels(keras.layers.Layer):
-        """Each channel times a scale plus an offset."""
+        """Multiply each channel by a scale and add an offset."""
 
         def call(self, value: Any) -> Any:
             if np.any(operation.scale != 1):

@@ -1,19 +1,19 @@
 """Grad-CAM as a few operations of the network itself, without a gradient at run time.
 
-Grad-CAM (Selvaraju 2017) weighs the channels of the last feature map A (H x W x C) by the mean over
-positions of the gradient of a logit, and keeps what is positive::
+Grad-CAM (Selvaraju 2017) weights the channels of the last feature map A (H x W x C) by the gradient
+of a logit, averaged over positions, and keeps what is positive::
 
     alpha_c = 1/(H W) sum_xy d logit / d A_xyc        heatmap_xy = relu(sum_c alpha_c A_xyc)
 
-What lies between A and the logit in a classifier is pooling, flattening and dense layers. Pooling
-hands the gradient of a pooled cell on whole, to one position (max) or in shares that add up to 1
-(average), whatever its windows: summed over positions nothing changes. A flattening and a dense
-layer are a constant matrix, summed over the cells, and a hidden ReLU passes on what it passed
-forward. So alpha is the mask of the hidden ReLUs times constant matrices; without a hidden layer
-it is constant, which is the class activation map of Zhou 2016.
+Between A and the logit a classifier has pooling, flattening and dense layers. Pooling passes the
+gradient of a pooled cell to one position (max), or in shares that add up to 1 (average), so the sum
+over positions does not change. Flattening and a dense layer are a constant matrix, summed over the
+cells. A hidden ReLU passes the gradient where its input was positive. So alpha is the mask of the
+hidden ReLUs times constant matrices. Without a hidden layer it is constant, which is the class
+activation map of Zhou 2016.
 
-The logit is the log-odds of the positive label: the sigmoid's input, negated where the sigmoid
-speaks for the other label; for a softmax of two labels the difference of their inputs.
+The logit is the log-odds of the positive label: the sigmoid's input, negated if the sigmoid is the
+probability of the other label; for a softmax of two labels the difference of its inputs.
 """
 
 from __future__ import annotations
@@ -27,22 +27,26 @@ import numpy.typing as npt
 from cxr_edge.errors import ExportError
 from cxr_edge.export.graph.graph import (
     Affine,
+    Call,
     Graph,
     Linear,
     Node,
     Weights,
-    activation_name,
     build_model,
+)
+from cxr_edge.export.graph.layers import (
+    ACTIVATIONS,
+    FLATTEN,
+    GLOBAL_POOLING,
+    POOLING,
+    activation_name,
     is_channels_last,
+    is_identity,
     is_layer,
 )
-from cxr_edge.export.graph.lowering import is_identity
 from cxr_edge.extras import require_keras
 from cxr_edge.spec import ModelSpec
 
-_GLOBAL = ("GlobalMaxPooling2D", "GlobalAveragePooling2D")
-_POOLING = ("MaxPooling2D", "AveragePooling2D", *_GLOBAL)
-_ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU")
 _EXPECTED = (
     "expected an activation, pooling, flattening or global pooling, dense layers with ReLU, and "
     "the spec's sigmoid or softmax"
@@ -51,46 +55,47 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What lies between the last feature map and the logits; positions in a graph."""
+    """The operations after the last feature map, up to the logits, as positions in a graph."""
 
     features: int
-    """The last activation that has positions."""
+    """The activation that outputs the last feature map."""
     steps: tuple[int, ...]
-    """From behind it to the logits, in running order."""
+    """The operations after it, up to the logits, in running order."""
     logits: int
     """The last dense layer."""
 
 
 def find_tail(graph: Graph, spec: ModelSpec) -> Tail:
-    """Find the last feature map, and what makes logits of it.
+    """Find the last feature map, and the operations between it and the logits.
 
     Raises:
-        ExportError: the network has no heat map of this kind; the message says what is in the way.
+        ExportError: Grad-CAM of this network has no closed form; the message names the layer or
+            the labels that prevent it.
     """
     if spec.positive_label is None:
-        raise ExportError(f"a heat map is evidence for one of two labels, not {len(spec.labels)}")
-    last = _behind_identities(graph, len(graph.nodes) - 1)
-    ending = graph.nodes[last]
-    found = "softmax" if is_layer(ending, "Softmax") else activation_name(ending)
-    if found != spec.activation:
+        raise ExportError(
+            f"a heat map shows evidence for one of two labels, and the spec has {len(spec.labels)}"
+        )
+    ending = graph.nodes[_skip_identities(graph, len(graph.nodes) - 1)]
+    if activation_name(ending) != spec.activation:
         raise _misfit(ending)
-    logits = _behind_identities(graph, ending.inputs[0])
+    logits = _skip_identities(graph, ending.inputs[0])
     if not _is_dense(graph.nodes[logits]):
         raise _misfit(graph.nodes[logits])
     steps, at, flat = [logits], graph.nodes[logits].inputs[0], True
-    while flat or not is_layer(graph.nodes[at], *_ACTIVATIONS) or is_identity(graph.nodes[at]):
+    while flat or not is_layer(graph.nodes[at], ACTIVATIONS) or is_identity(graph.nodes[at]):
         node = graph.nodes[at]
         if not (is_identity(node) or isinstance(node.operation, Affine)):
             if not (_fits_flat(node) if flat else _fits_positions(node)):
                 raise _misfit(node)
-            flat = flat and not is_layer(node, "Flatten", *_GLOBAL)
+            flat = flat and not is_layer(node, FLATTEN | GLOBAL_POOLING)
         steps.append(at)
         at = node.inputs[0]
     return Tail(at, tuple(reversed(steps)), logits)
 
 
 def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
-    """Make a Keras model that answers the scores and the heat map.
+    """Make a Keras model that outputs the scores and the heat map.
 
     Args:
         graph: the lowered network.
@@ -100,7 +105,7 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
         A ``keras.Model`` with the outputs (N, spec.outputs) and (N, rows, columns).
 
     Raises:
-        ExportError: as :func:`find_tail`.
+        ExportError: see :func:`find_tail`.
     """
     keras, tail = require_keras("export"), find_tail(graph, spec)
     ops = keras.ops
@@ -122,41 +127,37 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
             constant = constant @ step.kernel.T
         elif isinstance(step, Affine):
             constant = constant * step.scale
-        elif is_layer(graph.nodes[at], "Flatten"):
+        elif is_layer(graph.nodes[at], FLATTEN):
             source = graph.nodes[graph.nodes[at].inputs[0]]
             constant = constant.reshape(len(constant), -1, source.channels).sum(axis=1)
     alpha = _gradient(mask, constant / (rows * columns))  # (N or 1, channels)
-    # A constant stays numpy's: a tensor from outside becomes an input of the converted file.
+    # A constant must stay a numpy array: tf2onnx makes an input of a captured tensor.
     reshape = np.reshape if mask is None else ops.reshape
-    weighed = ops.multiply(features, reshape(alpha, (-1, 1, 1, channels)))
-    heatmap = ops.relu(ops.sum(weighed, axis=-1))
+    weighted = ops.multiply(features, reshape(alpha, (-1, 1, 1, channels)))
+    heatmap = ops.relu(ops.sum(weighted, axis=-1))
     return keras.Model(model.inputs[0], [scores, heatmap], name="network")
 
 
 def direction(graph: Graph, tail: Tail, spec: ModelSpec) -> Weights:
-    """How the positive label's log-odds follow from the input of the last dense layer.
-
-    Returns:
-        (inputs,) their gradient.
-    """
+    """(inputs,): gradient of the positive label's log-odds by the last dense layer's input."""
     step = graph.nodes[tail.logits].operation
     assert isinstance(step, Linear)  # noqa: S101 - find_tail chose it
     return np.asarray(step.kernel @ log_odds(spec))
 
 
 def log_odds(spec: ModelSpec) -> npt.NDArray[np.float64]:
-    """(spec.outputs,): factors with which the logits sum to the positive label's log-odds."""
+    """(spec.outputs,): weights whose sum over the logits is the positive label's log-odds."""
     signs = np.where(np.asarray(spec.labels) == spec.positive_label, 1.0, -1.0)
     return signs[1:] if spec.activation == "sigmoid" else signs
 
 
 def _gradient(mask: Any, constant: Weights) -> Any:
-    """A gradient of shape (N, units), or (1, units) where it is the same for every image."""
+    """A gradient, (N, units), or (1, units) if it is the same for every image."""
     weights = constant.astype(np.float32)
     return weights if mask is None else require_keras("export").ops.matmul(mask, weights)
 
 
-def _behind_identities(graph: Graph, at: int) -> int:
+def _skip_identities(graph: Graph, at: int) -> int:
     while is_identity(graph.nodes[at]):
         at = graph.nodes[at].inputs[0]
     return at
@@ -167,18 +168,23 @@ def _is_dense(node: Node) -> bool:
 
 
 def _fits_flat(node: Node) -> bool:
-    """Whether a node without positions may lie there; flattening and global pooling end them."""
+    """Whether a node may be the flattening or global pooling, or lie between it and the logits."""
     passes = _is_dense(node) or activation_name(node) == "relu"
-    return passes or (is_layer(node, "Flatten", *_GLOBAL) and is_channels_last(node))
+    return passes or (is_layer(node, FLATTEN | GLOBAL_POOLING) and is_channels_last(node))
 
 
 def _fits_positions(node: Node) -> bool:
-    return is_layer(node, *_POOLING) and is_channels_last(node)
+    """Whether a node may lie between the last feature map and the flattening."""
+    return is_layer(node, POOLING) and is_channels_last(node)
 
 
 def _misfit(node: Node) -> ExportError:
     operation = node.operation
-    kind = getattr(operation, "layer", getattr(operation, "operation", operation))
+    layer: object = operation
+    if isinstance(operation, Linear):
+        layer = operation.layer
+    elif isinstance(operation, Call):
+        layer = operation.operation
     return ExportError(
-        f"{node.name} ({type(kind).__name__}) has no heat map in closed form; {_EXPECTED}"
+        f"{node.name} ({type(layer).__name__}) rules out a heat map in closed form; {_EXPECTED}"
     )

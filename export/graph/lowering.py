@@ -1,17 +1,17 @@
 """Lowering: the same function with fewer operations, exactly.
 
-A batch normalization is an affine map of each channel. Rather than running it, the pass carries
-it along with the value that it applies to, ``value * scale + offset``, through every operation
-that commutes with it, until a layer's weights take it up:
+A batch normalization is an affine map of each channel. Lowering does not run it. It carries the map
+along with its value, as ``value * scale + offset``, through the operations that commute with it,
+until the weights of a layer can absorb it:
 
-* into the weights of the convolution or dense layer before it, where nothing lies between;
-* through ReLU where only a positive scale is carried, through max-pooling where scales are
-  positive, through average pooling, flattening and concatenation always;
-* into the weights of the layer after it. A padding convolution takes up the scale; the offset,
-  divided by the scale, is added before the padding, so that borders stay exact.
+* the convolution or dense layer before it absorbs it if nothing lies between;
+* it passes ReLU if it is only a positive scale, max-pooling if its scales are positive, and average
+  pooling, flattening and concatenation always;
+* the layer after it absorbs it. A convolution that pads absorbs the scale; the offset, divided by
+  the scale, is added before the padding, so that borders stay exact.
 
-What cannot be carried is applied where it stands, as the model does. Source of the idea for
-normalization after ReLU: max(g x + b) = g max(x) + b for g > 0.
+A map that cannot be carried further is computed where it stands. For a normalization after ReLU
+this rests on max(g x + b) = g max(x) + b for g > 0.
 """
 
 from __future__ import annotations
@@ -29,43 +29,26 @@ from cxr_edge.export.graph.graph import (
     Linear,
     Node,
     Weights,
+)
+from cxr_edge.export.graph.layers import (
+    ADD,
+    AVERAGE_POOLING,
+    CONCATENATE,
+    FLATTEN,
+    HOMOGENEOUS,
+    MAX_POOLING,
+    ZERO_PADDING,
+    LayerGroup,
     activation_name,
     is_channels_last,
+    is_identity,
     is_layer,
 )
-
-_IDENTITIES = (
-    "Dropout",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-    "AlphaDropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "ActivityRegularization",
-    "RandomFlip",
-    "RandomRotation",
-    "RandomZoom",
-    "RandomTranslation",
-    "RandomShear",
-    "RandomPerspective",
-    "RandomBrightness",
-    "RandomContrast",
-    "RandomErasing",
-    "RandomGaussianBlur",
-    "RandomHue",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomColorJitter",
-)
-"""Layers that pass their input on when the network is not training."""
-HOMOGENEOUS = ("relu", "leaky_relu")
-"""Activations with f(s x) = s f(x) for s > 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """What the original network computes: ``scale`` times the new node's output plus ``offset``."""
+    """A value of the original network: ``scale`` times the new node's output plus ``offset``."""
 
     node: int
     """Position in the new graph."""
@@ -77,8 +60,12 @@ class _Value:
         return not np.any(self.scale != 1) and not np.any(self.offset)
 
 
+_Rule = Callable[[Node, list[_Value]], _Value | None]
+"""From an operation and its carried inputs to its carried output; None: it does not commute."""
+
+
 def lower(graph: Graph) -> Graph:
-    """Fold every affine map that can be folded exactly, and drop what only training needs.
+    """Fold every affine map that can be folded exactly; drop layers that act in training only.
 
     Returns:
         A graph with the same scores, up to rounding.
@@ -86,13 +73,8 @@ def lower(graph: Graph) -> Graph:
     return _Lowering(graph).run()
 
 
-def is_identity(node: Node) -> bool:
-    """Whether a node passes its only input on unchanged."""
-    return is_layer(node, *_IDENTITIES) or activation_name(node) == "linear"
-
-
 def scale_inputs(step: Linear, scale: Weights) -> Linear:
-    """The layer whose answer to x is the given layer's answer to ``scale * x``."""
+    """The layer whose output for x is the given layer's output for ``scale * x``."""
     kernel = step.kernel
     if step.kind != "conv":
         factors = scale[:, np.newaxis]
@@ -104,29 +86,29 @@ def scale_inputs(step: Linear, scale: Weights) -> Linear:
 
 
 def scale_outputs(step: Linear, scale: Weights, offset: Weights) -> Linear:
-    """The layer whose answer is ``scale`` times the given layer's plus ``offset``."""
+    """The layer whose output is ``scale`` times the given layer's plus ``offset``."""
     factors = scale
     if step.kind == "depthwise":
         factors = scale.reshape(step.kernel.shape[2:])
     return dataclasses.replace(step, kernel=step.kernel * factors, bias=step.bias * scale + offset)
 
 
-def answer_to(step: Linear, constant: Weights) -> Weights:
-    """What a layer adds to its output where its whole input is raised by ``constant``.
+def response_to(step: Linear, constant: Weights) -> Weights:
+    """How much a layer's output grows if ``constant`` is added to its whole input.
 
     Args:
-        step: a layer that adds no zeros around its input.
+        step: a layer that does not pad its input.
         constant: (inputs,).
 
     Returns:
         (outputs,).
     """
-    raised = scale_inputs(step, constant).kernel
+    products = scale_inputs(step, constant).kernel
     if step.kind == "dense":
-        return np.asarray(raised.sum(axis=0))
+        return np.asarray(products.sum(axis=0))
     if step.kind == "depthwise":
-        return np.asarray(raised.sum(axis=(0, 1)).reshape(-1))
-    return np.asarray(raised.sum(axis=(0, 1, 2)))
+        return np.asarray(products.sum(axis=(0, 1)).reshape(-1))
+    return np.asarray(products.sum(axis=(0, 1, 2)))
 
 
 class _Lowering:
@@ -153,25 +135,27 @@ class _Lowering:
             return self._affine(node, operation, inputs[0])
         if isinstance(operation, Linear):
             return self._linear(node, operation, inputs[0])
-        for applies, carry in self._rules():
-            if (
-                is_channels_last(node)
-                and applies(node)
-                and (carried := carry(node, inputs)) is not None
-            ):
-                return carried
+        rule = self._rule_for(node)
+        carried = rule(node, inputs) if rule else None
+        if carried is not None:
+            return carried
         return self._emit(node, tuple(self._applied(value) for value in inputs))
 
-    def _rules(self) -> list[tuple[Callable[[Node], bool], Callable[..., _Value | None]]]:
-        return [
-            (lambda n: activation_name(n) in HOMOGENEOUS, self._activation),
-            (lambda n: is_layer(n, "MaxPooling2D", "GlobalMaxPooling2D"), self._max_pool),
-            (lambda n: is_layer(n, "AveragePooling2D", "GlobalAveragePooling2D"), self._carry),
-            (lambda n: is_layer(n, "Flatten"), self._flatten),
-            (lambda n: is_layer(n, "ZeroPadding2D"), self._zero_padding),
-            (lambda n: is_layer(n, "Concatenate"), self._concatenate),
-            (lambda n: is_layer(n, "Add"), self._add),
-        ]
+    def _rule_for(self, node: Node) -> _Rule | None:
+        """How an affine map passes an operation; None: it cannot."""
+        if not is_channels_last(node):
+            return None
+        if activation_name(node) in HOMOGENEOUS:
+            return self._activation
+        rules: tuple[tuple[LayerGroup, _Rule], ...] = (
+            (MAX_POOLING, self._max_pool),
+            (AVERAGE_POOLING, self._carry),
+            (FLATTEN, self._flatten),
+            (ZERO_PADDING, self._zero_padding),
+            (CONCATENATE, self._concatenate),
+            (ADD, self._add),
+        )
+        return next((rule for group, rule in rules if is_layer(node, group)), None)
 
     def _affine(self, node: Node, step: Affine, value: _Value) -> _Value:
         carried = _Value(
@@ -185,7 +169,7 @@ class _Lowering:
         return carried
 
     def _is_only_reader(self, at: int) -> bool:
-        """Whether nothing else reads a linear layer, or what passes it on, up to this position."""
+        """Whether only one operation reads a linear layer, directly or through this position."""
         while self._readers[at] == 1:
             if isinstance(self._graph.nodes[at].operation, Linear):
                 return True
@@ -195,9 +179,9 @@ class _Lowering:
     def _linear(self, node: Node, step: Linear, value: _Value) -> _Value:
         if step.padded and np.any(value.offset):
             value = self._shifted(value)
-        raised = answer_to(step, value.offset) if np.any(value.offset) else 0.0
+        added = response_to(step, value.offset) if np.any(value.offset) else 0.0
         folded = scale_inputs(step, value.scale)
-        folded = dataclasses.replace(folded, bias=folded.bias + raised)
+        folded = dataclasses.replace(folded, bias=folded.bias + added)
         return self._emit(dataclasses.replace(node, operation=folded), (value.node,))
 
     def _activation(self, node: Node, inputs: list[_Value]) -> _Value | None:
@@ -236,7 +220,7 @@ class _Lowering:
         return _Value(new.node, first, np.sum([v.offset for v in inputs], axis=0))
 
     def _shifted(self, value: _Value) -> _Value:
-        """The same value with nothing left but a scale."""
+        """The same value with its offset computed, so that only a scale is left."""
         if not np.any(value.offset):
             return value
         if np.any(value.scale == 0):
@@ -246,13 +230,13 @@ class _Lowering:
         return _Value(at, value.scale, np.zeros_like(value.offset))
 
     def _applied(self, value: _Value) -> int:
-        """The position of a node that computes the value itself."""
+        """The position of a node that outputs the value itself."""
         if value.is_plain:
             return value.node
         return self._once(value.node, Affine(value.scale, value.offset))
 
     def _once(self, source: int, step: Affine) -> int:
-        """Append an affine map of a node, or find the same one."""
+        """Append an affine map of a node unless the same one exists; its position."""
         key = (source, step.scale.tobytes() + step.offset.tobytes())
         if key not in self._shifts:
             name = f"{self._nodes[source].name}_shift"

@@ -1,33 +1,40 @@
-"""Taking a Keras model apart, into the graph that the rewrites work on."""
+"""From a Keras model to the graph that the rewrites work on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from cxr_edge.errors import ExportError
+from cxr_edge.export.graph.calls import LayerCall, producing_call
 from cxr_edge.export.graph.graph import Affine, Call, Graph, Input, Linear, Node, Weights
 from cxr_edge.extras import require_keras
 
+_NOT_FUNCTIONAL = (
+    "the model is neither functional nor sequential; build it as one of them, so that its layers "
+    "can be read"
+)
+
 
 def read_graph(model: Any) -> Graph:
-    """Take a Keras model apart; nested models are opened, activations become nodes of their own.
+    """Read a Keras model; nested models are inlined, activations become nodes of their own.
 
     Args:
         model: a functional or sequential ``keras.Model`` with one input and one output.
 
     Raises:
-        ExportError: the model is not made of layers that Keras can list.
+        ExportError: the model is neither functional nor sequential, so Keras has no list of its
+            layers.
     """
     if not getattr(model, "inputs", None):
-        raise ExportError("the model is neither functional nor sequential")
+        raise ExportError(_NOT_FUNCTIONAL)
     return _Reader(model).graph()
 
 
 class _Reader:
-    """Walks from the output back to the input, then lists what it found in running order."""
+    """Appends a model's operations to a list of nodes, in an order in which they can run."""
 
     def __init__(self, model: Any) -> None:
         self._keras = require_keras("export")
@@ -36,113 +43,109 @@ class _Reader:
         (self._output,) = self._read(model, [0])
 
     def graph(self) -> Graph:
-        """What was read; nothing behind the output."""
+        """The operations up to the one that outputs the scores."""
         return Graph(tuple(self.nodes[: self._output + 1]))
 
     def _read(self, model: Any, sources: Sequence[int]) -> list[int]:
         """Append a model's operations; the positions of its outputs."""
         known = {id(tensor): at for tensor, at in zip(model.inputs, sources, strict=True)}
-        for operation, call, outputs in _running_order(model, set(known)):
-            tensors = list(call.arguments.keras_tensors)
-            inputs = [known[id(tensor)] for tensor in tensors]
-            if isinstance(operation, self._keras.Model):
-                results = self._read(operation, inputs)
+        for call in _calls_in_order(model, set(known)):
+            inputs = tuple(known[id(tensor)] for tensor in call.inputs)
+            if isinstance(call.operation, self._keras.Model):
+                results = self._read(call.operation, inputs)
             else:
-                results = [
-                    self._append(operation, call.arguments, tensors, inputs, index, output)
-                    for index, output in enumerate(outputs)
-                ]
-            known.update({id(out): at for out, at in zip(outputs, results, strict=True)})
+                results = [self._append(call, index, inputs) for index in range(len(call.outputs))]
+            known.update({id(out): at for out, at in zip(call.outputs, results, strict=True)})
         return [known[id(tensor)] for tensor in model.outputs]
 
-    def _append(
-        self,
-        operation: Any,
-        arguments: Any,
-        tensors: list[Any],
-        inputs: list[int],
-        index: int,
-        output: Any,
-    ) -> int:
-        """Append one operation, taken apart where it is several."""
-        steps = _steps(operation, tuple(tensors[0].shape[1:])) if len(inputs) == 1 else None
+    def _append(self, call: LayerCall, index: int, inputs: tuple[int, ...]) -> int:
+        """Append what computes one output of a call; the position of that output."""
+        layer = call.operation
+        steps = _steps(layer, tuple(call.inputs[0].shape[1:])) if len(inputs) == 1 else None
         if steps is None:
-            identities = tuple(id(tensor) for tensor in tensors)
-            return self._add(
-                operation.name,
-                Call(operation, arguments, identities, index),
-                tuple(inputs),
-                int(output.shape[-1] or 0),
-            )
-        at = inputs[0]
+            return self._append_call(layer.name, call, index, inputs)
+        position = inputs[0]
         for step in steps:
-            at = self._add(operation.name, step, (at,), _channels(step))
-        activation = getattr(operation, "activation", None)
+            channels = len(step.bias if isinstance(step, Linear) else step.scale)
+            position = self._append_node(Node(layer.name, step, (position,), channels))
+        activation = getattr(layer, "activation", None)
         if isinstance(steps[-1], Linear) and activation is not self._keras.activations.linear:
-            # Named: what Keras counts in a process would end up in the files.
-            name = f"{operation.name}-activation{len(self.nodes)}"
-            policy = operation.dtype_policy
-            layer = self._keras.layers.Activation(activation, dtype=policy, name=name)
-            symbol = layer(self._keras.KerasTensor(output.shape, dtype=output.dtype))
-            call = symbol._keras_history.operation._inbound_nodes[-1]
-            tensor = call.arguments.keras_tensors[0]
-            at = self._add(
-                operation.name,
-                Call(layer, call.arguments, (id(tensor),), 0),
-                (at,),
-                int(output.shape[-1]),
-            )
-        return at
+            position = self._append_activation(layer, call.outputs[index], position)
+        return position
 
-    def _add(self, name: str, step: Any, inputs: tuple[int, ...], channels: int) -> int:
-        self.nodes.append(Node(name, step, inputs, channels))
+    def _append_activation(self, layer: Any, output: Any, source: int) -> int:
+        """Append a layer's activation as a layer of its own."""
+        activation = self._keras.layers.Activation(
+            layer.activation,
+            dtype=layer.dtype_policy,
+            # Without a name Keras would number it, and its count would end up in the files.
+            name=f"{layer.name}-activation{len(self.nodes)}",
+        )
+        result = activation(self._keras.KerasTensor(output.shape, dtype=output.dtype))
+        call = producing_call(result)
+        assert call is not None  # noqa: S101 - just called
+        return self._append_call(layer.name, call, 0, (source,))
+
+    def _append_call(self, name: str, call: LayerCall, index: int, inputs: tuple[int, ...]) -> int:
+        tensors = tuple(id(tensor) for tensor in call.inputs)
+        operation = Call(call.operation, call.arguments, tensors, index)
+        channels = int(call.outputs[index].shape[-1] or 0)
+        return self._append_node(Node(name, operation, inputs, channels))
+
+    def _append_node(self, node: Node) -> int:
+        self.nodes.append(node)
         return len(self.nodes) - 1
 
 
-def _running_order(model: Any, known: set[int]) -> Iterator[tuple[Any, Any, list[Any]]]:
+def _calls_in_order(model: Any, known: set[int]) -> Iterator[LayerCall]:
     """Each call of a model's operations once, after those that it depends on."""
-    pending, seen = [(tensor, False) for tensor in reversed(model.outputs)], set(known)
-    while pending:  # a stack, not recursion: networks are hundreds of layers deep
-        tensor, ready = pending.pop()
-        if id(tensor) in seen:
+    pending, done = [(tensor, False) for tensor in reversed(model.outputs)], set(known)
+    while pending:  # a stack instead of recursion: networks are hundreds of layers deep
+        tensor, inputs_are_done = pending.pop()
+        if id(tensor) in done:
             continue
-        history = getattr(tensor, "_keras_history", None)
-        if history is None:
-            raise ExportError("the model is neither functional nor sequential")
-        call = history.operation._inbound_nodes[history.node_index]
-        if ready:
-            outputs = list(call.output_tensors)
-            seen.update(id(output) for output in outputs)
-            yield history.operation, call, outputs
+        call = producing_call(tensor)
+        if call is None:
+            raise ExportError(_NOT_FUNCTIONAL)
+        if inputs_are_done:
+            done.update(id(output) for output in call.outputs)
+            yield call
         else:
             pending.append((tensor, True))
-            pending += [(source, False) for source in reversed(call.arguments.keras_tensors)]
+            pending += [(source, False) for source in reversed(call.inputs)]
 
 
 def _steps(layer: Any, sides: tuple[int | None, ...]) -> list[Linear | Affine] | None:
-    """A layer that sees (N, *sides) as linear and affine steps; None where it is neither."""
+    """A layer as linear and affine steps; None where it is something else.
+
+    Args:
+        layer: a Keras layer; only exact classes count, a subclass may compute something else.
+        sides: shape of its input without the batch, the channels last.
+    """
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return None
-    kind = type(layer).__name__
-    if kind == "Dense":
-        kernel, bias = _kernel_and_bias(layer)
+    layers, kind = require_keras("export").layers, type(layer)
+    if kind is layers.Dense:
+        kernel, bias = _kernel_and_bias(layer, depthwise=False)
         return [Linear("dense", layer, kernel, bias, padded=False)]
-    if kind in ("Conv2D", "DepthwiseConv2D"):
-        kernel, bias = _kernel_and_bias(layer)
-        name: Literal["conv", "depthwise"] = "conv" if kind == "Conv2D" else "depthwise"
-        return [Linear(name, layer, kernel, bias, padded=_pads(layer, sides))]
-    if kind == "SeparableConv2D":
+    if kind is layers.Conv2D:
+        kernel, bias = _kernel_and_bias(layer, depthwise=False)
+        return [Linear("conv", layer, kernel, bias, padded=_pads(layer, sides))]
+    if kind is layers.DepthwiseConv2D:
+        kernel, bias = _kernel_and_bias(layer, depthwise=True)
+        return [Linear("depthwise", layer, kernel, bias, padded=_pads(layer, sides))]
+    if kind is layers.SeparableConv2D:
         return _separated(layer, sides)
-    if kind == "BatchNormalization" and layer.axis in (-1, len(sides)):
+    if kind is layers.BatchNormalization and layer.axis in (-1, len(sides)):
         return [_normalization(layer)]
-    if kind == "Rescaling":
+    if kind is layers.Rescaling:
         channels = int(sides[-1] or 0)
         return [Affine(_spread(layer.scale, channels), _spread(layer.offset, channels))]
     return None
 
 
 def _separated(layer: Any, sides: tuple[int | None, ...]) -> list[Linear | Affine]:
-    """A separable convolution as the two that it is."""
+    """A separable convolution as a depthwise and a 1x1 one."""
     layers = require_keras("export").layers
     depthwise, pointwise = (np.asarray(w, np.float64) for w in layer.get_weights()[:2])
     config = layer.get_config()
@@ -157,15 +160,14 @@ def _separated(layer: Any, sides: tuple[int | None, ...]) -> list[Linear | Affin
     ]
 
 
-def _kernel_and_bias(layer: Any) -> tuple[Weights, Weights]:
+def _kernel_and_bias(layer: Any, *, depthwise: bool) -> tuple[Weights, Weights]:
     weights = [np.asarray(w, np.float64) for w in layer.get_weights()]
-    depthwise = type(layer).__name__ == "DepthwiseConv2D"
     outputs = weights[0].shape[-2] * weights[0].shape[-1] if depthwise else weights[0].shape[-1]
     return weights[0], weights[1] if layer.use_bias else np.zeros(outputs)
 
 
 def _pads(layer: Any, sides: tuple[int | None, ...]) -> bool:
-    """Whether a convolution sees zeros beyond its input's border."""
+    """Whether a convolution reads zeros beyond its input's border."""
     if layer.padding != "same":
         return bool(layer.padding != "valid")
     steps = zip(sides[:2], layer.strides, layer.kernel_size, layer.dilation_rate, strict=True)
@@ -186,8 +188,5 @@ def _normalization(layer: Any) -> Affine:
 
 
 def _spread(value: Any, channels: int) -> Weights:
+    """A number, or one for each channel, as (channels,)."""
     return np.array(np.broadcast_to(np.asarray(value, np.float64).reshape(-1), channels))
-
-
-def _channels(step: Linear | Affine) -> int:
-    return len(step.bias if isinstance(step, Linear) else step.scale)

@@ -1,10 +1,10 @@
-"""From float32 to integers, under a budget.
+"""From float32 to integers, within a budget.
 
 ::
 
-    recipe        every choice                   search        recipes tried under a budget
-    calibration   ranges of activations          quantizer     one way for each format
-    equalize      channels of like size          bias          bias correction
-    onnx_int8     the ONNX quantizer             distill       calibration images without data
-    budget        what a changed score may cost
+    recipe        every choice of a quantization   search     tries recipes within a budget
+    quantizer     builds a file by a recipe        onnx_int8  inserts the integers into ONNX
+    ranges        ranges of activations            equalize   brings channels to similar ranges
+    bias          bias correction                  distill    calibration images without patients
+    budget        how much a model may change
 """

@@ -1,7 +1,7 @@
-"""Bias correction: make up for the mean error that rounding the weights causes.
+"""Bias correction: cancel the mean error that rounding the weights causes.
 
-Rounded weights W + e answer W x + e x; over the calibration images the mean of e x is known and
-taken off the bias (Nagel et al. 2019, section 4.2, with measured instead of derived means).
+Rounded weights W + e output W x + e x. The mean of e x over the calibration images is subtracted
+from the bias (Nagel et al. 2019, section 4.2, with measured instead of derived means).
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Collection
 import numpy as np
 
 from cxr_edge.export.graph.graph import Affine, Graph, Linear
-from cxr_edge.export.graph.lowering import answer_to
-from cxr_edge.export.quantize.calibration import Statistics
+from cxr_edge.export.graph.lowering import response_to
+from cxr_edge.export.quantize.ranges import ActivationStatistics
 
 
 def correct_biases(
-    graph: Graph, statistics: Statistics, *, levels: int, skip: Collection[int]
+    graph: Graph, statistics: ActivationStatistics, *, levels: int, skip: Collection[int]
 ) -> Graph:
     """Correct the bias of every layer whose weights will be rounded.
 
     Args:
         graph: a lowered graph.
-        statistics: what its layers see.
-        levels: the largest integer that a weight is rounded to; one scale per output channel.
+        statistics: of its layers' inputs.
+        levels: the largest integer of a rounded weight; one scale per output channel.
         skip: positions of layers that stay in float32.
     """
     changes: dict[int, Linear | Affine] = {}
@@ -36,6 +36,8 @@ def correct_biases(
         scale = np.abs(step.kernel).max(axis=axes, keepdims=True) / levels
         scale = np.where(scale > 0, scale, 1.0)
         error = np.rint(step.kernel / scale) * scale - step.kernel
-        lost = answer_to(dataclasses.replace(step, kernel=error), statistics.means[node.inputs[0]])
-        changes[position] = dataclasses.replace(step, bias=step.bias - lost)
+        mean_error = response_to(
+            dataclasses.replace(step, kernel=error), statistics.means[node.inputs[0]]
+        )
+        changes[position] = dataclasses.replace(step, bias=step.bias - mean_error)
     return graph.replace(changes)

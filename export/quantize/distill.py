@@ -1,14 +1,14 @@
 """Calibration images without patients: distilled from the network itself.
 
-A network with batch normalization remembers the mean and deviation of every channel over its
-training images. Drawn phantoms are changed by gradient descent until they cause the same, and
-until the network tells every label apart in them (Cai et al. 2020, "ZeroQ"; Yin et al. 2020,
-"DeepInversion"). They resemble what a layer sees of real images, and are nobody's.
+Batch normalization stores the mean and deviation of every channel over the training images.
+Gradient descent changes drawn phantoms until they cause the same statistics, and until the network
+gives each the label that it should have (Cai et al. 2020, "ZeroQ"; Yin et al. 2020,
+"DeepInversion"). To the layers they look like real images, and they show no patient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,69 +16,90 @@ import numpy.typing as npt
 
 from cxr_edge.data.samples import Samples
 from cxr_edge.export.golden import draw_pictures
-from cxr_edge.export.graph.graph import Affine, build_model
+from cxr_edge.export.graph.graph import Affine, Weights, build_model
 from cxr_edge.export.graph.reader import read_graph
+from cxr_edge.export.request import CalibrationImages
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
 SOURCE = "distilled from the network: drawn phantoms with its normalizations' statistics"
-"""Where distilled images come from."""
+"""Source of distilled images, for the manifest."""
 DRAWN_SOURCE = "drawn phantoms: the network has no batch normalization to distil images from"
-"""Where the images come from where nothing can be distilled."""
+"""Source of the images if the network has no statistics to distil."""
+STEPS = 80
+"""Steps of gradient descent for each batch of images."""
+FIRST_PICTURE = 10_000
+"""Number of the first phantom that distilling starts from; golden inputs have lower numbers."""
 
-_BATCHES, _BATCH, _STEPS = 2, 16, 80
+_BATCHES, _BATCH = 2, 16
 _RATE = 0.02
 _LABEL_WEIGHT, _SMOOTHNESS_WEIGHT = 0.1, 1.0
 _CERTAINTY = 0.98
-_FIRST_PICTURE = 10_000  # golden inputs are the first ones
 
 
-def distill(model: Any, spec: ModelSpec, reporter: Reporter) -> tuple[Samples, str]:
+def distill(
+    model: Any, spec: ModelSpec, reporter: Reporter, *, steps: int = STEPS
+) -> CalibrationImages:
     """Make calibration images.
 
     Args:
         model: the original ``keras.Model``.
         spec: its contract.
         reporter: shows progress.
+        steps: of gradient descent for each batch of 16 images.
 
     Returns:
-        32 images with the labels that the network sees in them, and where they come from.
+        32 images with the labels that they were distilled for; plain phantoms without labels if
+        the network has no batch normalization.
     """
     graph = read_graph(model)
-    known = [n for n in graph.nodes if isinstance(n.operation, Affine) and n.operation.seen]
-    drawn = draw_pictures(spec, _FIRST_PICTURE, _BATCHES * _BATCH)
-    if not known:
-        return Samples(drawn, None, ()), DRAWN_SOURCE
+    inputs, statistics = [], []
+    for node in graph.nodes:
+        if isinstance(node.operation, Affine) and node.operation.input_statistics:
+            inputs.append(node.inputs[0])
+            statistics.append(node.operation.input_statistics)
+    drawn = draw_pictures(spec, FIRST_PICTURE, _BATCHES * _BATCH)
+    if not statistics:
+        return CalibrationImages(Samples(drawn, None, ()), DRAWN_SOURCE)
     labels = np.arange(len(drawn)) % len(spec.labels)
-    descent = _Descent(build_model(graph, [n.inputs[0] for n in known]), known, spec)
-    made = []
+    descent = _Descent(build_model(graph, inputs), statistics, spec)
+    batches = []
     with reporter.bar("distilling calibration images") as advance:
         for number in range(_BATCHES):
             part = slice(number * _BATCH, (number + 1) * _BATCH)
             images, step = descent.start(drawn[part], labels[part])
-            for count in range(_STEPS):
+            for count in range(steps):
                 step()
-                advance(number * _STEPS + count + 1, _BATCHES * _STEPS)
-            made.append(np.rint(np.asarray(images) * 255).astype(np.uint8))
-    return Samples(np.concatenate(made), labels, ()), SOURCE
+                advance(number * steps + count + 1, _BATCHES * steps)
+            batches.append(np.rint(np.asarray(images) * 255).astype(np.uint8))
+    return CalibrationImages(Samples(np.concatenate(batches), labels, ()), SOURCE, in_bundle=True)
 
 
 class _Descent:
-    """Gradient descent on images, as float32 within 0..1."""
+    """Gradient descent on images, float32 within 0..1."""
 
-    def __init__(self, model: Any, normalizations: list[Any], spec: ModelSpec) -> None:
+    def __init__(
+        self, model: Any, statistics: Sequence[tuple[Weights, Weights]], spec: ModelSpec
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            model: outputs the scores, then the input of each normalization.
+            statistics: mean and deviation that each normalization stores.
+            spec: the contract.
+        """
         self._keras, self._tensorflow = require_tensorflow("export")
-        # Sums in another order would make other images: an export shall give the same bytes.
+        # Sums in another order would give other images, and an export must give the same bytes.
         self._tensorflow.config.experimental.enable_op_determinism()
         self._spec, self._model = spec, model
-        self._seen = [node.operation.seen for node in normalizations]
+        self._statistics = statistics
 
     def start(
         self, pixels: Pixels, labels: npt.NDArray[np.intp]
     ) -> tuple[Any, Callable[[], object]]:
-        """A variable of images, and what moves them one step towards their labels."""
+        """A variable of images, and a function that moves them one step towards their labels."""
         tensorflow = self._tensorflow
         images = tensorflow.Variable(pixels.astype(np.float32) / 255)
         optimizer = self._keras.optimizers.Adam(_RATE)
@@ -110,15 +131,15 @@ class _Descent:
         )
         scores, *values = self._model(batch, training=False)
         loss = 0.0
-        for value, (mean, deviation) in zip(values, self._seen, strict=True):
+        for value, (mean, deviation) in zip(values, self._statistics, strict=True):
             axes = list(range(len(value.shape) - 1))
-            found, variance = tensorflow.nn.moments(value, axes)
-            wide = deviation.astype(np.float32)
-            loss += tensorflow.reduce_mean(((found - mean.astype(np.float32)) / wide) ** 2)
-            loss += tensorflow.reduce_mean((tensorflow.sqrt(variance + 1e-6) / wide - 1) ** 2)
-        kind = "binary" if self._spec.activation == "sigmoid" else "categorical"
-        entropy = getattr(losses, f"{kind}_crossentropy")(wanted, scores)
-        rough = tensorflow.reduce_mean(tensorflow.image.total_variation(images))
+            image_mean, variance = tensorflow.nn.moments(value, axes)
+            scale = deviation.astype(np.float32)
+            loss += tensorflow.reduce_mean(((image_mean - mean.astype(np.float32)) / scale) ** 2)
+            loss += tensorflow.reduce_mean((tensorflow.sqrt(variance + 1e-6) / scale - 1) ** 2)
+        binary = self._spec.activation == "sigmoid"
+        crossentropy = losses.binary_crossentropy if binary else losses.categorical_crossentropy
+        variation = tensorflow.reduce_mean(tensorflow.image.total_variation(images))
         area = images.shape[1] * images.shape[2]
-        loss += _LABEL_WEIGHT * tensorflow.reduce_mean(entropy)
-        return loss + _SMOOTHNESS_WEIGHT * rough / area
+        loss += _LABEL_WEIGHT * tensorflow.reduce_mean(crossentropy(wanted, scores))
+        return loss + _SMOOTHNESS_WEIGHT * variation / area

@@ -1,8 +1,8 @@
-"""Cross-layer equalization: even out channel ranges before quantizing, at no cost in exactness.
+"""Cross-layer equalization: bring channels to similar ranges before quantizing, exactly.
 
 Between two linear layers whose activation is positively homogeneous, f(s x) = s f(x) for s > 0,
-a factor per channel may move from one layer's weights to the other's without changing the
-network's answers. One scale for a whole tensor then serves every channel. The factors follow
+a factor per channel can move from the weights of one layer to those of the other without changing
+the network's scores. One scale for a whole tensor then suits every channel. The factors follow
 SmoothQuant (Xiao et al. 2023): s = max|activation|^a / max|weight|^(1 - a); the idea is that of
 Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction".
 """
@@ -21,39 +21,36 @@ from cxr_edge.export.graph.graph import (
     Linear,
     Node,
     Weights,
+)
+from cxr_edge.export.graph.layers import (
+    FLATTEN,
+    HOMOGENEOUS,
+    POOLING,
+    ZERO_PADDING,
     activation_name,
     is_channels_last,
     is_layer,
 )
-from cxr_edge.export.graph.lowering import HOMOGENEOUS, scale_inputs, scale_outputs
-from cxr_edge.export.quantize.calibration import Statistics
-
-_HOMOGENEOUS_LAYERS = (
-    "MaxPooling2D",
-    "GlobalMaxPooling2D",
-    "AveragePooling2D",
-    "GlobalAveragePooling2D",
-    "Flatten",
-    "ZeroPadding2D",
-)
+from cxr_edge.export.graph.lowering import scale_inputs, scale_outputs
+from cxr_edge.export.quantize.ranges import ActivationStatistics
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two linear layers between which factors can move, as positions in a graph."""
+    """Two linear layers between which factors can move; positions in a graph."""
 
     producer: int
     """The layer whose output is divided."""
     shifts: tuple[int, ...]
-    """Offsets on the way that are divided too."""
+    """Offsets between the layers, which are divided too."""
     input: int
-    """The node whose output the consumer takes."""
+    """The node whose output the consumer reads."""
     consumer: int
     """The layer whose weights are multiplied."""
 
 
 def find_pairs(graph: Graph) -> tuple[Pair, ...]:
-    """Every pair of layers with a single, positively homogeneous way between them."""
+    """Every pair of layers joined by a single chain of positively homogeneous operations."""
     uses = graph.consumers()
     pairs = []
     for consumer, node in enumerate(graph.nodes):
@@ -75,17 +72,17 @@ def find_pairs(graph: Graph) -> tuple[Pair, ...]:
 
 
 def equalize(
-    graph: Graph, statistics: Statistics, strengths: Mapping[Pair, float]
-) -> tuple[Graph, Statistics]:
+    graph: Graph, statistics: ActivationStatistics, strengths: Mapping[Pair, float]
+) -> tuple[Graph, ActivationStatistics]:
     """Move factors between layers.
 
     Args:
         graph: a lowered graph.
-        statistics: what its layers see, measured on calibration images.
+        statistics: of its layers' inputs.
         strengths: for each pair the exponent ``a`` of the activations, 0..1.
 
     Returns:
-        A graph with the same scores, up to rounding, and what its layers see.
+        A graph with the same scores, up to rounding, and the statistics of its layers' inputs.
     """
     peaks, means = dict(statistics.peaks), dict(statistics.means)
     for pair, strength in strengths.items():
@@ -109,11 +106,11 @@ def equalize(
             means[pair.input] / spread,
         )
         graph = graph.replace(changes)
-    return graph, Statistics(peaks, means)
+    return graph, ActivationStatistics(peaks, means)
 
 
 def _is_homogeneous(node: Node) -> bool:
-    known = activation_name(node) in HOMOGENEOUS or is_layer(node, *_HOMOGENEOUS_LAYERS)
+    known = activation_name(node) in HOMOGENEOUS or is_layer(node, POOLING | FLATTEN | ZERO_PADDING)
     return known and is_channels_last(node)
 
 
@@ -129,7 +126,7 @@ def _factors(peaks: Weights, consumer: Linear, strength: float) -> Weights:
 
 
 def _input_peaks(step: Linear) -> Weights:
-    """The largest |weight| that each input channel meets."""
+    """(inputs,): the largest |weight| of each input channel."""
     kernel = np.abs(step.kernel)
     if step.kind == "dense":
         return np.asarray(kernel.max(axis=1))
@@ -147,7 +144,7 @@ def _inputs(step: Linear) -> int:
 
 
 def _per_channel(values: Weights, like: Linear | Weights) -> Weights:
-    """Bring one number per flattened element back to one per channel: its largest."""
+    """Reduce one number per flattened element to the largest of each channel."""
     channels = len(like.bias) if isinstance(like, Linear) else len(like)
     return np.asarray(values.reshape(-1, channels).max(axis=0))
 

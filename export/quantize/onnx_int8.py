@@ -1,7 +1,8 @@
-"""ONNX float32 to ONNX int8: quantize and dequantize nodes around what shall run on integers.
+"""ONNX float32 to ONNX int8: quantize and dequantize nodes around the layers that run on integers.
 
-onnxruntime's own tool places the nodes and rounds the weights; what it is given (a lowered and
-equalized network, ranges, the layers to leave alone) is chosen here.
+onnxruntime's own tool places the nodes and rounds the weights. This is the only module that uses
+its private parts, ``QDQQuantizer`` and ``QDQRegistry``: the public ``quantize_static`` calibrates
+again for every recipe. A new release may change them; pyproject.toml bounds onnxruntime.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ from typing import Any, Literal
 
 from cxr_edge.errors import ExportError, first_line
 from cxr_edge.export.graph.graph import layer_of
+from cxr_edge.export.quantize.ranges import RangeMethod
 from cxr_edge.extras import require
 from cxr_edge.preprocess import Batch
-
-Ranges = Literal["minmax", "percentile", "entropy"]
-"""How the range of an activation is taken from what calibration images cause."""
 
 _CHUNK = 16
 _METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
@@ -30,29 +29,29 @@ _LINEAR = ("Conv", "Gemm", "MatMul")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Number formats for one kind of machine."""
+    """Number formats that are exact on one kind of machine."""
 
     signed_activations: bool
     """Activations as int8 instead of uint8."""
-    reduce_range: bool
-    """Weights of 7 bits: on x86 without VNNI, sums of products of 8 bits saturate at 16 bits."""
+    weight_bits: Literal[7, 8]
+    """7: on x86 without VNNI, sums of products of 8-bit numbers saturate at 16 bits."""
 
 
 PRESETS = {
-    "portable": Preset(signed_activations=False, reduce_range=True),
-    "x86-vnni": Preset(signed_activations=False, reduce_range=False),
-    "arm64": Preset(signed_activations=True, reduce_range=False),
+    "portable": Preset(signed_activations=False, weight_bits=7),
+    "x86-vnni": Preset(signed_activations=False, weight_bits=8),
+    "arm64": Preset(signed_activations=True, weight_bits=8),
 }
-"""Presets by the machine that they are meant for; ``portable`` is right on all of them."""
+"""Presets by target machine; ``portable`` is exact on all of them."""
 
 
-def observe(data: bytes, batch: Batch, method: Ranges) -> Any:
+def observe(data: bytes, batch: Batch, method: RangeMethod) -> Any:
     """Measure the range of every activation.
 
     Args:
         data: a float32 ONNX file with a batch of one.
         batch: (N, height, width, channels) calibration images.
-        method: how ranges follow from values.
+        method: how a range follows from the values of an activation.
 
     Returns:
         onnxruntime's table of ranges.
@@ -68,7 +67,7 @@ def observe(data: bytes, batch: Batch, method: Ranges) -> Any:
             calibrate_method=getattr(quantization.CalibrationMethod, _METHODS[method]),
         )
         reader = _reader_class(quantization)
-        for start in range(0, len(batch), _CHUNK):  # the tool holds every activation of a reader
+        for start in range(0, len(batch), _CHUNK):  # it keeps every activation of a reader
             calibrator.collect_data(reader(batch[start : start + _CHUNK]))
         return calibrator.compute_data()
 
@@ -78,12 +77,12 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
 
     Args:
         data: a float32 ONNX file with a batch of one.
-        ranges: what :func:`observe` measured on it.
+        ranges: from :func:`observe`, for a file with the same tensor names.
         preset: number formats.
-        float_layers: linear layers to leave in float32, as ``NAME-pPOSITION``.
+        float_layers: linear layers to keep in float32, as ``NAME-pPOSITION``.
 
     Raises:
-        ExportError: the tool fails.
+        ExportError: the tool failed.
     """
     quantization = _quantization()
     onnx = require("onnx", "export")
@@ -97,7 +96,7 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
             quantizer = quantizer_module.QDQQuantizer(
                 model,
                 per_channel=True,
-                reduce_range=preset.reduce_range,
+                reduce_range=preset.weight_bits == 7,
                 weight_qType=kinds.QInt8,
                 activation_qType=kinds.QInt8 if preset.signed_activations else kinds.QUInt8,
                 tensors_range=ranges,
@@ -118,7 +117,7 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
 
 
 def _float_nodes(graph: Any, float_layers: frozenset[str]) -> list[str]:
-    """Nodes to leave alone: those layers, and what has nothing quantized before it."""
+    """Names of nodes to keep in float32: those layers, and nodes that no integer layer feeds."""
     weights = {initializer.name for initializer in graph.initializer}
     floating = {graph.input[0].name}
     excluded = []
@@ -134,13 +133,13 @@ def _float_nodes(graph: Any, float_layers: frozenset[str]) -> list[str]:
 
 
 def _quantization() -> Any:
-    require("cxr_edge.engines.onnxruntime", "export")  # first: it keeps onnxruntime off the network
+    require("cxr_edge.engines.onnxruntime", "export")  # turns off telemetry first
     return require("onnxruntime.quantization", "export")
 
 
 def _reader_class(quantization: Any) -> Any:
     class Reader(quantization.CalibrationDataReader):
-        """Gives one image at a time."""
+        """Feeds one image at a time."""
 
         def __init__(self, batch: Batch) -> None:
             self._images = iter([batch[i : i + 1] for i in range(len(batch))])
@@ -154,7 +153,7 @@ def _reader_class(quantization: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The tool prints, and advises on the root logger, which belongs to the application."""
+    """Silence the tool, which prints and logs advice to the root logger."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -1,89 +1,40 @@
-"""Making files of a lowered network by a recipe, and keeping what several recipes share."""
+"""Quantizers: each builds int8 files of one kind from a calibrated network, one per recipe."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from cxr_edge.bundle.manifest import Target
 from cxr_edge.export.convert.onnx import export_onnx, tensor_names
 from cxr_edge.export.convert.tflite import export_static, export_tflite, float_operations
 from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.quantize.bias import correct_biases
-from cxr_edge.export.quantize.calibration import Statistics, measure
 from cxr_edge.export.quantize.equalize import Pair, equalize, find_pairs
 from cxr_edge.export.quantize.onnx_int8 import PRESETS, observe, quantize_onnx
+from cxr_edge.export.quantize.ranges import ActivationStatistics, measure_activations
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, layer_key
 from cxr_edge.preprocess import Batch
 
-_BYTE, _SEVEN_BITS = 127, 64
-"""The largest integer of a weight of 8 bits, and of 7."""
+_LARGEST_WEIGHT = {8: 127, 7: 64}
+"""Largest integer of a weight by its bits, as onnxruntime and TensorFlow Lite round."""
 
 
-class Quantizer:
-    """A lowered network with its calibration images."""
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibratedNetwork:
+    """A lowered network with its calibration images; see :func:`calibrate`."""
 
-    def __init__(self, graph: Graph, batch: Batch) -> None:
-        self.graph = graph
-        """The lowered network."""
-        self.pairs: tuple[Pair, ...] = find_pairs(graph)
-        """Where it can be equalized."""
-        self._batch = batch
-        self._statistics: Statistics | None = None
-        self._ranges: dict[tuple[object, ...], Any] = {}
-        self._converted: tuple[tuple[object, ...], bytes] | None = None
-        self._left_out: dict[tuple[str, ...], tuple[str, ...]] = {}
+    graph: Graph
+    batch: Batch
+    """(N, height, width, channels) float32, the calibration images."""
+    statistics: ActivationStatistics
+    """Of the inputs of its layers on those images."""
+    pairs: tuple[Pair, ...]
+    """Layers between which channels can be equalized."""
 
-    def onnx(self, recipe: QuantizationRecipe, target: Target) -> bytes:
-        """An int8 ONNX file.
-
-        Raises:
-            ExportError: a converter fails.
-        """
-        preset = PRESETS[target]
-        levels = _SEVEN_BITS if preset.reduce_range else _BYTE
-        data = self._float_onnx(recipe, levels)
-        # A corrected bias moves a range by less than a step: ranges are measured once. But a bias
-        # of zeros is left out, and then tensors have other names.
-        shared = (str(recipe.equalization), recipe.ranges, tensor_names(data))
-        if shared not in self._ranges:
-            self._ranges.clear()  # histograms are large, and recipes come in an order
-            self._ranges[shared] = observe(data, self._batch, recipe.ranges or "minmax")
-        return quantize_onnx(data, self._ranges[shared], preset, frozenset(recipe.float_layers))
-
-    def dynamic(self, recipe: QuantizationRecipe) -> bytes:
-        """A TensorFlow Lite file whose activations are quantized while it runs.
-
-        Raises:
-            ExportError: the converter fails.
-        """
-        return export_tflite(build_model(self._prepared(recipe, _BYTE), batch=1), "int8-dynamic")
-
-    def static(self, recipe: QuantizationRecipe, *, integer_io: bool) -> bytes:
-        """A TensorFlow Lite file of integers with measured ranges.
-
-        Raises:
-            ExportError: the converter fails.
-        """
-        model = build_model(self._prepared(recipe, _BYTE), batch=1)
-        if integer_io or not recipe.float_layers:
-            return export_static(model, self._batch, integer_io=integer_io)
-        if recipe.float_layers not in self._left_out:
-            whole = export_static(model, self._batch[:1])  # for its names; ranges do not matter
-            self._left_out[recipe.float_layers] = float_operations(whole, recipe.float_layers)
-        return export_static(model, self._batch, left_out=self._left_out[recipe.float_layers])
-
-    def _float_onnx(self, recipe: QuantizationRecipe, levels: int) -> bytes:
-        """The float32 file that a recipe quantizes; kept for the next one, often the same."""
-        key = (str(recipe.equalization), levels, recipe.bias_correction and recipe.float_layers)
-        if self._converted is None or self._converted[0] != key:
-            self._converted = key, export_onnx(build_model(self._prepared(recipe, levels)))
-        return self._converted[1]
-
-    def _prepared(self, recipe: QuantizationRecipe, levels: int) -> Graph:
-        """The network equalized and with corrected biases."""
-        if self._statistics is None:
-            self._statistics = measure(self.graph, self._batch)
-        graph, statistics = self.graph, self._statistics
+    def prepare(self, recipe: QuantizationRecipe, weight_bits: int) -> Graph:
+        """Equalize the network and correct its biases as a recipe says; still float."""
+        graph, statistics = self.graph, self.statistics
         if recipe.equalization is not None:
             strengths = {
                 pair: recipe.equalization[layer_key(graph, pair.consumer)] for pair in self.pairs
@@ -93,5 +44,81 @@ class Quantizer:
             skip = [
                 i for i in range(len(graph.nodes)) if layer_key(graph, i) in recipe.float_layers
             ]
+            levels = _LARGEST_WEIGHT[weight_bits]
             graph = correct_biases(graph, statistics, levels=levels, skip=skip)
         return graph
+
+
+def calibrate(graph: Graph, batch: Batch) -> CalibratedNetwork:
+    """Measure a lowered network on calibration images, (N, height, width, channels) float32."""
+    return CalibratedNetwork(graph, batch, measure_activations(graph, batch), find_pairs(graph))
+
+
+class Quantizer(Protocol):
+    """Builds files of one kind."""
+
+    def build(self, recipe: QuantizationRecipe) -> bytes:
+        """Build the file that a recipe describes, without metadata.
+
+        Raises:
+            ExportError: a converter failed.
+        """
+
+
+class OnnxQuantizer:
+    """ONNX with static ranges. Keeps what consecutive recipes share."""
+
+    def __init__(self, network: CalibratedNetwork, target: Target) -> None:
+        self._network, self._preset = network, PRESETS[target]
+        self._float_model: tuple[object, bytes] | None = None
+        self._ranges: tuple[object, Any] | None = None
+
+    def build(self, recipe: QuantizationRecipe) -> bytes:
+        """See :meth:`Quantizer.build`."""
+        data = self._float_onnx(recipe)
+        # A corrected bias moves a range by less than a step, so its ranges are reused. The names
+        # are part of the key because a bias of zeros is dropped, which renames the tensors.
+        key = (str(recipe.equalization), recipe.ranges, tensor_names(data))
+        if self._ranges is None or self._ranges[0] != key:
+            self._ranges = None  # frees the old histograms, which are large, before the new ones
+            self._ranges = key, observe(data, self._network.batch, recipe.ranges or "minmax")
+        layers = frozenset(recipe.float_layers)
+        return quantize_onnx(data, self._ranges[1], self._preset, layers)
+
+    def _float_onnx(self, recipe: QuantizationRecipe) -> bytes:
+        """The float32 file that is quantized."""
+        key = (str(recipe.equalization), recipe.bias_correction and recipe.float_layers)
+        if self._float_model is None or self._float_model[0] != key:
+            graph = self._network.prepare(recipe, self._preset.weight_bits)
+            self._float_model = key, export_onnx(build_model(graph))
+        return self._float_model[1]
+
+
+class DynamicTfliteQuantizer:
+    """TensorFlow Lite with 8-bit weights; activations are quantized while the model runs."""
+
+    def __init__(self, network: CalibratedNetwork) -> None:
+        self._network = network
+
+    def build(self, recipe: QuantizationRecipe) -> bytes:
+        """See :meth:`Quantizer.build`."""
+        return export_tflite(build_model(self._network.prepare(recipe, 8), batch=1), "int8-dynamic")
+
+
+class StaticTfliteQuantizer:
+    """TensorFlow Lite with static ranges."""
+
+    def __init__(self, network: CalibratedNetwork, *, integer_io: bool) -> None:
+        self._network, self._integer_io = network, integer_io
+        self._float_operations: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def build(self, recipe: QuantizationRecipe) -> bytes:
+        """See :meth:`Quantizer.build`."""
+        model = build_model(self._network.prepare(recipe, 8), batch=1)
+        batch, layers = self._network.batch, recipe.float_layers
+        if self._integer_io or not layers:
+            return export_static(model, batch, integer_io=self._integer_io)
+        if layers not in self._float_operations:
+            integer_model = export_static(model, batch[:1])  # only its operations' names are used
+            self._float_operations[layers] = float_operations(integer_model, layers)
+        return export_static(model, batch, left_out=self._float_operations[layers])

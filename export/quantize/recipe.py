@@ -1,4 +1,4 @@
-"""A recipe for quantizing, and the ones worth trying."""
+"""Quantization recipes, and how to vary them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass
 
 from cxr_edge.export.graph.graph import Graph, Linear
 from cxr_edge.export.quantize.equalize import Pair
-from cxr_edge.export.quantize.onnx_int8 import Ranges
+from cxr_edge.export.quantize.ranges import RangeMethod
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Strengths of equalization that are tried."""
+"""Strengths of equalization that a search tries."""
 
-# A convolution over a few channels spends its time gathering them, which integers do not speed up:
-# onnxruntime took 1.52 ms for the reference's first layer as int8 and .26 ms as float32.
+# A convolution over few channels spends its time gathering them, which integers do not speed up:
+# onnxruntime took 1.52 ms for the reference's first layer as int8 and 0.26 ms as float32.
 _FEW_CHANNELS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizationRecipe:
-    """Everything that decides the bytes of a quantized file, besides the network itself."""
+    """Every choice that determines a quantized file, given the network and calibration images."""
 
     equalization: dict[str, float] | None
-    """Strength before each layer; None: the network as it was lowered, not equalized at all."""
-    ranges: Ranges | None
-    """How activation ranges are taken from calibration images; None: none are needed."""
+    """Strength before each layer, 0..1, by :func:`layer_key`; None: not equalized."""
+    ranges: RangeMethod | None
+    """How activation ranges follow from the calibration images; None: the converter decides."""
     bias_correction: bool
-    """Whether biases make up for rounded weights."""
+    """Whether biases compensate the rounding of weights."""
     float_layers: tuple[str, ...]
-    """Layers left in float32."""
+    """Layers kept in float32, by :func:`layer_key`."""
 
     def __str__(self) -> str:
         parts = [_strengths(self.equalization)]
@@ -42,38 +42,35 @@ class QuantizationRecipe:
 
 
 def layer_key(graph: Graph, position: int) -> str:
-    """What recipes call a layer: its name, and its position, which makes it unique."""
+    """The key of a layer in recipes: its name and its position, which makes it unique."""
     return f"{graph.nodes[position].name}-p{position}"
 
 
 def linear_keys(graph: Graph) -> tuple[str, ...]:
-    """Every convolution and dense layer, in running order."""
+    """Keys of every convolution and dense layer, in running order."""
     return tuple(
         layer_key(graph, i) for i, n in enumerate(graph.nodes) if isinstance(n.operation, Linear)
     )
 
 
 def float_ends(graph: Graph, *, first: bool, last: bool) -> tuple[str, ...]:
-    """The layers at the ends that are better left in float32, as long as others remain.
+    """Keys of the first and last layer if they are better in float32 and others remain.
 
     Args:
         graph: a lowered graph.
-        first: whether to leave out a first layer that sees only a few channels.
-        last: whether to leave out the layer before the scores: decisions near the threshold would
-            move in the steps of its output.
+        first: whether to keep a first layer in float32 if it reads only a few channels.
+        last: whether to keep the layer before the scores in float32: in int8 its output moves in
+            steps that can change decisions near the threshold.
     """
     keys = linear_keys(graph)
-    chosen = []
-    if last and len(keys) > 1:
-        chosen.append(keys[-1])
-    channels = graph.nodes[0].channels
-    if first and len(keys) > 2 and channels <= _FEW_CHANNELS:
-        chosen.insert(0, keys[0])
-    return tuple(chosen)
+    few_channels = graph.nodes[0].channels <= _FEW_CHANNELS
+    first_key = keys[:1] if first and len(keys) > 2 and few_channels else ()
+    last_key = keys[-1:] if last and len(keys) > 1 else ()
+    return (*first_key, *last_key)
 
 
 def small_layers(graph: Graph, smallest: int) -> tuple[str, ...]:
-    """The layers with fewer weights than ``smallest``."""
+    """Keys of the layers with fewer weights than ``smallest``."""
     return tuple(
         layer_key(graph, i)
         for i, node in enumerate(graph.nodes)
@@ -84,13 +81,13 @@ def small_layers(graph: Graph, smallest: int) -> tuple[str, ...]:
 def with_strength(
     recipe: QuantizationRecipe, graph: Graph, pairs: tuple[Pair, ...], a: float
 ) -> QuantizationRecipe:
-    """The same recipe with one strength for every pair."""
+    """Set one strength ``a``, 0..1, for every pair."""
     strengths = {layer_key(graph, pair.consumer): a for pair in pairs}
     return dataclasses.replace(recipe, equalization=strengths)
 
 
 def refine(recipe: QuantizationRecipe, layer: str) -> Iterator[QuantizationRecipe]:
-    """The same recipe with the next weaker and stronger equalization before one layer."""
+    """Vary the strength before one layer: the next weaker and the next stronger one."""
     strengths = recipe.equalization or {}
     if layer not in strengths:
         return

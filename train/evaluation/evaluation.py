@@ -9,11 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.data.folders import Labels
-from cxr_edge.metrics import Interval, Resamples, exact_at_ends, interval, resample
+from cxr_edge.metrics import (
+    Interval,
+    Resamples,
+    calibration_error_floor,
+    exact_at_ends,
+    interval,
+    ratio,
+    resample,
+)
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.figures import Samples, sampled_figures
-from cxr_edge.train.evaluation.reliability import calibrated_error
-from cxr_edge.train.evaluation.scored import Scored, confidence, ratio
+from cxr_edge.train.evaluation.scored import Scored, confidence
 
 EVALUATION_NAME = "evaluation.json"
 
@@ -151,7 +158,7 @@ def evaluate(
         by_label=_by_label(confusion, spec),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
         intervals=intervals_of(samples, units_of(scored, spec, resamples)),
-        calibrated_ece=calibrated_error(confidence(scored, spec)[1]),
+        calibrated_ece=calibration_error_floor(confidence(scored, spec)[1]),
     )
 
 

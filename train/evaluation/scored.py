@@ -9,10 +9,8 @@ import numpy.typing as npt
 
 from cxr_edge.data.folders import Labels
 from cxr_edge.decision import Probabilities, Scores, decide, positive_scores, probabilities
+from cxr_edge.metrics import Flags, Floats
 from cxr_edge.spec import ModelSpec
-
-Floats = npt.NDArray[np.float64]
-Truth = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,22 +31,15 @@ class Scored:
         return cls(table, decide(table, spec), labels)
 
 
-def binary(scored: Scored, spec: ModelSpec) -> tuple[Truth, Floats]:
+def binary(scored: Scored, spec: ModelSpec) -> tuple[Flags, Floats]:
     """Whether each image has the positive label, and its P(positive), for two labels."""
     assert spec.positive_label is not None  # noqa: S101 - the type checker cannot know
     positive = spec.labels.index(spec.positive_label)
     return scored.labels == positive, positive_scores(scored.table, spec)
 
 
-def confidence(scored: Scored, spec: ModelSpec) -> tuple[Truth, Floats]:
+def confidence(scored: Scored, spec: ModelSpec) -> tuple[Flags, Floats]:
     """What calibration compares: for two labels :func:`binary`, else the decision and its P."""
     if spec.positive_label is not None:
         return binary(scored, spec)
     return scored.decisions == scored.labels, positive_scores(scored.table, spec)
-
-
-def ratio(part: Floats, whole: Floats, otherwise: float) -> Floats:
-    """``part / whole``, and ``otherwise`` where the whole is 0."""
-    filled = np.full(np.broadcast_shapes(part.shape, whole.shape), otherwise)
-    divided: Floats = np.divide(part, whole, out=filled, where=whole != 0)
-    return divided

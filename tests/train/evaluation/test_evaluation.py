@@ -13,11 +13,11 @@ import pytest
 from cxr_edge import documents
 from cxr_edge.errors import EngineError, UsageError
 from cxr_edge.extras import require_keras
+from cxr_edge.metrics import roc_curve
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.curve_plots import roc_curve
 from cxr_edge.train.evaluation.evaluation import Evaluation, evaluate, headline
 from cxr_edge.train.evaluation.report import report_text
-from cxr_edge.train.evaluation.scored import Scored
+from cxr_edge.train.evaluation.scored import Scored, binary
 
 SICK, WELL = 0, 1
 # The sigmoid says P(NORMAL): the sick should answer low.
@@ -151,7 +151,8 @@ def test_an_answer_that_is_no_probability_is_refused(answer: float) -> None:
 
 
 def test_the_roc_curve_runs_from_corner_to_corner_and_encloses_the_auc() -> None:
-    false_rate, true_rate = roc_curve(score(ANSWERS, SEED_SPEC), SEED_SPEC)
+    curve = roc_curve(*binary(score(ANSWERS, SEED_SPEC), SEED_SPEC))
+    false_rate, true_rate = curve.false_positive_rate, curve.true_positive_rate
     assert (false_rate[0], true_rate[0]) == (0, 0)
     assert (false_rate[-1], true_rate[-1]) == (1, 1)
     assert np.trapezoid(true_rate, false_rate) == pytest.approx(two().auc)

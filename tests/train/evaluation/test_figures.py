@@ -11,13 +11,7 @@ from sklearn import metrics
 from cxr_edge.metrics import resample
 from cxr_edge.spec import SEED_SPEC, ModelSpec
 from cxr_edge.train.evaluation.figures import CURVE_SPECIFICITY, sampled_figures
-from cxr_edge.train.evaluation.reliability import (
-    BINS,
-    bin_of,
-    calibrated_error,
-    calibration_error,
-    reliability,
-)
+from cxr_edge.train.evaluation.reliability import reliability
 from cxr_edge.train.evaluation.scored import Scored
 
 SPEC = dataclasses.replace(SEED_SPEC, labels=("NORMAL", "PNEUMONIA"), threshold=0.6)
@@ -110,39 +104,6 @@ def test_a_sample_without_a_label_has_no_area_and_does_not_disturb_the_others() 
     for name in ("auc", "average precision", CURVE_SPECIFICITY):
         assert found[name][0] == 1
         assert np.isnan(found[name]).any() and not np.isnan(found[name]).all()
-
-
-def test_the_calibration_error_is_the_one_computed_by_hand() -> None:
-    scores = np.asarray([0.05, 0.05, 0.95, 0.95, 0.95, 0.95, 1.0])
-    truth = np.asarray([True, False, True, True, False, False, True])
-    bins = bin_of(scores)
-    assert bins.tolist() == [0, 0, 9, 9, 9, 9, 9]
-    weights = np.ones((1, 7))
-    expected = (abs(2 * 0.05 - 1) + abs(4 * 0.95 + 1.0 - 3)) / 7
-    assert calibration_error(truth, scores, bins, weights)[0] == pytest.approx(expected)
-    weights = np.asarray([[0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
-    expected = (2 * 0.05 + 0.05) / 3
-    assert calibration_error(truth, scores, bins, weights)[0] == pytest.approx(expected)
-
-
-def test_bins_of_equal_counts_hold_as_many_images() -> None:
-    scores = np.random.default_rng(0).beta(5, 1, 200)
-    assert np.bincount(bin_of(scores, equal_counts=True), minlength=BINS).tolist() == [20] * BINS
-    assert np.bincount(bin_of(scores), minlength=BINS)[-1] > 60
-
-
-def test_a_calibrated_model_shows_the_error_that_is_foretold_and_an_overconfident_one_more() -> (
-    None
-):
-    random = np.random.default_rng(3)
-    scores = random.random(300)
-    foretold = calibrated_error(scores)
-    truths = random.random((200, 300)) < scores
-    shown = [calibration_error(t, scores, bin_of(scores), np.ones((1, 300)))[0] for t in truths]
-    assert foretold == pytest.approx(np.mean(shown), abs=0.002) and foretold > 0.03
-    surer = np.clip(1.6 * (scores - 0.5) + 0.5, 0, 1)
-    more = [calibration_error(t, surer, bin_of(surer), np.ones((1, 300)))[0] for t in truths]
-    assert np.mean(more) > 2 * calibrated_error(surer)
 
 
 def test_the_reliability_diagram_holds_counts_means_and_shares() -> None:

@@ -1,7 +1,8 @@
-"""Intervals of figures: whole patients are drawn again, because images of one patient are alike.
+"""Bootstrap intervals over patients.
 
-This is the cluster bootstrap (Field and Welsh, J. R. Stat. Soc. B 69:369, 2007) with percentile
-intervals. Figures of two models on the same images are compared sample by sample, which pairs them.
+Images of one patient are correlated, so whole patients are resampled: the cluster bootstrap (Field
+and Welsh, J. R. Stat. Soc. B 69:369, 2007) with percentile intervals. Two models on the same images
+are compared sample by sample (paired).
 """
 
 from __future__ import annotations
@@ -13,25 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 1000
-"""Bootstrap samples behind an interval."""
+"""Default number of bootstrap samples."""
 
 Weights = npt.NDArray[np.float64]
 """(samples, N): how often each image occurs in each sample."""
 
-# Rows of weights are made in blocks of about 16 MB, so that a large folder fits into memory.
+# Weights are made in blocks of rows of about 16 MB, so that a large folder fits into memory.
 _BLOCK_CELLS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its uncertainty."""
+    """A figure with its 95 % confidence interval over patients."""
 
     value: float
     """The figure on all images."""
     low: float
-    """Lower end of its 95 % interval over patients."""
     high: float
-    """Its upper end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,17 +38,17 @@ class Resamples:
     """Bootstrap samples of whole patients."""
 
     patient_of: npt.NDArray[np.intp]
-    """(N,) number of each image's patient."""
+    """(N,) index of each image's patient."""
     drawn: npt.NDArray[np.intp]
     """(samples, patients): the patients drawn, with repetitions."""
 
     @property
     def patients(self) -> int:
-        """Independent units."""
+        """Number of patients: the independent units."""
         return int(self.drawn.shape[1])
 
     def indices(self) -> Iterator[npt.NDArray[np.intp]]:
-        """All images, then the images of each sample."""
+        """Indices of images: first all of them, then those of each sample."""
         order = np.argsort(self.patient_of, kind="stable")
         members = np.split(order, np.cumsum(np.bincount(self.patient_of))[:-1])
         yield np.arange(len(self.patient_of), dtype=np.intp)
@@ -57,7 +56,7 @@ class Resamples:
             yield np.concatenate([members[patient] for patient in row])
 
     def weights(self) -> Iterator[Weights]:
-        """The same as :meth:`indices` as weights, in blocks of rows; the first row is all ones."""
+        """The samples of :meth:`indices` as weights, in blocks; the first row is all ones."""
         yield np.ones((1, len(self.patient_of)))
         step = max(1, _BLOCK_CELLS // len(self.patient_of))
         for start in range(0, len(self.drawn), step):
@@ -73,14 +72,14 @@ def resample(
     strata: npt.NDArray[np.intp] | None = None,
     count: int = RESAMPLES,
 ) -> Resamples:
-    """Draw whole patients with replacement; the same for the same patients.
+    """Draw whole patients with replacement; equal arguments give equal samples.
 
     Args:
         patients: key of each image's patient, at least one.
-        strata: (N,) label of each image: each label's patients are then drawn among themselves, so
-            that every sample holds as many of them. A patient with images of several labels
-            counts to the first. None: all are drawn together.
-        count: samples.
+        strata: (N,) label of each image: patients are then drawn within each label, so that every
+            sample holds the same number of each. A patient with images of several labels belongs
+            to the label of the first. None: patients are drawn from all.
+        count: number of samples.
     """
     numbers: dict[str, int] = {}
     patient_of = np.asarray([numbers.setdefault(key, len(numbers)) for key in patients], np.intp)
@@ -111,18 +110,33 @@ def interval(samples: npt.NDArray[np.float64]) -> Interval | None:
     return Interval(float(value), float(low), float(high))
 
 
-def exact_at_ends(found: Interval, units: int) -> Interval:
-    """Clopper and Pearson's interval of a share where none, or all, of what was seen counts.
-
-    A bootstrap draws only what it has seen: of 20 patients who were all found it claims 1 to 1.
+def paired_difference(
+    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]
+) -> Interval | None:
+    """``second - first`` of a figure of two models on the same bootstrap samples.
 
     Args:
-        found: a share with its bootstrap interval.
-        units: independent units that it is taken over, at least one.
+        first: (1 + samples,) the figure on all images, then on each sample; NaN where undefined.
+        second: (1 + samples,) the same of the other model.
+
+    Returns:
+        None where one of them is undefined on all images.
     """
-    reach = 1 - 0.025 ** (1 / units)
-    if found.value == found.low == 1:
-        return Interval(1.0, 1 - reach, 1.0)
-    if found.value == found.high == 0:
-        return Interval(0.0, 0.0, reach)
-    return found
+    return interval(second - first)
+
+
+def exact_at_ends(share: Interval, units: int) -> Interval:
+    """Replace the bootstrap interval of a share of 0 or 1 by Clopper and Pearson's exact one.
+
+    A bootstrap cannot draw what did not occur: for 20 right decisions of 20 it claims 1 to 1.
+
+    Args:
+        share: a share with its bootstrap interval.
+        units: independent units that the share is taken over, at least one.
+    """
+    width = 1 - 0.025 ** (1 / units)
+    if share.value == share.low == 1:
+        return Interval(1.0, 1 - width, 1.0)
+    if share.value == share.high == 0:
+        return Interval(0.0, 0.0, width)
+    return share

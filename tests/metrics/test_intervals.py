@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from cxr_edge.metrics import Interval, exact_at_ends, interval, resample
+from cxr_edge.metrics import Interval, exact_at_ends, interval, paired_difference, resample
 
 
 def all_weights(patients: list[str], **options: object) -> np.ndarray:
@@ -83,6 +83,16 @@ def test_a_share_of_all_or_none_is_not_certain() -> None:
     assert (none.low, none.high) == (0, pytest.approx(1 - 0.8316, abs=1e-4))
     usual = Interval(0.9, 0.8, 1.0)
     assert exact_at_ends(usual, 20) is usual
+
+
+def test_a_paired_difference_is_taken_sample_by_sample() -> None:
+    first = np.linspace(0, 1, 101)
+    found = paired_difference(first, first + 0.1)
+    assert found is not None
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert paired_difference(np.asarray([np.nan, 1.0]), np.asarray([0.5, 1.0])) is None
+    with_gap = paired_difference(np.asarray([0.5, np.nan, 0.5]), np.asarray([0.7, 0.6, 0.9]))
+    assert with_gap == Interval(pytest.approx(0.2), pytest.approx(0.4), pytest.approx(0.4))
 
 
 def test_six_hundred_images_are_drawn_at_once() -> None:

@@ -1,0 +1,68 @@
+"""Trials of a search: one recipe each, with what its file changed, and their table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr_edge.bundle.manifest import Parity
+from cxr_edge.engines import Engine
+from cxr_edge.export.quantize.recipe import QuantizationRecipe
+from cxr_edge.preprocess import Batch
+
+_TIMED_RUNS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A recipe that was tried."""
+
+    recipe: QuantizationRecipe
+    parity: Parity | None
+    """Differences on the selection images; None: the file's scores are no probabilities."""
+    auc_drop: float | None
+    """Loss of area under the ROC curve; None: labels are unknown."""
+    bytes: int
+    """Size of the file."""
+    p50_ms: float | None
+    """Median time of one inference on this machine, one thread, not interleaved."""
+    excess: str
+    """What exceeds the budget, in words; empty: nothing does."""
+
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """Smallest for the best trial: within the budget, fewest float32 layers, smallest mean."""
+        mean = self.parity.mean_abs_delta if self.parity else 1.0
+        return (bool(self.excess), 0 if self.excess else len(self.recipe.float_layers), mean)
+
+
+def median_ms(engine: Engine, batch: Batch) -> float:
+    """Median time of one inference, milliseconds."""
+    times = []
+    for _ in range(_TIMED_RUNS):
+        start = time.perf_counter()
+        engine.run(batch)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)) * 1e3
+
+
+def trial_table(trials: Sequence[Trial], taken: int | None) -> list[str]:
+    """Lines of a table of the recipes tried for one file; ``*`` marks the one that was taken."""
+    head = f"  {'flips':>5}  {'max |d|':>8}  {'mean |d|':>8}  {'dAUC':>8}  {'kB':>6}  {'p50 ms':>6}"
+    lines = [f"{head}  recipe"]
+    for number, trial in enumerate(trials):
+        mark = "*" if number == taken else " "
+        excess = f"  [{trial.excess}]" if trial.excess else ""
+        if trial.parity is None:
+            lines.append(f"{mark} {trial.recipe}{excess}")
+            continue
+        drop = "" if trial.auc_drop is None else f"{-trial.auc_drop:+.5f}"
+        lines.append(
+            f"{mark} {trial.parity.flips:5}  {trial.parity.max_abs_delta:8.4f}  "
+            f"{trial.parity.mean_abs_delta:8.5f}  {drop:>8}  {trial.bytes / 1e3:6.0f}  "
+            f"{trial.p50_ms:6.2f}  {trial.recipe}{excess}"
+        )
+    return lines
