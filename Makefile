@@ -6,14 +6,25 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 BIN := .venv/bin
 TYPES := .cache/types
 
-.PHONY: demo test check format types test-system bench wheel clean
+# `make test` and `make wheel` install these versions; `make constraints` brings them up to date.
+CONSTRAINTS := --constraint constraints.txt
+
+.PHONY: demo test test-fast constraints check format types test-system bench wheel clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
 	$(BIN)/cxr-edge predict build/phantom.png
 
+# A process for each processor; then, one after another, the tests that compare times.
+PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: .venv/test check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not alone'
+	$(BIN)/python -m pytest -m alone
+
+# The working loop: no lint, no long tests, nothing that imports Keras.
+test-fast: .venv/test
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not alone' --fast
 
 check: .venv/test types
 	$(BIN)/ruff check .

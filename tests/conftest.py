@@ -178,16 +178,14 @@ def exported_bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     def export_run(root: Path) -> None:
         from cxr_edge.export.artifacts import FP32, INT8, find_kinds
         from cxr_edge.export.pipeline import export, original_of_run
-        from cxr_edge.export.quantize import search
         from cxr_edge.export.request import ExportRequest
         from cxr_edge.original.run_folder import open_run
         from cxr_edge.reporting import Silent
 
         original = original_of_run(open_run(run_folder))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(search, "STRENGTHS", (0.5,))
-            kinds = find_kinds((*FP32, *INT8))
-            export(original, root / "bundle", kinds, ExportRequest(), Silent())
+        kinds = find_kinds((*FP32, *INT8))
+        request = ExportRequest(strengths=(0.5,))
+        export(original, root / "bundle", kinds, request, Silent())
 
     return build_once(tmp_path_factory, "exported", export_run) / "bundle"
 

@@ -68,6 +68,7 @@ def test_the_sdist_holds_what_builds_and_tests_need(dist):
     } <= names
 
 
+@pytest.mark.long
 def test_a_base_install_predicts_without_the_training_stack(wheel, tmp_path):
     """An empty environment, the wheel, and what it requires."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)

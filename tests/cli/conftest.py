@@ -45,7 +45,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.fixture
-def command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Cli:
+def in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Cli:
     """Call ``cxr-edge`` as ``cli`` does, but in this process, where libraries are loaded already.
 
     For what a process has no part in: TensorFlow takes ten seconds to import.

@@ -136,7 +136,6 @@ def test_kinds_are_found_by_name_in_the_order_of_preference_each_once() -> None:
 EXPORT = """
 import sys
 from pathlib import Path
-from cxr_edge.export.quantize import search
 from cxr_edge.export.artifacts import FP32, INT8, find_kinds
 from cxr_edge.export.pipeline import export, original_of_run
 from cxr_edge.export.request import ExportRequest
@@ -144,11 +143,12 @@ from cxr_edge.reporting import Silent
 from cxr_edge.original.run_folder import open_run
 
 original = original_of_run(open_run(Path(sys.argv[1])))
-search.STRENGTHS = (0.5,)  # as the fixture does
-export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8)), ExportRequest(), Silent())
+request = ExportRequest(strengths=(0.5,))  # as the fixture's
+export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8)), request, Silent())
 """
 
 
+@pytest.mark.long
 def test_the_same_export_in_a_fresh_process_gives_the_same_bytes_as_in_this_one(
     run_folder: Path, exported_bundle: Path, tmp_path: Path
 ) -> None:
