@@ -9,12 +9,12 @@ import pytest
 
 
 @pytest.fixture
-def quick(cli, image):
+def quick(in_process, image):
     """A short benchmark of the reference on one small image, without baselines."""
     given = ("--no-baselines", "--rounds", "2", "--images", image.parent)
 
     def run(*more: object):
-        return cli("benchmark", *given, *more)
+        return in_process("benchmark", *given, *more)
 
     return run
 
@@ -55,7 +55,9 @@ def test_a_report_is_written_and_held_against_another(quick, tmp_path):
     assert slower.stdout.count("SLOWER") == 5
 
 
-def test_mistakes_are_one_line_and_nothing_is_measured(cli, quick, exported_bundle, tmp_path):
+def test_mistakes_are_one_line_and_nothing_is_measured(
+    in_process, quick, exported_bundle, tmp_path
+):
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
     (tmp_path / "empty").mkdir()
@@ -70,9 +72,9 @@ def test_mistakes_are_one_line_and_nothing_is_measured(cli, quick, exported_bund
         done = quick("-o", tmp_path / "out", *arguments)
         assert (done.returncode, done.stdout) == (code, ""), arguments
         assert not (tmp_path / "out").exists()
-    done = cli("benchmark", tmp_path / "nothing")
+    done = in_process("benchmark", tmp_path / "nothing")
     assert done.returncode == 5 and done.stderr.count("\n") == 1
     text = tmp_path / "model.keras"
     text.write_text("no model")
-    done = cli("benchmark", exported_bundle, "--keras", text)
+    done = in_process("benchmark", exported_bundle, "--keras", text)
     assert done.returncode == 5 and "model.keras" in done.stderr.splitlines()[-1]

@@ -88,7 +88,7 @@ def test_export_without_a_run_exports_the_reference(cli, tmp_path):
     [
         (["--artifacts", "onnx-int7"], 2, "did you mean"),
         (["nowhere"], 5, "no such file"),
-        (["-o", "/dev/null/x"], 6, "cannot be written"),
+        (["--artifacts", "onnx-fp32", "-o", "/dev/null/x"], 6, "cannot be written"),
         (["--thorough"], 2, "--thorough is for quantized files"),
         (["--fp16", "--validation", "."], 2, "--validation is for quantized files"),
         (["--artifacts", "onnx-fp32", "--calibration", "."], 2, "add --int8"),
