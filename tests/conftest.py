@@ -79,19 +79,27 @@ class WithoutKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 # --- what is made once
 
 
-def build_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
-    """A folder for all processes of this run of the tests; the first that needs it builds it."""
-    base = factory.getbasetemp()
-    folder = (base.parent if IN_PARALLEL else base) / name
-    built = folder.with_name(f"{name}.built")
-    with folder.with_name(f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not built.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed in the middle
-            folder.mkdir()
-            build(folder)
-            built.touch()
-    return folder
+Build = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A folder by name for all processes of this run of the tests; the first to ask builds it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if IN_PARALLEL else base
+
+    def folder_of(name: str, build: Callable[[Path], object]) -> Path:
+        folder, built = shared / name, shared / f"{name}.built"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not built.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed in the middle
+                folder.mkdir()
+                build(folder)
+                built.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture(autouse=True)
@@ -130,18 +138,18 @@ def draw_data_set(root: Path, images: dict[str, int], first_seed: int = 0) -> Pa
 
 
 @pytest.fixture(scope="session")
-def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_data(build_once: Build) -> Path:
     """A data set with train/ and test/ that a network learns in seconds."""
 
     def draw(root: Path) -> None:
         draw_data_set(root / "train", {"PNEUMONIA": 40, "NORMAL": 40})
         draw_data_set(root / "test", {"PNEUMONIA": 8, "NORMAL": 8}, first_seed=1000)
 
-    return build_once(tmp_path_factory, "drawn", draw)
+    return build_once("drawn", draw)
 
 
 @pytest.fixture(scope="session")
-def run_folder(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(drawn_data: Path, build_once: Build) -> Path:
     """A run folder of the real training code on drawn images: two short epochs of the seed recipe.
 
     Batch normalization forgets its start after some hundred steps, which these epochs do not
@@ -165,11 +173,11 @@ def run_folder(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             reporter=Silent(),
         )
 
-    return build_once(tmp_path_factory, "trained", train_run) / "run"
+    return build_once("trained", train_run) / "run"
 
 
 @pytest.fixture(scope="session")
-def exported_bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported_bundle(run_folder: Path, build_once: Build) -> Path:
     """The bundle of that run, float32 and integers; tests that change it take a copy.
 
     The search tries one strength of equalization: the budget holds for each on this network.
@@ -187,7 +195,7 @@ def exported_bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
         request = ExportRequest(strengths=(0.5,))
         export(original, root / "bundle", kinds, request, Silent())
 
-    return build_once(tmp_path_factory, "exported", export_run) / "bundle"
+    return build_once("exported", export_run) / "bundle"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,17 @@ MAX_WHEEL_BYTES = 15 * 10**6
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel built from the sdist, as an installer without the repository would."""
-    out = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", out, ROOT], check=True, capture_output=True
-    )
-    return out
+def dist(build_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The wheel built from the sdist, as an installer without the repository would.
+
+    Once for all processes: two builds in one repository disturb each other.
+    """
+
+    def build(out: Path) -> None:
+        command = [sys.executable, "-m", "build", "--outdir", out, ROOT]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return build_once("dist", build)
 
 
 @pytest.fixture(scope="module")
