@@ -1,28 +1,31 @@
 """How good calibration images without patients are: ``python benchmarks/calibration.py RUN DATA``.
 
 RUN is a run folder with calibration.npz and validation.npz, DATA its data set with train/.
-Prints, for real, distilled and merely drawn images, how far the int8 files lie from Keras on the
-validation images; then how near each distilled image comes to any training image.
+For real, distilled and merely drawn images, prints how far the int8 models differ from Keras on the
+validation images; then how similar each distilled image is to the nearest training image.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.reader import Golden
 from cxr_edge.data.folders import open_folder, read_folder
-from cxr_edge.export.artifacts import KINDS, Quantized
+from cxr_edge.export.artifacts import KINDS, QuantizedConversion
 from cxr_edge.export.golden import draw_pictures
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.pipeline import original_of_run
 from cxr_edge.export.quantize.budget import Budget
-from cxr_edge.export.quantize.distill import distill
-from cxr_edge.export.quantize.quantizer import Quantizer
-from cxr_edge.export.quantize.search import Choice, Method, Search
+from cxr_edge.export.quantize.distill import FIRST_PICTURE, distill
+from cxr_edge.export.quantize.quantizer import calibrate
+from cxr_edge.export.quantize.search import Search, SelectionImages
+from cxr_edge.files import sha256
 from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import Pixels, normalize
@@ -38,10 +41,10 @@ def similarity(images: Pixels, others: Pixels, *, apart: bool) -> np.ndarray:
         flat = pixels[:, ::3, ::3].reshape(len(pixels), -1).astype(np.float32)
         flat -= flat.mean(axis=1, keepdims=True)
         tables.append(flat / np.linalg.norm(flat, axis=1, keepdims=True))
-    found = tables[0] @ tables[1].T
+    correlations = tables[0] @ tables[1].T
     if apart:
-        np.fill_diagonal(found, -1)
-    return found.max(axis=1)
+        np.fill_diagonal(correlations, -1)
+    return correlations.max(axis=1)
 
 
 def main(run: Path, data: Path) -> None:
@@ -51,12 +54,13 @@ def main(run: Path, data: Path) -> None:
     spec = original.spec
     model = load_keras(original.data, spec)
     graph = lower(read_graph(model))
-    distilled, _ = distill(model, spec, Silent())
-    drawn = draw_pictures(spec, 10_000, len(distilled.pixels))
-    real = original.calibration.pixels
+    distilled = distill(model, spec, Silent()).samples
+    drawn = draw_pictures(spec, FIRST_PICTURE, len(distilled.pixels))
+    real = original.calibration.samples.pixels
     every = len(real) // len(drawn)
     golden = draw_pictures(spec, 0, 8)
-    choice = Choice(
+    embedded = Embedded(sha256(original.data), spec)
+    selection = SelectionImages(
         "validation",
         normalize(original.validation.pixels, spec.input),
         keras_scores(model, original.validation.pixels, spec),
@@ -71,39 +75,37 @@ def main(run: Path, data: Path) -> None:
         f"{len(drawn)} drawn phantoms": drawn,
     }
     for source, pixels in sources.items():
-        quantizer = Quantizer(graph, normalize(pixels, spec.input))
+        network = calibrate(graph, normalize(pixels, spec.input))
         for name, engine in FILES.items():
-            kind = KINDS[name]
-            how = kind.how
-            assert isinstance(how, Quantized)
-            method = Method(
-                lambda recipe, how=how, quantizer=quantizer: how.convert(quantizer, recipe),
-                lambda converted: converted,
-                kind.format,
-                engine,
-                how.start(graph),
-                (),
-                may_leave_layers=False,
+            conversion = KINDS[name].conversion
+            assert isinstance(conversion, QuantizedConversion)
+            conversion = dataclasses.replace(
+                conversion, ranges=conversion.ranges[:1], may_leave_layers=False
             )
-            found = Search(
-                name, method, graph, choice, Budget(999, 1, 1), spec,
-                pairs=quantizer.pairs, thorough=False, reporter=Silent(),
-            ).run()  # fmt: skip
-            trial = next(t for t in found.trials if t.recipe == found.recipe)
-            assert trial.parity
+            result = Search(
+                dataclasses.replace(KINDS[name], conversion=conversion),
+                network,
+                selection,
+                embedded,
+                engine=engine,
+                budget=Budget(999, 1, 1),
+                reporter=Silent(),
+            ).run()
+            parity = result.trials[result.taken].parity
+            assert parity
             print(
-                f"{source:28}  {name:20}  {trial.parity.flips:5}  "
-                f"{trial.parity.max_abs_delta:7.4f}  {trial.parity.mean_abs_delta:9.5f}  "
-                f"{found.recipe}",
+                f"{source:28}  {name:20}  {parity.flips:5}  "
+                f"{parity.max_abs_delta:7.4f}  {parity.mean_abs_delta:9.5f}  "
+                f"{result.recipe}",
                 flush=True,
             )
     train = read_folder(open_folder(data / "train", spec.labels), spec.input).pixels
     ours = similarity(distilled.pixels, train, apart=False)
-    theirs = similarity(train, train, apart=True)
+    others = similarity(train, train, apart=True)
     print(
         f"largest correlation with any of {len(train)} training images: distilled images median "
         f"{np.median(ours):.3f}, maximum {ours.max():.3f}; training images with another one "
-        f"median {np.median(theirs):.3f}, 99 % below {np.quantile(theirs, 0.99):.3f}"
+        f"median {np.median(others):.3f}, 99 % below {np.quantile(others, 0.99):.3f}"
     )
 
 

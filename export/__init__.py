@@ -1,4 +1,4 @@
-"""Export: from a Keras model to a bundle of files that were shown to answer alike.
+"""Export: from a Keras model to a bundle of models that make the same decisions.
 
 Modules here need the extra ``export`` and import only the shared core.
 """

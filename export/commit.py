@@ -1,7 +1,7 @@
-"""Committing a bundle: whatever happens, the folder holds the old bundle or the new one, whole.
+"""Commit a bundle: whatever happens, the folder holds either the old bundle or the new one.
 
-Files carry part of their hash in their name, so new ones never overwrite old ones; replacing
-``manifest.json`` is the commit; then everything of ours that it does not list is swept.
+File names contain part of the content's hash, so new files never overwrite old ones. Replacing
+``manifest.json`` is the commit. Then files of older bundles are removed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|kera
 
 
 def record_file(stem: str, suffix: str, data: bytes) -> FileRecord:
-    """Describe a file of a bundle; its name contains the first 12 digits of its hash."""
+    """The record of a bundle's file; its name contains the first 12 digits of its hash."""
     digest = sha256(data)
     return FileRecord(f"{stem}.{digest[:12]}.{suffix}", digest, len(data))
 
 
 def check_target(folder: Path) -> None:
-    """Refuse a folder that is neither a bundle nor empty, before any work is done.
+    """Refuse, before any work is done, a folder that is neither a bundle nor empty.
 
     Raises:
-        OutputError: it holds something else, or is a file.
+        OutputError: it holds other files, or is a file.
     """
     try:
         if not folder.exists():
@@ -55,28 +55,28 @@ def commit(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> N
     Args:
         folder: the bundle's folder; created if need be.
         manifest: lists every file.
-        contents: the files' bytes by name.
+        contents: content of the files by name.
 
     Raises:
-        OutputError: something could not be written; an old bundle there is still whole. Or the new
-            one is, where only the name of its card could not be changed.
+        OutputError: a file could not be written. The old bundle is intact; or the new one is, if
+            only its card could not be renamed.
     """
     for record in manifest.files:
         write_file(folder / record.file, contents[record.file])
     sync_folder(folder)
     written = dump_manifest(manifest)
-    with atomic_path(folder / CARD_NAME) as card:  # it follows the manifest, never precedes it
+    with atomic_path(folder / CARD_NAME) as card:  # renamed after the manifest, never before
         card.write_bytes(model_card(parse_manifest(written)).encode())
         write_file(folder / MANIFEST_NAME, written)
     listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in manifest.files)}
-    with contextlib.suppress(OSError):  # the bundle is whole; the next export sweeps again
+    with contextlib.suppress(OSError):  # harmless: the next export tries again
         for path in folder.iterdir():
             if _is_ours(path.name) and path.name not in listed:
                 path.unlink()
 
 
 def _is_ours(name: str) -> bool:
-    """Whether an export wrote a file of this name, finished or not."""
+    """Whether an export writes files of this name, temporary ones included."""
     return (
         name in (MANIFEST_NAME, CARD_NAME)
         or name.startswith(TEMPORARY_PREFIX)

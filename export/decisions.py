@@ -1,13 +1,12 @@
-"""Parity on the level of decisions: which changed, and what that does to the figures."""
+"""Parity of decisions: which ones changed, and how that changes the figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from cxr_edge.bundle.manifest import Parity
 from cxr_edge.bundle.parity import compare
@@ -22,7 +21,16 @@ from cxr_edge.decision import (
     probabilities,
 )
 from cxr_edge.extras import require
-from cxr_edge.metrics import RESAMPLES, interval, resample, roc_area
+from cxr_edge.metrics import (
+    RESAMPLES,
+    Flags,
+    Floats,
+    Weights,
+    paired_difference,
+    ratio,
+    resample,
+    roc_area,
+)
 from cxr_edge.spec import ModelSpec
 
 
@@ -31,13 +39,13 @@ class Flip:
     """An image whose decision changed."""
 
     name: str
-    """The file, or the number of the input where files have no name."""
+    """File name, or the input's number if there are no files."""
     original: float
-    """The original model's score."""
+    """Score of the original model, 0..1."""
     exported: float
-    """The exported file's score."""
+    """Score of the exported model, 0..1."""
     margin: float
-    """How far the original's decision was from changing, as a difference of scores."""
+    """Distance of the original's score from a change of decision, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +53,7 @@ class Change:
     """A figure of both models on the same images."""
 
     original: float
-    """The original model's."""
     exported: float
-    """The exported file's."""
     difference: float
     """Exported minus original."""
     low: float
@@ -58,35 +64,35 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class LabelledParity:
-    """What an exported file changes where the truth is known."""
+    """Changes of the figures on labelled images."""
 
     auc: Change | None
-    """Area under the ROC curve; mean of one against the rest for more than two labels."""
+    """Area under the ROC curve; for more than two labels the mean of one against the rest. None:
+    some label does not occur."""
     recall: dict[str, Change]
-    """By label; for two labels that of the positive one is the sensitivity, of the other the
-    specificity."""
+    """By label. For two labels: sensitivity for the positive one, specificity for the other."""
     only_original_right: int
-    """Images that only the original model gets right."""
+    """Images that only the original model decides correctly."""
     only_exported_right: int
-    """Images that only the exported file gets right."""
+    """Images that only the exported model decides correctly."""
     mcnemar_p: float
-    """Exact McNemar test of those two counts; small: the accuracies differ."""
+    """P-value of McNemar's exact test on those two counts; small: the accuracies differ."""
     patients: int
     """Independent units of the bootstrap."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionParity:
-    """An exported file against the original model on one set of images."""
+    """An exported model compared with the original on one set of images."""
 
     parity: Parity
-    """Differences and flips."""
+    """Differences of scores, and the number of flips."""
     flips: tuple[Flip, ...]
     """Each changed decision."""
     distinct_scores: int
-    """Different answers given; a static int8 output has a coarse grid."""
+    """Different scores that the exported model gives; a static int8 output has a coarse grid."""
     labelled: LabelledParity | None
-    """Against the truth; null: no labels."""
+    """Changes of the figures; null: no labels."""
 
 
 def compare_decisions(
@@ -97,102 +103,114 @@ def compare_decisions(
     names: Sequence[str] = (),
     labels: Labels | None = None,
     group_of: Grouping = str,
+    resamples: int = RESAMPLES,
 ) -> DecisionParity:
-    """Compare the answers of two models to the same images.
+    """Compare the decisions of two models on the same images.
 
     Args:
-        original: (N, spec.outputs), the original Keras model's answers.
-        exported: (N, spec.outputs), the exported file's.
-        spec: holds the decision rule.
-        names: of the N images; empty: their numbers.
+        original: (N, spec.outputs), the original Keras model's scores.
+        exported: (N, spec.outputs), the exported model's.
+        spec: the decision rule.
+        names: of the N images; empty: they are numbered.
         labels: (N,) the truth; None: unknown.
         group_of: which names show the same patient.
+        resamples: bootstrap samples behind the intervals.
 
     Raises:
-        EngineError: an answer is no probability.
-        MissingExtraError: labels are given and scipy is not installed.
+        EngineError: a score is no probability.
+        MissingExtraError: there are labels and scipy is not installed.
     """
     before, after = probabilities(original, spec), probabilities(exported, spec)
     changed = np.flatnonzero(decide(before, spec) != decide(after, spec))
     margins = decision_margins(before, spec)
-    named = list(names) or [f"input {i}" for i in range(len(original))]
-    scores = positive_scores(before, spec), positive_scores(after, spec)
-    flips = tuple(
-        Flip(named[i], float(scores[0][i]), float(scores[1][i]), float(margins[i])) for i in changed
-    )
+    keys = list(names) or [f"input {i}" for i in range(len(original))]
+    old, new = positive_scores(before, spec), positive_scores(after, spec)
+    flips = tuple(Flip(keys[i], float(old[i]), float(new[i]), float(margins[i])) for i in changed)
     labelled = None
     if labels is not None:
-        groups = [group_of(Path(name)) for name in named]
-        labelled = _labelled(before, after, labels, groups, spec)
+        patients = [group_of(Path(key)) for key in keys]
+        labelled = _compare_labelled(before, after, labels, patients, spec, resamples)
     distinct = len(np.unique(exported, axis=0))
     return DecisionParity(compare(original, exported, spec), flips, distinct, labelled)
 
 
 def auc(table: Probabilities, labels: Labels, spec: ModelSpec) -> float | None:
-    """Area under the ROC curve; None where fewer labels occur than it needs.
+    """Area under the ROC curve; None where a label that it needs does not occur.
 
     Args:
         table: (N, len(labels)) probabilities.
         labels: (N,) the truth.
         spec: the positive label; for more than two labels it is the mean of one against the rest.
     """
-    columns = range(len(spec.labels))
-    if spec.positive_label is not None:
-        columns = range(spec.labels.index(spec.positive_label), len(spec.labels))[:1]
-    truths = [labels == column for column in columns]
-    if any(truth.all() or not truth.any() for truth in truths):
+    area = float(_areas(table, labels, spec, np.ones((1, len(labels))))[0])
+    return None if np.isnan(area) else area
+
+
+def auc_drop(
+    original: Scores, exported: Scores, labels: Labels | None, spec: ModelSpec
+) -> float | None:
+    """Loss of area under the ROC curve; None where labels are unknown or one does not occur."""
+    if labels is None:
         return None
-    pairs = zip(truths, columns, strict=True)
-    return float(np.mean([roc_area(truth, table[:, column]) for truth, column in pairs]))
+    before = auc(probabilities(original, spec), labels, spec)
+    after = auc(probabilities(exported, spec), labels, spec)
+    return None if before is None or after is None else before - after
 
 
-def _labelled(
+def _compare_labelled(
     before: Probabilities,
     after: Probabilities,
     labels: Labels,
-    groups: Sequence[str],
+    patients: Sequence[str],
     spec: ModelSpec,
+    resamples: int,
 ) -> LabelledParity:
     stats = require("scipy.stats", "export")
-    decisions = decide(before, spec), decide(after, spec)
-    right = decisions[0] == labels, decisions[1] == labels
+    tables = before, after
+    right = decide(before, spec) == labels, decide(after, spec) == labels
     losses = int(np.count_nonzero(right[0] & ~right[1]))
     gains = int(np.count_nonzero(right[1] & ~right[0]))
     p = float(stats.binomtest(losses, losses + gains).pvalue) if losses + gains else 1.0
-    samples = list(resample(groups, count=RESAMPLES).indices())
 
-    def recall(of: int) -> Callable[[npt.NDArray[np.intp]], tuple[float, float] | None]:
-        def figures(chosen: npt.NDArray[np.intp]) -> tuple[float, float] | None:
-            truth = labels[chosen] == of
-            if not truth.any():
-                return None
-            return float(right[0][chosen][truth].mean()), float(right[1][chosen][truth].mean())
-
-        return figures
-
-    def areas(chosen: npt.NDArray[np.intp]) -> tuple[float, float] | None:
-        first = auc(before[chosen], labels[chosen], spec)
-        second = auc(after[chosen], labels[chosen], spec)
-        return None if first is None or second is None else (first, second)
-
-    recalls = {
+    auc_parts, recall_parts = [], []
+    for weights in resample(patients, count=resamples).weights():
+        auc_parts.append([_areas(table, labels, spec, weights) for table in tables])
+        recall_parts.append([_recalls(model, labels, spec, weights) for model in right])
+    areas = np.concatenate(auc_parts, axis=1)  # (2 models, 1 + samples)
+    recalls = np.concatenate(recall_parts, axis=2)  # (2 models, labels, 1 + samples)
+    changes = {
         name: change
         for index, name in enumerate(spec.labels)
-        if (change := _change(recall(index), samples)) is not None
+        if (change := _change(recalls[:, index])) is not None
     }
-    return LabelledParity(_change(areas, samples), recalls, losses, gains, p, len(set(groups)))
+    return LabelledParity(_change(areas), changes, losses, gains, p, len(set(patients)))
 
 
-def _change(
-    figures: Callable[[npt.NDArray[np.intp]], tuple[float, float] | None],
-    samples: list[npt.NDArray[np.intp]],
-) -> Change | None:
-    """A figure of both models with the interval of its difference; None where it is undefined."""
-    whole = figures(samples[0])
-    if whole is None:
+def _areas(table: Probabilities, labels: Labels, spec: ModelSpec, weights: Weights) -> Floats:
+    """(samples,) areas under the ROC curve; NaN where a label that it needs does not occur."""
+    columns = list(range(len(spec.labels)))
+    if spec.positive_label is not None:
+        columns = [spec.labels.index(spec.positive_label)]
+    areas = [roc_area(labels == column, table[:, column], weights) for column in columns]
+    return np.asarray(np.mean(areas, axis=0))
+
+
+def _recalls(right: Flags, labels: Labels, spec: ModelSpec, weights: Weights) -> Floats:
+    """(labels, samples) share of each label's images that are decided correctly; NaN: none."""
+    recalls = []
+    for index in range(len(spec.labels)):
+        truth = labels == index
+        counted = weights[:, truth].sum(axis=1)
+        recalls.append(ratio(weights[:, truth & right].sum(axis=1), counted, np.nan))
+    return np.asarray(recalls)
+
+
+def _change(figure: Floats) -> Change | None:
+    """The change of a figure, (2 models, 1 + samples); None where it is undefined."""
+    original, exported = figure
+    difference = paired_difference(original, exported)
+    if difference is None:
         return None
-    pairs = [pair for sample in samples[1:] if (pair := figures(sample)) is not None]
-    differences = [second - first for first, second in (whole, *pairs)]
-    found = interval(np.asarray(differences))
-    assert found is not None  # noqa: S101 - the type checker cannot know
-    return Change(*whole, found.value, found.low, found.high)
+    return Change(
+        float(original[0]), float(exported[0]), difference.value, difference.low, difference.high
+    )

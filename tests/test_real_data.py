@@ -136,7 +136,7 @@ def test_heat_maps_of_native_x_rays_are_the_gradient_of_the_keras_model(
     expected = np.einsum("nyxc,nc->nyx", features.numpy().astype(np.float64), alpha).clip(min=0)
 
     explain = KINDS["onnx-explain"]
-    data = explain.how.convert(lower(read_graph(model)), spec)
+    data = explain.conversion.convert(lower(read_graph(model)), spec)
     _, maps = open_engine(engine, data, spec, outputs=explain.outputs).explain(batch)
     assert expected.max() > 0.01
     assert np.abs(maps - expected).max() <= 1e-4 * expected.max()

@@ -1,7 +1,7 @@
-"""From a network to the bytes of a file.
+"""From a Keras network to the bytes of a file.
 
 ::
 
-    onnx          tf2onnx, then canonical bytes  tflite        TFLite converters
-    metadata      the spec inside the file
+    onnx        tf2onnx, then canonical bytes    tflite    TensorFlow Lite's converters
+    metadata    the spec inside the file
 """

@@ -1,4 +1,4 @@
-"""The spec and the origin inside each exported file, so that it says by itself what it is."""
+"""The spec and the hash of the original model, embedded in each exported file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cxr_edge.extras import require
 
 
 def embed(data: bytes, format: Format, embedded: Embedded) -> bytes:
-    """Write a document into a model file.
+    """Embed a document in a model file.
 
     Args:
         data: an ONNX file, or a ``.tflite`` flatbuffer.
-        format: which of them.
+        format: which of the two it is.
         embedded: the spec, and the hash of the original model.
 
     Returns:
-        The ONNX file with a metadata entry, or the flatbuffer followed by a zip archive, which is
-        where TensorFlow Lite keeps metadata (``unzip -p FILE metadata.json`` prints it).
+        The ONNX file with a metadata entry, or the flatbuffer followed by a zip archive, where
+        TensorFlow Lite keeps metadata (``unzip -p FILE metadata.json`` prints it).
     """
     document = documents.dump(embedded)
     if format == "onnx":
@@ -33,6 +33,6 @@ def embed(data: bytes, format: Format, embedded: Embedded) -> bytes:
         return result
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
-        # A fixed date: the same model gives the same bytes.
+        # ZipInfo has a fixed date, so that the same model gives the same bytes.
         archive.writestr(zipfile.ZipInfo(METADATA_NAME), document)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Keras to ONNX, with the same bytes every time."""
+"""Keras to ONNX; the same model gives the same bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.extras import require, require_tensorflow
 
 OPSET = 17
-"""The last opset but one that tf2onnx writes without raising; onnxruntime runs it since 1.12."""
+"""tf2onnx writes up to 18; onnxruntime runs 17 since version 1.12."""
 
 _INPUT, _OUTPUTS, _BATCH = "image", ("scores", "heatmap"), "N"
 
@@ -19,15 +19,16 @@ def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
     """Convert a Keras model.
 
     Args:
-        model: a ``keras.Model`` with one input; its outputs are scores, and a heat map if two.
+        model: a ``keras.Model`` with one input, whose outputs are the scores and perhaps a heat
+            map.
         dynamic_batch: whether the file takes any number of images; False: one.
 
     Returns:
         The ``.onnx`` file: input ``image`` (1 or N, height, width, channels), output ``scores``,
-        and ``heatmap`` if the model has two.
+        and ``heatmap`` if the model has a second output.
 
     Raises:
-        ExportError: the converter fails, or makes something with other inputs or outputs.
+        ExportError: the converter failed, or its result has other inputs or outputs.
         MissingExtraError: a package of the extra ``export`` is missing.
     """
     _, tensorflow = require_tensorflow("export")
@@ -36,18 +37,18 @@ def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
     shape = (None if dynamic_batch else 1, *model.inputs[0].shape[1:])
     signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=_INPUT)]
 
-    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448); a function works.
+    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448); from_function works.
     @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def answer(image: Any) -> Any:
+    def infer(image: Any) -> Any:
         return model(image, training=False)
 
     try:
-        converted, _ = tf2onnx.convert.from_function(answer, input_signature=signature, opset=OPSET)
+        converted, _ = tf2onnx.convert.from_function(infer, input_signature=signature, opset=OPSET)
     except Exception as err:  # whatever a converter raises
         raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
     _canonicalize(converted, _OUTPUTS[: len(model.outputs)], dynamic_batch)
     del converted.metadata_props[:]
-    # tf2onnx only logs an operation that it does not know, and writes it all the same.
+    # tf2onnx logs an unknown operation and writes it nevertheless.
     try:
         require("onnx", "export").checker.check_model(converted, full_check=True)
     except Exception as err:  # the checker's and the shape inference's own
@@ -57,29 +58,29 @@ def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
 
 
 def tensor_names(data: bytes) -> tuple[str, ...]:
-    """What a file calls the values between its operations."""
+    """Names of the values between a file's operations."""
     graph = require("onnx", "export").load_from_string(data).graph
     return tuple(name for node in graph.node for name in node.output)
 
 
 def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> None:
-    """Replace every name and order that a counter of the process left behind.
+    """Replace names and orders that depend on counters of the process.
 
     Weights are numbered and stored in the order in which the nodes use them.
 
     Raises:
-        ExportError: not exactly one input and these outputs. A constant captured from outside the
-            converted function becomes a second, required input without a word.
+        ExportError: the model has other inputs or outputs. tf2onnx silently turns a tensor captured
+            from outside the converted function into a required input.
     """
     graph = model.graph
     if len(graph.input) != 1 or len(graph.output) != len(outputs):
-        found = ", ".join(port.name for port in [*graph.input, *graph.output])
+        ports = ", ".join(port.name for port in [*graph.input, *graph.output])
         raise ExportError(
-            f"the converted model has other inputs and outputs than {_INPUT} and "
-            f"{', '.join(outputs)}: {found}"
+            f"the converted model has the inputs and outputs {ports}, expected one input and "
+            f"{len(outputs)} outputs; report this network"
         )
-    given = [port.name for port in graph.output]
-    names = {graph.input[0].name: _INPUT, **dict(zip(given, outputs, strict=True)), "": ""}
+    output_names = [port.name for port in graph.output]
+    names = {graph.input[0].name: _INPUT, **dict(zip(output_names, outputs, strict=True)), "": ""}
     weights = {initializer.name: initializer for initializer in graph.initializer}
     for position, node in enumerate(graph.node):
         for name in [*node.input, *node.output]:

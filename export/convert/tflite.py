@@ -17,7 +17,7 @@ Precision = Literal["fp32", "fp16", "int8-dynamic"]
 
 # Codes of schema.fbs: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, LOGISTIC.
 _LINEAR, _LOGISTIC = (3, 4, 9), 14
-# A score of 1/256 from the ends is all that an int8 output can say; beyond that nothing is lost.
+# sigmoid(8) is less than a step of 1/256 from 1, so an int8 output loses nothing beyond.
 _LOGIT_LIMIT = 8.0
 
 
@@ -27,10 +27,10 @@ def export_tflite(model: Any, precision: Precision = "fp32") -> bytes:
     Args:
         model: a ``keras.Model`` with one input and one output and a batch of one.
         precision: ``fp32``; ``fp16``: weights stored so, computed in float32; ``int8-dynamic``:
-            weights of 8 bits, activations quantized while it runs.
+            8-bit weights, activations quantized while the model runs.
 
     Raises:
-        ExportError: the converter fails.
+        ExportError: the converter failed.
         MissingExtraError: a package of the extra ``export`` is missing.
     """
     _, tensorflow = require_tensorflow("export")
@@ -50,12 +50,12 @@ def export_static(
     Args:
         model: a ``keras.Model`` with one input and one output and a batch of one.
         batch: (N, height, width, channels) calibration images.
-        left_out: operations to leave in float32, from :func:`float_operations`.
-        integer_io: whether input and output are int8 as well. The logit before a sigmoid then
-            gets a fixed range, since its measured one is too coarse near the threshold.
+        left_out: operations to keep in float32, from :func:`float_operations`.
+        integer_io: whether input and output are int8 too. The logit before a sigmoid then gets a
+            fixed range, since its measured one is too coarse near the threshold.
 
     Raises:
-        ExportError: the converter fails.
+        ExportError: the converter failed.
         MissingExtraError: a package of the extra ``export`` is missing.
     """
     _, tensorflow = require_tensorflow("export")
@@ -76,7 +76,7 @@ def export_static(
         return _convert(converter.convert)
 
     def convert() -> bytes:
-        # The documented way to leave operations in float32.
+        # The documented way to keep operations in float32.
         options = lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(left_out))
         debugger = lite.experimental.QuantizationDebugger(
             converter=converter, debug_dataset=images, debug_options=options
@@ -88,7 +88,7 @@ def export_static(
 
 
 def _convert(convert: Callable[[], bytes]) -> bytes:
-    """Run a converter: its lists on stdout and notes on stderr do not belong to our results."""
+    """Run a converter without what it prints on stdout and stderr."""
     try:
         with (
             contextlib.redirect_stdout(io.StringIO()),
@@ -102,14 +102,14 @@ def _convert(convert: Callable[[], bytes]) -> bytes:
 
 
 def float_operations(data: bytes, float_layers: Collection[str]) -> tuple[str, ...]:
-    """Find the operations of linear layers, and those that have nothing but them before them.
+    """Find the operations to keep in float32: those of some layers, and those they alone feed.
 
     Args:
         data: the network as a static int8 file.
         float_layers: linear layers, as ``NAME-pPOSITION``.
 
     Returns:
-        Names of operations, the same ones whatever the weights.
+        Names of operations; they do not depend on the weights.
     """
     holder = _flatbuffer().convert_bytearray_to_object(bytearray(data))
     graph = holder.subgraphs[0]
@@ -129,7 +129,7 @@ def float_operations(data: bytes, float_layers: Collection[str]) -> tuple[str, .
 
 
 def _fix_logit_range(data: bytes) -> bytes:
-    """Give the input of a final sigmoid the range -8..8, rounded as finely as int8 allows."""
+    """Give the input of a final sigmoid the range -8..8 unless its measured range is smaller."""
     tools = _flatbuffer()
     holder = tools.convert_bytearray_to_object(bytearray(data))
     graph = holder.subgraphs[0]
@@ -144,6 +144,7 @@ def _fix_logit_range(data: bytes) -> bytes:
 
 
 def _flatbuffer() -> Any:
+    """TensorFlow's reader of its own files; not part of its documented API, and used only here."""
     return require("tensorflow.lite.tools.flatbuffer_utils", "export")
 
 

@@ -11,6 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+from cxr_edge.export.graph.calls import producing_call
 from cxr_edge.export.graph.graph import Call, Graph, Node
 from cxr_edge.extras import require_keras
 
@@ -110,7 +111,9 @@ def unusual_layers(graph: Graph) -> tuple[str, ...]:
     return tuple(
         f"{node.name} ({type(node.operation.operation).__name__})"
         for node in graph.nodes
-        if isinstance(node.operation, Call) and not is_layer(node, _COMMON)
+        if isinstance(node.operation, Call)
+        and not is_layer(node, _COMMON)
+        and type(node.operation.operation) is not _slice_class()
     )
 
 
@@ -118,6 +121,13 @@ def unusual_layers(graph: Graph) -> tuple[str, ...]:
 def _classes(group: LayerGroup) -> frozenset[Any]:
     layers = require_keras("export").layers
     return frozenset(getattr(layers, name) for name in group.names if hasattr(layers, name))
+
+
+@functools.cache
+def _slice_class() -> Any:
+    """The operation behind ``tensor[...]``, as common as a layer; Keras does not export it."""
+    call = producing_call(require_keras("export").KerasTensor((1, 2))[0])
+    return type(call.operation) if call else None
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""How much a quantized file may change."""
+"""How much a quantized model may change."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ONE_FLIP_IN = 200
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The largest change that is accepted, against the original model on the same images."""
+    """The largest accepted change, compared with the original model on the same images."""
 
     max_flips: int | None = None
     """Changed decisions; None: one in 200 images, rounded down, but at least one."""
     max_delta_p: float = 0.05
     """|Difference| of any score, 0..1."""
     max_auc_drop: float = 0.005
-    """Loss of area under the ROC curve, 0..1; counts where labels are known."""
+    """Loss of area under the ROC curve, 0..1; ignored where labels are unknown."""
 
     def __post_init__(self) -> None:
         if self.max_flips is not None and self.max_flips < 0:
@@ -33,23 +33,25 @@ class Budget:
                 raise UsageError(f"{name} is {value}, expected a number within 0..1")
 
     def flips(self, images: int) -> int:
-        """Changed decisions that are accepted on so many images."""
+        """Number of changed decisions that are accepted on this many images."""
         if self.max_flips is not None:
             return self.max_flips
         return max(1, images // _ONE_FLIP_IN)
 
     def on_golden(self) -> Budget:
-        """The budget on golden inputs, whose decisions are far from changing: none may."""
+        """The budget on golden inputs, where no decision may change."""
         return dataclasses.replace(self, max_flips=0)
 
     def excess(self, parity: Parity, auc_drop: float | None) -> str:
-        """What exceeds the budget, in words; empty where it holds."""
-        found = []
+        """What exceeds the budget, in words; empty: nothing does."""
+        excesses = []
         allowed = self.flips(parity.inputs)
         if parity.flips > allowed:
-            found.append(f"{parity.flips} decisions changed, allowed {allowed}")
+            excesses.append(f"{parity.flips} decisions changed, allowed {allowed}")
         if parity.max_abs_delta > self.max_delta_p:
-            found.append(f"max |Δscore| {parity.max_abs_delta:.2g}, allowed {self.max_delta_p:g}")
+            excesses.append(
+                f"max |Δscore| {parity.max_abs_delta:.2g}, allowed {self.max_delta_p:g}"
+            )
         if auc_drop is not None and auc_drop > self.max_auc_drop:
-            found.append(f"AUC fell by {auc_drop:.2g}, allowed {self.max_auc_drop:g}")
-        return "; ".join(found)
+            excesses.append(f"AUC fell by {auc_drop:.2g}, allowed {self.max_auc_drop:g}")
+        return "; ".join(excesses)

@@ -10,12 +10,12 @@ from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.parity import compare
 from cxr_edge.bundle.reader import Golden
 from cxr_edge.data.folders import Labels
-from cxr_edge.decision import Scores, probabilities
+from cxr_edge.decision import Scores
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import EngineError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.convert.metadata import embed
-from cxr_edge.export.decisions import auc
+from cxr_edge.export.decisions import auc_drop
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork
 from cxr_edge.export.quantize.recipe import (
@@ -28,7 +28,6 @@ from cxr_edge.export.quantize.recipe import (
 from cxr_edge.export.quantize.trials import Trial, median_ms, trial_table
 from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.reporting import Reporter
-from cxr_edge.spec import ModelSpec
 
 _MOST_PROBES, _MOST_REFINED = 24, 8
 
@@ -229,14 +228,3 @@ class Search:
 
 def _with_float(recipe: QuantizationRecipe, layers: tuple[str, ...]) -> QuantizationRecipe:
     return dataclasses.replace(recipe, float_layers=(*recipe.float_layers, *layers))
-
-
-def auc_drop(
-    original: Scores, exported: Scores, labels: Labels | None, spec: ModelSpec
-) -> float | None:
-    """Loss of area under the ROC curve; None where labels are unknown or too few."""
-    if labels is None:
-        return None
-    before = auc(probabilities(original, spec), labels, spec)
-    after = auc(probabilities(exported, spec), labels, spec)
-    return None if before is None or after is None else before - after

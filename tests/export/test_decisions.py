@@ -29,10 +29,8 @@ SOFTMAX_3 = ModelSpec(
 )
 
 
-@pytest.fixture
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the bootstrap samples: a thousand take seconds."""
-    monkeypatch.setattr(decisions, "RESAMPLES", 100)
+RESAMPLES = 100
+"""A tenth of the bootstrap samples, to be quick."""
 
 
 def column(*scores: float) -> np.ndarray:
@@ -144,9 +142,9 @@ def test_where_one_of_three_labels_is_missing_there_is_no_auc() -> None:
     assert auc(probabilities(scores[two], SOFTMAX_3), labels[two], SOFTMAX_3) is None
 
 
-def test_the_change_of_the_auc_is_the_difference_of_scikit_learns(few_resamples: None) -> None:
+def test_the_change_of_the_auc_is_the_difference_of_scikit_learns() -> None:
     labels, original, exported = drawn(150, 0.2)
-    found = compare_decisions(original, exported, SPEC, labels=labels).labelled
+    found = compare_decisions(original, exported, SPEC, labels=labels, resamples=RESAMPLES).labelled
     assert found is not None and found.auc is not None
     areas = [roc_auc_score(labels == 0, 1 - s.astype(np.float64)) for s in (original, exported)]
     assert [found.auc.original, found.auc.exported] == pytest.approx(areas)
@@ -154,9 +152,9 @@ def test_the_change_of_the_auc_is_the_difference_of_scikit_learns(few_resamples:
     assert found.auc.difference != 0
 
 
-def test_recall_is_the_share_of_each_label_that_is_found(few_resamples: None) -> None:
+def test_recall_is_the_share_of_each_label_that_is_found() -> None:
     labels, original, exported = drawn(150, 0.2)
-    found = compare_decisions(original, exported, SPEC, labels=labels).labelled
+    found = compare_decisions(original, exported, SPEC, labels=labels, resamples=RESAMPLES).labelled
     assert found is not None and list(found.recall) == ["PNEUMONIA", "NORMAL"]
     for model, attribute in ((original, "original"), (exported, "exported")):
         positive = 1 - model[:, 0].astype(np.float64) >= 0.4
@@ -167,26 +165,32 @@ def test_recall_is_the_share_of_each_label_that_is_found(few_resamples: None) ->
         assert sensitivity != specificity
 
 
-def test_mcnemars_p_is_the_exact_binomial_of_the_discordant_images(few_resamples: None) -> None:
+def test_mcnemars_p_is_the_exact_binomial_of_the_discordant_images() -> None:
     # Label 1 throughout but once: the export loses six of them and gains one.
     original = column(*[0.9] * 6, 0.1, 0.9, 0.1)
     exported = column(*[0.1] * 6, 0.9, 0.9, 0.1)
     labels = np.array([1] * 8 + [0])
-    found = compare_decisions(original, exported, SPEC, labels=labels).labelled
+    found = compare_decisions(original, exported, SPEC, labels=labels, resamples=RESAMPLES).labelled
     assert found is not None
     assert (found.only_original_right, found.only_exported_right) == (6, 1)
     assert found.mcnemar_p == pytest.approx(binomtest(1, 7, 0.5).pvalue) == pytest.approx(0.125)
 
 
-def test_where_no_image_is_discordant_mcnemars_p_is_one(few_resamples: None) -> None:
+def test_where_no_image_is_discordant_mcnemars_p_is_one() -> None:
     scores = column(0.1, 0.9)
-    found = compare_decisions(scores, scores, SPEC, labels=np.array([0, 1])).labelled
+    found = compare_decisions(
+        scores, scores, SPEC, labels=np.array([0, 1]), resamples=RESAMPLES
+    ).labelled
     assert found is not None and found.mcnemar_p == 1.0
 
 
-def test_images_of_one_label_have_no_auc_but_a_recall(few_resamples: None) -> None:
+def test_images_of_one_label_have_no_auc_but_a_recall() -> None:
     found = compare_decisions(
-        column(0.1, 0.2, 0.9), column(0.1, 0.9, 0.9), SPEC, labels=np.zeros(3, np.intp)
+        column(0.1, 0.2, 0.9),
+        column(0.1, 0.9, 0.9),
+        SPEC,
+        labels=np.zeros(3, np.intp),
+        resamples=RESAMPLES,
     ).labelled
     assert found is not None and found.auc is None
     assert list(found.recall) == ["PNEUMONIA"]
@@ -194,10 +198,12 @@ def test_images_of_one_label_have_no_auc_but_a_recall(few_resamples: None) -> No
     assert found.recall["PNEUMONIA"].exported == pytest.approx(1 / 3)
 
 
-def test_three_labels_are_compared_by_the_largest_probability(few_resamples: None) -> None:
+def test_three_labels_are_compared_by_the_largest_probability() -> None:
     labels, original, exported = drawn_3(60)
     names = tuple(f"{number}.png" for number in range(60))
-    result = compare_decisions(original, exported, SOFTMAX_3, names=names, labels=labels)
+    result = compare_decisions(
+        original, exported, SOFTMAX_3, names=names, labels=labels, resamples=RESAMPLES
+    )
     changed = np.flatnonzero(original.argmax(axis=1) != exported.argmax(axis=1))
     assert len(changed) > 3
     assert [flip.name for flip in result.flips] == [names[i] for i in changed]
@@ -216,12 +222,12 @@ def test_three_labels_are_compared_by_the_largest_probability(few_resamples: Non
     }
 
 
-def test_the_interval_of_a_clear_change_holds_it_and_leaves_out_zero(few_resamples: None) -> None:
+def test_the_interval_of_a_clear_change_holds_it_and_leaves_out_zero() -> None:
     labels = np.arange(200) % 2
     original = column(*np.where(labels == 1, 0.9, 0.1))
     wrong = np.arange(200) % 10 == 0  # every fifth of label 0 is answered as the other
     exported = column(*np.where(wrong, 0.95, original[:, 0]))
-    found = compare_decisions(original, exported, SPEC, labels=labels).labelled
+    found = compare_decisions(original, exported, SPEC, labels=labels, resamples=RESAMPLES).labelled
     assert found is not None and found.auc is not None
     for change in (found.auc, found.recall["PNEUMONIA"]):
         assert change.low < change.difference < change.high < 0
@@ -230,9 +236,7 @@ def test_the_interval_of_a_clear_change_holds_it_and_leaves_out_zero(few_resampl
     assert (unchanged.low, unchanged.difference, unchanged.high) == (0, 0, 0)
 
 
-def test_the_bootstrap_draws_patients_so_that_copies_of_an_image_add_no_certainty(
-    few_resamples: None,
-) -> None:
+def test_the_bootstrap_draws_patients_so_that_copies_of_an_image_add_no_certainty() -> None:
     labels, original, exported = drawn(40, 0.3)
     four = [np.repeat(each, 4, axis=0) for each in (original, exported, labels)]
     names = [f"{patient}_{image}.png" for patient in range(40) for image in range(4)]
@@ -242,7 +246,13 @@ def test_the_bootstrap_draws_patients_so_that_copies_of_an_image_add_no_certaint
             return file.name.split("_")[0] if by_patient else file.name
 
         found = compare_decisions(
-            four[0], four[1], SPEC, names=names, labels=four[2], group_of=group_of
+            four[0],
+            four[1],
+            SPEC,
+            names=names,
+            labels=four[2],
+            group_of=group_of,
+            resamples=RESAMPLES,
         ).labelled
         assert found is not None and found.auc is not None
         return found.patients, found.auc
@@ -253,7 +263,9 @@ def test_the_bootstrap_draws_patients_so_that_copies_of_an_image_add_no_certaint
     assert merged.difference == apart.difference
     # Four copies count as four patients where groups are ignored: half the width.
     assert merged.high - merged.low > 1.5 * (apart.high - apart.low) > 0
-    single = compare_decisions(original, exported, SPEC, labels=labels).labelled
+    single = compare_decisions(
+        original, exported, SPEC, labels=labels, resamples=RESAMPLES
+    ).labelled
     assert single is not None and single.auc is not None
     assert (merged.low, merged.high) == pytest.approx((single.auc.low, single.auc.high))
 

@@ -32,22 +32,23 @@ from cxr_edge.errors import (
     OutputError,
     ParityError,
 )
-from cxr_edge.export import builder as workshop
-from cxr_edge.export import gate as proof
-from cxr_edge.export import images as export_images
-from cxr_edge.export.artifacts import KINDS, ArtifactKind, Converted, Quantized
+from cxr_edge.export import builder, gate
+from cxr_edge.export.artifacts import KINDS, ArtifactKind, FloatConversion, QuantizedConversion
 from cxr_edge.export.convert.metadata import embed
 from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.convert.tflite import export_tflite
-from cxr_edge.export.gate import EngineProof, Evidence, prove_artifact
+from cxr_edge.export.gate import EngineProof, ParityImages, prove_artifact
 from cxr_edge.export.golden import COUNT, choose_golden, draw_pictures
 from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.pipeline import export
+from cxr_edge.export.quantize import search
 from cxr_edge.export.quantize.budget import Budget
+from cxr_edge.export.quantize.quantizer import CalibratedNetwork
+from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.report import ExportReport, report_path
-from cxr_edge.export.request import ExportRequest, OriginalModel
+from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.run_folder import UNKNOWN
@@ -80,10 +81,8 @@ def spec(opened: Bundle) -> ModelSpec:
     return dataclasses.replace(opened.manifest.spec, threshold=threshold)
 
 
-@pytest.fixture
-def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw a quarter of the pictures: these models are small and quick, drawing is not."""
-    monkeypatch.setattr(export_images, "POOL", 64)
+REQUEST = ExportRequest(golden_pool=64)
+"""A quarter of the pictures: these models are small and quick, drawing is not."""
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +100,8 @@ def small_graph(small: OriginalModel) -> Graph:
 @pytest.fixture(scope="module")
 def small_file(small_graph: Graph) -> bytes:
     """What the converter makes of it."""
-    assert isinstance(GOOD.how, Converted)
-    return GOOD.how.convert(small_graph)
+    assert isinstance(GOOD.conversion, FloatConversion)
+    return GOOD.conversion.convert(small_graph)
 
 
 def small_original(operation: Callable[[Any], Any]) -> OriginalModel:
@@ -126,8 +125,7 @@ def small_original(operation: Callable[[Any], Any]) -> OriginalModel:
             spec,
             UNKNOWN,
             "small",
-            calibration=Samples(np.concatenate(drawn), None, ()),
-            calibration_source="drawn here",
+            calibration=CalibrationImages(Samples(np.concatenate(drawn), None, ()), "drawn here"),
         )
 
 
@@ -196,19 +194,19 @@ ALTERED = [off_by_0_01, nan, above_one, inverted, never_positive, always_positiv
 
 def kind_of(alter: Callable[[bytes], bytes], good: bytes, tolerance: float) -> ArtifactKind:
     budget = Budget(max_flips=0, max_delta_p=tolerance)
-    return dataclasses.replace(GOOD, how=Converted(budget, lambda graph: alter(good)))
+    return dataclasses.replace(GOOD, conversion=FloatConversion(lambda graph: alter(good), budget))
 
 
 def export_over(
     bundle: Path,
     original: OriginalModel,
     *kinds: ArtifactKind,
-    request: ExportRequest | None = None,
+    request: ExportRequest = REQUEST,
 ) -> CxrEdgeError | None:
     """Export over an existing bundle; the error, after checking that every byte is as it was."""
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     try:
-        export(original, bundle, kinds, request or ExportRequest(), Silent())
+        export(original, bundle, kinds, request, Silent())
     except CxrEdgeError as err:
         assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
         assert not report_path(bundle).exists()
@@ -217,22 +215,22 @@ def export_over(
     return None
 
 
-def evidence_of(opened: Bundle) -> Evidence:
+def golden_of(opened: Bundle) -> ParityImages:
     held = opened.golden()
-    return Evidence("golden", Samples(held.pixels, None, ()), held.scores)
+    return ParityImages("golden", Samples(held.pixels, None, ()), held.scores)
 
 
 def prove_altered(
     alter: Callable[[bytes], bytes],
     good: bytes,
     spec: ModelSpec,
-    *evidence: Evidence,
+    *image_sets: ParityImages,
     budget: Budget = EXACT,
 ) -> tuple[EngineProof, ...]:
     """The gate, for a file that was altered after it was told what it is."""
     embedded = Embedded(ORIGINAL, spec)
     data = alter(embed(good, "onnx", embedded))
-    return prove_artifact(data, GOOD, budget, evidence, embedded, str)
+    return prove_artifact(data, GOOD, budget, image_sets, embedded, str)
 
 
 def unaltered(data: bytes) -> bytes:
@@ -242,11 +240,11 @@ def unaltered(data: bytes) -> bytes:
 def test_the_unaltered_file_passes_the_gate_on_every_engine(
     opened: Bundle, spec: ModelSpec, good_file: bytes
 ) -> None:
-    proofs = prove_altered(unaltered, good_file, spec, evidence_of(opened))
+    proofs = prove_altered(unaltered, good_file, spec, golden_of(opened))
     assert [each.engine for each in proofs] == ["onnxruntime", "openvino"]
     for each in proofs:
-        assert set(each.found) == {"golden"}
-        parity = each.found["golden"].parity
+        assert set(each.decisions) == {"golden"}
+        parity = each.decisions["golden"].parity
         assert (parity.flips, parity.inputs) == (0, COUNT)
 
 
@@ -255,7 +253,7 @@ def test_a_file_that_answers_otherwise_does_not_pass(
     opened: Bundle, spec: ModelSpec, good_file: bytes, alter: Callable[[bytes], bytes]
 ) -> None:
     with pytest.raises(ParityError) as caught:
-        prove_altered(alter, good_file, spec, evidence_of(opened))
+        prove_altered(alter, good_file, spec, golden_of(opened))
     message = str(caught.value)
     assert caught.value.exit_code == 6
     where = "onnx-fp32: onnxruntime refuses" if alter is cut else "onnx-fp32 on onnxruntime: "
@@ -270,17 +268,17 @@ def test_no_tolerance_lets_a_file_pass_that_changes_golden_decisions(
     opened: Bundle, spec: ModelSpec, good_file: bytes, alter: Callable[[bytes], bytes]
 ) -> None:
     with pytest.raises(ParityError):
-        prove_altered(alter, good_file, spec, evidence_of(opened), budget=ANYTHING)
+        prove_altered(alter, good_file, spec, golden_of(opened), budget=ANYTHING)
 
 
 def test_a_difference_just_within_the_tolerance_passes_and_is_recorded(
     opened: Bundle, good_file: bytes
 ) -> None:
     spec = opened.manifest.spec  # all its scores lie on one side of 0.5
-    golden = evidence_of(opened)
+    golden = golden_of(opened)
     generous = dataclasses.replace(EXACT, max_delta_p=0.011)
     for each in prove_altered(off_by_0_01, good_file, spec, golden, budget=generous):
-        parity = each.found["golden"].parity
+        parity = each.decisions["golden"].parity
         assert parity.max_abs_delta == pytest.approx(0.01, abs=1e-5)
         assert parity.p99_abs_delta == pytest.approx(0.01, abs=1e-5)
     close = dataclasses.replace(EXACT, max_delta_p=0.0099)
@@ -291,19 +289,19 @@ def test_a_difference_just_within_the_tolerance_passes_and_is_recorded(
 def test_images_given_besides_the_golden_inputs_must_hold_too(
     opened: Bundle, good_file: bytes
 ) -> None:
-    golden, spec = evidence_of(opened), opened.manifest.spec
+    golden, spec = golden_of(opened), opened.manifest.spec
     seven = Samples(golden.samples.pixels[:7], None, ())
-    other = Evidence("data", seven, golden.scores[:7] + np.float32(0.01))
+    other = ParityImages("data", seven, golden.scores[:7] + np.float32(0.01))
     with pytest.raises(ParityError, match="7 data inputs"):
         prove_altered(unaltered, good_file, spec, golden, other)
-    same = dataclasses.replace(golden, name="data")
+    same = dataclasses.replace(golden, image_set="data")
     for each in prove_altered(unaltered, good_file, spec, golden, same):
-        assert each.found["data"] == each.found["golden"]
+        assert each.decisions["data"] == each.decisions["golden"]
 
 
-def near_the_threshold(opened: Bundle) -> tuple[ModelSpec, Evidence, np.float32]:
+def near_the_threshold(opened: Bundle) -> tuple[ModelSpec, ParityImages, np.float32]:
     """A threshold that one image just reaches, and what added to the scores changes it alone."""
-    golden = evidence_of(opened)
+    golden = golden_of(opened)
     positive = np.sort(1 - golden.scores[:, 0].astype(np.float64))  # the sigmoid is P(NORMAL)
     gaps = np.diff(positive)
     room = np.minimum(gaps[:-1], gaps[1:])[2:-2]  # others stay on either side
@@ -311,7 +309,7 @@ def near_the_threshold(opened: Bundle) -> tuple[ModelSpec, Evidence, np.float32]
     assert room[place] > 1e-4
     threshold = float(positive[place + 3] - room[place] / 4)
     spec = dataclasses.replace(opened.manifest.spec, threshold=threshold)
-    return spec, dataclasses.replace(golden, name="data"), np.float32(room[place] / 2)
+    return spec, dataclasses.replace(golden, image_set="data"), np.float32(room[place] / 2)
 
 
 @pytest.mark.parametrize(("flips", "passes"), [(None, True), (1, True), (0, False)])
@@ -326,11 +324,11 @@ def test_on_images_given_as_many_decisions_may_change_as_the_budget_says(
 
     if passes:
         for each in prove_altered(nudge, good_file, spec, data, budget=budget):
-            assert each.found["data"].parity.flips == len(each.found["data"].flips) == 1
+            assert each.decisions["data"].parity.flips == len(each.decisions["data"].flips) == 1
     else:
         with pytest.raises(ParityError, match="1 decisions changed, allowed 0"):
             prove_altered(nudge, good_file, spec, data, budget=budget)
-    golden = dataclasses.replace(data, name="golden")
+    golden = dataclasses.replace(data, image_set="golden")
     with pytest.raises(ParityError, match=r"1 decisions changed, allowed 0.*golden inputs"):
         prove_altered(nudge, good_file, spec, golden, budget=budget)
 
@@ -339,19 +337,19 @@ def test_on_images_given_as_many_decisions_may_change_as_the_budget_says(
 def test_no_budget_lets_a_file_pass_that_decides_alike_on_all_images_given(
     opened: Bundle, spec: ModelSpec, good_file: bytes, alter: Callable[[bytes], bytes]
 ) -> None:
-    data = dataclasses.replace(evidence_of(opened), name="data")
-    with pytest.raises(ParityError, match="to everything, which the original does not"):
+    data = dataclasses.replace(golden_of(opened), image_set="data")
+    with pytest.raises(ParityError, match="for every image, which the original does not"):
         prove_altered(alter, good_file, spec, data, budget=ANYTHING)
 
 
 def test_a_file_that_ranks_labelled_images_worse_does_not_pass(
     opened: Bundle, good_file: bytes
 ) -> None:
-    golden, spec = evidence_of(opened), opened.manifest.spec
+    golden, spec = golden_of(opened), opened.manifest.spec
     labels = (golden.scores[:, 0] > np.median(golden.scores)).astype(np.intp)
-    data = Evidence("data", dataclasses.replace(golden.samples, labels=labels), golden.scores)
+    data = ParityImages("data", dataclasses.replace(golden.samples, labels=labels), golden.scores)
     for each in prove_altered(unaltered, good_file, spec, data):
-        labelled = each.found["data"].labelled
+        labelled = each.decisions["data"].labelled
         assert labelled is not None and labelled.auc is not None
         assert (labelled.auc.original, labelled.auc.difference) == (1.0, 0.0)
 
@@ -377,7 +375,7 @@ def test_a_file_made_from_another_model_or_spec_does_not_pass_though_it_answers_
     other = Embedded(ORIGINAL, dataclasses.replace(spec, threshold=0.25))
     with pytest.raises(ParityError, match=r"onnx-fp32: was made from another model") as caught:
         prove_altered(
-            lambda data: embed(data, "onnx", stale or other), good_file, spec, evidence_of(opened)
+            lambda data: embed(data, "onnx", stale or other), good_file, spec, golden_of(opened)
         )
     assert caught.value.exit_code == 6
 
@@ -390,7 +388,7 @@ def test_a_file_that_says_nothing_of_itself_does_not_pass(opened: Bundle, good_f
         return cleared
 
     with pytest.raises(ParityError, match=r"no metadata.*nothing was written"):
-        prove_altered(silent, good_file, opened.manifest.spec, evidence_of(opened))
+        prove_altered(silent, good_file, opened.manifest.spec, golden_of(opened))
 
 
 @pytest.mark.parametrize(
@@ -402,7 +400,6 @@ def test_an_export_with_such_a_converter_leaves_the_bundle_that_was_there(
     bundle: Path,
     small: OriginalModel,
     small_file: bytes,
-    few_pictures: None,
     alter: Callable[[bytes], bytes],
     tolerance: float,
 ) -> None:
@@ -419,11 +416,19 @@ def answering(graph: Graph, kind: str, change: Callable[[Any], Any]) -> bytes:
 
 
 def searched(kind: str, data: bytes) -> ArtifactKind:
-    """The kind, with a converter that makes this file by every recipe."""
-    how = KINDS[kind].how
-    assert isinstance(how, Quantized)
-    altered = dataclasses.replace(how, convert=lambda quantizer, recipe: data, smallest=0)
-    return dataclasses.replace(KINDS[kind], how=altered)
+    """The kind, with a quantizer that builds this file by every recipe."""
+
+    class OneFile:
+        def __init__(self, network: CalibratedNetwork) -> None:
+            assert len(network.batch)
+
+        def build(self, recipe: QuantizationRecipe) -> bytes:
+            return data
+
+    conversion = KINDS[kind].conversion
+    assert isinstance(conversion, QuantizedConversion)
+    altered = dataclasses.replace(conversion, quantizer=OneFile, smallest=0)
+    return dataclasses.replace(KINDS[kind], conversion=altered)
 
 
 QUANTIZED = ["onnx-int8", "tflite-int8-dynamic"]
@@ -444,14 +449,13 @@ def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_
     bundle: Path,
     small: OriginalModel,
     small_graph: Graph,
-    few_pictures: None,
     kind: str,
     change: Callable[[Any], Any],
     budget: Budget,
     said: str,
 ) -> None:
     bad = searched(kind, answering(small_graph, kind, change))
-    error = export_over(bundle, small, bad, request=ExportRequest(budget=budget))
+    error = export_over(bundle, small, bad, request=dataclasses.replace(REQUEST, budget=budget))
     assert isinstance(error, ParityError) and error.exit_code == 6
     message = str(error)
     assert message.startswith(f"{kind}: none of ") and "; nothing was written; " in message
@@ -460,7 +464,7 @@ def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_
 
 @pytest.mark.parametrize("kind", QUANTIZED)
 def test_one_bad_quantized_file_among_good_ones_stops_the_whole_export(
-    bundle: Path, small: OriginalModel, small_graph: Graph, few_pictures: None, kind: str
+    bundle: Path, small: OriginalModel, small_graph: Graph, kind: str
 ) -> None:
     bad = searched(kind, answering(small_graph, kind, lambda p: p * np.nan))
     assert isinstance(export_over(bundle, small, GOOD, bad), ParityError)
@@ -468,7 +472,7 @@ def test_one_bad_quantized_file_among_good_ones_stops_the_whole_export(
 
 @pytest.mark.parametrize("kind", QUANTIZED)
 def test_a_quantized_file_that_holds_its_budget_is_written_with_its_recipe(
-    bundle: Path, small: OriginalModel, small_graph: Graph, few_pictures: None, kind: str
+    bundle: Path, small: OriginalModel, small_graph: Graph, kind: str
 ) -> None:
     good = searched(kind, answering(small_graph, kind, lambda p: p))
     assert export_over(bundle, small, good) is None
@@ -491,14 +495,14 @@ def test_an_export_of_a_file_made_from_another_model_leaves_the_bundle_that_was_
     bundle: Path,
     small: OriginalModel,
     small_graph: Graph,
-    few_pictures: None,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
     def stale(data: bytes, format: Any, embedded: Embedded) -> bytes:
         return embed(data, format, Embedded("0" * 64, embedded.spec))
 
-    monkeypatch.setattr(workshop, "embed", stale)
+    monkeypatch.setattr(builder, "embed", stale)
+    monkeypatch.setattr(search, "embed", stale)
     made = KINDS[kind]
     if kind in QUANTIZED:
         made = searched(kind, answering(small_graph, kind, lambda p: p))
@@ -511,15 +515,15 @@ def test_an_export_of_a_file_made_from_another_model_leaves_the_bundle_that_was_
 def test_a_file_for_other_cpus_is_refused_before_any_work_where_it_cannot_be_proven(
     bundle: Path, small: OriginalModel, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(proof, "suits", lambda target: target in ("any", "portable"))
-    monkeypatch.setattr("cxr_edge.export.pipeline.Workshop", None)
+    monkeypatch.setattr(gate, "suits", lambda target: target in ("any", "portable"))
+    monkeypatch.setattr("cxr_edge.export.pipeline.ArtifactBuilder", None)
     error = export_over(bundle, small, KINDS[kind])
     assert isinstance(error, ParityError) and "cannot be proven here" in str(error)
     assert "onnx-int8, which is right everywhere" in str(error)
 
 
 def test_images_given_to_calibrate_on_must_not_be_scored(
-    bundle: Path, small: OriginalModel, small_file: bytes, few_pictures: None, tmp_path: Path
+    bundle: Path, small: OriginalModel, small_file: bytes, tmp_path: Path
 ) -> None:
     for label in SEED_SPEC.labels:
         (tmp_path / "images" / label).mkdir(parents=True)
@@ -528,17 +532,18 @@ def test_images_given_to_calibrate_on_must_not_be_scored(
             cv2.imwrite(str(tmp_path / "images" / label / f"{number}.png"), picture)
     folder = tmp_path / "images"
     kind = searched("onnx-int8", small_file)
-    for request, what in (
-        (ExportRequest(calibration=folder, data=folder), "the images to prove on"),
-        (ExportRequest(calibration=folder, validation=folder), "the validation images"),
+    for scored, name in (
+        ({"data": folder}, "the images to check parity on"),
+        ({"validation": folder}, "the validation images"),
     ):
+        request = dataclasses.replace(REQUEST, calibration=folder, **scored)
         error = export_over(bundle, small, kind, request=request)
         assert isinstance(error, DataError) and error.exit_code == 2
-        assert what in str(error)
+        assert name in str(error)
 
 
 def test_one_bad_file_among_good_ones_stops_the_whole_export(
-    bundle: Path, small: OriginalModel, small_file: bytes, few_pictures: None
+    bundle: Path, small: OriginalModel, small_file: bytes
 ) -> None:
     good = kind_of(lambda data: data, small_file, 1e-5)
     bad = dataclasses.replace(kind_of(nan, small_file, 1e-5), name="onnx-fp32-batch")
@@ -553,7 +558,7 @@ def test_one_bad_file_among_good_ones_stops_the_whole_export(
 
 @pytest.mark.parametrize("kind", ["onnx-fp32", "tflite-fp32"])
 def test_an_operation_that_the_format_does_not_know_is_an_export_error(
-    bundle: Path, few_pictures: None, kind: str
+    bundle: Path, kind: str
 ) -> None:
     keras, _ = require_tensorflow("export")
     error = export_over(bundle, small_original(lambda x: keras.ops.erfinv(x * 0.9)), KINDS[kind])
@@ -570,11 +575,11 @@ def test_a_network_converted_again_in_the_same_process_gives_the_same_bytes(name
     hidden = keras.layers.Conv2D(2, 3, activation="relu", name="more")(hidden)
     flat = keras.layers.Flatten(name="flat")(hidden)
     model = keras.Model(image, keras.layers.Dense(1, activation="sigmoid", name="end")(flat))
-    how = KINDS[name].how
-    assert isinstance(how, Converted)
-    first = how.convert(lower(read_graph(model)))
+    conversion = KINDS[name].conversion
+    assert isinstance(conversion, FloatConversion)
+    first = conversion.convert(lower(read_graph(model)))
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="relu")])
-    assert how.convert(lower(read_graph(model))) == first
+    assert conversion.convert(lower(read_graph(model))) == first
 
 
 def drawn(spec: ModelSpec) -> Pixels:
@@ -588,7 +593,7 @@ def test_a_model_that_only_answers_the_threshold_proves_nothing() -> None:
         choose_golden(undecided, SEED_SPEC, 0.05)
 
 
-def test_an_original_that_answers_nan_is_refused(bundle: Path, few_pictures: None) -> None:
+def test_an_original_that_answers_nan_is_refused(bundle: Path) -> None:
     pixels = drawn(SEED_SPEC)
     broken = Golden(pixels, np.full((len(pixels), 1), np.nan, np.float32))
     with pytest.raises(EngineError, match="no probability"):
@@ -611,17 +616,17 @@ def test_a_model_of_more_labels_than_golden_inputs_still_gets_them() -> None:
 def test_without_an_engine_for_the_format_nothing_is_exported_unproven(
     opened: Bundle, good_file: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proof, "installed_engines", lambda: ("litert",))
+    monkeypatch.setattr(gate, "installed_engines", lambda: ("litert",))
     with pytest.raises(MissingExtraError, match=r"onnx-fp32 cannot be proven.*openvino"):
-        prove_altered(unaltered, good_file, opened.manifest.spec, evidence_of(opened))
+        prove_altered(unaltered, good_file, opened.manifest.spec, golden_of(opened))
     assert {*ENGINES} == {*installed_engines()}
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_bundle(
-    small: OriginalModel, few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: OriginalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "bundle"
-    export(small, out, (GOOD,), ExportRequest(), Silent())
+    export(small, out, (GOOD,), REQUEST, Silent())
     before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     dump = documents.dump
@@ -633,23 +638,23 @@ def test_a_report_that_cannot_be_written_leaves_the_old_bundle(
 
     monkeypatch.setattr(documents, "dump", full)
     with pytest.raises(OutputError, match="No space left"):
-        export(small, out, (KINDS["tflite-fp32"],), ExportRequest(), Silent())
+        export(small, out, (KINDS["tflite-fp32"],), REQUEST, Silent())
     after = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
 
 
 def test_rounding_that_swaps_two_equal_scores_does_not_refuse_a_float32_file() -> None:
-    assert isinstance(GOOD.how, Converted)
-    assert GOOD.how.budget
+    assert isinstance(GOOD.conversion, FloatConversion)
+    assert GOOD.conversion.budget
     swapped = 1 / (189 * 115)  # one pair of the 304 test images
-    assert not GOOD.how.budget.excess(Parity(304, 1e-7, 1e-8, 1e-7, 0), swapped)
+    assert not GOOD.conversion.budget.excess(Parity(304, 1e-7, 1e-8, 1e-7, 0), swapped)
 
 
 def test_a_network_too_small_to_be_quantized_is_not_called_int8(small_graph: Graph) -> None:
-    how = KINDS["tflite-int8-dynamic"].how
-    assert isinstance(how, Quantized)
-    with pytest.raises(ExportError, match="no layer has the 1024 weights"):
-        how.start(small_graph)  # its only layer has 64
+    conversion = KINDS["tflite-int8-dynamic"].conversion
+    assert isinstance(conversion, QuantizedConversion)
+    with pytest.raises(ExportError, match="no layer has 1024 weights"):
+        conversion.first_recipe(small_graph)  # its only layer has 64
 
 
 class Said(Silent):
@@ -664,15 +669,15 @@ class Said(Silent):
 
 
 def test_such_a_file_is_left_out_of_a_set_with_a_line_and_refused_by_name(
-    tmp_path: Path, small: OriginalModel, few_pictures: None
+    tmp_path: Path, small: OriginalModel
 ) -> None:
     kinds = (KINDS["onnx-fp32"], KINDS["tflite-int8-dynamic"])
     said = Said()
-    manifest, _ = export(small, tmp_path / "set", kinds, ExportRequest(), said)
+    manifest, _ = export(small, tmp_path / "set", kinds, REQUEST, said)
     assert [artifact.name for artifact in manifest.artifacts] == ["onnx-fp32"]
-    line = "left out: tflite-int8-dynamic: no layer has the 1024 weights"
+    line = "left out: tflite-int8-dynamic: no layer has 1024 weights"
     assert [text.startswith(line) for text in said.lines if "left out" in text] == [True]
-    named = ExportRequest(named=frozenset({"tflite-int8-dynamic"}))
-    with pytest.raises(ExportError, match=r"^tflite-int8-dynamic: no layer has the 1024 weights"):
+    named = dataclasses.replace(REQUEST, named=frozenset({"tflite-int8-dynamic"}))
+    with pytest.raises(ExportError, match=r"^tflite-int8-dynamic: no layer has 1024 weights"):
         export(small, tmp_path / "named", kinds, named, Silent())
     assert not (tmp_path / "named").exists()

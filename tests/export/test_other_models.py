@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +17,14 @@ from cxr_edge import Bundle, Classifier
 from cxr_edge.cli import application
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.documents import dump
-from cxr_edge.export import request
+from cxr_edge.export.artifacts import find_kinds
+from cxr_edge.export.pipeline import export, original_of_run
+from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.request import ExportRequest
 from cxr_edge.extras import require_tensorflow
+from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import normalize, resize_to_input
+from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 GREY = dataclasses.replace(
@@ -178,10 +181,7 @@ def test_another_trained_classifier_goes_through_export_verify_and_predict(
     smoothing: float,
     integers: list[str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quick = functools.partial(ExportRequest, strengths=(0.0, 0.5), golden_pool=64)
-    monkeypatch.setattr(request, "ExportRequest", quick)  # the command has no option for these
     model = build()
     assert train(model, spec, each, epochs, smoothing) > 0.75
     model.save(tmp_path / "model.keras")
@@ -190,20 +190,23 @@ def test_another_trained_classifier_goes_through_export_verify_and_predict(
     calibration = draw_folder(tmp_path / "calibration", spec, 12, 8000)
     data = draw_folder(tmp_path / "data", spec, 20, 9000)
     out = tmp_path / "bundle"
-    runner = CliRunner()
-    command = ["export", tmp_path / "model.keras", "-o", out]
-    command += ["--artifacts", ",".join([*FLOAT, *integers]), "--max-delta-p", 0.15]
-    command += ["--max-flips", 3]
-    command += ["--validation", validation, "--calibration", calibration, "--data", data]
-    exported = runner.invoke(application(), [str(part) for part in command], catch_exceptions=False)
-    assert exported.exit_code == 0, exported.stderr
+    request = ExportRequest(
+        calibration=calibration,
+        validation=validation,
+        data=data,
+        budget=Budget(max_flips=3, max_delta_p=0.15),
+        strengths=(0.0, 0.5),
+        golden_pool=64,  # the others take minutes
+    )
+    original = original_of_run(open_run(tmp_path / "model.keras", None))
+    export(original, out, find_kinds((*FLOAT, *integers)), request, Silent())
 
     bundle = Bundle.open(out)
     names = [artifact.name for artifact in bundle.manifest.artifacts]
     assert sorted(names) == sorted([*FLOAT, *integers])
-    decided = json.loads((tmp_path / "bundle.export-report.json").read_text())
-    assert decided["proves"] == f"decisions on {20 * len(spec.labels)} labelled images"
-    verified = runner.invoke(application(), ["verify", str(out)], catch_exceptions=False)
+    report = json.loads((tmp_path / "bundle.export-report.json").read_text())
+    assert report["proves"] == f"decisions on {20 * len(spec.labels)} labelled images"
+    verified = CliRunner().invoke(application(), ["verify", str(out)], catch_exceptions=False)
     assert verified.exit_code == 0, verified.stderr
     assert "failed" not in verified.stdout
 

@@ -14,7 +14,7 @@ from cxr_edge.export.graph.graph import Affine, Graph, Linear, build_model
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.quantize.bias import correct_biases
-from cxr_edge.export.quantize.calibration import measure
+from cxr_edge.export.quantize.ranges import measure_activations
 from cxr_edge.extras import require_tensorflow
 
 SIDE, CHANNELS = 6, 4
@@ -79,7 +79,7 @@ def mean_answer(graph: Graph, step: Linear, position: int, batch: Numbers) -> Nu
 
 
 def assert_means_kept(graph: Graph, batch: Numbers, levels: int, *, positions: list[int]) -> None:
-    corrected = correct_biases(graph, measure(graph, batch), levels=levels, skip=())
+    corrected = correct_biases(graph, measure_activations(graph, batch), levels=levels, skip=())
     for at in positions:
         step, new = linear(graph, at), linear(corrected, at)
         np.testing.assert_array_equal(new.kernel, step.kernel)  # the quantizer rounds, not this
@@ -133,7 +133,7 @@ def test_a_convolution_of_single_pixels_answers_the_same_on_average_on_any_image
 def test_on_any_images_most_of_the_mean_error_goes(padding: str) -> None:
     graph = graph_of(lambda x: L.Conv2D(5, 3, padding=padding)(x))
     batch, levels = images(), 5
-    corrected = correct_biases(graph, measure(graph, batch), levels=levels, skip=())
+    corrected = correct_biases(graph, measure_activations(graph, batch), levels=levels, skip=())
     expected = mean_answer(graph, linear(graph, 1), 1, batch)
     without = mean_answer(graph, rounded(linear(graph, 1), levels), 1, batch) - expected
     with_it = mean_answer(graph, rounded(linear(corrected, 1), levels), 1, batch) - expected
@@ -148,7 +148,7 @@ def test_skipped_layers_keep_their_bias() -> None:
 
     graph = graph_of(body)
     positions = linear_positions(graph)
-    statistics = measure(graph, images())
+    statistics = measure_activations(graph, images())
     for skip in ((), positions[:1], positions[1:], positions):
         corrected = correct_biases(graph, statistics, levels=7, skip=skip)
         for at in positions:
@@ -166,7 +166,7 @@ def test_a_kernel_of_zeros_needs_no_correction(name: str) -> None:
     graph = graph_of(body)
     (at,) = linear_positions(graph)
     step = linear(graph, at)
-    statistics = measure(graph, images())
+    statistics = measure_activations(graph, images())
     some = step.kernel.copy()
     if name == "depthwise":
         some[:, :, 1] = 0
@@ -187,5 +187,5 @@ def test_weights_on_the_grid_need_no_correction() -> None:
     kernel = np.random.default_rng(0).integers(-7, 8, step.kernel.shape).astype(np.float64)
     kernel[0, 0, 0] = 7
     graph = graph.replace({1: dataclasses.replace(step, kernel=kernel / 4)})
-    corrected = correct_biases(graph, measure(graph, images()), levels=7, skip=())
+    corrected = correct_biases(graph, measure_activations(graph, images()), levels=7, skip=())
     np.testing.assert_allclose(linear(corrected, 1).bias, step.bias, rtol=1e-12)

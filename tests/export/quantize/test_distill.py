@@ -12,7 +12,7 @@ import pytest
 from cxr_edge.data.samples import Samples
 from cxr_edge.export.golden import POOL, draw_pictures
 from cxr_edge.export.quantize import distill as module
-from cxr_edge.export.quantize.distill import DRAWN_SOURCE, SOURCE, distill
+from cxr_edge.export.quantize.distill import DRAWN_SOURCE, FIRST_PICTURE, SOURCE
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Silent
@@ -33,10 +33,11 @@ RGB = ModelSpec(
 )
 
 
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fifth of the steps: these networks are small."""
-    monkeypatch.setattr(module, "_STEPS", STEPS)
+def distill(model: Any, spec: ModelSpec) -> tuple[Samples, str]:
+    """Distil with a fifth of the steps: these networks are small."""
+    images = module.distill(model, spec, Silent(), steps=STEPS)
+    assert images.in_bundle is (images.source == SOURCE)  # plain phantoms are drawn again instead
+    return images.samples, images.source
 
 
 def small_network(spec: ModelSpec, *, normalized: bool = True) -> Any:
@@ -94,16 +95,14 @@ def distances(model: Any, pixels: Pixels, spec: ModelSpec) -> np.ndarray:
 @functools.cache
 def phantoms_of(spec: ModelSpec) -> Pixels:
     """What distilling starts from."""
-    return draw_pictures(spec, module._FIRST_PICTURE, COUNT)
+    return draw_pictures(spec, FIRST_PICTURE, COUNT)
 
 
 @pytest.fixture(scope="module", params=[GREY, RGB], ids=["grey, sigmoid", "RGB, softmax"])
 def distilled(request: pytest.FixtureRequest) -> tuple[ModelSpec, Any, Samples, str]:
     spec = request.param
     model = small_network(spec)
-    with pytest.MonkeyPatch.context() as patch:  # this fixture is set up before the other
-        patch.setattr(module, "_STEPS", STEPS)
-        samples, source = distill(model, spec, Silent())
+    samples, source = distill(model, spec)
     return spec, model, samples, source
 
 
@@ -145,7 +144,7 @@ def test_the_network_tells_the_labels_apart_better_than_in_phantoms(distilled: A
 
 def test_the_same_network_gives_the_same_bytes_every_time(distilled: Any) -> None:
     spec, _, samples, _ = distilled
-    afresh, _ = distill(small_network(spec), spec, Silent())
+    afresh, _ = distill(small_network(spec), spec)
     assert afresh.pixels.tobytes() == samples.pixels.tobytes()
 
 
@@ -157,17 +156,14 @@ def test_distilling_leaves_the_network_as_it_was(distilled: Any) -> None:
 
 
 def test_distilling_starts_from_pictures_that_are_not_proven_on() -> None:
-    assert module._FIRST_PICTURE >= POOL
+    assert FIRST_PICTURE >= POOL
     first = Samples(draw_pictures(GREY, 0, 8), None, ())
-    assert (
-        len(Samples(draw_pictures(GREY, module._FIRST_PICTURE, 8), None, ()).without(first).pixels)
-        == 8
-    )
+    assert len(Samples(draw_pictures(GREY, FIRST_PICTURE, 8), None, ()).without(first).pixels) == 8
 
 
 @pytest.mark.parametrize("spec", [GREY, RGB], ids=["grey", "RGB"])
 def test_a_network_without_normalization_gets_phantoms_and_says_so(spec: ModelSpec) -> None:
-    samples, source = distill(small_network(spec, normalized=False), spec, Silent())
+    samples, source = distill(small_network(spec, normalized=False), spec)
     assert source == DRAWN_SOURCE != SOURCE
     np.testing.assert_array_equal(samples.pixels, phantoms_of(spec))
     assert (samples.labels, samples.names) == (None, ())
@@ -181,5 +177,5 @@ def test_two_normalizations_of_the_same_values_are_both_counted() -> None:
     value = layers.Conv2D(4, 3)(layers.Rescaling(2.0)(image))
     both = layers.add([layers.BatchNormalization()(value), layers.BatchNormalization()(value)])
     scores = layers.Dense(1, activation="sigmoid")(layers.Flatten()(both))
-    samples, source = distill(keras.Model(image, scores), GREY, Silent())
+    samples, source = distill(keras.Model(image, scores), GREY)
     assert source == SOURCE and len(samples.pixels) == COUNT

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cxr_edge.export.graph.graph import Affine, Graph, Linear, build_model
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
-from cxr_edge.export.quantize.calibration import Statistics, measure
 from cxr_edge.export.quantize.equalize import Pair, equalize, find_pairs
+from cxr_edge.export.quantize.ranges import ActivationStatistics, measure_activations
 from cxr_edge.extras import require_tensorflow
 
 SIDE, CHANNELS = 9, 2
@@ -70,7 +70,7 @@ def two_layers(between: Callable[[Any], Any], seed: int = 0) -> Graph:
     )
 
 
-def same_statistics(found: Statistics, expected: Statistics) -> None:
+def same_statistics(found: ActivationStatistics, expected: ActivationStatistics) -> None:
     assert found.peaks.keys() == expected.peaks.keys() == found.means.keys()
     for at in expected.peaks:
         size = np.abs(expected.peaks[at]).max()
@@ -120,13 +120,13 @@ def test_no_score_changes_and_the_statistics_are_those_of_the_new_network(
     graph, batch = graph_of(body, seed), images(5, seed)
     pairs = find_pairs(graph)
     assert pairs  # between the dense layers at least
-    statistics = measure(graph, batch)
+    statistics = measure_activations(graph, batch)
     even, seen = equalize(graph, statistics, dict.fromkeys(pairs, strength))
     expected = scores(graph, batch)
     np.testing.assert_allclose(
         scores(even, batch), expected, rtol=1e-9, atol=1e-11 * np.abs(expected).max()
     )
-    same_statistics(seen, measure(even, batch))
+    same_statistics(seen, measure_activations(even, batch))
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
@@ -148,12 +148,12 @@ def test_factors_move_through_what_is_positively_homogeneous(name: str, strength
     assert len(pair.shifts) == (name == "shift")
     assert [type(graph.nodes[at].operation) for at in pair.shifts] == [Affine] * len(pair.shifts)
     batch = images(4)
-    even, seen = equalize(graph, measure(graph, batch), {pair: strength})
+    even, seen = equalize(graph, measure_activations(graph, batch), {pair: strength})
     assert np.abs(
         linear(even, pair.consumer).kernel - linear(graph, pair.consumer).kernel
     ).max() > (0.01)
     np.testing.assert_allclose(scores(even, batch), scores(graph, batch), rtol=1e-9)
-    same_statistics(seen, measure(even, batch))
+    same_statistics(seen, measure_activations(even, batch))
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def factors_of(before: Graph, after: Graph, pair: Pair) -> Numbers:
 def test_the_geometric_mean_of_the_factors_is_one(name: str, strength: float) -> None:
     graph = graph_of(FACTORED[name])
     (pair,) = find_pairs(graph)
-    even, _ = equalize(graph, measure(graph, images()), {pair: strength})
+    even, _ = equalize(graph, measure_activations(graph, images()), {pair: strength})
     factors = factors_of(graph, even, pair)
     assert (factors > 0).all() and np.ptp(factors) > 0.1
     assert np.exp(np.log(factors).mean()) == pytest.approx(1, rel=1e-12)
@@ -261,7 +261,7 @@ def test_the_factors_are_those_of_smoothquant(name: str) -> None:
 
     def peaks_at(strength: float) -> tuple[Numbers, Numbers]:
         """The largest activation and the largest weight of each channel."""
-        even, seen = equalize(graph, measure(graph, batch), {pair: strength})
+        even, seen = equalize(graph, measure_activations(graph, batch), {pair: strength})
         step = linear(even, pair.consumer)
         groups = step.layer.groups if name == "grouped" else 1
         kernel = np.abs(step.kernel)
@@ -301,7 +301,7 @@ def test_a_dead_channel_is_left_as_it_is(dead: str, strength: float) -> None:
         changes[pair.consumer] = dataclasses.replace(consumer, kernel=kernel)
     graph = graph.replace(changes)
     batch = images()
-    even, seen = equalize(graph, measure(graph, batch), {pair: strength})
+    even, seen = equalize(graph, measure_activations(graph, batch), {pair: strength})
     factors = factors_of(graph, even, pair)
     np.testing.assert_array_equal(factors[gone], 1)
     if dead != "all of them":
@@ -340,11 +340,11 @@ def test_a_channel_a_thousand_times_larger_comes_back_into_line(name: str) -> No
     )
     np.testing.assert_allclose(scores(uneven, batch), scores(graph, batch), rtol=1e-9)
 
-    def unevenness(statistics: Statistics) -> float:
+    def unevenness(statistics: ActivationStatistics) -> float:
         peaks = statistics.peaks[pair.input].reshape(-1, 4).max(axis=0)
         return float(peaks.max() / peaks.min())
 
-    before = measure(uneven, batch)
+    before = measure_activations(uneven, batch)
     assert unevenness(before) > 100
     for strength, limit in ((0.5, 20), (1.0, 1 + 1e-9)):
         even, seen = equalize(uneven, before, {large: strength})
@@ -363,7 +363,7 @@ def test_pairs_that_are_not_named_stay_as_they_are() -> None:
     pairs = find_pairs(graph)
     assert len(pairs) == 2
     batch = images(4)
-    statistics = measure(graph, batch)
+    statistics = measure_activations(graph, batch)
     kernels = [linear(graph, at).kernel.copy() for at in (pairs[0].producer, pairs[1].consumer)]
     peaks = {at: values.copy() for at, values in statistics.peaks.items()}
     even, seen = equalize(graph, statistics, {pairs[1]: 0.5})

@@ -8,14 +8,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.reader import Golden
 from cxr_edge.errors import ParityError
+from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.graph.graph import Graph, Input, Linear, Node
 from cxr_edge.export.quantize import search
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.equalize import Pair
+from cxr_edge.export.quantize.quantizer import CalibratedNetwork
+from cxr_edge.export.quantize.ranges import ActivationStatistics
 from cxr_edge.export.quantize.recipe import STRENGTHS, QuantizationRecipe
-from cxr_edge.export.quantize.search import Choice, Found, Method, Search
+from cxr_edge.export.quantize.search import Search, SearchResult, SelectionImages
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec
@@ -67,7 +71,8 @@ class Bench:
         may_leave_layers: bool = True,
         graph: Graph | None = None,
         floats: tuple[str, ...] = (),
-    ) -> Found:
+        strengths: tuple[float, ...] = STRENGTHS,
+    ) -> SearchResult:
         bench = self
 
         class Fake:
@@ -84,37 +89,52 @@ class Bench:
             assert number != data, "the file is tried as it will be written"
             return Fake(bench.made[int(number)])
 
-        def make(recipe: QuantizationRecipe) -> bytes:
-            bench.made.append(recipe)
-            return b"%d" % (len(bench.made) - 1)
+        class FakeQuantizer:
+            def __init__(self, network: CalibratedNetwork) -> None:
+                pass
+
+            def build(self, recipe: QuantizationRecipe) -> bytes:
+                bench.made.append(recipe)
+                return b"%d" % (len(bench.made) - 1)
+
+        @dataclasses.dataclass(frozen=True)
+        class Conversion(QuantizedConversion):
+            def first_recipe(self, graph: Graph) -> QuantizationRecipe:
+                return QuantizationRecipe(
+                    {}, self.ranges[0], bias_correction=True, float_layers=floats
+                )
+
+        def embed(data: bytes, format: str, embedded: Embedded) -> bytes:
+            assert (format, embedded.spec) == ("onnx", SPEC)
+            return data + MARK
 
         self._monkeypatch.setattr(search, "open_engine", open_engine)
+        self._monkeypatch.setattr(search, "embed", embed)
         pixels = np.array(golden, np.uint8).reshape(-1, 1, 1, 1)
         given = spread() if scores is None else scores
-        choice = Choice(
+        images = SelectionImages(
             "drawn inputs",
             given.reshape(-1, 1, 1, 1),
             given,
             labels,
             Golden(pixels, normalize(pixels, SPEC.input).reshape(-1, 1)),
         )
-        method = Method(
-            make=make,
-            embed=lambda data: data + MARK,
-            format="onnx",
-            engine="onnxruntime",
-            start=QuantizationRecipe({}, "minmax", bias_correction=True, float_layers=floats),
-            ranges=("percentile", "entropy"),
+        conversion = Conversion(
+            FakeQuantizer,
+            "static",
+            ranges=("minmax", "percentile", "entropy"),
             may_leave_layers=may_leave_layers,
         )
+        graph = graph or chain(3)
+        batch = np.zeros((1, 1, 1, 1), np.float32)
         return Search(
-            "onnx-int8",
-            method,
-            graph or chain(3),
-            choice,
-            budget or Budget(),
-            SPEC,
-            pairs=pairs,
+            ArtifactKind("onnx-int8", "onnx", "int8-static", conversion),
+            CalibratedNetwork(graph, batch, ActivationStatistics({}, {}), pairs),
+            images,
+            Embedded("5" * 64, SPEC),
+            engine="onnxruntime",
+            budget=budget or Budget(),
+            strengths=strengths,
             thorough=thorough,
             reporter=Silent(),
         ).run()
@@ -150,58 +170,65 @@ def best_at(wanted: float, holds: Callable[[QuantizationRecipe], bool]) -> Answe
 
 
 def test_the_first_stage_tries_the_network_as_it_is_and_every_strength(bench: Bench) -> None:
-    found = bench.run(moved(0.01))
-    tried = [trial.recipe.equalization for trial in found.trials]
+    result = bench.run(moved(0.01))
+    tried = [trial.recipe.equalization for trial in result.trials]
     assert tried == [None, *({B: a, C: a} for a in STRENGTHS)]
     assert bench.opened == ["onnxruntime"] * FIRST
-    assert {(t.recipe.ranges, t.recipe.bias_correction) for t in found.trials} == {("minmax", True)}
+    assert {(t.recipe.ranges, t.recipe.bias_correction) for t in result.trials} == {
+        ("minmax", True)
+    }
+
+
+def test_the_first_stage_tries_the_strengths_it_is_given(bench: Bench) -> None:
+    result = bench.run(moved(0.01), strengths=(0.3,))
+    assert [trial.recipe.equalization for trial in result.trials] == [None, {B: 0.3, C: 0.3}]
 
 
 def test_a_network_without_pairs_is_tried_as_it_is_and_no_other_way(bench: Bench) -> None:
-    found = bench.run(moved(0.01), pairs=())
-    assert [trial.recipe.equalization for trial in found.trials] == [None]
+    result = bench.run(moved(0.01), pairs=())
+    assert [trial.recipe.equalization for trial in result.trials] == [None]
 
 
 def test_the_search_stops_after_the_first_stage_when_one_recipe_holds(bench: Bench) -> None:
-    found = bench.run(best_at(0.5, lambda recipe: strength(recipe) == 0.75))
-    assert len(found.trials) == FIRST
-    assert found.recipe.equalization == {B: 0.75, C: 0.75}
-    assert [bool(trial.excess) for trial in found.trials] == [True] * 4 + [False, True]
+    result = bench.run(best_at(0.5, lambda recipe: strength(recipe) == 0.75))
+    assert len(result.trials) == FIRST
+    assert result.recipe.equalization == {B: 0.75, C: 0.75}
+    assert [bool(trial.excess) for trial in result.trials] == [True] * 4 + [False, True]
 
 
 def test_the_file_found_is_the_one_that_was_tried_metadata_included(bench: Bench) -> None:
-    found = bench.run(best_at(0.5, lambda recipe: strength(recipe) == 0.75))
-    assert found.data == b"4" + MARK
-    assert found.trials[4].bytes == len(found.data)
-    assert bench.made[4] == found.recipe
+    result = bench.run(best_at(0.5, lambda recipe: strength(recipe) == 0.75))
+    assert result.data == b"4" + MARK
+    assert result.trials[4].bytes == len(result.data)
+    assert bench.made[4] == result.recipe
 
 
 def test_the_second_stage_varies_ranges_and_biases_of_the_best(bench: Bench) -> None:
-    found = bench.run(best_at(0.5, lambda recipe: recipe.ranges == "entropy"))
-    assert len(found.trials) == FIRST + SECOND
+    result = bench.run(best_at(0.5, lambda recipe: recipe.ranges == "entropy"))
+    assert len(result.trials) == FIRST + SECOND
     best = QuantizationRecipe({B: 0.5, C: 0.5}, "minmax", bias_correction=True, float_layers=())
-    assert [trial.recipe for trial in found.trials[FIRST:]] == [
+    assert [trial.recipe for trial in result.trials[FIRST:]] == [
         dataclasses.replace(best, ranges="percentile"),
         dataclasses.replace(best, ranges="entropy"),
         dataclasses.replace(best, bias_correction=False),
     ]
-    assert found.recipe.ranges == "entropy"
+    assert result.recipe.ranges == "entropy"
 
 
 def test_the_second_stage_may_find_that_biases_are_better_left_alone(bench: Bench) -> None:
-    found = bench.run(best_at(0.5, lambda recipe: not recipe.bias_correction))
-    assert len(found.trials) == FIRST + SECOND
-    assert not found.recipe.bias_correction
+    result = bench.run(best_at(0.5, lambda recipe: not recipe.bias_correction))
+    assert len(result.trials) == FIRST + SECOND
+    assert not result.recipe.bias_correction
 
 
 def test_the_third_stage_leaves_each_layer_alone_in_float(bench: Bench) -> None:
-    found = bench.run(best_at(0.5, lambda recipe: B in recipe.float_layers))
-    assert len(found.trials) == FIRST + SECOND + THIRD
+    result = bench.run(best_at(0.5, lambda recipe: B in recipe.float_layers))
+    assert len(result.trials) == FIRST + SECOND + THIRD
     best = QuantizationRecipe({B: 0.5, C: 0.5}, "minmax", bias_correction=True, float_layers=())
-    assert [trial.recipe for trial in found.trials[-THIRD:]] == [
+    assert [trial.recipe for trial in result.trials[-THIRD:]] == [
         dataclasses.replace(best, float_layers=(layer,)) for layer in ("a-p1", B, C)
     ]
-    assert found.recipe.float_layers == (B,)
+    assert result.recipe.float_layers == (B,)
 
 
 def test_the_third_stage_adds_a_second_layer_to_the_best_first_one(bench: Bench) -> None:
@@ -213,9 +240,9 @@ def test_the_third_stage_adds_a_second_layer_to_the_best_first_one(bench: Bench)
             return 0.01
         return gains.get(floats, 0.06 + 0.01 * abs(strength(recipe) - 0.5))
 
-    found = bench.run(answer, graph=chain(4))
-    assert found.recipe.float_layers == ("d-p4", "a-p1")
-    assert len(found.trials) == FIRST + SECOND + 4 + 1
+    result = bench.run(answer, graph=chain(4))
+    assert result.recipe.float_layers == ("d-p4", "a-p1")
+    assert len(result.trials) == FIRST + SECOND + 4 + 1
 
 
 def test_layers_are_added_in_the_order_of_their_gains_up_to_half_of_them(bench: Bench) -> None:
@@ -243,10 +270,10 @@ def test_layers_of_a_deep_network_are_probed_in_24_groups_at_most(bench: Bench) 
 
 
 def test_layers_that_start_in_float_stay_there_and_are_not_probed(bench: Bench) -> None:
-    found = bench.run(best_at(0.5, lambda recipe: C in recipe.float_layers), floats=("a-p1",))
-    tried = [trial.recipe.float_layers for trial in found.trials[FIRST + SECOND :]]
+    result = bench.run(best_at(0.5, lambda recipe: C in recipe.float_layers), floats=("a-p1",))
+    tried = [trial.recipe.float_layers for trial in result.trials[FIRST + SECOND :]]
     assert tried == [("a-p1", B), ("a-p1", C)]
-    assert {trial.recipe.float_layers for trial in found.trials[: FIRST + SECOND]} == {("a-p1",)}
+    assert {trial.recipe.float_layers for trial in result.trials[: FIRST + SECOND]} == {("a-p1",)}
 
 
 def test_the_last_integer_layer_is_not_given_up(bench: Bench) -> None:
@@ -267,9 +294,9 @@ def test_the_fourth_stage_varies_equalization_before_the_most_sensitive_layers_f
         gain = sum(gains.get(layer, 0.0) for layer in recipe.float_layers)
         return 0.06 + 0.01 * abs(strength(recipe) - 0.5) - gain
 
-    found = bench.run(answer)
-    assert len(found.trials) == FIRST + SECOND + THIRD + FOURTH
-    last = [trial.recipe for trial in found.trials[-FOURTH:]]
+    result = bench.run(answer)
+    assert len(result.trials) == FIRST + SECOND + THIRD + FOURTH
+    last = [trial.recipe for trial in result.trials[-FOURTH:]]
     assert [recipe.equalization for recipe in last] == [
         {B: 0.5, C: 0.25},
         {B: 0.5, C: 0.75},
@@ -277,7 +304,7 @@ def test_the_fourth_stage_varies_equalization_before_the_most_sensitive_layers_f
         {B: 0.75, C: 0.5},
     ]
     assert {recipe.float_layers for recipe in last} == {(C,)}  # what gained most is kept
-    assert found.recipe.equalization == wanted
+    assert result.recipe.equalization == wanted
 
 
 def test_the_fourth_stage_keeps_what_it_gained_at_one_layer_for_the_next(bench: Bench) -> None:
@@ -286,8 +313,8 @@ def test_the_fourth_stage_keeps_what_it_gained_at_one_layer_for_the_next(bench: 
     def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return path.get(tuple((recipe.equalization or {}).values()), 0.09)
 
-    found = bench.run(answer)
-    assert found.recipe.equalization == {B: 0.25, C: 0.75}
+    result = bench.run(answer)
+    assert result.recipe.equalization == {B: 0.25, C: 0.75}
 
 
 def test_the_fourth_stage_varies_eight_layers_at_most(bench: Bench) -> None:
@@ -315,11 +342,11 @@ def test_a_thorough_search_goes_through_every_stage_though_a_recipe_holds(bench:
         gain = 0.005 if B in recipe.float_layers else 0.0
         return 0.01 + 0.001 * abs(strength(recipe) - 0.5) - gain
 
-    found = bench.run(answer, thorough=True)
-    assert len(found.trials) == FIRST + SECOND + THIRD + FOURTH
-    assert any(t.recipe.float_layers == (B,) for t in found.trials)
-    assert found.recipe.float_layers == ()  # it gains, but an integer layer is smaller and faster
-    assert not any(t.excess for t in found.trials)
+    result = bench.run(answer, thorough=True)
+    assert len(result.trials) == FIRST + SECOND + THIRD + FOURTH
+    assert any(t.recipe.float_layers == (B,) for t in result.trials)
+    assert result.recipe.float_layers == ()  # it gains, but an integer layer is smaller and faster
+    assert not any(t.excess for t in result.trials)
 
 
 def test_of_recipes_that_hold_the_smallest_mean_difference_wins(bench: Bench) -> None:
@@ -328,8 +355,8 @@ def test_of_recipes_that_hold_the_smallest_mean_difference_wins(bench: Bench) ->
     def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return means[strength(recipe) if recipe.equalization else None]
 
-    found = bench.run(answer)
-    assert found.recipe.equalization == {B: 0.5, C: 0.5}
+    result = bench.run(answer)
+    assert result.recipe.equalization == {B: 0.5, C: 0.5}
 
 
 def test_a_smaller_mean_wins_though_its_largest_difference_is_larger(bench: Bench) -> None:
@@ -346,9 +373,9 @@ def test_a_recipe_beyond_the_budget_never_wins_however_small_its_mean(bench: Ben
             return 0.04
         return np.where(scores == scores[0], 0.2, 0.0)
 
-    found = bench.run(answer)
-    assert found.recipe.equalization == {B: 1.0, C: 1.0}
-    taken, other = found.trials[-1], found.trials[0]
+    result = bench.run(answer)
+    assert result.recipe.equalization == {B: 1.0, C: 1.0}
+    taken, other = result.trials[-1], result.trials[0]
     assert taken.parity is not None and other.parity is not None
     assert taken.parity.mean_abs_delta > 10 * other.parity.mean_abs_delta
     assert other.excess == "max |Δscore| 0.2, allowed 0.05"
@@ -367,12 +394,12 @@ def test_a_file_that_answers_nan_is_recorded_and_never_taken(bench: Bench) -> No
     def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return np.nan if recipe.equalization is None else 0.01
 
-    found = bench.run(answer)
-    trial = found.trials[0]
-    assert len(found.trials) == FIRST
+    result = bench.run(answer)
+    trial = result.trials[0]
+    assert len(result.trials) == FIRST
     assert (trial.parity, trial.auc_drop, trial.p50_ms) == (None, None, None)
     assert "no probability" in trial.excess and trial.bytes == len(b"0" + MARK)
-    assert found.recipe.equalization == {B: 0.0, C: 0.0}
+    assert result.recipe.equalization == {B: 0.0, C: 0.0}
 
 
 def test_a_file_that_answers_nan_is_worse_than_one_that_exceeds_the_budget(bench: Bench) -> None:
@@ -389,8 +416,8 @@ def test_nan_on_golden_inputs_alone_is_recorded_and_never_taken(bench: Bench) ->
         on_golden = len(scores) == 2
         return np.nan if on_golden and recipe.equalization is None else 0.01
 
-    found = bench.run(answer)
-    assert found.trials[0].parity is None and found.recipe.equalization is not None
+    result = bench.run(answer)
+    assert result.trials[0].parity is None and result.recipe.equalization is not None
 
 
 def test_where_every_file_answers_nan_nothing_is_written(bench: Bench) -> None:
@@ -405,22 +432,22 @@ def test_a_changed_decision_on_a_golden_input_exceeds_any_budget(bench: Bench) -
     def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
         return 0.02 if strength(recipe) < 0.5 else 0.001 + 0.001 * strength(recipe)
 
-    found = bench.run(answer, golden=near, budget=generous)
-    assert [trial.excess for trial in found.trials[:4]] == [
+    result = bench.run(answer, golden=near, budget=generous)
+    assert [trial.excess for trial in result.trials[:4]] == [
         *["1 decisions changed, allowed 0, on golden inputs"] * 3,
         "",
     ]
-    assert all(trial.parity and trial.parity.flips == 0 for trial in found.trials)
-    assert found.recipe.equalization == {B: 0.5, C: 0.5}
+    assert all(trial.parity and trial.parity.flips == 0 for trial in result.trials)
+    assert result.recipe.equalization == {B: 0.5, C: 0.5}
 
 
 def test_decisions_on_the_images_to_choose_by_may_change_within_the_budget(bench: Bench) -> None:
     scores = spread()
     scores[0] = 0.49
 
-    found = bench.run(moved(0.02), scores=scores)
-    assert found.trials[0].parity is not None and found.trials[0].parity.flips == 1
-    assert not found.trials[0].excess
+    result = bench.run(moved(0.02), scores=scores)
+    assert result.trials[0].parity is not None and result.trials[0].parity.flips == 1
+    assert not result.trials[0].excess
     with pytest.raises(ParityError, match="1 decisions changed, allowed 0"):
         bench.run(moved(0.02), scores=scores, budget=Budget(max_flips=0))
 
@@ -434,17 +461,17 @@ def test_a_fall_of_the_auc_exceeds_the_budget_where_labels_are_known(bench: Benc
         swapped = np.where(scores == np.float32(0.2), 0.02, 0.0)
         return swapped if recipe.equalization is None else 0.01
 
-    found = bench.run(answer, scores=scores, labels=labels)
-    assert found.trials[0].auc_drop == pytest.approx(1 / 6)
-    assert found.trials[0].excess == "AUC fell by 0.17, allowed 0.005"
-    assert found.trials[1].auc_drop == 0.0 and found.recipe.equalization is not None
+    result = bench.run(answer, scores=scores, labels=labels)
+    assert result.trials[0].auc_drop == pytest.approx(1 / 6)
+    assert result.trials[0].excess == "AUC fell by 0.17, allowed 0.005"
+    assert result.trials[1].auc_drop == 0.0 and result.recipe.equalization is not None
     unlabelled = bench.run(answer, scores=scores)
     assert unlabelled.trials[0].auc_drop is None and unlabelled.recipe.equalization is None
 
 
 def test_each_trial_that_answered_was_timed(bench: Bench) -> None:
-    found = bench.run(moved(0.01))
-    assert all(trial.p50_ms is not None and 0 < trial.p50_ms < 1e3 for trial in found.trials)
+    result = bench.run(moved(0.01))
+    assert all(trial.p50_ms is not None and 0 < trial.p50_ms < 1e3 for trial in result.trials)
 
 
 def test_where_nothing_holds_the_error_names_the_best_in_one_line(bench: Bench) -> None:

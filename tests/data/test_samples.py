@@ -1,10 +1,9 @@
-"""Calibration images: what layers see of them, their record, their file, their folder."""
+"""Samples: images with labels and names, from a file or a folder."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +11,6 @@ import pytest
 
 from cxr_edge.data.samples import Samples, dump_samples, parse_samples, read_samples, sample_folder
 from cxr_edge.errors import BundleError, CxrEdgeError, DataError, ModelError
-from cxr_edge.export.graph.graph import Graph, Linear
-from cxr_edge.export.graph.reader import read_graph
-from cxr_edge.export.quantize.calibration import Statistics, describe, measure, refuse_overlap
-from cxr_edge.extras import require_tensorflow
-from cxr_edge.files import sha256
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import InputSpec, ModelSpec
 
@@ -51,116 +45,6 @@ def packed(**arrays: object) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **{k: v for k, v in (good | arrays).items() if v is not None})
     return buffer.getvalue()
-
-
-@pytest.fixture(scope="module")
-def network() -> tuple[Graph, tuple[np.ndarray, np.ndarray]]:
-    """A 1x1 convolution of two channels, ReLU, the mean of the image, a dense layer."""
-    keras, _ = require_tensorflow("export")
-    random = np.random.default_rng(1)
-    kernel, bias = random.normal(size=(2, 3)), random.normal(size=3)
-    image = keras.Input((4, 5, 2))
-    hidden = keras.layers.Conv2D(3, 1, activation="relu", name="conv")
-    pooled = keras.layers.GlobalAveragePooling2D()(hidden(image))
-    model = keras.Model(image, keras.layers.Dense(1, activation="sigmoid")(pooled))
-    hidden.set_weights([kernel[np.newaxis, np.newaxis], bias])
-    return read_graph(model), (kernel, bias)
-
-
-def feeding(graph: Graph, kind: str) -> int:
-    """The position of the node that feeds a layer of this kind."""
-    (found,) = (
-        node.inputs[0]
-        for node in graph.nodes
-        if isinstance(node.operation, Linear) and node.operation.kind == kind
-    )
-    return found
-
-
-@pytest.mark.parametrize("count", [1, 16, 40], ids=["one", "one whole chunk", "a chunk cut short"])
-def test_what_layers_see_is_what_numpy_computes(network: Any, count: int) -> None:
-    graph, (kernel, bias) = network
-    # The last images differ much: a chunk cut short must not count as a whole one.
-    size = np.linspace(0.1, 3, count)[:, np.newaxis, np.newaxis, np.newaxis]
-    batch = np.random.default_rng(2).normal(-0.2, size, (count, 4, 5, 2)).astype(np.float32)
-    pooled = np.maximum(batch.astype(np.float64) @ kernel + bias, 0).mean(axis=(1, 2))
-    seen: Statistics = measure(graph, batch)
-    conv, dense = feeding(graph, "conv"), feeding(graph, "dense")
-    assert set(seen.peaks) == set(seen.means) == {conv, dense} and conv == 0
-    np.testing.assert_allclose(seen.peaks[conv], np.abs(batch).max(axis=(0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(
-        seen.means[conv], batch.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-5, atol=1e-6
-    )
-    np.testing.assert_allclose(seen.peaks[dense], pooled.max(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(seen.means[dense], pooled.mean(axis=0), rtol=1e-5)
-
-
-def test_a_network_without_linear_layers_sees_nothing() -> None:
-    keras, _ = require_tensorflow("export")
-    image = keras.Input((4, 5, 2))
-    scores = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(image))
-    graph = read_graph(keras.Model(image, scores))
-    assert not any(isinstance(node.operation, Linear) for node in graph.nodes)
-    seen = measure(graph, np.zeros((3, 4, 5, 2), np.float32))
-    assert (dict(seen.peaks), dict(seen.means)) == ({}, {})
-
-
-def test_the_record_counts_images_by_label_and_says_where_they_come_from() -> None:
-    record = describe(draw_samples(5), "drawn", SPEC)
-    assert (record.source, record.images) == ("drawn", 5)
-    assert record.labels == {"PNEUMONIA": 3, "NORMAL": 2}
-
-
-def test_the_record_names_a_label_that_no_image_has() -> None:
-    samples = draw_samples(5)
-    none = Samples(samples.pixels, np.zeros(5, np.intp), ())
-    assert describe(none, "drawn", SPEC).labels == {"PNEUMONIA": 5, "NORMAL": 0}
-
-
-def test_the_record_of_images_without_labels_has_none() -> None:
-    assert describe(draw_samples(5, labelled=False), "drawn", SPEC).labels is None
-
-
-def test_the_records_hash_is_that_of_the_sorted_hashes_of_the_images() -> None:
-    samples = draw_samples(5)
-    hashes = sorted(sha256(image.tobytes()) for image in samples.pixels)
-    assert describe(samples, "", SPEC).sha256 == sha256("\n".join(hashes).encode())
-
-
-def test_the_records_hash_does_not_depend_on_order_or_labels_but_on_every_pixel() -> None:
-    samples = draw_samples(5)
-    first = describe(samples, "drawn", SPEC).sha256
-    turned = Samples(samples.pixels[::-1], None, ())
-    assert describe(turned, "elsewhere", SPEC).sha256 == first
-    pixels = samples.pixels.copy()
-    pixels[4, 3, 4, 0] ^= 1
-    assert describe(Samples(pixels, samples.labels, ()), "drawn", SPEC).sha256 != first
-
-
-def test_an_image_on_both_sides_is_refused_by_its_name_among_those_scored() -> None:
-    calibration, scored = draw_samples(4, named=False), draw_samples(6, seed=1)
-    pixels = scored.pixels.copy()
-    pixels[[2, 5]] = calibration.pixels[[3, 0]]
-    both = Samples(pixels, None, scored.names)
-    with pytest.raises(DataError) as caught:
-        refuse_overlap(calibration, both, "the images to prove on")
-    assert str(caught.value).startswith(
-        "2 calibration images are also among the images to prove on (é1/2.png); "
-    )
-    assert caught.value.exit_code == 2 and len(str(caught.value).splitlines()) == 1
-
-
-def test_an_image_on_both_sides_is_refused_though_it_has_no_name() -> None:
-    samples = draw_samples(4, named=False)
-    with pytest.raises(DataError, match="4 calibration images are also among golden inputs; "):
-        refuse_overlap(samples, samples, "golden inputs")
-
-
-def test_images_that_differ_in_a_pixel_are_not_the_same() -> None:
-    samples = draw_samples(4)
-    others = Samples(samples.pixels ^ 1, None, samples.names)
-    assert not set(samples.hashes()) & set(others.hashes())
-    refuse_overlap(samples, others, "others")  # does not raise
 
 
 @pytest.mark.parametrize("labelled", [True, False])
