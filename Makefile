@@ -6,14 +6,25 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 BIN := .venv/bin
 TYPES := .cache/types
 
-.PHONY: demo test check format types test-system bench wheel clean
+# The versions that the tests are run with. Where one has no wheel: `make test CONSTRAINTS=`.
+CONSTRAINTS = --constraint constraints.txt
+
+.PHONY: demo test test-fast constraints check format types test-system bench wheel clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
 	$(BIN)/cxr-edge predict build/phantom.png
 
+# A process for each processor; then, one after another, the tests that compare times.
+PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: .venv/test check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not alone'
+	$(BIN)/python -m pytest -m alone
+
+# The working loop: no lint, no long tests, nothing that imports Keras.
+test-fast: .venv/test
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not alone' --fast
 
 check: .venv/test types
 	$(BIN)/ruff check .
@@ -43,6 +54,14 @@ bench: .venv/peers
 wheel: .venv/test
 	$(BIN)/python -m build
 
+# The newest versions that pyproject.toml allows; run `make test` before committing them.
+constraints: .venv/bin/python
+	rm -rf .cache/constraints && $(BIN)/python -m venv .cache/constraints
+	.cache/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	sed -n '/^#/p' constraints.txt > .cache/constraints.txt
+	.cache/constraints/bin/python -m pip freeze --exclude cxr-edge >> .cache/constraints.txt
+	mv .cache/constraints.txt constraints.txt && rm -rf .cache/constraints
+
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11, 3.12 or 3.13" >&2; exit 3; }
 	$(PYTHON) -m venv .venv
@@ -52,8 +71,8 @@ wheel: .venv/test
 	$(BIN)/python -m compileall -q cxr_edge train export
 	touch $@
 
-.venv/test: .venv/base
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+.venv/test: .venv/base constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[test]'
 	touch $@
 
 # pnnx is a program in a package that also asks for PyTorch, which it does not need here.

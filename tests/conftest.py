@@ -1,17 +1,105 @@
-"""What several tests share: the data folder, a drawn data set, a trained run, its bundle."""
+"""What several tests share: the data folder, a drawn data set, a trained run, its bundle.
+
+``make test`` runs the tests in several processes. What takes long to make is made by the first
+that needs it and read by all (``build_once``); tests of one module stay in one process, so that its
+fixtures are made once, and those marked ``long`` start first.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import importlib.abc
+import importlib.machinery
 import os
 import shutil
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
+IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
+
+if IN_PARALLEL:  # one processor for each process; both are read when TensorFlow starts
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+# --- which tests run, and where
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out long tests and Keras")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--fast"):
+        os.environ["KERAS_BACKEND"] = WithoutKeras.BACKEND
+        sys.meta_path.insert(0, WithoutKeras())
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups afterwards
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long = [item for item in items if item.get_closest_marker("long")]
+    for item in items:
+        group = item.nodeid if item in long else item.location[0]
+        item.add_marker(pytest.mark.xdist_group(group.replace("@", "_")))
+    if config.getoption("--fast"):
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+    elif IN_PARALLEL:
+        items.sort(key=lambda item: item not in long)
+
+
+class WithoutKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Skips a test, fixture or module of tests as soon as it imports Keras or TensorFlow.
+
+    A process that a test starts does not find Keras's backend, so such a test fails: it has to be
+    marked ``long``.
+    """
+
+    BACKEND = "not_in_fast_tests"
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname in ("keras", "tensorflow", self.BACKEND):
+            return importlib.machinery.ModuleSpec(fullname, self)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        pytest.skip("needs Keras", allow_module_level=True)
+
+
+# --- what is made once
+
+
+Build = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A folder by name for all processes of this run of the tests; the first to ask builds it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if IN_PARALLEL else base
+
+    def folder_of(name: str, build: Callable[[Path], object]) -> Path:
+        folder, built = shared / name, shared / f"{name}.built"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not built.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed in the middle
+                folder.mkdir()
+                build(folder)
+                built.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture(autouse=True)
@@ -50,56 +138,64 @@ def draw_data_set(root: Path, images: dict[str, int], first_seed: int = 0) -> Pa
 
 
 @pytest.fixture(scope="session")
-def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_data(build_once: Build) -> Path:
     """A data set with train/ and test/ that a network learns in seconds."""
-    root = tmp_path_factory.mktemp("drawn")
-    draw_data_set(root / "train", {"PNEUMONIA": 40, "NORMAL": 40})
-    draw_data_set(root / "test", {"PNEUMONIA": 8, "NORMAL": 8}, first_seed=1000)
-    return root
+
+    def draw(root: Path) -> None:
+        draw_data_set(root / "train", {"PNEUMONIA": 40, "NORMAL": 40})
+        draw_data_set(root / "test", {"PNEUMONIA": 8, "NORMAL": 8}, first_seed=1000)
+
+    return build_once("drawn", draw)
 
 
 @pytest.fixture(scope="session")
-def run_folder(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(drawn_data: Path, build_once: Build) -> Path:
     """A run folder of the real training code on drawn images: two short epochs of the seed recipe.
 
     Batch normalization forgets its start after some hundred steps, which these epochs do not
     have; what the network answers matters little here, that every stage agrees on it does.
     """
-    from cxr_edge.data.patients import grouping
-    from cxr_edge.reporting import Silent
-    from cxr_edge.train.pipeline import train
-    from cxr_edge.train.recipe import SEED
 
-    out = tmp_path_factory.mktemp("run") / "run"
-    recipe = dataclasses.replace(SEED, epochs=2, batch_size=8)
-    train(
-        drawn_data,
-        out,
-        recipe,
-        seed=3,
-        group_of=grouping(None),
-        use_val_folder=False,
-        reporter=Silent(),
-    )
-    return out
+    def train_run(root: Path) -> None:
+        from cxr_edge.data.patients import grouping
+        from cxr_edge.reporting import Silent
+        from cxr_edge.train.pipeline import train
+        from cxr_edge.train.recipe import SEED
+
+        recipe = dataclasses.replace(SEED, epochs=2, batch_size=8)
+        train(
+            drawn_data,
+            root / "run",
+            recipe,
+            seed=3,
+            group_of=grouping(None),
+            use_val_folder=False,
+            reporter=Silent(),
+        )
+
+    return build_once("trained", train_run) / "run"
 
 
 @pytest.fixture(scope="session")
-def exported_bundle(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported_bundle(run_folder: Path, build_once: Build) -> Path:
     """The bundle of that run, float32 and integers; tests that change it take a copy.
 
     The search tries one strength of equalization: the budget holds for each on this network.
     """
-    from cxr_edge.export.artifacts import FP32, INT8, find_kinds
-    from cxr_edge.export.pipeline import export, original_of_run
-    from cxr_edge.export.request import ExportRequest
-    from cxr_edge.original.run_folder import open_run
-    from cxr_edge.reporting import Silent
 
-    out = tmp_path_factory.mktemp("export") / "bundle"
-    original = original_of_run(open_run(run_folder))
-    export(original, out, find_kinds((*FP32, *INT8)), ExportRequest(strengths=(0.5,)), Silent())
-    return out
+    def export_run(root: Path) -> None:
+        from cxr_edge.export.artifacts import FP32, INT8, find_kinds
+        from cxr_edge.export.pipeline import export, original_of_run
+        from cxr_edge.export.request import ExportRequest
+        from cxr_edge.original.run_folder import open_run
+        from cxr_edge.reporting import Silent
+
+        original = original_of_run(open_run(run_folder))
+        kinds = find_kinds((*FP32, *INT8))
+        request = ExportRequest(strengths=(0.5,))
+        export(original, root / "bundle", kinds, request, Silent())
+
+    return build_once("exported", export_run) / "bundle"
 
 
 @pytest.fixture

@@ -142,9 +142,9 @@ def test_a_duplicate_key_is_refused_by_name_also_deep_inside() -> None:
 
 def test_a_duplicate_after_a_hundred_thousand_keys_is_found_at_once() -> None:
     keys = ",".join(f'"{number}":1' for number in [*range(100_000), 99_999])
-    start = time.perf_counter()
+    start = time.process_time()
     assert "occurs twice" in refused(f"{{{keys}}}".encode())
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(

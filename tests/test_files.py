@@ -23,7 +23,7 @@ def refused(path: Path | str, **options: object) -> str:
     before, start = open_descriptors(), time.perf_counter()
     with pytest.raises(ImageError) as caught:
         read_file(path, **{"max_bytes": 1000, "error": ImageError, **options})  # type: ignore[arg-type]
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < 5
     assert open_descriptors() == before
     message = str(caught.value)
     assert len(message.splitlines()) == 1

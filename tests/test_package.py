@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,17 @@ MAX_WHEEL_BYTES = 15 * 10**6
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel built from the sdist, as an installer without the repository would."""
-    out = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", out, ROOT], check=True, capture_output=True
-    )
-    return out
+def dist(build_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The wheel built from the sdist, as an installer without the repository would.
+
+    Once for all processes: two builds in one repository disturb each other.
+    """
+
+    def build(out: Path) -> None:
+        command = [sys.executable, "-m", "build", "--outdir", out, ROOT]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return build_once("dist", build)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,7 @@ def test_the_sdist_holds_what_builds_and_tests_need(dist):
     } <= names
 
 
+@pytest.mark.long
 def test_a_base_install_predicts_without_the_training_stack(wheel, tmp_path):
     """An empty environment, the wheel, and what it requires."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)

@@ -299,8 +299,8 @@ def test_a_key_that_occurs_twice_is_refused(data: bytes) -> None:
 
 
 def test_a_megabyte_of_brackets_is_refused_at_once() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert "changed" in refused(b'{"format": "2.0", "sha256": ' + b"[" * 2**20)
     signed = sign_text('{"format": "2.0", "sha256": "", "notice": ' + "[" * 2**20)
     assert "nested too deeply" in refused(signed)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

@@ -9,12 +9,12 @@ import pytest
 
 
 @pytest.fixture
-def quick(cli, image):
+def quick(in_process, image):
     """A short benchmark of the reference on one small image, without baselines."""
     given = ("--no-baselines", "--rounds", "2", "--images", image.parent)
 
-    def run(*more: object, **environment: str):
-        return cli("benchmark", *given, *more, **environment)
+    def run(*more: object):
+        return in_process("benchmark", *given, *more)
 
     return run
 
@@ -55,12 +55,13 @@ def test_a_report_is_written_and_held_against_another(quick, tmp_path):
     assert slower.stdout.count("SLOWER") == 5
 
 
-def test_without_the_extra_only_the_page_is_missing(quick, cli, tmp_path):
+def test_without_the_extra_only_the_page_is_missing(cli, image, tmp_path):
     blocker = tmp_path / "blocker"
     blocker.mkdir()
     (blocker / "altair.py").write_text("raise ModuleNotFoundError('no altair', name='altair')")
     out = tmp_path / "out"
-    done = quick("-o", out, PYTHONPATH=str(blocker))
+    given = ("--no-baselines", "--rounds", "2", "--images", image.parent, "-o", out)
+    done = cli("benchmark", *given, PYTHONPATH=str(blocker))
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in out.iterdir()) == ["report.json", "report.md"]
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("no page: ")]
@@ -72,7 +73,9 @@ def test_without_the_extra_only_the_page_is_missing(quick, cli, tmp_path):
     assert refused.stderr.count("\n") == 1 and "cxr-edge[report]" in refused.stderr
 
 
-def test_mistakes_are_one_line_and_nothing_is_measured(cli, quick, exported_bundle, tmp_path):
+def test_mistakes_are_one_line_and_nothing_is_measured(
+    in_process, quick, exported_bundle, tmp_path
+):
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
     (tmp_path / "empty").mkdir()
@@ -87,9 +90,9 @@ def test_mistakes_are_one_line_and_nothing_is_measured(cli, quick, exported_bund
         done = quick("-o", tmp_path / "out", *arguments)
         assert (done.returncode, done.stdout) == (code, ""), arguments
         assert not (tmp_path / "out").exists()
-    done = cli("benchmark", tmp_path / "nothing")
+    done = in_process("benchmark", tmp_path / "nothing")
     assert done.returncode == 5 and done.stderr.count("\n") == 1
     text = tmp_path / "model.keras"
     text.write_text("no model")
-    done = cli("benchmark", exported_bundle, "--keras", text)
+    done = in_process("benchmark", exported_bundle, "--keras", text)
     assert done.returncode == 5 and "model.keras" in done.stderr.splitlines()[-1]

@@ -20,23 +20,23 @@ def test_verify_proves_the_bundled_reference(cli):
     assert result.stdout.count("proven") >= 2
 
 
-def test_verify_names_files_that_the_manifest_does_not_list(cli, bundle):
+def test_verify_names_files_that_the_manifest_does_not_list(in_process, bundle):
     (bundle / "stray.bin").write_bytes(b"x")
-    result = cli("verify", bundle)
+    result = in_process("verify", bundle)
     assert result.returncode == 0
     assert "stray.bin: is not listed" in result.stderr
 
 
-def test_verify_refuses_a_changed_file(cli, bundle):
+def test_verify_refuses_a_changed_file(in_process, bundle):
     (path,) = bundle.glob("golden.*")
     path.write_bytes(path.read_bytes()[:-1])
-    result = cli("verify", bundle)
+    result = in_process("verify", bundle)
     assert (result.returncode, result.stdout) == (5, "")
     assert "golden" in result.stderr
 
 
-def test_verify_proves_a_bundle_of_float_and_integer_files(cli, exported_bundle):
-    result = cli("verify", exported_bundle)
+def test_verify_proves_a_bundle_of_float_and_integer_files(in_process, exported_bundle):
+    result = in_process("verify", exported_bundle)
     assert result.returncode == 0, result.stderr
     rows = [line.split()[:3] for line in result.stdout.splitlines()[1:]]
     assert len(rows) == 10 and {row[2] for row in rows} == {"proven"}
@@ -52,9 +52,11 @@ def test_info_says_what_it_is_and_is_not(cli):
     assert "onnx-int8" in result.stdout
 
 
-def test_export_of_a_run_writes_a_bundle_that_predicts(cli, run_folder, drawn_data, tmp_path):
+def test_export_of_a_run_writes_a_bundle_that_predicts(
+    in_process, run_folder, drawn_data, tmp_path
+):
     out = tmp_path / "out"
-    result = cli(
+    result = in_process(
         "export", run_folder, "-o", out, "--artifacts", "onnx-fp32", "--data", drawn_data / "test"
     )
     assert result.returncode == 0, result.stderr
@@ -70,9 +72,10 @@ def test_export_of_a_run_writes_a_bundle_that_predicts(cli, run_folder, drawn_da
     assert "proven: decisions on 16 labelled images" in result.stderr
     assert "16" in result.stdout
     assert f"next: cxr-edge verify {out}" in result.stderr
-    assert cli("verify", out).returncode == 0
+    assert in_process("verify", out).returncode == 0
 
 
+@pytest.mark.long
 def test_export_without_a_run_exports_the_reference(cli, tmp_path):
     out = tmp_path / "out"
     result = cli("export", "-o", out, "--artifacts", "tflite-fp32")
@@ -85,7 +88,7 @@ def test_export_without_a_run_exports_the_reference(cli, tmp_path):
     [
         (["--artifacts", "onnx-int7"], 2, "did you mean"),
         (["nowhere"], 5, "no such file"),
-        (["-o", "/dev/null/x"], 6, "cannot be written"),
+        (["--artifacts", "onnx-fp32", "-o", "/dev/null/x"], 6, "cannot be written"),
         (["--thorough"], 2, "--thorough is for quantized files"),
         (["--fp16", "--validation", "."], 2, "--validation is for quantized files"),
         (["--artifacts", "onnx-fp32", "--calibration", "."], 2, "add --int8"),
@@ -105,16 +108,18 @@ def test_export_without_a_run_exports_the_reference(cli, tmp_path):
         "drop that is no number",
     ],
 )
-def test_export_mistakes_are_one_line(cli, arguments, code, words):
-    result = cli("export", *arguments)
+def test_export_mistakes_are_one_line(in_process, arguments, code, words):
+    result = in_process("export", *arguments)
     assert result.returncode == code
     assert words in result.stderr.splitlines()[-1]
     assert result.stdout == ""
 
 
-def test_evaluate_scores_an_exported_file(cli, exported_bundle, drawn_data, tmp_path):
+def test_evaluate_scores_an_exported_file(in_process, exported_bundle, drawn_data, tmp_path):
     out = tmp_path / "evaluation"
-    result = cli("evaluate", drawn_data / "test", "-b", exported_bundle, "-e", "litert", "-o", out)
+    result = in_process(
+        "evaluate", drawn_data / "test", "-b", exported_bundle, "-e", "litert", "-o", out
+    )
     assert result.returncode == 0, result.stderr
     evaluation = json.loads((out / "evaluation.json").read_text())["parts"]["test"]
     assert evaluation["data"]["images"] == 16
@@ -125,10 +130,10 @@ def test_evaluate_scores_an_exported_file(cli, exported_bundle, drawn_data, tmp_
 
 
 def test_evaluate_agrees_between_keras_and_the_exported_file(
-    cli, run_folder, exported_bundle, drawn_data
+    in_process, run_folder, exported_bundle, drawn_data
 ):
-    by_keras = cli("evaluate", drawn_data / "test", "-m", run_folder)
-    by_onnx = cli("evaluate", drawn_data / "test", "-b", exported_bundle, "-a", "onnx-fp32")
+    by_keras = in_process("evaluate", drawn_data / "test", "-m", run_folder)
+    by_onnx = in_process("evaluate", drawn_data / "test", "-b", exported_bundle, "-a", "onnx-fp32")
     assert by_keras.returncode == 0, by_keras.stderr
     said, *figures = by_keras.stdout.splitlines()
     onnx_said, *onnx_figures = by_onnx.stdout.splitlines()
@@ -136,8 +141,8 @@ def test_evaluate_agrees_between_keras_and_the_exported_file(
     assert said.endswith("run by Keras") and "onnx-fp32 of bundle, run by onnxruntime" in onnx_said
 
 
-def test_evaluate_refuses_two_models(cli, run_folder, drawn_data):
-    result = cli("evaluate", drawn_data / "test", "-m", run_folder, "-e", "litert")
+def test_evaluate_refuses_two_models(in_process, run_folder, drawn_data):
+    result = in_process("evaluate", drawn_data / "test", "-m", run_folder, "-e", "litert")
     assert result.returncode == 2
 
 
@@ -146,24 +151,24 @@ def test_evaluate_refuses_two_models(cli, run_folder, drawn_data):
     [("train", "a folder for each class"), ("evaluate", "the folders ")],
 )
 def test_a_folder_without_classes_is_one_line_and_nothing_is_written(
-    cli, tmp_path, command, expected
+    in_process, tmp_path, command, expected
 ):
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
-    result = cli(command, data, "-o", out)
+    result = in_process(command, data, "-o", out)
     assert (result.returncode, result.stdout) == (2, "")
     assert f"expected {expected}" in result.stderr
     assert not out.exists()
 
 
-def test_an_unknown_recipe_exits_2(cli, drawn_data):
-    result = cli("train", drawn_data, "--recipe", "sead")
+def test_an_unknown_recipe_exits_2(in_process, drawn_data):
+    result = in_process("train", drawn_data, "--recipe", "sead")
     assert result.returncode == 2
     assert "seed" in result.stderr
 
 
-def test_data_check_counts_and_is_content_with_a_clean_set(cli, drawn_data):
-    result = cli("data", "check", drawn_data)
+def test_data_check_counts_and_is_content_with_a_clean_set(in_process, drawn_data):
+    result = in_process("data", "check", drawn_data)
     assert result.returncode == 0, result.stdout
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[:3] == [
@@ -174,7 +179,7 @@ def test_data_check_counts_and_is_content_with_a_clean_set(cli, drawn_data):
     assert ["patients", "in", "both", "train/test", "0"] in lines
 
 
-def test_data_check_finds_damage_duplicates_and_shared_patients(cli, drawn_data, tmp_path):
+def test_data_check_finds_damage_duplicates_and_shared_patients(in_process, drawn_data, tmp_path):
     root = shutil.copytree(drawn_data, tmp_path / "data")
     first = sorted((root / "train/NORMAL").iterdir())[0]
     shutil.copy(first, root / "test/NORMAL/IM-9999-0001.jpeg")
@@ -182,11 +187,11 @@ def test_data_check_finds_damage_duplicates_and_shared_patients(cli, drawn_data,
     other = cv2.imencode(".jpg", np.full((60, 60), 90, np.uint8))[1].tobytes()
     (root / "test/PNEUMONIA" / moved.name.replace("_0", "_77")).write_bytes(other)
     (root / "train/NORMAL/broken.jpeg").write_bytes(first.read_bytes()[:400])
-    table = cli("data", "check", root)
+    table = in_process("data", "check", root)
     assert table.returncode == 1
     for text in ("broken.jpeg", first.name, "IM-9999-0001.jpeg"):
         assert text in table.stdout
-    result = cli("data", "check", root, "-f", "json")
+    result = in_process("data", "check", root, "-f", "json")
     assert result.returncode == 1
     report = json.loads(result.stdout)
     assert len(report["unreadable"]) == 1

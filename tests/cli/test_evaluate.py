@@ -77,8 +77,8 @@ def test_a_wrong_folder_is_one_line(cli, drawn_data, tmp_path, option, words):
     assert not out.exists()
 
 
-def test_several_runs_are_a_table_with_their_spread(cli, run_folder, drawn_data, tmp_path):
-    result = cli(
+def test_several_runs_are_a_table_with_their_spread(in_process, run_folder, drawn_data, tmp_path):
+    result = in_process(
         *("evaluate", drawn_data / "test", "--no-shifts", "-o", tmp_path / "out"),
         *("-m", run_folder, "-m", run_folder / "model.keras"),
     )

@@ -69,7 +69,7 @@ def test_a_profile_of_another_machine_is_ignored_with_one_line(
     assert "is ignored: it is for another bundle" in other.stderr
 
 
-def test_mistakes_are_one_line(cli, image, exported_bundle, tmp_path):
+def test_mistakes_are_one_line(in_process, image, exported_bundle, tmp_path):
     mine = tmp_path / "mine.json"
     mine.write_text("{}")
     for arguments, code in (
@@ -81,14 +81,14 @@ def test_mistakes_are_one_line(cli, image, exported_bundle, tmp_path):
         (("tune", exported_bundle, "--rounds", "0"), 2),
         (("doctor", tmp_path / "nothing"), 5),
     ):
-        done = cli(*arguments)
+        done = in_process(*arguments)
         assert (done.returncode, done.stdout) == (code, ""), arguments
         if code == 5:
             assert done.stderr.startswith("cxr-edge: ") and done.stderr.count("\n") == 1
     blocked = tmp_path / "file"
     blocked.write_text("")
     unwritable = blocked / "profile.json"
-    done = cli("tune", exported_bundle, "--rounds", "1", "-t", "1", "--profile", unwritable)
+    done = in_process("tune", exported_bundle, "--rounds", "1", "-t", "1", "--profile", unwritable)
     assert done.returncode == 6 and str(unwritable) in done.stderr
 
 

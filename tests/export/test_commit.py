@@ -292,6 +292,7 @@ for _ in range(rounds):
 """
 
 
+@pytest.mark.alone
 def test_killed_at_20_random_moments_it_leaves_the_old_bundle_or_the_new_one_whole(
     old: Made, new: Made, tmp_path: Path
 ) -> None:

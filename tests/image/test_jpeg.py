@@ -259,9 +259,9 @@ def test_what_follows_the_end_is_ignored(xray: Image, encode: Encode) -> None:
 def test_scan_bomb(scans: int, xray: Image, encode: Encode) -> None:
     data = encode(xray, "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
-    started = time.perf_counter()
+    started = time.process_time()
     assert "scans" in refusal(data[:last] + data[last:-2] * scans + END)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_segment_bomb(xray: Image, encode: Encode) -> None:

