@@ -2,9 +2,10 @@
 
 ::
 
-    theme.py     colours, light and dark; the look of every chart
-    charts.py    an Altair chart → the specification for a page, or a PNG
-    tables.py    sortable tables
-    page.py      Jinja2 templates → one self-contained HTML file
-    templates/   base.html.j2, parts.html.j2, style.css, script.js, one template a page
+    documents     which page belongs to a document    page        Jinja2 templates → one HTML file
+    theme         colours, the look of every chart    charts      an Altair chart → page or PNG
+    axes          unit axes, the diagonal             row_axis    one line a row, names above
+    tables        sortable tables                     training    charts of a training
+    benchmark/    of report.json                      evaluation/ of evaluation.json, seeds.json
+    templates/    base.html.j2, parts.html.j2, style.css, script.js, one template a page
 """

@@ -7,5 +7,6 @@
     markdown.py         report.md and README's table
     page.py             report.html
     speed_charts.py     latency, start-up, steps, operations
+    pareto_chart.py     latency against accuracy
     score_charts.py     score differences, ROC, reliability
 """

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cxr_edge.benchmark.report import Report, Row
 from cxr_edge.report.benchmark import score_charts, speed_charts
 from cxr_edge.report.benchmark.columns import COLUMNS, FLIPS, KEY_COLUMNS, OUTCOME, Column
+from cxr_edge.report.benchmark.pareto_chart import pareto_chart
 from cxr_edge.report.benchmark.summary import (
     SUITE_HEADS,
     SUITE_NOTE,
@@ -67,7 +68,7 @@ def _sections(report: Report) -> dict[str, Sequence[Figure]]:
     return {
         "Speed": _present(
             speed_charts.latency_chart(report),
-            speed_charts.pareto_chart(report),
+            pareto_chart(report),
             speed_charts.start_chart(report),
         ),
         "Score differences": score_charts.difference_charts(report),

@@ -11,15 +11,13 @@ import numpy as np
 
 from cxr_edge.benchmark.report import Answers, Report
 from cxr_edge.metrics import BINS, Flags, Floats, reliability_bins, roc_area, roc_curve
+from cxr_edge.report.axes import SQUARE_PX, TICKS, UNIT, diagonal
 from cxr_edge.report.benchmark.columns import delta
 from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.theme import MUTED, SERIES, TEXT, WARNING
 
 ORIGINAL = "original"
 _DASHES = ([1, 0], [7, 3], [2, 3], [9, 3, 2, 3])
-_UNIT = alt.Scale(domain=[0, 1], nice=False)
-_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
-_SQUARE_PX = 400
 
 
 def score_name(report: Report) -> str:
@@ -50,7 +48,7 @@ def _difference_chart(answers: Answers, number: int, report: Report) -> Figure:
         .transform_calculate(decision=alt.expr.if_(alt.datum.changed, "changed (flip)", "same"))
     )
     x = alt.X(
-        "original:Q", title=f"{name} by the original", scale=_UNIT, axis=alt.Axis(values=_TICKS)
+        "original:Q", title=f"{name} by the original", scale=UNIT, axis=alt.Axis(values=TICKS)
     )
     y = _difference_axis(largest)
     tooltip = [
@@ -183,14 +181,6 @@ def corners(x: Floats, y: Floats) -> list[int]:
     return [0, *(np.flatnonzero(turns) + 1).tolist(), len(x) - 1]
 
 
-def _diagonal() -> alt.Chart:
-    base = alt.Chart(records([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
-    line: alt.Chart = base.mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1).encode(
-        x="x:Q", y="y:Q"
-    )
-    return line
-
-
 def _roc_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Figure:
     names: list[str] = []
     data: list[dict[str, object]] = []
@@ -209,8 +199,8 @@ def _roc_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Fi
         names,
         points=False,
         legend_title="area under the curve, row",
-        x=alt.X("x:Q", title="false positive rate", scale=_UNIT, axis=alt.Axis(values=_TICKS)),
-        y=alt.Y("y:Q", title="true positive rate", scale=_UNIT, axis=alt.Axis(values=_TICKS)),
+        x=alt.X("x:Q", title="false positive rate", scale=UNIT, axis=alt.Axis(values=TICKS)),
+        y=alt.Y("y:Q", title="true positive rate", scale=UNIT, axis=alt.Axis(values=TICKS)),
         order="order:Q",
         tooltip=[
             alt.Tooltip("series:N", title="row"),
@@ -224,7 +214,7 @@ def _roc_chart(series: Sequence[_Series], positive: Flags, report: Report) -> Fi
         f"ROC of {report.positive_label}",
         f"{count}. A row whose curve lies on the original's (the broad one) ranks the images as "
         "the original does.",
-        alt.layer(_diagonal(), *lines).properties(height=_SQUARE_PX),
+        alt.layer(diagonal(), *lines).properties(height=SQUARE_PX),
     )
 
 
@@ -253,14 +243,14 @@ def _reliability_chart(series: Sequence[_Series], positive: Flags, report: Repor
         x=alt.X(
             "x:Q",
             title=f"{score_name(report)}, mean of a bin",
-            scale=_UNIT,
-            axis=alt.Axis(values=_TICKS),
+            scale=UNIT,
+            axis=alt.Axis(values=TICKS),
         ),
         y=alt.Y(
             "y:Q",
             title=f"share of {report.positive_label}",
-            scale=_UNIT,
-            axis=alt.Axis(values=_TICKS),
+            scale=UNIT,
+            axis=alt.Axis(values=TICKS),
         ),
         order="x:Q",
         tooltip=[
@@ -287,5 +277,5 @@ def _reliability_chart(series: Sequence[_Series], positive: Flags, report: Repor
         f"On the diagonal a score is the chance that the label is {report.positive_label}; above "
         "it scores are too low, below it too high. At the bottom stands how many images a tenth of "
         "the axis holds, by the original's scores: few images say little.",
-        alt.layer(_diagonal(), counts, *lines).properties(height=_SQUARE_PX),
+        alt.layer(diagonal(), counts, *lines).properties(height=SQUARE_PX),
     )

@@ -4,7 +4,7 @@
 
     page.py            the page of an evaluation: its sections, tables and words
     summary.py         the sentences and definitions of that page
-    curve_charts.py    ROC, precision-recall, reliability
+    curve_charts.py    ROC, precision-recall        reliability_chart.py
     count_charts.py    confusion matrix, score histograms
     change_charts.py   shifted images, copies at another resolution
     gallery.py         pictures beside the JSON, inlined

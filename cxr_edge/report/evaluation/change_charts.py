@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import altair as alt
 
+from cxr_edge.report.axes import SQUARE_PX, UNIT, diagonal
 from cxr_edge.report.charts import Figure, records, significant
-from cxr_edge.report.evaluation.curve_charts import SQUARE_PX
 from cxr_edge.report.evaluation.summary import score_name
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y
 from cxr_edge.report.theme import MUTED, SERIES, WARNING
@@ -68,13 +68,12 @@ def copies_figure(evaluation: Evaluation, copies: CopyComparison) -> Figure:
         }
         for pair in copies.changed
     ]
-    unit = alt.Scale(domain=[0, 1], nice=False)
     points = (
         alt.Chart(records(data))
         .mark_point(filled=True, opacity=0.7)
         .encode(
-            x=alt.X("x:Q", title=f"{name} of the evaluated file", scale=unit),
-            y=alt.Y("y:Q", title=f"{name} of its copy", scale=unit),
+            x=alt.X("x:Q", title=f"{name} of the evaluated file", scale=UNIT),
+            y=alt.Y("y:Q", title=f"{name} of its copy", scale=UNIT),
             color=alt.Color(
                 "decision:N",
                 scale=alt.Scale(domain=["same", "changed"], range=[SERIES[0], WARNING]),
@@ -89,11 +88,6 @@ def copies_figure(evaluation: Evaluation, copies: CopyComparison) -> Figure:
             ],
         )
     )
-    diagonal = (
-        alt.Chart(records([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
-        .mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
-        .encode(x="x:Q", y="y:Q")
-    )
     shown = len(copies.scores) + len(copies.changed)
     kept = "" if shown == copies.pairs else f"; {shown:,} of them are drawn"
     return Figure(
@@ -101,5 +95,5 @@ def copies_figure(evaluation: Evaluation, copies: CopyComparison) -> Figure:
         "The same images at another resolution",
         f"{copies.pairs:,} pairs{kept}. A point off the diagonal is an image whose score depends "
         "on its resolution.",
-        alt.layer(diagonal, points).properties(height=SQUARE_PX),
+        alt.layer(diagonal(), points).properties(height=SQUARE_PX),
     )

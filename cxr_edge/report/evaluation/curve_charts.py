@@ -1,4 +1,4 @@
-"""ROC, precision-recall and reliability of an evaluation."""
+"""ROC and precision-recall of an evaluation; with reliability, all its curves."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from cxr_edge.report.axes import SQUARE_PX, TICKS, UNIT, diagonal
 from cxr_edge.report.charts import Figure, records, significant
-from cxr_edge.report.evaluation.summary import score_name
+from cxr_edge.report.evaluation.reliability_chart import reliability_figure
 from cxr_edge.report.theme import MUTED, SERIES, TEXT
 from cxr_edge.train.evaluation.document import Evaluation, RocPoints
 
-SQUARE_PX = 380
-_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
-_UNIT = alt.Scale(domain=[0, 1], nice=False)
 _CORNERS = (0.1, 0.2, 0.3, 0.5)
 """Sides that the enlarged corner of a ROC chart may have."""
 _MOST_NAMED = len(SERIES)
@@ -157,7 +155,7 @@ def _roc_chart(evaluation: Evaluation, curves: Sequence[_Curve], side: float) ->
             ],
         )
     )
-    layers: list[alt.Chart] = [*([_diagonal()] if side == 1 else []), lines]
+    layers: list[alt.Chart] = [*([diagonal()] if side == 1 else []), lines]
     if operating := _operating_point(evaluation):
         point = {"x": operating[0], "y": operating[1], "threshold": evaluation.threshold}
         layers.append(
@@ -197,12 +195,6 @@ def _legend(curves: Sequence[object]) -> alt.Legend | None:
     )  # fmt: skip
 
 
-def _diagonal() -> alt.Chart:
-    data = records([{"x": 0, "y": 0}, {"x": 1, "y": 1}])
-    line = alt.Chart(data).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
-    return line.encode(x="x:Q", y="y:Q")
-
-
 def _of_positive(evaluation: Evaluation) -> str:
     return f" of {evaluation.positive_label}" if evaluation.positive_label else ", one label each"
 
@@ -234,12 +226,10 @@ def precision_recall_figure(evaluation: Evaluation) -> Figure:
             x=alt.X(
                 "x:Q",
                 title="recall (sensitivity)",
-                scale=_UNIT,
-                axis=alt.Axis(values=_TICKS, format="~%"),
+                scale=UNIT,
+                axis=alt.Axis(values=TICKS, format="~%"),
             ),
-            y=alt.Y(
-                "y:Q", title="precision", scale=_UNIT, axis=alt.Axis(values=_TICKS, format="~%")
-            ),
+            y=alt.Y("y:Q", title="precision", scale=UNIT, axis=alt.Axis(values=TICKS, format="~%")),
             order="order:Q",
             color=alt.Color(
                 "curve:N", scale=scale, legend=_legend(curves) if len(curves) > 1 else None
@@ -270,62 +260,4 @@ def precision_recall_figure(evaluation: Evaluation) -> Figure:
         "Precision depends on how frequent a label is among these images (dashed): elsewhere, "
         "where it is rarer, precision is lower at the same recall.",
         alt.layer(rules, lines).properties(height=SQUARE_PX),
-    )
-
-
-def reliability_figure(evaluation: Evaluation) -> Figure:
-    """Observed frequency against score, with intervals."""
-    name = score_name(evaluation)
-    event = evaluation.positive_label or "right decisions"
-    data = [
-        {
-            "x": significant(group.score),
-            "y": significant(group.share.value),
-            "low": significant(group.share.low),
-            "high": significant(group.share.high),
-            "images": group.images,
-            "range": f"{group.low:g} to {group.high:g}",
-        }
-        for group in evaluation.reliability
-        if group.score is not None and group.share is not None
-    ]
-    tooltip = [
-        alt.Tooltip("range:N", title="scores"),
-        alt.Tooltip("images:Q", title="images"),
-        alt.Tooltip("x:Q", title="mean score", format=".3f"),
-        alt.Tooltip("y:Q", title=f"share of {event}", format=".3f"),
-        alt.Tooltip("low:Q", title="95 % from", format=".3f"),
-        alt.Tooltip("high:Q", title="to", format=".3f"),
-    ]
-    x = alt.X("x:Q", title=f"{name}, mean of a bin", scale=_UNIT, axis=alt.Axis(values=_TICKS))
-    y = alt.Y("y:Q", title=f"share of {event}", scale=_UNIT, axis=alt.Axis(values=_TICKS))
-    base = alt.Chart(records(data))
-    counts = (
-        alt.Chart(
-            alt.Data(
-                values=[
-                    {"x": (group.low + group.high) / 2, "count": f"{group.images:,}"}
-                    for group in evaluation.reliability
-                    if group.images
-                ]
-            )
-        )
-        .mark_text(color=MUTED, baseline="bottom", dy=-3)
-        .encode(x="x:Q", y=alt.datum(0), text="count:N")
-    )
-    error = evaluation.figures["ece"].value
-    return Figure(
-        "reliability",
-        "Reliability of the scores",
-        f"On the diagonal a score is the frequency of {event}; above it scores are too low, below "
-        f"it too high. Bars are 95 % intervals; the numbers count the images of a bin. Calibration "
-        f"error (ECE) {error:.3f}; a perfectly calibrated model with these scores would show "
-        f"{evaluation.calibration_error_floor:.3f}.",
-        alt.layer(
-            _diagonal(),
-            counts,
-            base.mark_line(strokeWidth=1.6).encode(x=x, y=y, order="x:Q"),
-            base.mark_rule(color=SERIES[0]).encode(x=x, y="low:Q", y2="high:Q"),
-            base.mark_point(filled=True, size=50).encode(x=x, y=y, tooltip=tooltip),
-        ).properties(height=SQUARE_PX),
     )
