@@ -30,6 +30,7 @@ def scaled(path: Path, factor: float) -> str:
     return json.dumps(document)
 
 
+@pytest.mark.long
 def test_a_report_is_written_and_held_against_another(quick, tmp_path):
     out = tmp_path / "out"
     first = quick("-o", out)
