@@ -1,6 +1,7 @@
-"""Put a report's table into README: ``python benchmarks/readme_table.py REPORT.json``.
+"""Put a report's figures into README and docs: ``python benchmarks/readme_table.py REPORT.json``.
 
-The report is kept as benchmarks/report.json, so that a test can hold README against it.
+README gets a short table, docs/measured.md every column of the compact one. The report is kept as
+benchmarks/report.json, so that a test can hold both documents against it.
 """
 
 from __future__ import annotations
@@ -8,27 +9,34 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cxr_edge.benchmark.report import parse_report
-from cxr_edge.report.benchmark.markdown import readme_table
+from cxr_edge.benchmark.report import Report, parse_report
+from cxr_edge.report.benchmark.columns import COMPACT_COLUMNS, SHORT_COLUMNS
+from cxr_edge.report.benchmark.markdown import compact_table
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "report.json"
+TABLES = {
+    ROOT / "README.md": SHORT_COLUMNS,
+    ROOT / "docs" / "measured.md": COMPACT_COLUMNS,
+}
+"""Document -> columns of its table."""
 BEGIN, END = "<!-- benchmarks/report.json -->\n", "<!-- end of it -->\n"
 
 
-def with_table(readme: str, report: bytes) -> str:
-    """README with the table of a report between its two marks."""
-    before, rest = readme.split(BEGIN)
+def with_table(document: Path, report: Report) -> str:
+    """A document with the table of a report between its two marks."""
+    before, rest = document.read_text().split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}{readme_table(parse_report(report, 'report.json'))}{END}{after}"
+    return f"{before}{BEGIN}{compact_table(report, TABLES[document])}{END}{after}"
 
 
 def main(source: Path) -> None:
-    """Keep the report, and write README anew."""
-    report = source.read_bytes()
-    readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(), report))
-    KEPT.write_bytes(report)
+    """Keep the report, and write both documents anew."""
+    data = source.read_bytes()
+    report = parse_report(data, str(source))
+    for document in TABLES:
+        document.write_text(with_table(document, report))
+    KEPT.write_bytes(data)
 
 
 if __name__ == "__main__":

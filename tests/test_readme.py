@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from cxr_edge import Bundle
+from cxr_edge.benchmark.report import parse_report
 from cxr_edge.cli import COMMANDS
 from cxr_edge.cli.data import data
 from cxr_edge.data.phantom import write_phantom
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+MEASURED = (ROOT / "docs/measured.md").read_text()
 
 
 def commands() -> set[str]:
@@ -63,14 +65,15 @@ def test_the_readme_says_what_it_is_not():
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_the_model_s_figures_in_the_readme_are_the_manifest_s(part):
     figures = getattr(Bundle.open().manifest.provenance, part)
-    row = next(line for line in README.splitlines() if line.startswith(f"| {part} "))
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
     names = ("accuracy", "auc", "recall PNEUMONIA", "recall NORMAL")
-    assert cells[1] == str(int(figures["images"]))
-    assert cells[2:6] == [f"{figures[name]:.3f}" for name in names]
+    for text in (README, MEASURED):
+        row = next(line for line in text.splitlines() if line.startswith(f"| {part} "))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[1] == str(int(figures["images"]))
+        assert cells[2:6] == [f"{figures[name]:.3f}" for name in names]
 
 
-def test_the_files_figures_in_the_readme_are_the_manifest_s():
+def test_the_files_figures_are_the_manifest_s():
     expected = [
         f"| {artifact.name} | {record.engine} | {data.inputs} | "
         f"{data.max_abs_delta:.1e} | {data.mean_abs_delta:.1e} | {data.flips} |"
@@ -78,15 +81,18 @@ def test_the_files_figures_in_the_readme_are_the_manifest_s():
         for record in artifact.engines
         if (data := record.data)
     ]
-    lines = README.splitlines()
+    lines = MEASURED.splitlines()
     start = lines.index(expected[0])
     assert lines[start : start + len(expected) + 1] == [*expected, ""]
 
 
-def test_the_table_of_times_in_the_readme_is_the_kept_report_s():
+@pytest.mark.parametrize("name", ["README.md", "docs/measured.md"])
+def test_the_tables_of_times_are_the_kept_report_s(name):
     program = runpy.run_path(str(ROOT / "benchmarks/readme_table.py"))
-    assert program["with_table"](README, program["KEPT"].read_bytes()) == README
-    assert README.count("| onnx-int8") >= 4
+    report = parse_report(program["KEPT"].read_bytes(), "report.json")
+    text = (ROOT / name).read_text()
+    assert program["with_table"](ROOT / name, report) == text
+    assert text.count("| onnx-int8") >= 1
 
 
 def test_links_between_documents_lead_somewhere():
