@@ -1,4 +1,4 @@
-"""Charts of time: the trade-off with accuracy, the spread, and where the time goes."""
+"""Charts of time: latency and its spread, the start of a process, and where the time goes."""
 
 from __future__ import annotations
 
