@@ -7,6 +7,7 @@
     markdown.py         report.md and README's table
     page.py             report.html
     speed_charts.py     latency, start-up, steps, operations
-    pareto_chart.py     latency against accuracy
-    score_charts.py     score differences, ROC, reliability
+    trade_off_chart.py  speed against accuracy
+    score_charts.py     score differences
+    truth_charts.py     ROC and reliability
 """

@@ -214,8 +214,11 @@ COLUMNS = (
 )
 """The full table, from left to right; what most readers want comes first."""
 
-README_COLUMNS = (ROW, SIZE, P50, P90, TIMES, START, PEAK, MAX_DELTA, FLIPS)
-"""The compact table of README."""
+COMPACT_COLUMNS = (ROW, SIZE, P50, P90, TIMES, START, PEAK, MAX_DELTA, FLIPS)
+"""The table of docs/measured.md."""
+
+SHORT_COLUMNS = (ROW, SIZE, P50, TIMES, MAX_DELTA, FLIPS)
+"""The table of README."""
 
 KEY_COLUMNS = (ROW, P50, P90, TIMES, FLIPS, MAX_DELTA, SIZE, START, PEAK)
 """The page's first table, of measured rows: as wide as a laptop's window."""

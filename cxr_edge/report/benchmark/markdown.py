@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from cxr_edge.benchmark.report import Report, Row
 from cxr_edge.bundle.manifest import NOTICE
-from cxr_edge.report.benchmark.columns import COLUMNS, README_COLUMNS, Column, figure, percent
+from cxr_edge.report.benchmark.columns import COLUMNS, Column, figure, percent
 from cxr_edge.report.benchmark.summary import (
     SUITE_HEADS,
     SUITE_NOTE,
@@ -53,16 +53,17 @@ def report_markdown(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def readme_table(report: Report) -> str:
-    """The compact table of exported files and baselines with one thread.
+def compact_table(report: Report, columns: Sequence[Column]) -> str:
+    """A table of the exported files and baselines with one thread.
 
     Args:
         report: what was measured.
+        columns: of the table.
 
     Returns:
         A Markdown table, with a final newline.
     """
-    return rows_table(README_COLUMNS, comparable(report)) + "\n"
+    return rows_table(columns, comparable(report)) + "\n"
 
 
 def rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:

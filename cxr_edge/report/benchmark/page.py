@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cxr_edge.benchmark.report import Report, Row
-from cxr_edge.report.benchmark import score_charts, speed_charts
+from cxr_edge.report.benchmark import score_charts, speed_charts, trade_off_chart, truth_charts
 from cxr_edge.report.benchmark.columns import COLUMNS, FLIPS, KEY_COLUMNS, OUTCOME, Column
-from cxr_edge.report.benchmark.pareto_chart import pareto_chart
 from cxr_edge.report.benchmark.summary import (
     SUITE_HEADS,
     SUITE_NOTE,
@@ -68,11 +67,11 @@ def _sections(report: Report) -> dict[str, Sequence[Figure]]:
     return {
         "Speed": _present(
             speed_charts.latency_chart(report),
-            pareto_chart(report),
+            trade_off_chart.pareto_chart(report),
             speed_charts.start_chart(report),
         ),
         "Score differences": score_charts.difference_charts(report),
-        "Scores against labels": score_charts.truth_charts(report),
+        "Scores against labels": truth_charts.truth_charts(report),
         "Where the time goes": [
             *_present(speed_charts.end_to_end_chart(report), speed_charts.roofline_chart(report)),
             *operations,

@@ -1,4 +1,4 @@
-"""Charts of time: its spread, and where it goes."""
+"""Charts of time: latency and its spread, the start of a process, and where the time goes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ MOST_OPERATIONS = 12
 """Operations of a row that are drawn."""
 _START_STEPS = ("import", "load", "first")
 _FILE_STEPS = ("read", "decode", "preprocess", "infer", "post")
-OVER_TITLE_PX = 34
-"""Distance of a legend that stands over an upright axis's title, pixels."""
 
 
 def engine_colour(report: Report, rows: Iterable[Row], offset: int = 14) -> alt.Color:

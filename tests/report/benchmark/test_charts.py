@@ -10,7 +10,7 @@ import pytest
 
 from cxr_edge.benchmark.report import Layer
 from cxr_edge.metrics import roc_area
-from cxr_edge.report.benchmark import pareto_chart, score_charts, speed_charts
+from cxr_edge.report.benchmark import score_charts, speed_charts, trade_off_chart, truth_charts
 from cxr_edge.report.benchmark.page import report_figures
 from cxr_edge.report.charts import png, specification
 
@@ -82,25 +82,25 @@ def test_every_figure_of_a_whole_report_draws_a_picture(draw_report):
 
 def test_the_pareto_front_is_what_nothing_beats():
     costs = [(3, 1), (1, 3), (2, 2), (2, 3), (3, 3), (1, 4), (4, 1)]
-    front = pareto_chart.pareto_front(costs)
+    front = trade_off_chart.pareto_front(costs)
     assert [costs[index] for index in front] == [(1, 3), (2, 2), (3, 1)]
-    assert pareto_chart.pareto_front([]) == []
+    assert trade_off_chart.pareto_front([]) == []
 
 
 def test_rows_lie_at_their_latency_and_difference(draw_report, drawn):
-    figure = pareto_chart.pareto_chart(draw_report())
+    figure = trade_off_chart.pareto_chart(draw_report())
     points = {p["row"]: p for p in values(layer_with(figure, "point", size=110))}
     assert drawn.KERAS not in points  # compared with itself
     point = points["onnx-int8, onnxruntime, 1 thread"]
     assert point["p50"] == pytest.approx(3.21)
     assert (point["delta"], point["changed"], point["flips"]) == (0.049, 1, "1 flip")
-    assert points["onnx-fp32, openvino, 1 thread"]["delta"] == pareto_chart.DELTA_FLOOR
+    assert points["onnx-fp32, openvino, 1 thread"]["delta"] == trade_off_chart.DELTA_FLOOR
     base = values(layer_with(figure, "rule"))
     assert base == [{"p50": pytest.approx(41.0), "row": drawn.KERAS, "ms": "41.0"}]
 
 
 def test_everything_lies_inside_the_pareto_axes(draw_report):
-    figure = pareto_chart.pareto_chart(draw_report())
+    figure = trade_off_chart.pareto_chart(draw_report())
     layer = layer_with(figure, "point", size=110)
     for field, channel in (("p50", "x"), ("delta", "y")):
         low, high = layer["encoding"][channel]["scale"]["domain"]
@@ -109,13 +109,13 @@ def test_everything_lies_inside_the_pareto_axes(draw_report):
 
 
 def test_rings_mark_changed_decisions(draw_report):
-    layer = layer_with(pareto_chart.pareto_chart(draw_report()), "point", filled=False)
+    layer = layer_with(trade_off_chart.pareto_chart(draw_report()), "point", filled=False)
     assert layer["transform"] == [{"filter": "(datum.changed > 0)"}]
 
 
 def test_engines_keep_their_colour_in_every_chart(draw_report):
     report = draw_report()
-    figures = (speed_charts.latency_chart(report), pareto_chart.pareto_chart(report))
+    figures = (speed_charts.latency_chart(report), trade_off_chart.pareto_chart(report))
     scales = [
         layer["encoding"]["color"]["scale"]
         for figure in figures
@@ -211,7 +211,7 @@ def test_a_chart_of_differences_shows_the_threshold(draw_report, drawn):
 
 def test_the_roc_has_the_area_of_the_metrics_module(draw_report):
     report = draw_report()
-    figure = score_charts.truth_charts(report)[0]
+    figure = truth_charts.truth_charts(report)[0]
     lines = layer_with(figure, "line", strokeWidth=1.6)
     names = list(dict.fromkeys(point["series"] for point in values(lines)))
     positive = np.asarray(report.truth.positive)
@@ -228,11 +228,11 @@ def test_the_roc_has_the_area_of_the_metrics_module(draw_report):
 def test_corners_keep_the_curve():
     x = np.array([0, 0, 0, 0.5, 1.0])
     y = np.array([0, 0.2, 0.5, 0.75, 1.0])
-    assert score_charts.corners(x, y) == [0, 2, 4]
+    assert truth_charts.corners(x, y) == [0, 2, 4]
 
 
 def test_reliability_counts_the_images_of_the_original(draw_report):
-    figure = score_charts.truth_charts(draw_report())[1]
+    figure = truth_charts.truth_charts(draw_report())[1]
     counts = [int(each["count"]) for each in values(layer_with(figure, "text"))]
     assert sum(counts) == 304
 
@@ -240,5 +240,5 @@ def test_reliability_counts_the_images_of_the_original(draw_report):
 def test_labelled_images_of_one_class_have_a_reliability_only(draw_report):
     report = draw_report()
     truth = dataclasses.replace(report.truth, positive=(True,) * len(report.truth.positive))
-    figures = score_charts.truth_charts(dataclasses.replace(report, truth=truth))
+    figures = truth_charts.truth_charts(dataclasses.replace(report, truth=truth))
     assert [figure.name for figure in figures] == ["reliability"]

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from cxr_edge.report.benchmark.columns import COLUMNS, delta, figure, percent
-from cxr_edge.report.benchmark.markdown import plain, readme_table, report_markdown
+from cxr_edge.report.benchmark.columns import COLUMNS, COMPACT_COLUMNS, delta, figure, percent
+from cxr_edge.report.benchmark.markdown import compact_table, plain, report_markdown
 
 
 def tables(text: str) -> list[list[list[str]]]:
@@ -54,7 +54,7 @@ def test_a_command_stays_a_block_of_code(draw_report):
 
 
 def test_the_readme_shows_one_thread_and_what_was_measured(draw_report, drawn):
-    table = tables(readme_table(draw_report()))[0]
+    table = tables(compact_table(draw_report(), COMPACT_COLUMNS))[0]
     names = [line[0] for line in table[2:]]
     assert len(names) == 9
     assert names[0] == "onnx-int8, onnxruntime, 1 thread"
@@ -66,7 +66,9 @@ def test_the_readme_shows_one_thread_and_what_was_measured(draw_report, drawn):
 
 
 def test_the_readme_shows_the_fewest_threads_where_one_was_not_tried(draw_report, drawn):
-    table = tables(readme_table(draw_report(rows=(drawn.draw_row(7), drawn.draw_row(8)))))[0]
+    table = tables(
+        compact_table(draw_report(rows=(drawn.draw_row(7), drawn.draw_row(8))), COMPACT_COLUMNS)
+    )[0]
     assert len(table) == 4
 
 

@@ -1,4 +1,4 @@
-"""Latency against accuracy, and which rows nothing else beats in both."""
+"""The chart of speed against accuracy."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import altair as alt
 
 from cxr_edge.benchmark.report import Latency, Report, Row
 from cxr_edge.report.benchmark.columns import delta, figure
-from cxr_edge.report.benchmark.speed_charts import OVER_TITLE_PX, engine_colour
+from cxr_edge.report.benchmark.speed_charts import engine_colour
 from cxr_edge.report.benchmark.summary import headline_row
 from cxr_edge.report.charts import Figure, records
 from cxr_edge.report.theme import BACKGROUND, MUTED, WARNING
 
 DELTA_FLOOR = 1e-7
 """Smaller score differences are drawn here: they are float32's own rounding."""
+_OVER_TITLE = 34
+"""Distance of a legend that stands over an upright axis's title, pixels."""
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 
 
@@ -55,7 +57,7 @@ def pareto_chart(report: Report) -> Figure | None:
     shape = alt.Shape(
         "file:N",
         scale=alt.Scale(domain=files, range=[_SHAPES[n % len(_SHAPES)] for n in range(len(files))]),
-        legend=alt.Legend(title="file", direction="horizontal", columns=2, offset=OVER_TITLE_PX),
+        legend=alt.Legend(title="file", direction="horizontal", columns=2, offset=_OVER_TITLE),
     )
     tooltip = [
         alt.Tooltip(f"{field}:N", title=title)
@@ -64,7 +66,7 @@ def pareto_chart(report: Report) -> Figure | None:
             ("flips", "flips"), ("size", "size"),
         )
     ]  # fmt: skip
-    colour = engine_colour(report, (row for row, _ in rows), offset=OVER_TITLE_PX)
+    colour = engine_colour(report, (row for row, _ in rows), offset=_OVER_TITLE)
     base = alt.Chart(records(points))
     marks = base.mark_point(size=110, opacity=0.9, stroke=BACKGROUND, strokeWidth=1).encode(
         x=x,
