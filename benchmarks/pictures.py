@@ -38,7 +38,7 @@ def heatmap_picture() -> bytes:
     """A phantom's heat map, by the command that a user would call."""
     with tempfile.TemporaryDirectory() as folder:
         phantom = Path(folder) / "phantom.png"
-        image = draw_phantom(np.random.default_rng(PHANTOM_SEED), height=300, width=375)
+        image = draw_phantom(np.random.default_rng(PHANTOM_SEED), height=256, width=320)
         write_file(phantom, cv2.imencode(".png", image)[1].tobytes())
         command = [sys.executable, "-m", "cxr_edge", "predict", phantom, "--heatmap", folder]
         subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL)

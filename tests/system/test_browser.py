@@ -14,11 +14,19 @@ from typing import Any
 import pytest
 
 from cxr_edge.report.benchmark.page import report_page
+from cxr_edge.report.evaluation.page import evaluation_page
+from cxr_edge.report.evaluation.seeds import seeds_page
 
 pytestmark = pytest.mark.system
 
 HERE = Path(__file__).parent
 DRAWN = runpy.run_path(str(HERE.parent / "benchmark/drawn.py"))
+EVALUATED = runpy.run_path(str(HERE.parent / "train/evaluation/drawn.py"))
+EVALUATIONS = {
+    "two labels": EVALUATED["draw_document"](),
+    "three labels": EVALUATED["draw_document"](EVALUATED["THREE_SPEC"]),
+    "markup as names": EVALUATED["hostile"](EVALUATED["draw_document"]()),
+}
 Browser: Any = runpy.run_path(str(HERE / "chromium.py"))["Browser"]
 SIZES = (1280, 400, 360)
 MIN_LETTER_PX = 9
@@ -53,7 +61,8 @@ FINDINGS = """
       });
     });
   }
-  for (const element of document.body.querySelectorAll(":not(.scroll *)"))
+  // Inside a chart, marks beyond its axes are clipped.
+  for (const element of document.body.querySelectorAll(":not(.scroll *, svg *)"))
     if (box(element).right > page.clientWidth + .5)
       findings.wide.push(element.outerHTML.slice(0, 80));
   return findings;
@@ -108,6 +117,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for variant, change in DRAWN["VARIANTS"].items():
         pages[variant] = folder / f"{variant}.html"
         pages[variant].write_bytes(report_page(change(DRAWN["draw_report"]())))
+    for name, document in EVALUATIONS.items():
+        pictures = folder / name
+        EVALUATED["write_pictures"](document, pictures)
+        pages[name] = folder / f"{name}.html"
+        pages[name].write_bytes(evaluation_page(document, pictures))
+    pages["seeds"] = folder / "seeds.html"
+    pages["seeds"].write_bytes(seeds_page(EVALUATED["draw_seeds"]()))
     return pages
 
 
@@ -119,7 +135,7 @@ def wait_for_charts(browser: Any) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("variant", DRAWN["VARIANTS"])
+@pytest.mark.parametrize("variant", [*DRAWN["VARIANTS"], *EVALUATIONS, "seeds"])
 @pytest.mark.parametrize("width", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_or_overlaps_or_fetched(browser, pages, variant, width, scheme):
@@ -127,7 +143,8 @@ def test_nothing_is_cut_or_overlaps_or_fetched(browser, pages, variant, width, s
     wait_for_charts(browser)
     findings = browser.run(FINDINGS)
     assert browser.complaints() == []
-    assert browser.requests() == [pages[variant].as_uri()]
+    fetched = [url for url in browser.requests() if not url.startswith("data:image/")]
+    assert fetched == [pages[variant].as_uri()]  # pictures lie inside the page
     assert findings == {key: [] for key in findings} | {"overflow": 0}
 
 

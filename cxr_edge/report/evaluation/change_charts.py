@@ -34,7 +34,7 @@ def shift_figure(shifts: dict[str, FigureComparison]) -> Figure:
         alt.Tooltip("low:Q", title="95 % from", format="+.3f"),
         alt.Tooltip("high:Q", title="to", format="+.3f"),
     ]
-    axis = alt.X("change:Q", title="change of accuracy", axis=alt.Axis(format="+~g", tickCount=6))
+    axis = alt.X("change:Q", title="change of accuracy", axis=alt.Axis(format="+~g", tickCount=4))
     zero = alt.Chart(records([{"at": 0}])).mark_rule(color=MUTED, strokeDash=[4, 3])
     intervals = base.mark_rule(color=SERIES[0], yOffset=OFFSET_PX)
     points = base.mark_point(filled=True, size=60, yOffset=OFFSET_PX)
