@@ -125,7 +125,13 @@ def test_evaluate_scores_an_exported_file(in_process, exported_bundle, drawn_dat
     assert evaluation["data"]["images"] == 16
     assert sum(map(sum, evaluation["confusion"])) == 16
     assert f"accuracy {evaluation['figures']['accuracy']['value']:.4f}" in result.stdout
-    for name in ("test-confusion.png", "test-roc.png", "test-gallery.png", "test-scores.csv"):
+    for name in (
+        "test-confusion.png",
+        "test-roc.png",
+        "test-scores-1.png",
+        "evaluation.html",
+        "test-scores.csv",
+    ):
         assert (out / name).stat().st_size > 500
 
 

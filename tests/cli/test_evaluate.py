@@ -23,7 +23,7 @@ def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(cli, draw
     ):
         assert words in result.stdout
         assert words not in result.stderr
-    assert f"the page is {out / 'test.html'}" in result.stderr
+    assert f"the page is {out / 'evaluation.html'}" in result.stderr
     document = json.loads((out / "evaluation.json").read_bytes())
     assert document["origin"]["command"].startswith("cxr-edge evaluate ")
     assert f"-o {out}" in document["origin"]["command"]
@@ -34,7 +34,7 @@ def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(cli, draw
         for entry in group["entries"]:
             assert (drawn_data / "test" / entry["file"]).is_file()
             assert (out / entry["picture"]).is_file() and (out / entry["heatmap"]).is_file()
-    assert "reference" in (out / "test.html").read_text()
+    assert "reference" in (out / "evaluation.html").read_text()
 
 
 def test_without_a_folder_nothing_is_written_and_a_pattern_names_the_patients(
@@ -87,5 +87,5 @@ def test_several_runs_are_a_table_with_their_spread(in_process, run_folder, draw
     assert tail[1].split() == ["accuracy", "auc", "sensitivity", "specificity", "ece"]
     assert [line.split()[0] for line in tail[2:]] == ["1-run", "2-model.keras", "mean", "standard"]
     assert tail[-1].split()[-5:] == ["0.0000"] * 5
-    assert (tmp_path / "out/1-run/test.html").is_file()
-    assert (tmp_path / "out/test.html").is_file()
+    assert (tmp_path / "out/1-run/evaluation.html").is_file()
+    assert (tmp_path / "out/seeds.html").is_file()

@@ -82,7 +82,7 @@ def test_a_profile_can_lie_anywhere(tmp_path: Path, profile: Profile) -> None:
     write_profile(profile, tmp_path / "mine.json")
     tuned = Classifier.load(profile=tmp_path / "mine.json")
     assert (tuned.artifact, tuned.profile) == ("tflite-int8-dynamic", tmp_path / "mine.json")
-    with pytest.raises(UsageError, match="a profile names artifact and engine"):
+    with pytest.raises(UsageError, match="a profile chooses artifact and engine"):
         Classifier.load(profile=tmp_path / "mine.json", engine="litert")
 
 

@@ -257,7 +257,11 @@ def test_a_file_that_answers_otherwise_does_not_pass(
         prove_altered(alter, good_file, spec, golden_of(opened))
     message = str(caught.value)
     assert caught.value.exit_code == 6
-    where = "onnx-fp32: onnxruntime refuses" if alter is cut else "onnx-fp32 on onnxruntime: "
+    where = (
+        "onnx-fp32: onnxruntime cannot load the model"
+        if alter is cut
+        else "onnx-fp32 on onnxruntime: "
+    )
     assert message.startswith(where) and "nothing was written" in message
     assert len(message.splitlines()) == 1
 

@@ -44,13 +44,15 @@ from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe
 FILES = {
     *("model.keras", "spec.json", "provenance.json", "history.json", "evaluation.json"),
     *("calibration.npz", "validation.npz", "domain.npz"),
-    *("layers.txt", "class-counts.png", "samples.png", "curves.png"),
+    *("layers.txt", "class-counts.png", "samples.png"),
+    *("history-accuracy.png", "history-loss.png", "evaluation.html"),
     *(
         f"{part}{end}"
         for part in ("validation", "test")
         for end in (
-            *(".html", "-report.txt", "-confusion.png", "-roc.png", "-precision-recall.png"),
-            *("-reliability.png", "-histogram.png", "-gallery.png", "-gallery"),
+            *("-report.txt", "-confusion.png", "-roc.png", "-roc-corner.png"),
+            *("-precision-recall.png", "-reliability.png", "-scores-1.png", "-scores-2.png"),
+            "-gallery",
         )
     ),
     "test-scores.csv",
@@ -151,11 +153,12 @@ def test_a_run_folder_holds_every_promised_file_and_no_leftover(run_folder: Path
 def test_every_picture_decodes_and_shows_something(run_folder: Path, name: str) -> None:
     picture = cv2.imread(str(run_folder / name), cv2.IMREAD_COLOR)
     assert picture is not None
-    assert 400 <= picture.shape[1] <= 1300
+    assert 400 <= picture.shape[1] <= 1500
     assert picture.std() > 10
     assert len(np.unique(picture)) > 20
-    border = np.concatenate([picture[:3].ravel(), picture[-3:].ravel()])
-    assert border.min() > 200, "something is cut off at the picture's border"
+    if name != "samples.png":  # a mosaic of images
+        border = np.concatenate([picture[:3].ravel(), picture[-3:].ravel()])
+        assert border.min() > 200, "something is cut off at the picture's border"
 
 
 def test_the_history_tells_what_was_trained_on(run_folder: Path) -> None:

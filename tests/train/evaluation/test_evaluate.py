@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import re
 import statistics
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from cxr_edge.bundle.manifest import NOTICE
 from cxr_edge.data.patients import grouping
 from cxr_edge.errors import DataError, UsageError
 from cxr_edge.preprocess import Pixels
-from cxr_edge.report.html import NOTICE
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 from cxr_edge.train.evaluation import baseline as baseline_module
@@ -39,7 +38,10 @@ from cxr_edge.train.evaluation.text import report_text
 
 EVIL = "<script>alert(1)</script>&\"'"
 COMMAND = "cxr-edge evaluate part -o out"
-PICTURES = ("confusion", "roc", "precision-recall", "reliability", "histogram", "gallery")
+PICTURES = (
+    *("confusion", "roc", "roc-corner", "precision-recall", "reliability"),
+    *("scores-1", "scores-2"),
+)
 
 
 class Recording(Silent):
@@ -110,7 +112,7 @@ def done(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 class Page(HTMLParser):
-    """Collects tags, attributes and text."""
+    """Collects tags, attributes, and the text that a reader sees."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -121,14 +123,15 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.text += data
 
 
 def test_everything_that_was_asked_for_is_written(done: tuple[Path, Evaluation]) -> None:
@@ -136,7 +139,7 @@ def test_everything_that_was_asked_for_is_written(done: tuple[Path, Evaluation])
     pictures = {f"part-{name}.png" for name in (*PICTURES, "shifts", "copies")}
     assert {path.name for path in out.iterdir()} == pictures | {
         "part-gallery",
-        *("evaluation.json", "part.html", "part-report.txt", "part-scores.csv"),
+        *("evaluation.json", "evaluation.html", "part-report.txt", "part-scores.csv"),
     }
     document = read_evaluation(out / "evaluation.json")
     assert document.parts == {"part": evaluation}
@@ -166,27 +169,23 @@ def test_the_report_says_all_of_it(done: tuple[Path, Evaluation]) -> None:
         assert words in text
 
 
-def test_the_page_is_whole_and_fetches_nothing(done: tuple[Path, Evaluation]) -> None:
+def test_the_page_is_whole(done: tuple[Path, Evaluation]) -> None:
     out, evaluation = done
-    page = Page((out / "part.html").read_text())
+    page = Page((out / "evaluation.html").read_text())
     assert page.open == []
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "a", "iframe", "object", "form"}
-    for tag, attributes in page.tags:
-        assert not [name for name in attributes if name.startswith("on")], tag
-        for name in ("src", "href", "srcset", "action"):
-            assert attributes.get(name, "data:image/png;base64,").startswith("data:image/png")
-    assert "url(" not in page.text and "@import" not in page.text
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert [image["alt"] for image in images] == [*PICTURES[:-1], "shifts", "copies", "gallery"]
+    assert evaluation.gallery
+    assert len(images) == sum(len(group.entries) for group in evaluation.gallery)
     text = " ".join(page.text.split())
     accuracy = evaluation.figures["accuracy"]
     for words in (
         NOTICE,
+        COMMAND,
         "run, run by a test",
-        "light where its probability is at least 0.5 (fixed at 0.5, as in the seed)",
-        "part: 32 of 16 patients (dark 16, light 16)",
+        "0.5 on P(light); fixed at 0.5, as in the seed",
+        "part: 32 images of 16 patients",
         f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})",
-        "no figure of the frozen threshold",
+        "not at the model's threshold",
         *SHIFTS,
     ):
         assert words in text, words
@@ -199,19 +198,19 @@ def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
     out = tmp_path / "out"
     plain = asked(tmp_path, out, data=tmp_path / "d", shifts=False, baseline=None, copies=None)
     evaluate_models([model], plain, Silent())
-    text = (out / "d.html").read_text()
+    text = (out / "evaluation.html").read_text()
     page = Page(text)
-    assert "script" not in {tag for tag, _ in page.tags}
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 3  # charts, Vega, our own
     assert page.text.count(EVIL) >= 4 and page.text.count(label) >= 3
-    assert re.search(r"<[^>]*alert", text) is None
+    assert "<script>alert" not in text and "<img src=x" not in text
 
 
 def test_what_is_not_asked_for_is_neither_done_nor_mentioned(folders: Path, tmp_path: Path) -> None:
     plain = asked(folders, tmp_path, shifts=False, baseline=None, copies=None)
     (evaluation,) = evaluate_models([bright()], plain, Silent()).evaluations.values()
     assert (evaluation.baseline, evaluation.shifts, evaluation.copies) == (None, None, None)
-    text = (tmp_path / "part.html").read_text()
-    assert "anatomy" not in text and "resolution" not in text and "machines" not in text
+    text = Page((tmp_path / "evaluation.html").read_text()).text
+    assert "baseline" not in text and "resolution" not in text and "hifted" not in text
     assert not list(tmp_path.glob("*-shifts.png"))
 
 
@@ -246,8 +245,7 @@ def test_three_labels_are_evaluated_too(folders: Path, tmp_path: Path) -> None:
     assert {"accuracy", "auc", "auc c", "recall c"} <= set(found.figures)
     assert found.copies and found.copies.max_abs_delta == 0
     assert found.baseline and set(found.baseline.comparison.difference) == {"accuracy", "auc"}
-    assert (tmp_path / "out/d.html").stat().st_size > 10_000
-    assert not (tmp_path / "out/d-roc.png").exists()
+    assert (tmp_path / "out/evaluation.html").stat().st_size > 10_000
 
 
 def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_path: Path) -> None:
@@ -256,7 +254,7 @@ def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_pa
     results = evaluate_models(models, plain, Silent())
     assert list(results.evaluations) == ["1-run", "2-run", "3-run"]
     for run in results.evaluations:
-        assert (tmp_path / run / "part.html").is_file()
+        assert (tmp_path / run / "evaluation.html").is_file()
         assert (tmp_path / run / "evaluation.json").is_file()
     assert results.spread and list(results.spread) == [
         *("accuracy", "auc", "sensitivity", "specificity", "ece")
@@ -282,7 +280,7 @@ def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_pa
         "standard",
     ]
     assert f"{accuracy.standard_deviation:.4f}" in lines[-1]
-    page = Page((tmp_path / "part.html").read_text())
+    page = Page((tmp_path / "seeds.html").read_text())
     assert page.open == [] and NOTICE in page.text
     assert f"{accuracy.mean:.4f}" in page.text
 
