@@ -50,8 +50,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         group = item.nodeid if item in long else item.location[0]
         item.add_marker(pytest.mark.xdist_group(group.replace("@", "_")))
     if config.getoption("--fast"):
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+        left_out = [*long, *(item for item in items if item.get_closest_marker("slow"))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     elif IN_PARALLEL:
         items.sort(key=lambda item: item not in long)
 

@@ -13,6 +13,8 @@ import pytest
 
 from cxr_edge import __version__
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 MAX_WHEEL_BYTES = 15 * 10**6
 

@@ -25,6 +25,8 @@ from cxr_edge.errors import EngineError, ImageError, MissingExtraError, ModelErr
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
 
+pytestmark = pytest.mark.slow
+
 QUICK = BenchmarkRequest(
     with_baselines=False, rounds=2, processes=1, file_rounds=1, drawn_files=1, threads=(1,)
 )

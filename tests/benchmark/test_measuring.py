@@ -23,6 +23,8 @@ from cxr_edge.device.machine import this_machine
 from cxr_edge.errors import BenchmarkError, DataError, EngineError
 from cxr_edge.reporting import Silent
 
+pytestmark = pytest.mark.slow
+
 QUICK = BenchmarkRequest(
     with_baselines=False, rounds=2, processes=1, file_rounds=2, drawn_files=2, threads=(1, 2)
 )

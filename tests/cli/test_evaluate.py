@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(cli, drawn_data, tmp_path):
     out = tmp_path / "out"

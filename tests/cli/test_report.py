@@ -10,6 +10,8 @@ import pytest
 
 from cxr_edge.benchmark.report import dump_report
 
+pytestmark = pytest.mark.slow
+
 DRAWN = runpy.run_path(str(Path(__file__).parents[1] / "benchmark/drawn.py"))
 
 

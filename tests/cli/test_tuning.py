@@ -13,6 +13,8 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.profile import Profile
 from cxr_edge.errors import ProfileError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:

@@ -12,6 +12,8 @@ from cxr_edge.bundle.verify import Outcome, Verdict
 from cxr_edge.device.tune import Candidate, fastest, thread_counts, tune
 from cxr_edge.reporting import Silent
 
+pytestmark = pytest.mark.slow
+
 
 def candidate(
     name: str, p50: float | None, *, threads: int = 1, mean: float = 0.001, outcome: Outcome

@@ -36,6 +36,8 @@ from cxr_edge.train.evaluation.seeds import spread_text
 from cxr_edge.train.evaluation.shifts import SHIFTS
 from cxr_edge.train.evaluation.text import report_text
 
+pytestmark = pytest.mark.slow
+
 EVIL = "<script>alert(1)</script>&\"'"
 COMMAND = "cxr-edge evaluate part -o out"
 PICTURES = (
