@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import BenchmarkError, UsageError
 from cxr_edge.files import printable
 
@@ -97,7 +98,7 @@ def benchmark(
     terminal = Terminal()
     report = run_benchmark(Bundle.open(folder), request, terminal)
     _write(report, out)
-    print(_summary(report))
+    _print_rows(report)
     for row in report.rows:
         for problem in row.problems:
             terminal.say(f"note: {row.name}: {problem}")
@@ -131,23 +132,19 @@ def _write(report: Report, out: Path) -> None:
     write_file(out / "report.md", report_markdown(report).encode())
 
 
-def _summary(report: Report) -> str:
-    from cxr_edge.report.benchmark.columns import start_ms
+def _print_rows(report: Report) -> None:
+    """The main columns of the page, and why a row was not measured."""
+    from cxr_edge.report.benchmark.columns import FLIPS, KEY_COLUMNS
 
-    head = f"{'p50 ms':>8}  {'p99 ms':>8}  {'start ms':>8}  {'peak MB':>7}  {'max |d|':>7}  flips"
-    lines = [f"{head}  row"]
+    columns = [
+        Column(column.heading, align="right" if column.write else "left") for column in KEY_COLUMNS
+    ]
+    rows = []
     for row in report.rows:
-        if row.latency is None:
-            lines.append(f"{'':53}  {row.name}: {row.reason}")
-            continue
-        start = peak = delta = flips = ""
-        if row.start:
-            start = f"{start_ms(row):.0f}"
-            peak = "" if row.start.peak_mb is None else f"{row.start.peak_mb:.0f}"
+        cells: list[Cell] = [column.cell(row) for column in KEY_COLUMNS]
         if row.parity:
-            delta, flips = f"{row.parity.max_abs_delta:.1e}", str(row.parity.flips)
-        lines.append(
-            f"{row.latency.p50_ms:8.3f}  {row.latency.p99_ms:8.3f}  {start:>8}  {peak:>7}  "
-            f"{delta:>7}  {flips:>5}  {row.name}"
-        )
-    return "\n".join(lines)
+            place = KEY_COLUMNS.index(FLIPS)
+            cells[place] = Styled(FLIPS.cell(row), "bad" if row.parity.flips else "good")
+        note = f"{row.outcome}: {row.reason}" if row.reason else ""
+        rows.append([*cells, Styled(note, "warning")])
+    print_table([*columns, Column("note")], rows)

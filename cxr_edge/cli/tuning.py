@@ -10,6 +10,7 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import OutputError, ParityError
 from cxr_edge.files import printable
 
@@ -100,23 +101,34 @@ def _forget(path: Path, terminal: Terminal) -> None:
 
 
 def _print_candidates(candidates: tuple[Candidate, ...], chosen: Candidate | None) -> None:
-    print(
-        f"  {'artifact':21}  {'engine':11}  threads  {'p50 ms':>7}  {'p90 ms':>7}  max |d|  "
-        f"mean |d|  {'kB':>6}  note"
-    )
-    for row in candidates:
-        parity = row.verdict.parity
-        times = "".join(
-            f"  {'' if ms is None else f'{ms:.3f}':>7}" for ms in (row.p50_ms, row.p90_ms)
-        )
-        deltas = f"  {'':7}  {'':8}"
-        if parity:
-            deltas = f"  {parity.max_abs_delta:7.1e}  {parity.mean_abs_delta:8.1e}"
-        note = row.verdict.reason and f"{row.verdict.outcome}: {row.verdict.reason}"
-        print(
-            f"{'*' if row is chosen else ' '} {row.artifact:21}  {row.engine:11}  {row.threads:7}"
-            f"{times}{deltas}  {row.bytes / 1e3:6.0f}  {note}".rstrip()
-        )
+    columns = [
+        Column(),
+        Column("artifact"),
+        Column("engine"),
+        *(
+            Column(title, align="right")
+            for title in ("threads", "p50 ms", "p90 ms", "max |d|", "mean |d|", "kB")
+        ),
+        Column("note"),
+    ]
+    print_table(columns, [_candidate_cells(one, chosen) for one in candidates])
+
+
+def _candidate_cells(candidate: Candidate, chosen: Candidate | None) -> list[Cell]:
+    parity, verdict = candidate.verdict.parity, candidate.verdict
+    times = (candidate.p50_ms, candidate.p90_ms)
+    deltas = (parity.max_abs_delta, parity.mean_abs_delta) if parity else ()
+    cells: list[Cell] = [
+        Styled("*", "good") if candidate is chosen else "",
+        candidate.artifact,
+        candidate.engine,
+        str(candidate.threads),
+        *("" if ms is None else f"{ms:.3f}" for ms in times),
+        *([f"{delta:.1e}" for delta in deltas] or ["", ""]),
+        f"{candidate.bytes / 1e3:.0f}",
+    ]
+    note = verdict.reason and f"{verdict.outcome}: {verdict.reason}"
+    return [*cells, Styled(note, "bad" if verdict.outcome == "failed" else "faint")]
 
 
 def doctor(
@@ -154,17 +166,21 @@ def doctor(
             f"({printable(tuned.path)})"
         )
     rows.append(("tuned", choice))
-    for name, text in rows:
-        print(f"{name:12}  {text}")
-    for line in diagnosis.advice:
-        print(f"advice        {line}")
+    rows += [("advice", line) for line in diagnosis.advice]
+    print_table(
+        [Column(), Column()],
+        [(name, Styled(text, "warning") if name == "advice" else text) for name, text in rows],
+    )
     if startup:
         engine_option = ["-e", engine] if engine else []
         processes = measure_starts(folder, engine_option, starts, Terminal())
         floor_ms = next(process.ms for process in processes if process.command == FLOOR)
-        print(f"\n{'ms':>6}  {'of floor':>8}  {'peak MB':>7}  process, started {starts} times")
-        for process in processes:
-            print(
-                f"{process.ms:6.0f}  {process.ms / floor_ms:8.2f}  {process.peak_mb:7.0f}  "
-                f"{process.command}"
-            )
+        print()
+        columns = [Column(title, align="right") for title in ("ms", "of floor", "peak MB")]
+        print_table(
+            [*columns, Column(f"process, started {starts} times")],
+            [
+                (f"{one.ms:.0f}", f"{one.ms / floor_ms:.2f}", f"{one.peak_mb:.0f}", one.command)
+                for one in processes
+            ],
+        )

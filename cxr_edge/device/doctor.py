@@ -15,7 +15,13 @@ from cxr_edge.engines import ENGINES, installed_engines
 from cxr_edge.extras import is_installed
 
 # A module that only this extra installs.
-_EXTRAS = {"dicom": "pydicom", "evaluate": "sklearn", "train": "keras", "export": "tf2onnx"}
+_EXTRAS = {
+    "dicom": "pydicom",
+    "report": "altair",
+    "evaluate": "sklearn",
+    "train": "keras",
+    "export": "tf2onnx",
+}
 
 
 @dataclass(frozen=True, slots=True)
