@@ -102,7 +102,7 @@ def make_report(
         if "data" in proof.decisions
     ]
     if not on_data:
-        proves = "numbers on drawn inputs only: no images were given, so no decisions on patients"
+        proves = "numbers on drawn inputs only; --data IMAGES compares decisions on real ones"
     elif any(p.labelled for p in on_data):
         proves = f"decisions on {on_data[0].parity.inputs} labelled images"
     else:
