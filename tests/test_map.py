@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -100,3 +101,30 @@ def test_no_module_is_longer_than_a_reader_likes() -> None:
 def test_no_folder_holds_more_modules_than_a_reader_takes_in() -> None:
     counts = {folder: len(modules) for folder, modules in modules_by_folder().items()}
     assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+def imports_when_imported(path: Path) -> set[str]:
+    """Modules that a module imports at once, not inside a function or for the type checker."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_the_runtime_imports_neither_training_nor_export() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix(): imported
+        for path in (ROOT / "cxr_edge").rglob("*.py")
+        for imported in imports_when_imported(path)
+        if imported.startswith(("cxr_edge.train", "cxr_edge.export"))
+    }
+    assert found == {}
+
+
+def test_training_and_export_do_not_import_each_other() -> None:
+    for folder, other in (("train", "cxr_edge.export"), ("export", "cxr_edge.train")):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not any(name.startswith(other) for name in imports_when_imported(path)), path

@@ -50,7 +50,17 @@ def draw_history(out: Path, epochs: Sequence[Epoch]) -> None:
         from cxr_edge.report.charts import png
         from cxr_edge.report.training import history_figures
 
-        for figure in history_figures(epochs):
+        curves = {
+            "accuracy (share of images)": {
+                "training": [epoch.accuracy for epoch in epochs],
+                "validation": [epoch.val_accuracy for epoch in epochs],
+            },
+            "loss (nats)": {
+                "training": [epoch.loss for epoch in epochs],
+                "validation": [epoch.val_loss for epoch in epochs],
+            },
+        }
+        for figure in history_figures(curves):
             write_file(out / f"{figure.name}.png", png(figure.chart))
 
 

@@ -14,6 +14,7 @@ from cxr_edge.domain import dump_domain
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
 from cxr_edge.files import atomic_path, write_file
+from cxr_edge.metrics.evaluation import EVALUATION_NAME, Evaluation, ModelSource
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.original.run_folder import (
     CALIBRATION_NAME,
@@ -26,7 +27,6 @@ from cxr_edge.original.run_folder import (
 from cxr_edge.report.documents import draw_page_beside
 from cxr_edge.reporting import Reporter
 from cxr_edge.train.evaluation.baseline import fit_baseline
-from cxr_edge.train.evaluation.document import EVALUATION_NAME, Evaluation, ModelSource
 from cxr_edge.train.evaluation.evaluate import evaluate_model
 from cxr_edge.train.evaluation.inputs import gather_inputs
 from cxr_edge.train.evaluation.outputs import make_origin, write_document

@@ -61,11 +61,11 @@ def evaluate(
     """
     from cxr_edge.data.patients import grouping
     from cxr_edge.files import printable
+    from cxr_edge.report.evaluation.text import report_text
     from cxr_edge.train.evaluation.evaluate import evaluate_models
     from cxr_edge.train.evaluation.inputs import EvaluationOptions
     from cxr_edge.train.evaluation.scorers import exported_model, keras_model
     from cxr_edge.train.evaluation.seeds import spread_text
-    from cxr_edge.train.evaluation.text import report_text
 
     if model and (bundle or artifact or engine):
         raise UsageError("--model is run by Keras: leave out --bundle, --artifact and --engine")

@@ -54,7 +54,7 @@ def train(
     After an interruption the same command resumes from the last finished epoch.
     """
     from cxr_edge.data.patients import grouping
-    from cxr_edge.train.evaluation.text import report_text
+    from cxr_edge.report.evaluation.text import report_text
     from cxr_edge.train.pipeline import train as run_training
     from cxr_edge.train.recipe import find_recipe
 

@@ -1,4 +1,7 @@
-"""Figures of merit: ROC curves, calibration, bootstrap intervals. Needs numpy only."""
+"""Figures of merit: ROC curves, calibration, bootstrap intervals. Needs numpy only.
+
+``evaluation`` and ``evaluation_parts`` are the schema of ``evaluation.json``.
+"""
 
 from cxr_edge.metrics.calibration import (
     BINS,

@@ -38,15 +38,15 @@ def _draw_benchmark(data: bytes, path: Path) -> bytes:
 
 
 def _draw_evaluation(data: bytes, path: Path) -> bytes:
+    from cxr_edge.metrics.evaluation import parse_evaluation
     from cxr_edge.report.evaluation.page import evaluation_page
-    from cxr_edge.train.evaluation.document import parse_evaluation
 
     return evaluation_page(parse_evaluation(data, printable(path)), path.parent)
 
 
 def _draw_seeds(data: bytes, path: Path) -> bytes:
+    from cxr_edge.metrics.evaluation import parse_seeds
     from cxr_edge.report.evaluation.seeds import seeds_page
-    from cxr_edge.train.evaluation.document import parse_seeds
 
     return seeds_page(parse_seeds(data, printable(path)))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import altair as alt
 
 from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.theme import SERIES
-from cxr_edge.train.fitting.history import Epoch
 
 _BAR_PX = 26
 _CURVE_PX = 260
@@ -47,40 +46,43 @@ def class_count_figure(counts: dict[str, dict[str, int]]) -> Figure:
     )
 
 
-def history_figures(epochs: Sequence[Epoch]) -> Iterator[Figure]:
-    """Accuracy and loss over the epochs, of training and validation."""
-    for quantity, unit in (("accuracy", "share of images"), ("loss", "nats")):
+def history_figures(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[Figure]:
+    """A chart of each quantity over the epochs.
+
+    Args:
+        curves: quantity, with its unit in brackets if it has one → series such as ``training`` →
+            its value after each epoch.
+    """
+    for title, series in curves.items():
         data = [
-            {
-                "epoch": number,
-                "images": images,
-                "value": significant(getattr(epoch, f"{prefix}{quantity}")),
-            }
-            for images, prefix in (("training", ""), ("validation", "val_"))
-            for number, epoch in enumerate(epochs, 1)
+            {"epoch": number, "images": name, "value": significant(value)}
+            for name, values in series.items()
+            for number, value in enumerate(values, 1)
         ]
-        scale = alt.Scale(domain=["training", "validation"], range=list(SERIES[:2]))
+        epochs = max(map(len, series.values()))
+        names = list(series)
         chart = (
             alt.Chart(records(data))
             .mark_line(point={"size": 30, "filled": True})
             .encode(
                 x=alt.X(
                     "epoch:Q",
-                    scale=alt.Scale(domain=[1, max(2, len(epochs))], nice=False),
+                    scale=alt.Scale(domain=[1, max(2, epochs)], nice=False),
                     axis=alt.Axis(tickMinStep=1, format="d"),
                 ),
-                y=alt.Y("value:Q", title=f"{quantity} ({unit})", scale=alt.Scale(zero=False)),
+                y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
                 color=alt.Color(
                     "images:N",
-                    scale=scale,
+                    scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
                     legend=alt.Legend(title=None, orient="bottom", direction="horizontal"),
                 ),
-                tooltip=["images:N", "epoch:Q", alt.Tooltip("value:Q", title=quantity)],
+                tooltip=["images:N", "epoch:Q", alt.Tooltip("value:Q", title=title)],
             )
         )
+        name = title.partition(" ")[0]
         yield Figure(
-            f"history-{quantity}",
-            quantity.capitalize(),
-            f"{quantity.capitalize()} after each epoch.",
+            f"history-{name}",
+            name.capitalize(),
+            f"{name.capitalize()} after each epoch.",
             chart.properties(height=_CURVE_PX),
         )

@@ -17,14 +17,14 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.errors import DataError
+from cxr_edge.metrics.evaluation import Evaluation, GalleryGroup, ReliabilityBin
 from cxr_edge.report.charts import png, specification
 from cxr_edge.report.documents import draw_page, draw_page_beside
 from cxr_edge.report.evaluation.page import evaluation_figures, evaluation_page
 from cxr_edge.reporting import Silent
-from cxr_edge.train.evaluation.document import Evaluation, GalleryGroup, ReliabilityBin
 
 HERE = Path(__file__).parent
-DRAWN = runpy.run_path(str(HERE.parent / "train/evaluation/drawn.py"))
+DRAWN = runpy.run_path(str(HERE.parent / "metrics/drawn.py"))
 Markup: Any = runpy.run_path(str(HERE / "conftest.py"))["Markup"]
 BINARY, THREE = DRAWN["BINARY_SPEC"], DRAWN["THREE_SPEC"]
 SPECS = pytest.mark.parametrize("spec", [BINARY, THREE], ids=["two labels", "three"])

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 HERE = Path(__file__).parent
 DRAWN = runpy.run_path(str(HERE.parent / "benchmark/drawn.py"))
-EVALUATED = runpy.run_path(str(HERE.parent / "train/evaluation/drawn.py"))
+EVALUATED = runpy.run_path(str(HERE.parent / "metrics/drawn.py"))
 EVALUATIONS = {
     "two labels": EVALUATED["draw_document"](),
     "three labels": EVALUATED["draw_document"](EVALUATED["THREE_SPEC"]),

@@ -23,14 +23,14 @@ from cxr_edge.data.samples import Samples, read_samples
 from cxr_edge.decision import positive_scores, probabilities
 from cxr_edge.domain import parse_domain
 from cxr_edge.errors import DataError, ModelError, UsageError
+from cxr_edge.metrics.evaluation import EVALUATION_NAME, Evaluation, read_evaluation
 from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.original.run_folder import open_run
+from cxr_edge.report.evaluation.text import report_text
 from cxr_edge.reporting import Advance, Silent
 from cxr_edge.spec import InputSpec
-from cxr_edge.train.evaluation.document import EVALUATION_NAME, Evaluation, read_evaluation
 from cxr_edge.train.evaluation.scorers import keras_model
 from cxr_edge.train.evaluation.summary import headline
-from cxr_edge.train.evaluation.text import report_text
 from cxr_edge.train.fitting.data import (
     CALIBRATION_IMAGES,
     calibration_samples,

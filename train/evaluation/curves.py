@@ -19,13 +19,13 @@ from cxr_edge.metrics import (
     roc_curve,
     share_intervals,
 )
-from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation.document import (
+from cxr_edge.metrics.evaluation import (
     PrecisionRecallPoints,
     ReliabilityBin,
     RocPoints,
     ScoreHistogram,
 )
+from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.scored import Scored, confidence
 
 TOLERANCE = 1e-3

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_edge.files import printable
-from cxr_edge.report.documents import draw_page_beside
-from cxr_edge.reporting import Reporter, Silent
-from cxr_edge.spec import InputSpec
-from cxr_edge.train.evaluation.curves import roc_points
-from cxr_edge.train.evaluation.document import (
+from cxr_edge.metrics.evaluation import (
     EVALUATION_NAME,
     SEEDS_NAME,
     BaselineComparison,
@@ -20,6 +16,10 @@ from cxr_edge.train.evaluation.document import (
     FigureComparison,
     Spread,
 )
+from cxr_edge.report.documents import draw_page_beside
+from cxr_edge.reporting import Reporter, Silent
+from cxr_edge.spec import InputSpec
+from cxr_edge.train.evaluation.curves import roc_points
 from cxr_edge.train.evaluation.figures import SampledFigures, compute_figures, figure_differences
 from cxr_edge.train.evaluation.gallery import write_gallery
 from cxr_edge.train.evaluation.inputs import EvaluationInputs, EvaluationOptions, read_inputs

@@ -27,8 +27,8 @@ from cxr_edge.metrics import (
     resample,
     roc_area,
 )
+from cxr_edge.metrics.evaluation import CURVE_SPECIFICITY, SENSITIVITY
 from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation.document import CURVE_SPECIFICITY, SENSITIVITY
 from cxr_edge.train.evaluation.scored import Scored, binary, confidence
 
 COMPARED = ("accuracy", "auc", "sensitivity", "specificity")

@@ -21,10 +21,10 @@ from cxr_edge.decision import decision_margins, positive_scores, uncertain
 from cxr_edge.errors import OutputError
 from cxr_edge.files import printable, write_file
 from cxr_edge.image import read_image
+from cxr_edge.metrics.evaluation import GalleryEntry, GalleryGroup
 from cxr_edge.overlay import colour_image
 from cxr_edge.preprocess import Image
 from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation.document import GalleryEntry, GalleryGroup
 from cxr_edge.train.evaluation.inputs import EvaluationInputs
 from cxr_edge.train.evaluation.robustness import spread_evenly
 from cxr_edge.train.evaluation.scored import Scored

@@ -13,10 +13,10 @@ from cxr_edge.data.folders import LabelledImages, open_folder, read_folder
 from cxr_edge.data.patients import Grouping
 from cxr_edge.files import printable
 from cxr_edge.metrics import Resamples
+from cxr_edge.metrics.evaluation import ImageSource
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.baseline import Baseline, ScoredBaseline, fit_baseline
-from cxr_edge.train.evaluation.document import ImageSource
 from cxr_edge.train.evaluation.figures import resample_labelled
 from cxr_edge.train.evaluation.robustness import Pairs, read_copies
 

@@ -15,8 +15,7 @@ from cxr_edge.decision import positive_scores
 from cxr_edge.engines import ENGINES
 from cxr_edge.extras import package_version
 from cxr_edge.files import write_file
-from cxr_edge.report.documents import can_draw
-from cxr_edge.train.evaluation.document import (
+from cxr_edge.metrics.evaluation import (
     EVALUATION_NAME,
     EVALUATION_SCHEMA,
     SEEDS_NAME,
@@ -28,9 +27,10 @@ from cxr_edge.train.evaluation.document import (
     SeedsDocument,
     Spread,
 )
+from cxr_edge.report.documents import can_draw
+from cxr_edge.report.evaluation.text import report_text
 from cxr_edge.train.evaluation.inputs import EvaluationInputs
 from cxr_edge.train.evaluation.scored import Scored
-from cxr_edge.train.evaluation.text import report_text
 
 _PACKAGES = ("cxr-edge", "numpy", "opencv-python-headless", "scikit-learn")
 

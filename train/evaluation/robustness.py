@@ -14,14 +14,14 @@ from cxr_edge.decision import positive_scores
 from cxr_edge.errors import DataError
 from cxr_edge.files import printable
 from cxr_edge.metrics import Resamples
-from cxr_edge.preprocess import Pixels
-from cxr_edge.reporting import Reporter
-from cxr_edge.spec import InputSpec, ModelSpec
-from cxr_edge.train.evaluation.document import (
+from cxr_edge.metrics.evaluation import (
     ChangedDecision,
     CopyComparison,
     FigureComparison,
 )
+from cxr_edge.preprocess import Pixels
+from cxr_edge.reporting import Reporter
+from cxr_edge.spec import InputSpec, ModelSpec
 from cxr_edge.train.evaluation.figures import SampledFigures, compute_figures, figure_differences
 from cxr_edge.train.evaluation.scored import Scored
 from cxr_edge.train.evaluation.scorers import Scorer

@@ -14,12 +14,12 @@ from cxr_edge.decision import Scores
 from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.errors import EngineError, MissingExtraError, ModelError
 from cxr_edge.files import printable, read_file
+from cxr_edge.metrics.evaluation import ModelSource
 from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import notice
 from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation.document import ModelSource
 
 KERAS = "Keras"
 """Engine of an original model."""

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from cxr_edge.errors import UsageError
-from cxr_edge.train.evaluation.document import Evaluation, Spread
+from cxr_edge.metrics.evaluation import Evaluation, Spread
 from cxr_edge.train.evaluation.scorers import ScoredModel
 
 SPREAD_FIGURES = ("accuracy", "auc", "sensitivity", "specificity", "ece")

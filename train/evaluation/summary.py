@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.metrics import Resamples, calibration_error_floor, ratio
+from cxr_edge.metrics.evaluation import Evaluation, ImageSource, LabelFigures, ModelSource
 from cxr_edge.train.evaluation.curves import (
     precision_recall_points,
     reliability,
     roc_points,
     score_histogram,
 )
-from cxr_edge.train.evaluation.document import Evaluation, ImageSource, LabelFigures, ModelSource
 from cxr_edge.train.evaluation.figures import SampledFigures
 from cxr_edge.train.evaluation.scored import Scored, confidence
 

@@ -3,6 +3,7 @@
 ::
 
     page.py            the page of an evaluation: its sections, tables and words
+    text.py            an evaluation as aligned text, for a terminal; needs no extra
     summary.py         the sentences and definitions of that page
     curve_charts.py    ROC, precision-recall        reliability_chart.py
     count_charts.py    confusion matrix, score histograms

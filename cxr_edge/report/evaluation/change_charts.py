@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import altair as alt
 
+from cxr_edge.metrics.evaluation import CopyComparison, Evaluation, FigureComparison
 from cxr_edge.report.axes import SQUARE_PX, UNIT, diagonal
 from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation.summary import score_name
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y
 from cxr_edge.report.theme import MUTED, SERIES, WARNING
-from cxr_edge.train.evaluation.document import CopyComparison, Evaluation, FigureComparison
 
 
 def shift_figure(shifts: dict[str, FigureComparison]) -> Figure:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import altair as alt
 
+from cxr_edge.metrics.evaluation import Evaluation
 from cxr_edge.report.charts import Figure, records
 from cxr_edge.report.evaluation.summary import score_name
 from cxr_edge.report.theme import BACKGROUND, MUTED, SERIES, TEXT, WARNING
-from cxr_edge.train.evaluation.document import Evaluation
 
 _CELL_PX = (64, 22)
 """Height of a row of the confusion matrix: of few labels, of many."""

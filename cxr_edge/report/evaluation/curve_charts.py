@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from cxr_edge.metrics.evaluation import Evaluation, RocPoints
 from cxr_edge.report.axes import SQUARE_PX, TICKS, UNIT, diagonal
 from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation.reliability_chart import reliability_figure
 from cxr_edge.report.theme import MUTED, SERIES, TEXT
-from cxr_edge.train.evaluation.document import Evaluation, RocPoints
 
 _CORNERS = (0.1, 0.2, 0.3, 0.5)
 """Sides that the enlarged corner of a ROC chart may have."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from cxr_edge.errors import DataError
 from cxr_edge.files import read_file
-from cxr_edge.train.evaluation.document import Evaluation, GalleryEntry, GalleryGroup
+from cxr_edge.metrics.evaluation import Evaluation, GalleryEntry, GalleryGroup
 
 MAX_PICTURE_BYTES = 2**20
 MAX_PICTURES = 200

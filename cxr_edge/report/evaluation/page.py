@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge.metrics.evaluation import Evaluation, EvaluationDocument
 from cxr_edge.report.charts import Figure
 from cxr_edge.report.evaluation import summary
 from cxr_edge.report.evaluation.change_charts import copies_figure, shift_figure
@@ -15,7 +16,6 @@ from cxr_edge.report.evaluation.curve_charts import curve_figures
 from cxr_edge.report.evaluation.gallery import Gallery, read_gallery
 from cxr_edge.report.page import render_page
 from cxr_edge.report.tables import Table
-from cxr_edge.train.evaluation.document import Evaluation, EvaluationDocument
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import altair as alt
 
+from cxr_edge.metrics.evaluation import Evaluation
 from cxr_edge.report.axes import SQUARE_PX, TICKS, UNIT, diagonal
 from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation.summary import score_name
 from cxr_edge.report.theme import MUTED, SERIES
-from cxr_edge.train.evaluation.document import Evaluation
 
 
 def reliability_figure(evaluation: Evaluation) -> Figure:

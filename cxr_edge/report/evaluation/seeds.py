@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import altair as alt
 
+from cxr_edge.metrics.evaluation import SeedsDocument
 from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation import summary
 from cxr_edge.report.page import render_page
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y
 from cxr_edge.report.tables import Cell, Heading, Table, TableRow
 from cxr_edge.report.theme import TEXT
-from cxr_edge.train.evaluation.document import SeedsDocument
 
 
 def seeds_page(document: SeedsDocument) -> bytes:

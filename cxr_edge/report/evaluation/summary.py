@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from cxr_edge.metrics import Interval
-from cxr_edge.report.tables import Cell, Heading, Table, TableRow
-from cxr_edge.train.evaluation.document import (
+from cxr_edge.metrics.evaluation import (
     CURVE_SPECIFICITY,
     Evaluation,
     FigureComparison,
     ImageSource,
     Origin,
 )
-from cxr_edge.train.evaluation.text import change_text, interval_text
+from cxr_edge.report.evaluation.text import change_text, interval_text
+from cxr_edge.report.tables import Cell, Heading, Table, TableRow
 
 BASELINE = "a logistic regression on 16 numbers of brightness and sharpness"
 

@@ -16,25 +16,25 @@ import pytest
 from cxr_edge.bundle.manifest import NOTICE
 from cxr_edge.data.patients import grouping
 from cxr_edge.errors import DataError, UsageError
+from cxr_edge.metrics.evaluation import (
+    Evaluation,
+    ModelSource,
+    read_evaluation,
+    read_seeds,
+)
 from cxr_edge.preprocess import Pixels
+from cxr_edge.report.evaluation.text import report_text
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 from cxr_edge.train.evaluation import baseline as baseline_module
 from cxr_edge.train.evaluation import evaluate as evaluate_module
 from cxr_edge.train.evaluation import inputs as inputs_module
 from cxr_edge.train.evaluation import robustness as robustness_module
-from cxr_edge.train.evaluation.document import (
-    Evaluation,
-    ModelSource,
-    read_evaluation,
-    read_seeds,
-)
 from cxr_edge.train.evaluation.evaluate import evaluate_models
 from cxr_edge.train.evaluation.inputs import EvaluationOptions
 from cxr_edge.train.evaluation.scorers import ScoredModel
 from cxr_edge.train.evaluation.seeds import spread_text
 from cxr_edge.train.evaluation.shifts import SHIFTS
-from cxr_edge.train.evaluation.text import report_text
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import pytest
 from sklearn import metrics
 
 from cxr_edge.metrics import resample
+from cxr_edge.metrics.evaluation import CURVE_SPECIFICITY
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation.document import CURVE_SPECIFICITY
 from cxr_edge.train.evaluation.figures import compute_figures
 from cxr_edge.train.evaluation.scored import Scored
 

@@ -14,9 +14,9 @@ from cxr_edge.bundle.reader import REFERENCE
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.folders import LabelledImages, open_folder, read_folder
 from cxr_edge.domain import Domain
+from cxr_edge.metrics.evaluation import ModelSource
 from cxr_edge.overlay import colour_image
 from cxr_edge.spec import SEED_SPEC, InputSpec
-from cxr_edge.train.evaluation.document import ModelSource
 from cxr_edge.train.evaluation.gallery import PICTURE_SIDE, choose_images, write_gallery
 from cxr_edge.train.evaluation.inputs import gather_inputs
 from cxr_edge.train.evaluation.scored import Scored

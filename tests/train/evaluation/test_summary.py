@@ -15,12 +15,12 @@ from cxr_edge import documents
 from cxr_edge.errors import EngineError, UsageError
 from cxr_edge.extras import require_keras
 from cxr_edge.metrics import roc_curve
+from cxr_edge.metrics.evaluation import Evaluation, ImageSource, ModelSource
+from cxr_edge.report.evaluation.text import report_text
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation.document import Evaluation, ImageSource, ModelSource
 from cxr_edge.train.evaluation.figures import compute_figures, resample_labelled
 from cxr_edge.train.evaluation.scored import Scored, binary
 from cxr_edge.train.evaluation.summary import headline, summarize
-from cxr_edge.train.evaluation.text import report_text
 
 SICK, WELL = 0, 1
 # The sigmoid says P(NORMAL): the sick should answer low.

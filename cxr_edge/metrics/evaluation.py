@@ -1,4 +1,4 @@
-"""``evaluation.json`` and ``seeds.json``: their schema is this module and ``document_parts``.
+"""``evaluation.json`` and ``seeds.json``: their schema is this module and ``evaluation_parts``.
 
 A page is drawn from these documents alone, perhaps on another machine, so they hold everything that
 it shows, and these modules import neither Keras nor scikit-learn. Pictures are files beside the
@@ -15,8 +15,7 @@ from cxr_edge import documents
 from cxr_edge.errors import DataError
 from cxr_edge.files import printable, read_file
 from cxr_edge.metrics import Interval
-from cxr_edge.spec import ModelSpec
-from cxr_edge.train.evaluation.document_parts import (
+from cxr_edge.metrics.evaluation_parts import (
     BaselineComparison,
     ChangedDecision,
     CopyComparison,
@@ -27,6 +26,7 @@ from cxr_edge.train.evaluation.document_parts import (
     RocPoints,
     ScoreHistogram,
 )
+from cxr_edge.spec import ModelSpec
 
 __all__ = [
     "CURVE_SPECIFICITY",
@@ -150,7 +150,7 @@ class Evaluation:
     model: ModelSource
     data: ImageSource
     figures: dict[str, Interval]
-    """Each figure of :func:`.figures.compute_figures` with its interval."""
+    """Each figure of ``train.evaluation.figures`` with its interval."""
     calibration_error_floor: float
     """The ``ece`` that a perfectly calibrated model with these scores would show on average."""
     by_label: dict[str, LabelFigures]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cxr_edge.metrics import Interval
-from cxr_edge.train.evaluation.document import (
+from cxr_edge.metrics.evaluation import (
     CopyComparison,
     Evaluation,
     FigureComparison,

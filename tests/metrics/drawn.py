@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from cxr_edge.metrics import Interval
-from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation.document import (
+from cxr_edge.metrics.evaluation import (
     EVALUATION_SCHEMA,
     SEEDS_SCHEMA,
     BaselineComparison,
@@ -32,6 +31,7 @@ from cxr_edge.train.evaluation.document import (
     SeedsDocument,
     Spread,
 )
+from cxr_edge.spec import SEED_SPEC, ModelSpec
 
 HOSTILE = "<script>alert(1)</script>"
 BINARY_SPEC = dataclasses.replace(SEED_SPEC, uncertain_band=(0.4, 0.6))

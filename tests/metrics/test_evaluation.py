@@ -10,7 +10,7 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.errors import DataError
-from cxr_edge.train.evaluation.document import read_evaluation, read_seeds
+from cxr_edge.metrics.evaluation import read_evaluation, read_seeds
 
 
 @pytest.mark.parametrize("complete", [True, False])
@@ -45,7 +45,7 @@ def test_another_version_and_unknown_keys_are_refused(drawn, tmp_path, change, w
 
 def test_reading_a_document_imports_no_training_stack():
     code = (
-        "import sys, cxr_edge.train.evaluation.document, cxr_edge.train.evaluation.text; "
+        "import sys, cxr_edge.metrics.evaluation, cxr_edge.report.evaluation.text; "
         "heavy = {'keras', 'tensorflow', 'sklearn', 'scipy', 'matplotlib', 'cv2', 'onnxruntime'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
