@@ -14,6 +14,7 @@ CONSTRAINTS = --constraint constraints.txt
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
 	$(BIN)/cxr-edge predict build/phantom.png
+	@echo "build/phantom.png is a drawing, not a patient: the installation works."
 
 # A process for each processor; then, one after another, the tests that compare times.
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder

@@ -92,6 +92,18 @@ def write_file(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as err:
+        raise OutputError(f"{printable(path)}: cannot be removed: {err.strerror}") from err
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, which it replaces if the block succeeds.
@@ -101,8 +113,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder or the file could not be written; the old file is untouched.
     """
-    temporary = None
+    temporary, name = None, printable(path)
     try:
+        _refuse_special(path, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{path.suffix}")
         temporary.touch(exist_ok=False)
@@ -112,11 +125,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the file is already replaced
             _sync(path.parent)
     except OSError as err:
-        raise OutputError(f"{path}: cannot be written: {err.strerror or err}") from err
+        raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
+    except ValueError as err:  # a NUL in the name
+        if temporary is not None:
+            raise
+        raise OutputError(f"{name}: cannot be written: {err}") from err
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _refuse_special(path: Path, name: str) -> None:
+    """Refuse to replace a folder, a device or a FIFO.
+
+    Raises:
+        OutputError: ``path`` exists and is no regular file.
+        OSError: it cannot be examined.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise OutputError(f"{name}: is {kind}; name a file to write")
 
 
 def sync_folder(folder: Path) -> None:

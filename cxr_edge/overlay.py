@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.classifier import Classifier
+from cxr_edge.data.folders import HEATMAP_SUFFIX
 from cxr_edge.engines import Heatmaps
 from cxr_edge.errors import OutputError
 from cxr_edge.files import printable, write_file
@@ -26,8 +27,6 @@ MAX_SIDE = 1024
 """Longer side of the image in a picture, pixels."""
 MIN_WIDTH = 320
 """Least width of a picture with a caption, pixels."""
-SUFFIX = ".heatmap.png"
-"""Follows the image's stem in the name of its picture."""
 
 _WARNING = (60, 190, 255)  # amber
 _CAUTION_INK = (170, 170, 170)
@@ -179,10 +178,10 @@ def _strength(explanation: Explanation, spec: InputSpec, height: int, width: int
 
 
 def _free_name(folder: Path, stem: str, taken: set[str]) -> Path:
-    path, number = folder / f"{stem}{SUFFIX}", 1
+    path, number = folder / f"{stem}{HEATMAP_SUFFIX}", 1
     while _key(path) in taken:
         number += 1
-        path = folder / f"{stem}-{number}{SUFFIX}"
+        path = folder / f"{stem}-{number}{HEATMAP_SUFFIX}"
     return path
 
 

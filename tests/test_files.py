@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -172,7 +173,7 @@ def test_a_link_is_replaced_and_its_target_is_left_alone(tmp_path: Path) -> None
 def test_a_folder_in_place_of_the_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     (folder / "inner").mkdir(parents=True)
-    with pytest.raises(OutputError, match="out: cannot be written"):
+    with pytest.raises(OutputError, match="out: is a folder; name a file to write"):
         write_file(folder, b"data")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (folder / "inner").is_dir()
@@ -237,3 +238,21 @@ def test_the_temporary_keeps_the_suffix_and_goes_when_the_block_raises(tmp_path:
         temporary.write_bytes(b"half")
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    for path in (fifo, link):
+        with pytest.raises(OutputError, match="is no regular file; name a file to write"):
+            write_file(path, b"data")
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert link.is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fifo", "link"]
+
+
+def test_a_name_that_no_file_can_have_is_refused_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        write_file(tmp_path / "a\0b\nc", b"data")
+    assert "\n" not in str(caught.value)

@@ -83,6 +83,10 @@ def benchmark(
 
     old = None
     if compare:  # refused before anything is measured
+        if compare.resolve() == (out / JSON_NAME).resolve():
+            raise UsageError(
+                f"{printable(compare)}: the new report would replace it; use another folder (-o)"
+            )
         data = read_file(compare, max_bytes=MAX_REPORT_BYTES, error=BenchmarkError)
         old = parse_report(data, printable(compare))
     request = BenchmarkRequest(

@@ -69,6 +69,17 @@ def verify(folder: Folder = None) -> None:
             "nothing could be checked: no engine for these files is installed; "
             "see 'cxr-edge doctor'"
         )
+    print(_conclusion(verdicts), file=sys.stderr)
+
+
+def _conclusion(verdicts: list[Verdict]) -> str:
+    """One sentence: which files make the original's decisions here, and which were not checked."""
+    checked = dict.fromkeys(v.artifact for v in verdicts if v.outcome == "proven")
+    others = dict.fromkeys(v.artifact for v in verdicts if v.artifact not in checked)
+    text = f"{', '.join(checked)}: the same decisions as the original model on this machine"
+    if others:
+        text += f"; not checked: {', '.join(others)}"
+    return text
 
 
 def _verdict_row(verdict: Verdict) -> list[Cell]:

@@ -12,7 +12,7 @@ import typer
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.formats import Format, Result, print_results
-from cxr_edge.errors import ImageError
+from cxr_edge.errors import ImageError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
@@ -114,6 +114,8 @@ def _expand(paths: list[str], max_bytes: int) -> list[str | bytes]:
     sources: list[str | bytes] = []
     for path in paths:
         if path == "-":
+            if sys.stdin is None:
+                raise UsageError("stdin is closed; give the image to it, or name a file")
             # One byte over the limit is enough to be refused for it.
             sources.append(sys.stdin.buffer.read(max_bytes + 1))
         elif Path(path).is_dir():

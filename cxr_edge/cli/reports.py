@@ -49,14 +49,22 @@ def _pages(files: list[Path], out: Path | None) -> dict[Path, Path]:
     """Where the page of each file goes.
 
     Raises:
-        UsageError: two pages would have one name.
+        UsageError: a file is none, or two pages, or a page and its document, would be one file.
     """
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"{printable(file)}: no such file; expected a JSON document")
     if out is None:
         pages = {file: file.with_suffix(".html") for file in files}
     elif len(files) == 1:
-        pages = {files[0]: out}
+        pages = {files[0]: out / f"{files[0].stem}.html" if out.is_dir() else out}
+    elif out.suffix:
+        raise UsageError(f"{printable(out)}: the pages of {len(files)} files need a folder")
     else:
         pages = {file: out / f"{file.stem}.html" for file in files}
     if len(set(pages.values())) < len(pages):
         raise UsageError("two files would share a page; rename one, or draw them one by one")
+    for file, page in pages.items():
+        if page.resolve() == file.resolve():
+            raise UsageError(f"{printable(file)}: the page would replace it; use -o PAGE.html")
     return pages

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from cxr_edge.files import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -104,7 +106,8 @@ def _align(cell: Cell, column: Column, width: int) -> Cell:
 
 
 def _text(cell: Cell) -> str:
-    return cell.text if isinstance(cell, Styled) else cell
+    """The text on one line: a name in it may hold a line break or an escape sequence."""
+    return printable(cell.text if isinstance(cell, Styled) else cell)
 
 
 def _print_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:

@@ -20,6 +20,9 @@ from cxr_edge.spec import InputSpec
 SPLITS = ("train", "val", "test")
 """Folder names of a data set's splits."""
 
+HEATMAP_SUFFIX = ".heatmap.png"
+"""Ends the name of every picture that ``cxr-edge predict --heatmap`` writes."""
+
 Labels = npt.NDArray[np.intp]
 """(N,) indices into the labels."""
 
@@ -60,7 +63,7 @@ class LabelledImages:
 def find_images(folder: Path) -> list[Path]:
     """List the image files below a folder by suffix, sorted.
 
-    Hidden files and folders are skipped; links to folders are not followed.
+    Hidden files and folders and our own heat maps are skipped; links to folders are not followed.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -72,7 +75,9 @@ def find_images(folder: Path) -> list[Path]:
             images += [
                 Path(root, name)
                 for name in sorted(names)
-                if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+                if Path(name).suffix.lower() in SUFFIXES
+                and not name.startswith(".")
+                and not name.endswith(HEATMAP_SUFFIX)
             ]
     except OSError as err:
         raise DataError(f"{printable(folder)}: cannot be listed: {err.strerror}") from err

@@ -94,11 +94,11 @@ def find_profile(manifest: Manifest, path: Path | None = None) -> StoredProfile 
         ProfileError: the file at ``path`` cannot be read or is malformed.
     """
     folder = profile_folder()
-    if path is None and not (folder and folder.is_dir()):
+    if path is None and not (folder and _is_there(folder)):
         return None  # nothing was tuned here: skip reading /proc/cpuinfo
     machine = this_machine()
     file = path or profile_path(manifest, machine)
-    if file is None or (path is None and not file.exists()):
+    if file is None or (path is None and not _is_there(file)):
         return None
     try:
         data = read_file(file, max_bytes=_MAX_BYTES, error=ProfileError)
@@ -112,6 +112,14 @@ def find_profile(manifest: Manifest, path: Path | None = None) -> StoredProfile 
         notice(f"{printable(file)} is ignored: {reason}; run 'cxr-edge tune' again")
         return None
     return StoredProfile(profile, file)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path exists; not where this user may not look, such as a service account."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def parse_profile(data: bytes, name: str) -> Profile:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cxr_edge.errors import MissingExtraError, UsageError
 from cxr_edge.extras import is_installed
-from cxr_edge.files import printable, read_file, write_file
+from cxr_edge.files import printable, read_file, remove_file, write_file
 from cxr_edge.report.charts import PACKAGES, require_report
 from cxr_edge.reporting import Reporter
 
@@ -100,6 +100,7 @@ def draw_page_beside(path: Path, reporter: Reporter) -> Path | None:
     try:
         write_file(page, draw_page(path))
     except MissingExtraError as err:
+        remove_file(page)  # an older page would show other figures
         again = f"cxr-edge report {shlex.quote(printable(path))}"
         reporter.say(f"no page: {err}, here or elsewhere; then {again} draws it")
         return None

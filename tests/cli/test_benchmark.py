@@ -11,6 +11,8 @@ from cxr_edge.report.benchmark.columns import figure
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def quick(in_process, image):
@@ -59,6 +61,16 @@ def test_a_report_is_written_and_held_against_another(quick, tmp_path):
     slower = quick("-o", tmp_path / "again", "--compare", old)
     assert slower.returncode == 1
     assert slower.stdout.count("SLOWER") == 5
+
+
+def test_the_report_to_compare_with_is_not_replaced(in_process, tmp_path):
+    old = tmp_path / "out/report.json"
+    old.parent.mkdir()
+    old.write_bytes((ROOT / "benchmarks/report.json").read_bytes())
+    done = in_process("benchmark", "-o", old.parent, "--compare", old)
+    assert done.returncode == 2
+    assert "would replace it" in done.stderr
+    assert old.read_bytes() == (ROOT / "benchmarks/report.json").read_bytes()
 
 
 def test_without_the_extra_only_the_page_is_missing(cli, image, tmp_path):

@@ -45,6 +45,25 @@ def test_pages_go_beside_their_files_or_into_a_folder(cli, report_json, tmp_path
         assert names == ["measured.html", "other.html"]
 
 
+def test_a_page_never_replaces_what_is_no_page(in_process, report_json, tmp_path):
+    before = report_json.read_bytes()
+    other = report_json.with_name("other.json")
+    other.write_bytes(before)
+    page = report_json.rename(report_json.with_suffix(".html"))
+    for arguments, words in (
+        ((page,), "the page would replace it"),
+        ((other, "-o", other), "the page would replace it"),
+        ((page.parent,), "no such file"),
+        (("",), "no such file"),
+        ((page, other, "-o", tmp_path / "x.html"), "need a folder"),
+    ):
+        done = in_process("report", *arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert words in done.stderr
+    assert page.read_bytes() == other.read_bytes() == before
+    assert not (tmp_path / "x.html").exists()
+
+
 def test_mistakes_are_one_line(cli, report_json, tmp_path):
     other = tmp_path / "there" / report_json.name
     other.parent.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import pwd
 from pathlib import Path
 
@@ -173,3 +174,14 @@ def test_without_a_home_nothing_is_kept_and_nothing_breaks(
         assert find_profile(opened.manifest) is None
     monkeypatch.setenv("HOME", "/home/somebody")
     assert profile_folder() == Path("/home/somebody/.config/cxr-edge/profiles")
+
+
+def test_a_settings_folder_that_may_not_be_searched_is_no_profile(monkeypatch) -> None:
+    """A service account with another's HOME."""
+
+    def refuse(self: Path, **options: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    manifest = Bundle.open().manifest
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert find_profile(manifest) is None

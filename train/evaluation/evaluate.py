@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
 from cxr_edge.metrics.evaluation import (
     EVALUATION_NAME,
@@ -26,6 +27,7 @@ from cxr_edge.train.evaluation.inputs import EvaluationInputs, EvaluationOptions
 from cxr_edge.train.evaluation.outputs import (
     ScoredImages,
     make_origin,
+    remove_outputs,
     write_document,
     write_part,
     write_seeds,
@@ -70,6 +72,10 @@ def evaluate_models(
         OutputError: ``out`` cannot be written.
     """
     check_same_labels(models)
+    if options.out and options.out.resolve().is_relative_to(options.data.resolve()):
+        raise UsageError(
+            f"{printable(options.out)}: lies among the images to evaluate; write elsewhere (-o)"
+        )
     part = printable(options.data.resolve().name)
     out = options.out
     alone = len(models) == 1
@@ -84,6 +90,8 @@ def evaluate_models(
         if size not in inputs:
             inputs[size] = read_inputs(options, model.spec, part, reporter)
         folder = out if alone or out is None else out / name
+        if folder:
+            remove_outputs(folder)
         evaluation = evaluate_model(
             model, inputs[size], shifts=options.shifts, out=folder, reporter=reporter
         )

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.classifier import Classifier
+from cxr_edge.data.folders import Labels
 from cxr_edge.decision import decision_margins, positive_scores, uncertain
 from cxr_edge.errors import OutputError
-from cxr_edge.files import printable, write_file
+from cxr_edge.files import printable, remove_file, write_file
 from cxr_edge.image import read_image
 from cxr_edge.metrics.evaluation import GalleryEntry, GalleryGroup
 from cxr_edge.overlay import colour_image
@@ -58,13 +59,29 @@ def choose_images(scored: Scored, spec: ModelSpec) -> tuple[GalleryChoice, ...]:
     certainty = scored.table[np.arange(len(scored.labels)), scored.decisions]
     wrong = np.flatnonzero(scored.decisions != scored.labels)
     certain = wrong[np.argsort(-certainty[wrong], kind="stable")]
-    nearest = np.argsort(decision_margins(scored.table, spec), kind="stable")
+    certain = _labels_in_turn(certain, scored.labels)[:GALLERY_SIZE]
+    by_margin = np.argsort(decision_margins(scored.table, spec), kind="stable")
+    nearest = by_margin[~np.isin(by_margin, certain)]
     right = np.flatnonzero(scored.decisions == scored.labels)
     return (
-        GalleryChoice("wrong", len(wrong), certain[:GALLERY_SIZE]),
-        GalleryChoice("nearest", len(nearest), nearest[:GALLERY_SIZE]),
+        GalleryChoice("wrong", len(wrong), certain),
+        GalleryChoice("nearest", len(by_margin), nearest[:GALLERY_SIZE]),
         GalleryChoice("right", len(right), spread_evenly(right, GALLERY_SIZE)),
     )
+
+
+def _labels_in_turn(indices: npt.NDArray[np.intp], labels: Labels) -> npt.NDArray[np.intp]:
+    """The first of each label, then the second of each: no kind of error hides the others."""
+    ranks = np.zeros(len(indices), np.intp)
+    for label in np.unique(labels[indices]):
+        members = labels[indices] == label
+        ranks[members] = np.arange(np.count_nonzero(members))
+    return indices[np.argsort(ranks, kind="stable")]
+
+
+def gallery_folder(out: Path, part: str) -> Path:
+    """The folder of a part's pictures."""
+    return out / f"{part}-gallery"
 
 
 def write_gallery(
@@ -85,7 +102,7 @@ def write_gallery(
     """
     choices = choose_images(scored, model.spec)
     chosen = np.unique(np.concatenate([choice.chosen for choice in choices]))
-    folder = out / f"{inputs.part}-gallery"
+    folder = gallery_folder(out, inputs.part)
     classifier = model.explainer.load() if model.explainer and inputs.images.files else None
     entries = {}
     for index, entry in zip(chosen, _describe(chosen, inputs, scored, model), strict=True):
@@ -97,19 +114,29 @@ def write_gallery(
             _write_jpeg(folder / heatmap.name, drawn)
             entry = dataclasses.replace(entry, heatmap=heatmap.as_posix())
         entries[index] = entry
-    _remove_stale(folder, entries.values())
+    remove_pictures(folder, keep=entries.values())
     return tuple(
         GalleryGroup(choice.kind, choice.total, tuple(entries[i] for i in choice.chosen))
         for choice in choices
     )
 
 
-def _remove_stale(folder: Path, entries: Iterable[GalleryEntry]) -> None:
-    """Remove the pictures that an earlier evaluation left, so that none outlives its document."""
-    kept = {Path(name).name for e in entries for name in (e.picture, e.heatmap) if name}
-    for path in folder.iterdir():
+def remove_pictures(folder: Path, keep: Iterable[GalleryEntry] = ()) -> None:
+    """Remove the pictures that an earlier evaluation left, so that none outlives its document.
+
+    Args:
+        folder: a gallery's; nothing happens where there is none, or a link in its place.
+        keep: what the gallery shows now.
+
+    Raises:
+        OutputError: a picture cannot be removed.
+    """
+    kept = {Path(name).name for e in keep for name in (e.picture, e.heatmap) if name}
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in list(folder.iterdir()):
         if path.name not in kept and _PICTURE_NAME.fullmatch(path.name):
-            path.unlink()
+            remove_file(path)
 
 
 def _describe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import statistics
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -354,3 +355,28 @@ def test_a_model_of_another_label_order_gives_the_same_figures(folders: Path) ->
     for name in ("accuracy", "auc", "sensitivity", "loss"):
         assert second.figures[name].value == pytest.approx(first.figures[name].value), name
     assert first.baseline and second.baseline == first.baseline
+
+
+def test_nothing_of_an_earlier_evaluation_outlives_its_figures(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = asked(folders, tmp_path, baseline=None, copies=None)
+    evaluate_models([bright()], plain, Silent())
+    (tmp_path / "notes.txt").write_text("mine")
+    before = {path.name for path in tmp_path.iterdir()}
+    assert {"part-shifts.png", "evaluation.html"} <= before
+    other = dataclasses.replace(plain, data=folders / "small", shifts=False)
+    monkeypatch.setitem(sys.modules, "altair", None)  # no pages here any more
+    monkeypatch.setattr("cxr_edge.report.documents.is_installed", lambda module: False)
+    evaluate_models([bright()], other, Silent())
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {name for name in left if name.startswith("part")} <= {"part-gallery"}
+    assert list((tmp_path / "part-gallery").iterdir()) == []
+    assert left - before == {"small-report.txt", "small-scores.csv", "small-gallery"}
+    assert "evaluation.html" not in left
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_results_do_not_go_among_the_images(folders: Path) -> None:
+    with pytest.raises(UsageError, match="lies among the images"):
+        evaluate_models([bright()], asked(folders, folders / "part/dark"), Silent())
