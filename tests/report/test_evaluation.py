@@ -62,7 +62,9 @@ def test_the_page_is_drawn_from_the_json(tmp_path, spec):
         assert label in text
     assert "cxr-edge evaluate test -o out" in text  # how it is made again
     assert "2 January 2026" in text
-    assert "93.0 % of 66 images of 33 patients are decided right" in text or spec is THREE
+    assert (
+        "93.0\u00a0% of 66 images of 33 patients are classified correctly" in text or spec is THREE
+    )
     assert page.count("data:image/png;base64,") == (24 if spec is BINARY else 12)
     stored = json.loads(re.findall(r'id="charts">(.*?)</script>', page, re.S)[0])
     figures = evaluation_figures(document.parts["test"])
@@ -81,8 +83,8 @@ def test_a_page_of_other_labels_says_nothing_of_lungs_or_patients(tmp_path):
 
 def test_the_mistakes_of_two_labels_are_named(tmp_path):
     text = visible(page_of(evaluation(), tmp_path))
-    assert "9.1 % of the PNEUMONIA images are missed" in text
-    assert "9.1 % of the NORMAL images are called PNEUMONIA" in text
+    assert "9.1\u00a0% of the PNEUMONIA images are missed" in text
+    assert "9.1\u00a0% of the NORMAL images are called PNEUMONIA" in text
     assert "the model is 10.0 points better (95 % +4.0 to +16.0)" in text
 
 

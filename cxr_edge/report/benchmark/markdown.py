@@ -46,7 +46,7 @@ def report_markdown(report: Report) -> str:
         *_suite(report),
         "## Roofline",
         plain(" ".join(roofline_sentences(report))),
-        "## Make it again",
+        "## Command to reproduce this report",
         # Indented, because a fence could occur in the command.
         "\n".join(f"    {line}" for line in report.command.splitlines()),
     ]

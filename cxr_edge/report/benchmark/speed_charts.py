@@ -76,7 +76,7 @@ def latency_chart(report: Report) -> Figure | None:
     return Figure(
         "latency",
         "Latency and its spread",
-        "The upright tick is the median (at the right in figures), the bar the middle half of all "
+        "The vertical tick is the median (at the right in figures), the bar the middle half of all "
         "inferences, the line reaches to the p99, the ring is the slowest; each thin mark below "
         "is one inference. A wide bar or a far ring is what a user sometimes waits for.",
         alt.layer(*layers).properties(height=height_px(medians)),

@@ -209,6 +209,10 @@ def roofline_sentences(report: Report) -> list[str]:
             f"Integer dot products (VNNI, arm64) are four times as fast, {figure(roofline.int8_ms)}"
             " ms in int8; a CPU without them cannot reach that."
         )
+    sentences.append(
+        "A row above 100 % is possible: some engines multiply less (Winograd's algorithm), and a "
+        "busy machine slows the matrices that the limit is taken from."
+    )
     return sentences
 
 

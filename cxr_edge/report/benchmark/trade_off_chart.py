@@ -92,7 +92,7 @@ def pareto_chart(report: Report) -> Figure | None:
         "Best is the lower left corner: fast, with scores close to the original's. On the dashed "
         "line nothing is both faster and closer. A ring marks changed decisions. "
         f"Differences up to {DELTA_FLOOR:.0e} are float32 rounding and lie at the bottom. The "
-        "upright rule is the headline baseline.",
+        "vertical line is the headline baseline.",
         alt.layer(*layers).properties(height=340),
     )
 

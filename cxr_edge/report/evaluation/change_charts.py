@@ -42,7 +42,7 @@ def shift_figure(shifts: dict[str, FigureComparison]) -> Figure:
         "shifts",
         "Shifted images",
         "The same images blurred, darkened, compressed and so on, against the unchanged ones; bars "
-        "are 95 % intervals. A point far to the left is a shift that this model does not bear.",
+        "are 95 % intervals. A point far to the left is a change that this model cannot cope with.",
         alt.layer(
             zero.encode(x="at:Q"),
             intervals.encode(x="low:Q", x2="high:Q"),

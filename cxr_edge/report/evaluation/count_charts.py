@@ -164,7 +164,7 @@ def _histogram(
         )
     caption = f"{sum(counts):,} images, {sum(wrong):,} of them decided wrongly."
     if evaluation.threshold is not None:
-        caption += f" The dashed rule is the threshold, {evaluation.threshold:.4g}."
+        caption += f" The dashed line is the threshold, {evaluation.threshold:.4g}."
     if band:
         caption += " Scores in the grey band are called uncertain."
     return Figure(name, title, caption, alt.layer(*layers).properties(height=_HISTOGRAM_PX))

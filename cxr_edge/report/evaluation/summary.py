@@ -19,9 +19,9 @@ BASELINE = "a logistic regression on 16 numbers of brightness and sharpness"
 
 _DEFINITIONS = {
     "accuracy": "Share of right decisions.",
-    "auc": "Area under the ROC curve: how often an image of the label scores higher than another.",
+    "auc": "Area under the ROC curve: how often an image of the label scores higher than one of another label.",
     "sensitivity": "Share of positive images that are found, at the model's threshold.",
-    "specificity": "Share of the other images that are left alone, at the model's threshold.",
+    "specificity": "Share of negative images correctly called negative, at the model's threshold.",
     "precision": "Share of positive decisions that are right.",
     "f1": "Harmonic mean of precision and sensitivity.",
     "average precision": "Area under the precision-recall curve, by steps.",
@@ -54,7 +54,7 @@ def verdict(evaluation: Evaluation) -> list[str]:
     """What a reader should know first: how good, on what, and against what."""
     figures = evaluation.figures
     sentences = [
-        f"{_percent(evaluation.accuracy)} of {images_text(evaluation.data)} are decided right "
+        f"{_percent(evaluation.accuracy)} of {images_text(evaluation.data)} are classified correctly "
         f"({_range(figures['accuracy'], percent=True)}); AUC {_number(figures['auc'])}.",
         _mistakes(evaluation),
     ]
@@ -62,7 +62,7 @@ def verdict(evaluation: Evaluation) -> list[str]:
         comparison = evaluation.baseline.comparison
         difference = comparison.difference.get("accuracy")
         own = comparison.figures["accuracy"].value
-        sentence = f"The baseline, {BASELINE}, decides {_percent(own)} right"
+        sentence = f"The baseline, {BASELINE}, classifies {_percent(own)} correctly"
         if difference:
             sentence += f": the model is {_gain(difference)}"
         sentences.append(f"{sentence}.")
@@ -81,7 +81,7 @@ def _mistakes(evaluation: Evaluation) -> str:
         )
     weakest = min(evaluation.labels, key=lambda label: evaluation.by_label[label].recall)
     recall = evaluation.by_label[weakest].recall
-    return f"The weakest label is {weakest}: {_percent(recall)} of its images are decided right."
+    return f"The weakest label is {weakest}: {_percent(recall)} of its images are classified correctly."
 
 
 def _gain(difference: Interval) -> str:
@@ -93,7 +93,7 @@ def _gain(difference: Interval) -> str:
 
 def _range(figure: Interval, *, percent: bool = False) -> str:
     if percent:
-        return f"95 % interval {100 * figure.low:.1f} to {100 * figure.high:.1f} %"
+        return f"95 % interval {100 * figure.low:.1f} to {100 * figure.high:.1f}\u00a0%"
     return f"{figure.low:.3f} to {figure.high:.3f}"
 
 
@@ -102,7 +102,7 @@ def _number(figure: Interval) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\u00a0%"
 
 
 def images_text(data: ImageSource) -> str:

@@ -77,7 +77,7 @@ def test_what_comes_first(whole_page):
         "Slowest operations of onnx-int8",
         "make bench",
         "Machine and measurement",
-        "Make it again",
+        "Command to reproduce this page",
         "cxr-edge benchmark --images",
     ]
     places = [text.index(part) for part in order]
