@@ -19,7 +19,8 @@ BASELINE = "a logistic regression on 16 numbers of brightness and sharpness"
 
 _DEFINITIONS = {
     "accuracy": "Share of right decisions.",
-    "auc": "Area under the ROC curve: how often an image of the label scores higher than one of another label.",
+    "auc": "Area under the ROC curve: how often an image of the label scores higher than another "
+    "label's.",
     "sensitivity": "Share of positive images that are found, at the model's threshold.",
     "specificity": "Share of negative images correctly called negative, at the model's threshold.",
     "precision": "Share of positive decisions that are right.",
@@ -54,8 +55,8 @@ def verdict(evaluation: Evaluation) -> list[str]:
     """What a reader should know first: how good, on what, and against what."""
     figures = evaluation.figures
     sentences = [
-        f"{_percent(evaluation.accuracy)} of {images_text(evaluation.data)} are classified correctly "
-        f"({_range(figures['accuracy'], percent=True)}); AUC {_number(figures['auc'])}.",
+        f"{_percent(evaluation.accuracy)} of {images_text(evaluation.data)} are classified "
+        f"correctly ({_range(figures['accuracy'], percent=True)}); AUC {_number(figures['auc'])}.",
         _mistakes(evaluation),
     ]
     if evaluation.baseline:
@@ -81,7 +82,7 @@ def _mistakes(evaluation: Evaluation) -> str:
         )
     weakest = min(evaluation.labels, key=lambda label: evaluation.by_label[label].recall)
     recall = evaluation.by_label[weakest].recall
-    return f"The weakest label is {weakest}: {_percent(recall)} of its images are classified correctly."
+    return f"The weakest label is {weakest}: {_percent(recall)} of its images are right."
 
 
 def _gain(difference: Interval) -> str:
