@@ -42,8 +42,8 @@ def check(
 ) -> None:
     """Count images and patients; find unreadable files, duplicates and shared patients.
 
-    Exits with 1 if a file is unreadable, if identical files have different labels or lie in
-    different splits, or if a patient has images in two splits.
+    Exits with 1 if a file is unreadable, if identical files have different
+    labels or lie in different splits, or if a patient has images in two splits.
     """
     from cxr_edge import documents
     from cxr_edge.data.check import check_data

@@ -41,7 +41,7 @@ def roc_figure(evaluation: Evaluation) -> Figure:
     """The whole ROC chart."""
     curves = _roc_curves(evaluation)
     caption = "The dashed diagonal is chance."
-    if evaluation.baseline and evaluation.baseline.roc:
+    if evaluation.baseline and len(curves) > len(evaluation.roc):
         caption += (
             " The baseline sees only brightness and sharpness: what the model adds lies between "
             "the two curves."

@@ -117,12 +117,13 @@ def _copies_text(evaluation: Evaluation) -> str:
     copies = evaluation.copies
     if copies is None:
         return ""
+    changed = summary.counted(len(copies.changed), "is", "are")
     text = (
-        f"Of {copies.pairs:,} images that were also read at another resolution, "
-        f"{len(copies.changed):,} are decided differently; |ΔP| mean {copies.mean_abs_delta:.4f}, "
-        f"largest {copies.max_abs_delta:.3f}; accuracy {copies.accuracy:.3f}, of the copies "
-        f"{copies.copy_accuracy:.3f}."
+        f"Of {copies.pairs:,} images that were also read at another resolution, {changed} decided "
+        f"differently; |ΔP| mean {copies.mean_abs_delta:.4f}, largest {copies.max_abs_delta:.3f}; "
+        f"accuracy {copies.accuracy:.3f}, of the copies {copies.copy_accuracy:.3f}."
     )
     if copies.unreadable:
-        text += f" {copies.unreadable:,} copies could not be read and are not counted."
+        unreadable = summary.counted(copies.unreadable, "copy", "copies")
+        text += f" Not counted, because unreadable: {unreadable}."
     return text

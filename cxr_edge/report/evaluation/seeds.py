@@ -42,7 +42,7 @@ def seeds_page(document: SeedsDocument) -> bytes:
 
 def _verdict(document: SeedsDocument) -> list[str]:
     parts = [
-        f"{name} {spread.mean:.3f} ± {spread.standard_deviation:.3f}"
+        f"{summary.figure_name(name)} {spread.mean:.3f} ± {spread.standard_deviation:.3f}"
         for name, spread in document.figures.items()
     ]
     return [
@@ -70,7 +70,10 @@ def _table(document: SeedsDocument) -> Table:
         rows.append(TableRow((Cell(title, title), *(Cell(f"{v:.4f}", v) for v in values)), "best"))
     headings = [
         Heading("run"),
-        *(Heading(name, summary.definition(name), numeric=True) for name in names),
+        *(
+            Heading(summary.figure_name(name), summary.definition(name), numeric=True)
+            for name in names
+        ),
     ]
     return Table(headings, rows, "Figures of each run")
 

@@ -34,6 +34,22 @@ _DEFINITIONS = {
 }
 
 
+_NAMES = {"auc": "AUC", "f1": "F1", "brier": "Brier score", "ece": "ECE"}
+
+
+def figure_name(figure: str) -> str:
+    """A figure as a table writes it, such as ``AUC daisy`` for ``auc daisy``."""
+    for name, written in _NAMES.items():
+        if figure == name or figure.startswith((f"{name} ", f"{name},")):
+            return written + figure.removeprefix(name)
+    return figure
+
+
+def counted(count: int, noun: str, plural: str) -> str:
+    """A number with its noun: ``1 copy``, ``2 copies``."""
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 def score_name(evaluation: Evaluation) -> str:
     """What the scores are."""
     label = evaluation.positive_label
@@ -166,7 +182,7 @@ def figures_table(evaluation: Evaluation) -> Table:
     headings.append(Heading("what it is"))
     rows = []
     for name, figure in evaluation.figures.items():
-        cells = [Cell(name, name), Cell(interval_text(figure), figure.value)]
+        cells = [Cell(figure_name(name), name), Cell(interval_text(figure), figure.value)]
         if comparison:
             cells += _comparison_cells(comparison, name)
         cells.append(Cell(definition(name), name, "long"))
@@ -212,7 +228,7 @@ def shift_table(evaluation: Evaluation, shifts: dict[str, FigureComparison]) -> 
     names = list(next(iter(shifts.values())).difference)
     headings = [
         Heading("shift"),
-        *(Heading(name, definition(name), numeric=True) for name in names),
+        *(Heading(figure_name(name), definition(name), numeric=True) for name in names),
         Heading("change of accuracy (95 % interval)", "Shifted minus unchanged, paired."),
     ]
     unchanged = [evaluation.figures[name].value for name in names]
