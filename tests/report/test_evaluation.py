@@ -120,9 +120,10 @@ def test_labels_with_markup_are_text(tmp_path):
         ("/etc/hostname", "outside the folder"),
         ("a/../../outside.png", "outside the folder"),
         ("..\\outside.png", "outside the folder"),
-        ("missing.png", "cannot be opened"),
+        ("missing.png", "1 picture is not there; copy missing.png beside evaluation.json"),
         ("text.png", "neither PNG nor JPEG"),
-        ("link.png", "cannot be opened"),
+        ("link.png", "outside the folder"),
+        ("folder/outside.png", "outside the folder"),
         ("large.png", "the limit is"),
     ],
 )
@@ -133,6 +134,7 @@ def test_a_picture_that_must_not_be_shown_is_said(tmp_path, name, problem):
     (tmp_path / "outside.png").write_bytes(picture)
     (folder / "text.png").write_text("secret")
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "folder").symlink_to(tmp_path)
     (folder / "large.png").write_bytes(picture + bytes(2**20))
     entry = dataclasses.replace(evaluation().gallery[0].entries[0], picture=name, heatmap=None)
     one = evaluation(gallery=(GalleryGroup("wrong", 1, (entry,)),), heatmap_source=None)
