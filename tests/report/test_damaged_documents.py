@@ -14,6 +14,7 @@ import pytest
 from cxr_edge import documents
 from cxr_edge.benchmark.report import dump_report
 from cxr_edge.errors import BenchmarkError, CxrEdgeError, DataError
+from cxr_edge.report import page
 from cxr_edge.report.documents import draw_page
 
 TESTS = Path(__file__).parents[1]
@@ -49,12 +50,16 @@ def changed(document: dict[str, Any], place: Place, value: object) -> dict[str, 
 
 
 def leaves(node: Any, place: Place = ()) -> Iterator[Place]:
-    """Places of numbers, texts and nulls; of a long list its first two and its last entry."""
+    """Places of numbers, texts and nulls; one of several objects with the same keys is enough."""
     if isinstance(node, dict):
+        shapes = []
         for key, value in node.items():
-            yield from leaves(value, (*place, key))
+            shape = [*value] if isinstance(value, dict) else None
+            if shape is None or shape not in shapes:
+                yield from leaves(value, (*place, key))
+            shapes.append(shape)
     elif isinstance(node, list):
-        for index in sorted({0, min(1, len(node) - 1), len(node) - 1} if node else ()):
+        for index in sorted({0, len(node) - 1} if node else ()):
             yield from leaves(node[index], (*place, index))
     else:
         yield place
@@ -185,7 +190,9 @@ def test_a_benchmark_whose_parts_disagree_is_refused(tmp_path, place, value, wor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["EVALUATION", "SEEDS", "REPORT"])
-def test_a_document_with_any_value_changed_has_a_page_or_a_reason(tmp_path, name):
+def test_a_document_with_any_value_changed_has_a_page_or_a_reason(tmp_path, name, monkeypatch):
+    # The library is the same in each page, and its hash takes most of the time of one.
+    monkeypatch.setattr(page, "javascript_bundle", lambda: "")
     document = globals()[name]
     path = tmp_path / "damaged.json"
     drawn = refused = 0
