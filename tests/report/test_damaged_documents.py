@@ -192,7 +192,7 @@ def test_a_benchmark_whose_parts_disagree_is_refused(tmp_path, place, value, wor
     assert words in refusal(tmp_path, changed(REPORT, place, value), BenchmarkError)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["EVALUATION", "SEEDS", "REPORT"])
 def test_a_document_with_any_value_changed_has_a_page_or_a_reason(tmp_path, name, monkeypatch):
     # The library is the same in each page, and its hash takes most of the time of one.
