@@ -122,7 +122,7 @@ def parse(
         )
         document: T = _Builder(version).build(value, kind, "")
         return document
-    except (_MismatchError, CxrEdgeError) as err:  # CxrEdgeError: a dataclass checked itself
+    except _MismatchError as err:
         raise error(f"{name}: {err}") from None
     except RecursionError:
         raise error(f"{name}: nested too deeply") from None
@@ -186,7 +186,7 @@ class _Builder:
                 raise _MismatchError(f"{path} is {_type_name(value)}, expected an object")
             return {
                 _scalar(key, str, f"a key of {path}"): self.build(
-                    item, arguments[1], f"{path}[{key!r}]"
+                    item, arguments[1], f"{path}[{key!r:.100}]"
                 )
                 for key, item in value.items()
             }
@@ -207,7 +207,11 @@ class _Builder:
                 raise _MismatchError(f"the key {prefix + field.name!r} is missing")
         hints = _hints(kind)
         present = [name for name in names if name in value]
-        return kind(**{key: self.build(value[key], hints[key], prefix + key) for key in present})
+        values = {key: self.build(value[key], hints[key], prefix + key) for key in present}
+        try:
+            return kind(**values)
+        except CxrEdgeError as err:  # the dataclass checked itself
+            raise _MismatchError(_located(path, f"{err!s:.300}")) from None
 
     def _is_known(self, field: dataclasses.Field[Any]) -> bool:
         """Whether the document's version has the key."""
@@ -250,11 +254,10 @@ def _literal(value: object, choices: tuple[object, ...], path: str) -> object:
 
 
 def _scalar(value: object, kind: Any, path: str) -> object:
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise _MismatchError(f"{path} is too large, expected a number of 64 bits")
     if kind is float and type(value) is int:
-        try:
-            value = float(value)
-        except OverflowError:
-            raise _MismatchError(f"{path} is not a finite number") from None
+        value = float(value)
     if type(value) is not kind:
         raise _MismatchError(f"{path} is {_type_name(value)}, expected {_TYPE_NAMES[kind]}")
     if isinstance(value, float) and not math.isfinite(value):  # 1e999 parses as infinity
@@ -262,6 +265,14 @@ def _scalar(value: object, kind: Any, path: str) -> object:
     if isinstance(value, str) and not _is_unicode(value):
         raise _MismatchError(f"{path} is {value!r:.100}, which is half of a surrogate pair")
     return value
+
+
+def _located(path: str, message: str) -> str:
+    """A dataclass's own message, behind the place of its object."""
+    outer, _, last = path.rpartition(".")
+    if last and message.startswith(f"{last}."):  # it names its own place
+        return f"{outer}.{message}" if outer else message
+    return f"{path}: {message}" if path else message
 
 
 def _is_unicode(text: str) -> bool:

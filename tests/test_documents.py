@@ -64,15 +64,16 @@ leaves = st.builds(
     st.text(st.characters(codec="utf-8")).filter(lambda text: text != "forbidden"),
     st.floats(allow_nan=False, allow_infinity=False),
 )
+integers = st.integers(-(2**63), 2**63 - 1)
 trees = st.builds(
     Tree,
-    st.integers(),
+    integers,
     st.booleans(),
     st.sampled_from([1, 3]),
     leaves,
     st.lists(leaves, max_size=3).map(tuple),
     st.none() | st.tuples(st.floats(0, 1), st.floats(0, 1)),
-    st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers(), max_size=3),
+    st.dictionaries(st.text(st.characters(codec="utf-8")), integers, max_size=3),
 )
 
 
@@ -192,6 +193,12 @@ def test_a_whole_number_of_five_thousand_digits_is_refused() -> None:
     refused(documents.dump(TREE).replace(b'"count": 2', b'"count": ' + b"9" * 5000))
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+def test_a_whole_number_of_more_than_64_bits_is_refused(number: int) -> None:
+    assert "count is too large" in refused(changed(count=number))
+    assert "leaf.number is too large" in refused(changed(leaf={"text": "", "number": number}))
+
+
 @pytest.mark.parametrize("pattern", [("[", "]"), ('{"a":', "}")])
 def test_nesting_of_depth_100_000_is_refused(pattern: tuple[str, str]) -> None:
     opening, closing = pattern
@@ -223,6 +230,7 @@ def test_a_rule_of_the_dataclass_itself_is_reported_with_the_name_of_the_documen
 def test_a_very_long_value_does_not_make_a_very_long_message() -> None:
     assert len(refused(changed(choice="x" * 100_000))) < 300
     assert len(refused(changed(**{"x" * 100_000: 1}))) < 300
+    assert len(refused(changed(table={"x" * 100_000: None}))) < 300
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"1", b'"text"', b"{} {}", b"{"])

@@ -1,6 +1,6 @@
 """Figures of merit: ROC curves, calibration, bootstrap intervals. Needs numpy only.
 
-``evaluation`` and ``evaluation_parts`` are the schema of ``evaluation.json``.
+The modules called ``evaluation…`` are the schema of ``evaluation.json``.
 """
 
 from cxr_edge.metrics.calibration import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.metrics.curves import Flags, Floats, ratio
+from cxr_edge.metrics.curves import Flags, Floats, as_cases, as_flags, as_scores, as_weights, ratio
 from cxr_edge.metrics.intervals import Interval, Resamples, Weights, exact_at_ends, interval
 
 BINS = 10
@@ -37,7 +37,11 @@ def bin_index(scores: Floats, *, equal_counts: bool = False) -> npt.NDArray[np.i
     Args:
         scores: (N,) 0..1.
         equal_counts: whether bins are bounded by deciles of the scores instead of by tenths.
+
+    Raises:
+        ValueError: there is no score, or one is NaN.
     """
+    scores = as_scores(scores)
     edges = np.arange(1, BINS) / BINS
     if equal_counts:
         edges = np.quantile(scores, edges)
@@ -60,12 +64,15 @@ def calibration_error(
         weights: (samples, N); None: one sample in which every case occurs once.
 
     Returns:
-        (samples,) within 0..1.
+        (samples,) within 0..1; NaN in a sample without a case.
+
+    Raises:
+        ValueError: the lengths differ, a score is NaN, or there is no case.
     """
-    weights = np.ones((1, len(scores))) if weights is None else weights
+    truth, scores = as_cases(truth, scores)
+    weights = as_weights(weights, len(scores))
     gaps = weights @ (np.eye(BINS)[bins] * (scores - truth)[:, np.newaxis])
-    error: Floats = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
-    return error
+    return ratio(np.abs(gaps).sum(axis=1), weights.sum(axis=1), np.nan)
 
 
 def calibration_error_floor(scores: Floats, *, draws: int = 1000) -> float:
@@ -74,6 +81,7 @@ def calibration_error_floor(scores: Floats, *, draws: int = 1000) -> float:
     Labels are drawn from the scores (consistency resampling, Bröcker and Smith, Weather and
     Forecasting 22:651, 2007), every image independently.
     """
+    scores = as_scores(scores)
     random = np.random.default_rng(0)
     members = np.eye(BINS)[bin_index(scores)]
     errors = [
@@ -90,8 +98,8 @@ def reliability_bins(truth: Flags, scores: Floats) -> ReliabilityBins:
         truth: (N,) whether each case is positive.
         scores: (N,) the predicted probability, 0..1.
     """
-    bins = bin_index(scores)
-    members = np.eye(BINS)[bins]
+    truth, scores = as_cases(truth, scores)
+    members = np.eye(BINS)[bin_index(scores)]
     counts = members.sum(axis=0)
     means = ratio(scores @ members, counts, np.nan)
     shares = ratio(truth @ members, counts, np.nan)
@@ -108,6 +116,7 @@ def share_intervals(
         bins: (N,) from :func:`bin_index`.
         resamples: bootstrap samples of the N cases.
     """
+    truth = as_flags(truth)
     members = np.eye(BINS)[bins]
     positives = members * truth[:, np.newaxis]
     blocks = [ratio(w @ positives, w @ members, np.nan) for w in resamples.weights()]

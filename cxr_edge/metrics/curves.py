@@ -14,6 +14,63 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
+def as_cases(truth: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Flags, Floats]:
+    """Convert truth and scores to the types that every figure is computed with.
+
+    Args:
+        truth: (N,) whether each case is positive: booleans, or 0 and 1.
+        scores: (N,) numbers of any type.
+
+    Raises:
+        ValueError: there is no case, the lengths differ, a truth is neither 0 nor 1, or a score is
+            NaN.
+    """
+    flags, scores = as_flags(truth), as_scores(scores)
+    if len(flags) != len(scores):
+        raise ValueError(f"{len(flags)} truths for {len(scores)} scores")
+    return flags, scores
+
+
+def as_flags(truth: npt.ArrayLike) -> Flags:
+    """Convert truth: (N,) booleans, or 0 and 1.
+
+    Raises:
+        ValueError: there is no case, or a truth is neither 0 nor 1.
+    """
+    values = np.asarray(truth)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"truth has the shape {values.shape}, expected (N,) with N at least 1")
+    if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():
+        raise ValueError("truth holds other values than 0 and 1")
+    return values.astype(np.bool_, copy=False)
+
+
+def as_scores(scores: npt.ArrayLike) -> Floats:
+    """Convert scores: (N,) numbers of any type.
+
+    Raises:
+        ValueError: there is none, or one is NaN.
+    """
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"scores have the shape {values.shape}, expected (N,) with N at least 1")
+    if np.isnan(values).any():
+        raise ValueError(f"{int(np.isnan(values).sum())} of {len(values)} scores are NaN")
+    return values
+
+
+def as_weights(weights: npt.ArrayLike | None, count: int) -> Weights:
+    """Convert weights of ``count`` cases: (samples, count); None: one sample of every case once.
+
+    Raises:
+        ValueError: they have another shape.
+    """
+    values = np.ones((1, count)) if weights is None else np.asarray(weights, np.float64)
+    if values.ndim != 2 or values.shape[1] != count:
+        raise ValueError(f"weights have the shape {values.shape}, expected (samples, {count})")
+    return values
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RocCurve:
     """Points of a ROC curve, from (0, 0) to (1, 1); K different scores give K + 1 points."""
@@ -88,8 +145,12 @@ def rank_counts(truth: Flags, scores: Floats, weights: Weights | None = None) ->
         truth: (N,) whether each case is positive; N is at least 1.
         scores: (N,) higher: more likely positive.
         weights: (samples, N); None: one sample in which every case occurs once.
+
+    Raises:
+        ValueError: see :func:`as_cases`.
     """
-    weights = np.ones((1, len(truth))) if weights is None else weights
+    truth, scores = as_cases(truth, scores)
+    weights = as_weights(weights, len(truth))
     order = np.argsort(-scores, kind="stable")
     thresholds, starts = np.unique(-scores[order], return_index=True)
     sorted_weights, sorted_truth = weights[:, order], truth[order]
@@ -106,8 +167,9 @@ def roc_curve(truth: Flags, scores: Floats) -> RocCurve:
         scores: (N,) higher: more likely positive.
 
     Raises:
-        ValueError: all cases are positive, or none is.
+        ValueError: all cases are positive, or none is; or see :func:`as_cases`.
     """
+    truth, scores = as_cases(truth, scores)
     if truth.all() or not truth.any():
         raise ValueError("a ROC curve needs positive and negative cases")
     counts = rank_counts(truth, scores)
@@ -126,8 +188,9 @@ def precision_recall_curve(truth: Flags, scores: Floats) -> PrecisionRecallCurve
         scores: (N,) higher: more likely positive.
 
     Raises:
-        ValueError: no case is positive.
+        ValueError: no case is positive; or see :func:`as_cases`.
     """
+    truth, scores = as_cases(truth, scores)
     if not truth.any():
         raise ValueError("a precision-recall curve needs positive cases")
     counts = rank_counts(truth, scores)

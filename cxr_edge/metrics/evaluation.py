@@ -7,6 +7,7 @@ JSON, named by relative paths. Every score and share is within 0..1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,8 +15,9 @@ from typing import Literal
 from cxr_edge import documents
 from cxr_edge.errors import DataError
 from cxr_edge.files import printable, read_file
-from cxr_edge.metrics import Interval
+from cxr_edge.metrics.evaluation_checks import check_evaluation
 from cxr_edge.metrics.evaluation_parts import (
+    CHECK,
     BaselineComparison,
     ChangedDecision,
     CopyComparison,
@@ -25,8 +27,10 @@ from cxr_edge.metrics.evaluation_parts import (
     ReliabilityBin,
     RocPoints,
     ScoreHistogram,
+    figure_maximum,
 )
-from cxr_edge.spec import ModelSpec
+from cxr_edge.metrics.evaluation_sources import ImageSource, ModelSource, Origin
+from cxr_edge.metrics.intervals import Interval
 
 __all__ = [
     "CURVE_SPECIFICITY",
@@ -75,42 +79,6 @@ _MAX_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSource:
-    """What was evaluated."""
-
-    name: str
-    """Name of the run folder, ``.keras`` file or bundle."""
-    artifact: str
-    """The file of it that ran."""
-    engine: str
-    """What ran it: ``Keras``, or an engine's name."""
-    spec: ModelSpec
-    """Input, labels, decision rule and how the threshold was chosen."""
-
-    @property
-    def description(self) -> str:
-        """For example ``onnx-int8 of bundle, run by onnxruntime``."""
-        file = self.name if self.artifact == self.name else f"{self.artifact} of {self.name}"
-        return f"{file}, run by {self.engine}"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSource:
-    """The images that a model was evaluated on."""
-
-    name: str
-    """Name of their folder."""
-    images: int
-    """How many were scored."""
-    patients: int
-    """How many patients they show: the independent units of the intervals."""
-    unreadable: int
-    """Files that could not be read and are not counted."""
-    resamples: int
-    """Bootstrap samples behind each interval."""
-
-
-@dataclass(frozen=True, slots=True)
 class GalleryEntry:
     """One image with what the model made of it."""
 
@@ -130,6 +98,9 @@ class GalleryEntry:
     heatmap: str | None
     """Path of the picture coloured by what moved the score; null: the model has no heat map."""
 
+    def __post_init__(self) -> None:
+        CHECK.shares(score=self.score)
+
 
 @dataclass(frozen=True, slots=True)
 class GalleryGroup:
@@ -141,6 +112,10 @@ class GalleryGroup:
     total: int
     """How many images of this kind there are; for ``nearest`` all of them."""
     entries: tuple[GalleryEntry, ...]
+
+    def __post_init__(self) -> None:
+        if self.total < len(self.entries):
+            raise DataError(f"total is {self.total}, fewer than the {len(self.entries)} entries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +150,9 @@ class Evaluation:
     heatmap_source: str | None = None
     """What drew the gallery's heat maps, in words; null: it has none."""
 
+    def __post_init__(self) -> None:
+        check_evaluation(self)
+
     @property
     def labels(self) -> tuple[str, ...]:
         """In output order."""
@@ -207,18 +185,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """When, with what and how a document was made."""
-
-    created: str
-    """UTC, ISO 8601."""
-    command: str
-    """Makes it again."""
-    versions: dict[str, str]
-    """Package → version."""
-
-
-@dataclass(frozen=True, slots=True)
 class EvaluationDocument:
     """One model on one or several folders."""
 
@@ -227,6 +193,9 @@ class EvaluationDocument:
     origin: Origin
     parts: dict[str, Evaluation]
     """Part (``validation``, ``test``, or the name of the folder) → its evaluation."""
+
+    def __post_init__(self) -> None:
+        CHECK.not_empty(parts=self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +207,10 @@ class Spread:
     mean: float
     standard_deviation: float
     """Sample standard deviation (divided by runs - 1)."""
+
+    def __post_init__(self) -> None:
+        CHECK.not_empty(runs=self.runs)
+        CHECK.within(0, math.inf, standard_deviation=self.standard_deviation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +225,15 @@ class SeedsDocument:
     """Run → what it is; each has an ``evaluation.json`` in a folder of the run's name."""
     figures: dict[str, Spread]
     """Figure → its values over the runs."""
+
+    def __post_init__(self) -> None:
+        CHECK.not_empty(models=self.models, figures=self.figures)
+        for name, spread in self.figures.items():
+            CHECK.same_names(f"figures[{name!r:.60}].runs", spread.runs, self.models)
+            most = figure_maximum(name)
+            values = {"mean": spread.mean, "standard_deviation": spread.standard_deviation}
+            for key, value in {**values, **spread.runs}.items():
+                CHECK.within(0, most, **{f"{name:.60}: {key:.60}": value})
 
 
 def read_evaluation(path: Path) -> EvaluationDocument:

@@ -7,11 +7,14 @@ are compared sample by sample (paired).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from cxr_edge.errors import DataError
 
 RESAMPLES = 1000
 """Default number of bootstrap samples."""
@@ -31,6 +34,13 @@ class Interval:
     """The figure on all images."""
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.value, self.low, self.high))):
+            raise DataError(f"value {self.value}, low {self.low}, high {self.high} are not finite")
+        # The figure itself may lie outside: a percentile interval need not hold it.
+        if self.low > self.high:
+            raise DataError(f"low is {self.low:.6g}, above high, {self.high:.6g}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

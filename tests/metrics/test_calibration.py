@@ -92,5 +92,7 @@ def test_the_reliability_diagram_holds_counts_means_and_shares() -> None:
     assert [index for index, share in enumerate(shares) if share] == [0, 5, 9]
     assert shares[5] == Interval(0.5, 0, 1)
     # Two images of one patient who is well, one of another who is not: that says little.
-    assert shares[0] == Interval(0, 0, pytest.approx(0.975))
-    assert shares[9] == Interval(1, pytest.approx(0.025), 1)
+    assert (shares[0].value, shares[0].low) == (0, 0)
+    assert shares[0].high == pytest.approx(0.975)
+    assert (shares[9].value, shares[9].high) == (1, 1)
+    assert shares[9].low == pytest.approx(0.025)

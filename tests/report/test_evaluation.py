@@ -122,9 +122,10 @@ def test_labels_with_markup_are_text(tmp_path):
         ("/etc/hostname", "outside the folder"),
         ("a/../../outside.png", "outside the folder"),
         ("..\\outside.png", "outside the folder"),
-        ("missing.png", "cannot be opened"),
+        ("missing.png", "1 picture is not there; copy missing.png beside evaluation.json"),
         ("text.png", "neither PNG nor JPEG"),
-        ("link.png", "cannot be opened"),
+        ("link.png", "outside the folder"),
+        ("folder/outside.png", "outside the folder"),
         ("large.png", "the limit is"),
     ],
 )
@@ -135,6 +136,7 @@ def test_a_picture_that_must_not_be_shown_is_said(tmp_path, name, problem):
     (tmp_path / "outside.png").write_bytes(picture)
     (folder / "text.png").write_text("secret")
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "folder").symlink_to(tmp_path)
     (folder / "large.png").write_bytes(picture + bytes(2**20))
     entry = dataclasses.replace(evaluation().gallery[0].entries[0], picture=name, heatmap=None)
     one = evaluation(gallery=(GalleryGroup("wrong", 1, (entry,)),), heatmap_source=None)
@@ -153,6 +155,38 @@ def test_a_long_gallery_stays_bounded(tmp_path):
     page = page_of(one, tmp_path)
     assert page.count("data:image/png") == 200
     assert "200 of 5,000 images" in visible(page)
+
+
+def test_the_pictures_of_all_parts_share_one_limit_and_heat_maps_count(tmp_path):
+    picture = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()
+    (tmp_path / "p.png").write_bytes(picture)
+    first = evaluation().gallery[0].entries[0]
+    entry = dataclasses.replace(first, picture="p.png", heatmap="p.png")
+    groups = tuple(GalleryGroup(kind, 60, (entry,) * 60) for kind in ("wrong", "right"))
+    one = evaluation(gallery=groups)
+    document = dataclasses.replace(DRAWN["draw_document"](), parts={"a": one, "b": one})
+    page = evaluation_page(document, tmp_path).decode()
+    assert page.count("data:image/png") == 200
+    text = visible(page)
+    assert "Decided right, spread over the folder: 20 of 60 images are left out" in text
+    assert "Decided right, spread over the folder: 60 of 60 images are left out" in text
+    assert "Decided wrongly, the most certain first: 60 of 60 images are left out" in text
+
+
+def test_the_bytes_of_all_pictures_are_limited(tmp_path):
+    picture = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()
+    (tmp_path / "p.png").write_bytes(picture.ljust(2**20, b"x"))
+    entry = dataclasses.replace(evaluation().gallery[0].entries[0], picture="p.png", heatmap=None)
+    one = evaluation(gallery=(GalleryGroup("wrong", 40, (entry,) * 40),), heatmap_source=None)
+    page = page_of(one, tmp_path)
+    assert page.count("data:image/png") == 32
+    assert "8 of 40 images are left out" in visible(page)
+
+
+def test_pictures_that_are_not_there_are_said_once_with_their_folder(tmp_path):
+    text = visible(page_of(evaluation(), tmp_path))
+    expected = "24 pictures are not there; copy the folder test-gallery beside evaluation.json"
+    assert text.count("not there") == text.count(expected) == 1
 
 
 def test_without_pictures_there_is_no_gallery(tmp_path):

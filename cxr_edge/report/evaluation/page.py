@@ -13,7 +13,7 @@ from cxr_edge.report.evaluation import summary
 from cxr_edge.report.evaluation.change_charts import copies_figure, shift_figure
 from cxr_edge.report.evaluation.count_charts import confusion_figure, histogram_figures
 from cxr_edge.report.evaluation.curve_charts import curve_figures
-from cxr_edge.report.evaluation.gallery import Gallery, read_gallery
+from cxr_edge.report.evaluation.gallery import Gallery, PictureReader, read_gallery
 from cxr_edge.report.page import render_page
 from cxr_edge.report.tables import Table
 
@@ -57,8 +57,9 @@ def evaluation_page(document: EvaluationDocument, folder: Path) -> bytes:
     Raises:
         MissingExtraError: the extra ``report`` is not installed.
     """
+    reader = PictureReader(folder)
     sections = [
-        _section(part, evaluation, document, folder, number)
+        _section(part, evaluation, document, reader, number)
         for number, (part, evaluation) in enumerate(document.parts.items(), 1)
     ]
     names = {evaluation.model.spec.name for evaluation in document.parts.values()}
@@ -82,7 +83,11 @@ def evaluation_figures(evaluation: Evaluation) -> list[Figure]:
 
 
 def _section(
-    part: str, evaluation: Evaluation, document: EvaluationDocument, folder: Path, number: int
+    part: str,
+    evaluation: Evaluation,
+    document: EvaluationDocument,
+    reader: PictureReader,
+    number: int,
 ) -> _Section:
     def unique(figures: Sequence[Figure]) -> list[Figure]:
         """The same with ids that no other part has."""
@@ -102,7 +107,7 @@ def _section(
         changes=unique(_changes(evaluation)),
         shift_table=summary.shift_table(evaluation, shifts) if shifts else None,
         copies_text=_copies_text(evaluation),
-        gallery=read_gallery(evaluation, folder),
+        gallery=read_gallery(evaluation, reader),
         heatmap_source=evaluation.heatmap_source,
         facts=summary.facts(evaluation, document.origin),
     )

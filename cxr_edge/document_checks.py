@@ -1,0 +1,108 @@
+"""Checks of a document's values and of how its parts fit together.
+
+A dataclass of a document calls them in ``__post_init__``, so that what is wrong is refused when it
+is read, and nothing that uses the document has to look again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from cxr_edge.errors import CxrEdgeError
+
+SLACK = 1e-6
+"""How far rounding may carry a share beyond 0 or 1, or a point of a rising list backwards."""
+MAX_MS = 1e12
+"""No time is longer: 30 years."""
+MIN_MS = 1e-9
+"""No latency is shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Checks that raise one type of error; ``None`` always passes, as a value that is absent."""
+
+    error: type[CxrEdgeError]
+
+    def within(self, low: float, high: float, /, **values: float | None) -> None:
+        """Every value lies within ``low`` and ``high``."""
+        for name, value in values.items():
+            # Written so that NaN fails.
+            if value is not None and not low - SLACK <= value <= high + SLACK:
+                raise self.error(f"{name} is {value:.6g}, expected {low:g} to {high:g}")
+
+    def shares(self, **values: float | None) -> None:
+        """Every value is within 0..1."""
+        self.within(0, 1, **values)
+
+    def all_shares(self, **lists: Sequence[float]) -> None:
+        """Every entry of every list is within 0..1."""
+        for name, values in lists.items():
+            for value in values:
+                self.within(0, 1, **{name: value})
+
+    def counts(self, *, least: int = 0, **values: int | None) -> None:
+        """Every value is at least ``least``."""
+        for name, value in values.items():
+            if value is not None and value < least:
+                raise self.error(f"{name} is {value}, expected at least {least}")
+
+    def durations(self, *, may_be_zero: bool = True, **values: float | None) -> None:
+        """Every value is a time in milliseconds."""
+        for name, value in values.items():
+            least = 0 if may_be_zero else MIN_MS
+            if value is not None and not least <= value <= MAX_MS:
+                raise self.error(f"{name} is {value:.6g}, expected {least:g} to {MAX_MS:g} ms")
+
+    def positive(self, **values: float | None) -> None:
+        """Every value is above 0, and its inverse is a number too."""
+        for name, value in values.items():
+            if value is not None and not 1 / MAX_MS <= value <= MAX_MS:
+                raise self.error(f"{name} is {value:.6g}, expected {1 / MAX_MS:g} to {MAX_MS:g}")
+
+    def equal_lengths(self, **lists: Sequence[object]) -> None:
+        """All lists are equally long."""
+        if len({len(values) for values in lists.values()}) > 1:
+            lengths = ", ".join(f"{name} {len(values)}" for name, values in lists.items())
+            raise self.error(f"lists of one length expected, found {lengths} entries")
+
+    def rising(self, **lists: Sequence[float]) -> None:
+        """No list falls."""
+        for name, values in lists.items():
+            for before, after in pairwise(values):
+                if not after >= before - SLACK:
+                    raise self.error(
+                        f"{name} falls from {before:.6g} to {after:.6g}, expected rising values"
+                    )
+
+    def same_names(self, what: str, names: Iterable[str], expected: Collection[str]) -> None:
+        """The names are the expected ones, in any order."""
+        names = list(names)
+        if set(names) != set(expected):
+            raise self.error(f"{what} is of {_listed(names)}; expected {_listed(expected)}")
+
+    def known_names(self, what: str, names: Iterable[str], known: Collection[str]) -> None:
+        """Each name is a known one."""
+        for name in names:
+            if name not in known:
+                raise self.error(f"{what} names {name!r:.60}; expected one of {_listed(known)}")
+
+    def present(self, what: str, names: Collection[str], required: Iterable[str]) -> None:
+        """All required names are there."""
+        missing = [name for name in required if name not in names]
+        if missing:
+            raise self.error(f"{what} lacks {_listed(missing)}")
+
+    def not_empty(self, **values: Collection[object]) -> None:
+        """Every list or object has an entry."""
+        for name, value in values.items():
+            if not value:
+                raise self.error(f"{name} is empty, expected at least one entry")
+
+
+def _listed(names: Collection[str]) -> str:
+    """At most 100 characters."""
+    text = ", ".join(repr(name) for name in list(names)[:20]) or "nothing"
+    return text if len(text) <= 100 else f"{text[:99]}…"
