@@ -55,8 +55,8 @@ def make(template: Manifest, seed: int) -> Made:
 
 
 @pytest.fixture(scope="module")
-def template(exported_bundle: Path) -> Manifest:
-    return Bundle.open(exported_bundle).manifest
+def template() -> Manifest:
+    return Bundle.open().manifest
 
 
 @pytest.fixture(scope="module")
