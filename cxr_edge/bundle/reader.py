@@ -16,7 +16,6 @@ from cxr_edge.bundle.manifest import (
     Manifest,
     parse_manifest,
 )
-from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, suits
 from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError, unknown_name
@@ -206,6 +205,8 @@ class Bundle:
         Raises:
             BundleError: it cannot be read.
         """
+        from cxr_edge.bundle.model_card import CARD_NAME, model_card  # not needed to predict
+
         path = self.folder / CARD_NAME
         if not path.exists():
             return False
@@ -214,6 +215,8 @@ class Bundle:
 
     def unlisted(self) -> tuple[str, ...]:
         """Names in the folder that the manifest does not list, sorted."""
+        from cxr_edge.bundle.model_card import CARD_NAME
+
         listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in self.manifest.files)}
         return tuple(sorted(p.name for p in self.folder.iterdir() if p.name not in listed))
 
