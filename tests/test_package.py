@@ -72,6 +72,9 @@ def test_the_sdist_holds_what_builds_and_tests_need(dist):
         "README.md",
         "train/fitting/fit.py",
         "export/commit.py",
+        "setup.py",
+        "constraints.txt",
+        "tests/bundle/data/2.0/manifest.json",
     } <= names
 
 
