@@ -59,7 +59,10 @@ def verify(folder: Folder = None) -> None:
     ]
     stream_table(columns, rows())
     if not bundle.card_is_current():
-        print("cxr-edge: MODEL_CARD.md is not what the manifest says", file=sys.stderr)
+        print(
+            "cxr-edge: MODEL_CARD.md was changed, or another version of cxr-edge wrote it",
+            file=sys.stderr,
+        )
     for name in bundle.unlisted():
         print(f"cxr-edge: {printable(name)}: is not listed by the manifest", file=sys.stderr)
     if failed := [verdict for verdict in verdicts if verdict.outcome == "failed"]:
