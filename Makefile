@@ -9,7 +9,7 @@ TYPES := .cache/types
 # The versions that the tests are run with. Where one has no wheel: `make test CONSTRAINTS=`.
 CONSTRAINTS = --constraint constraints.txt
 
-.PHONY: demo test test-fast constraints check format types test-system bench wheel clean
+.PHONY: demo test test-fast constraints check format types test-system test-models bench wheel clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
@@ -20,12 +20,12 @@ demo: .venv/base
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test: .venv/test check
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not alone'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not alone'
 	$(BIN)/python -m pytest -m alone
 
 # The working loop: no lint, no long tests, nothing that imports Keras.
 test-fast: .venv/test
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not alone' --fast
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not alone' --fast
 
 check: .venv/test types
 	$(BIN)/ruff check .
@@ -45,6 +45,10 @@ format: .venv/test
 # Tests that need Debian packages (strace, qemu-user-static); each says what is missing instead of passing.
 test-system: .venv/test
 	$(BIN)/python -m pytest -m system
+
+# Exports every network of tests/models/zoo, keras.applications included, and writes docs/models.md.
+test-models: .venv/test
+	$(BIN)/python -m pytest -m models
 
 # About a minute; build/bench.json goes into a report with `cxr-edge benchmark --suite build/bench.json`.
 bench: .venv/peers
