@@ -6,9 +6,11 @@ is read, and nothing that uses the document has to look again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from cxr_edge.errors import CxrEdgeError
 
@@ -106,3 +108,64 @@ def _listed(names: Collection[str]) -> str:
     """At most 100 characters."""
     text = ", ".join(repr(name) for name in list(names)[:20]) or "nothing"
     return text if len(text) <= 100 else f"{text[:99]}…"
+
+
+class MismatchError(Exception):
+    """The document does not match its dataclass; the message says where."""
+
+
+def check_literal(value: object, choices: tuple[object, ...], path: str) -> object:
+    """Return the value at ``path`` of a document if it is one of the choices.
+
+    Raises:
+        MismatchError: it is not.
+    """
+    # The type too: 1.0 and True equal 1.
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        allowed = ", ".join(map(repr, choices))
+        raise MismatchError(f"{path} is {value!r:.100}, expected one of {allowed}")
+    return value
+
+
+def check_scalar(value: object, kind: Any, path: str) -> object:
+    """Return the value at ``path`` of a document if it is of a type; a whole number is a float too.
+
+    Raises:
+        MismatchError: it is of another type, or no number or text that a program can hold.
+    """
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise MismatchError(f"{path} is too large, expected a number of 64 bits")
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise MismatchError(f"{path} is {type_name(value)}, expected {_TYPE_NAMES[kind]}")
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999 parses as infinity
+        raise MismatchError(f"{path} is not a finite number")
+    if isinstance(value, str) and not _is_unicode(value):
+        raise MismatchError(f"{path} is {value!r:.100}, which is half of a surrogate pair")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_TYPE_NAMES: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+"""What messages call a type."""
+
+
+def type_name(value: object) -> str:
+    """What a message calls a value's type."""
+    return _TYPE_NAMES[type(value)]

@@ -13,14 +13,16 @@ without a version (``spec.json``) such a key may be left out.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
-import math
 import re
 import types
+from collections.abc import Iterator
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from cxr_edge.document_checks import MismatchError, check_literal, check_scalar, type_name
 from cxr_edge.errors import CxrEdgeError
 
 T = TypeVar("T")
@@ -114,15 +116,17 @@ def parse(
     Raises:
         error: the document is not JSON, or does not match ``kind`` exactly.
     """
+    with reported_as(name, error):
+        document: T = Builder(version).build(load_json(data), kind, "")
+    return document
+
+
+@contextlib.contextmanager
+def reported_as(name: str, error: type[CxrEdgeError]) -> Iterator[None]:
+    """Raise ``error``, naming the document, for whatever is wrong with its JSON."""
     try:
-        # Decoded here: json.loads would also take UTF-16 and UTF-32.
-        text = data.decode()
-        value = json.loads(
-            text, object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant
-        )
-        document: T = _Builder(version).build(value, kind, "")
-        return document
-    except _MismatchError as err:
+        yield
+    except MismatchError as err:
         raise error(f"{name}: {err}") from None
     except RecursionError:
         raise error(f"{name}: nested too deeply") from None
@@ -130,8 +134,16 @@ def parse(
         raise error(f"{name}: not valid JSON: {err}") from err
 
 
-class _MismatchError(Exception):
-    """The document does not match its dataclass; the message says where."""
+def load_json(data: bytes) -> object:
+    """Parse JSON in UTF-8, without duplicate keys, NaN or infinities.
+
+    Raises:
+        MismatchError, ValueError, RecursionError: see :func:`reported_as`.
+    """
+    # Decoded here: json.loads would also take UTF-16 and UTF-32.
+    return json.loads(
+        data.decode(), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant
+    )
 
 
 def _plain(value: object) -> object:
@@ -149,22 +161,22 @@ def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in pairs:
         if key in values:
-            raise _MismatchError(f"the key {key!r:.100} occurs twice")
+            raise MismatchError(f"the key {key!r:.100} occurs twice")
         values[key] = value
     return values
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise _MismatchError(f"{text} is not a number that JSON knows")
+    raise MismatchError(f"{text} is not a number that JSON knows")
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
+def field_types(kind: Any) -> dict[str, Any]:
     """Types of a dataclass's fields; looking them up takes longer than checking one."""
     return get_type_hints(kind)
 
 
-class _Builder:
+class Builder:
     """Checks parsed JSON against types; turns lists into tuples and objects into dataclasses."""
 
     def __init__(self, version: Version | None) -> None:
@@ -173,45 +185,46 @@ class _Builder:
     def build(self, value: object, kind: Any, path: str) -> Any:
         """Check the value at ``path``, which is empty for the whole document."""
         if dataclasses.is_dataclass(kind):
-            return self._dataclass(value, kind, path)
+            return self.build_dataclass(value, kind, path)
         origin, arguments = get_origin(kind), get_args(kind)
         if origin in (Union, types.UnionType):
             return self._union(value, arguments, path)
         if origin is Literal:
-            return _literal(value, arguments, path)
+            return check_literal(value, arguments, path)
         if origin is tuple:
             return self._tuple(value, arguments, path)
         if origin is dict:
             if not isinstance(value, dict):
-                raise _MismatchError(f"{path} is {_type_name(value)}, expected an object")
+                raise MismatchError(f"{path} is {type_name(value)}, expected an object")
             return {
-                _scalar(key, str, f"a key of {path}"): self.build(
+                check_scalar(key, str, f"a key of {path}"): self.build(
                     item, arguments[1], f"{path}[{key!r:.100}]"
                 )
                 for key, item in value.items()
             }
-        return _scalar(value, kind, path)
+        return check_scalar(value, kind, path)
 
-    def _dataclass(self, value: object, kind: Any, path: str) -> Any:
+    def build_dataclass(self, value: object, kind: Any, path: str) -> Any:
+        """Check an object's keys and values, and build its dataclass."""
         if not isinstance(value, dict):
-            raise _MismatchError(f"{path or 'it'} is {_type_name(value)}, expected an object")
+            raise MismatchError(f"{path or 'it'} is {type_name(value)}, expected an object")
         fields = [field for field in dataclasses.fields(kind) if self._is_known(field)]
         names = [field.name for field in fields]
         prefix = f"{path}." if path else ""
         for key in value:
             if key not in names:
                 known = ", ".join(names)
-                raise _MismatchError(f"unknown key {prefix + key!r:.100}; expected {known}")
+                raise MismatchError(f"unknown key {prefix + key!r:.100}; expected {known}")
         for field in fields:
             if field.name not in value and not self._may_lack(field):
-                raise _MismatchError(f"the key {prefix + field.name!r} is missing")
-        hints = _hints(kind)
+                raise MismatchError(f"the key {prefix + field.name!r} is missing")
+        hints = field_types(kind)
         present = [name for name in names if name in value]
         values = {key: self.build(value[key], hints[key], prefix + key) for key in present}
         try:
             return kind(**values)
         except CxrEdgeError as err:  # the dataclass checked itself
-            raise _MismatchError(_located(path, f"{err!s:.300}")) from None
+            raise MismatchError(located(path, f"{err!s:.300}")) from None
 
     def _is_known(self, field: dataclasses.Field[Any]) -> bool:
         """Whether the document's version has the key."""
@@ -231,11 +244,11 @@ class _Builder:
 
     def _tuple(self, value: object, kinds: tuple[Any, ...], path: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise _MismatchError(f"{path} is {_type_name(value)}, expected a list")
+            raise MismatchError(f"{path} is {type_name(value)}, expected a list")
         if kinds[-1] is Ellipsis:
             kinds = (kinds[0],) * len(value)
         if len(value) != len(kinds):
-            raise _MismatchError(f"{path} has {len(value)} entries, expected {len(kinds)}")
+            raise MismatchError(f"{path} has {len(value)} entries, expected {len(kinds)}")
         pairs = enumerate(zip(value, kinds, strict=True))
         return tuple(self.build(item, kind, f"{path}[{i}]") for i, (item, kind) in pairs)
 
@@ -245,55 +258,9 @@ def _names(kind: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
-def _literal(value: object, choices: tuple[object, ...], path: str) -> object:
-    # The type too: 1.0 and True equal 1.
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        allowed = ", ".join(map(repr, choices))
-        raise _MismatchError(f"{path} is {value!r:.100}, expected one of {allowed}")
-    return value
-
-
-def _scalar(value: object, kind: Any, path: str) -> object:
-    if type(value) is int and not -(2**63) <= value < 2**63:
-        raise _MismatchError(f"{path} is too large, expected a number of 64 bits")
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise _MismatchError(f"{path} is {_type_name(value)}, expected {_TYPE_NAMES[kind]}")
-    if isinstance(value, float) and not math.isfinite(value):  # 1e999 parses as infinity
-        raise _MismatchError(f"{path} is not a finite number")
-    if isinstance(value, str) and not _is_unicode(value):
-        raise _MismatchError(f"{path} is {value!r:.100}, which is half of a surrogate pair")
-    return value
-
-
-def _located(path: str, message: str) -> str:
+def located(path: str, message: str) -> str:
     """A dataclass's own message, behind the place of its object."""
     outer, _, last = path.rpartition(".")
     if last and message.startswith(f"{last}."):  # it names its own place
         return f"{outer}.{message}" if outer else message
     return f"{path}: {message}" if path else message
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-_TYPE_NAMES: dict[Any, str] = {
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
-    type(None): "null",
-}
-"""What messages call a type."""
-
-
-def _type_name(value: object) -> str:
-    return _TYPE_NAMES[type(value)]

@@ -17,7 +17,7 @@ from cxr_edge.engines import Heatmaps
 from cxr_edge.errors import OutputError
 from cxr_edge.files import printable, write_file
 from cxr_edge.lettering import BACKGROUND, Lettering, Picture
-from cxr_edge.preprocess import image_area
+from cxr_edge.preprocess import image_area, shown_area
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec, ModelSpec
 
@@ -95,7 +95,8 @@ def colour_image(explanation: Explanation, spec: InputSpec, *, max_side: int = M
 
     Args:
         explanation: the image and its map.
-        spec: how the image was brought to the network's input, which the map covers.
+        spec: how the image was brought to the network's input, which the map covers; what a crop
+            cut off stays grey.
         max_side: longer side of the picture, pixels; a smaller image is not enlarged.
 
     Returns:
@@ -173,8 +174,20 @@ def _strength(explanation: Explanation, spec: InputSpec, height: int, width: int
     smooth = smooth / smooth.max()
     rows, columns = explanation.image.shape[:2]
     visible = np.ascontiguousarray(smooth[image_area(rows, columns, spec)])
-    stretched = cv2.resize(visible, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(stretched.clip(0, 1), np.float32)
+    place = _scaled(shown_area(rows, columns, spec), height / rows, width / columns)
+    strength = np.zeros((height, width), np.float32)  # no evidence where a crop cut the image
+    size = strength[place].shape[::-1]
+    strength[place] = cv2.resize(visible, size, interpolation=cv2.INTER_LINEAR).clip(0, 1)
+    return strength
+
+
+def _scaled(area: tuple[slice, slice], *factors: float) -> tuple[slice, ...]:
+    """An area of an image in the pixels of a smaller picture; never empty."""
+    starts = [int(side.start * factor) for side, factor in zip(area, factors, strict=True)]
+    stops = [round(side.stop * factor) for side, factor in zip(area, factors, strict=True)]
+    return tuple(
+        slice(start, max(stop, start + 1)) for start, stop in zip(starts, stops, strict=True)
+    )
 
 
 def _free_name(folder: Path, stem: str, taken: set[str]) -> Path:

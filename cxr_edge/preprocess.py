@@ -54,7 +54,8 @@ def resize_to_input(image: Image, spec: InputSpec) -> Pixels:
     if spec.geometry == "letterbox":
         fitted = _letterbox(image, spec)
     else:
-        fitted = _resize(image, spec.width, spec.height, spec)
+        shown = image[shown_area(*image.shape[:2], spec)]
+        fitted = _resize(shown, spec.width, spec.height, spec)
     return fitted.reshape(1, spec.height, spec.width, spec.channels)
 
 
@@ -62,12 +63,14 @@ def normalize(pixels: Pixels, spec: InputSpec) -> Batch:
     """Scale pixels to the network's range: ((pixel * scale + offset) - mean) / std.
 
     Args:
-        pixels: (N, height, width, channels) uint8.
-        spec: scale, offset, mean and std.
+        pixels: (N, height, width, channels) uint8, three channels as RGB.
+        spec: channel order, scale, offset, mean and std.
 
     Returns:
-        The same shape, float32.
+        The same shape, float32, in the spec's channel order.
     """
+    if spec.channel_order == "bgr":
+        pixels = np.ascontiguousarray(pixels[..., ::-1])
     mean = np.asarray(spec.mean or (0.0,) * spec.channels)
     std = np.asarray(spec.std or (1.0,) * spec.channels)
     factor = (spec.scale / std).astype(np.float32)
@@ -90,6 +93,7 @@ def reduction(rows: int, columns: int, spec: InputSpec) -> int:
     if spec.interpolation != "area":
         return 1
     height, width = (side.stop - side.start for side in image_area(rows, columns, spec))
+    rows, columns = (side.stop - side.start for side in shown_area(rows, columns, spec))
     for factor in REDUCTIONS:
         if -(-rows // factor) >= _SPARE * height and -(-columns // factor) >= _SPARE * width:
             return factor
@@ -107,6 +111,20 @@ def image_area(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
     height = min(max(round(rows * factor), 1), spec.height)
     width = min(max(round(columns * factor), 1), spec.width)
     top, left = (spec.height - height) // 2, (spec.width - width) // 2
+    return slice(top, top + height), slice(left, left + width)
+
+
+def shown_area(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
+    """Rows and columns of an image that the network's input shows.
+
+    A center crop cuts the others off: of the largest part with the input's aspect ratio, as Keras's
+    ``crop_to_aspect_ratio`` finds it, rounding included.
+    """
+    if spec.geometry != "center-crop":
+        return slice(0, rows), slice(0, columns)
+    height = min(max(columns * spec.height // spec.width, 1), rows)
+    width = min(max(rows * spec.width // spec.height, 1), columns)
+    top, left = (rows - height) // 2, (columns - width) // 2
     return slice(top, top + height), slice(left, left + width)
 
 

@@ -26,7 +26,7 @@ MANIFEST_NAME = "manifest.json"
 """The file whose replacement commits a bundle."""
 NOTICE = "Research software, not a medical device. Not for diagnosis or treatment."
 """The disclaimer of every bundle, page and report."""
-FORMAT = "2.0"
+FORMAT = "2.1"
 """Version of the bundle format, ``major.minor``: a new minor version adds keys, a new major
 version breaks readers."""
 MAX_MANIFEST_BYTES = 2**20
@@ -245,6 +245,8 @@ class Manifest:
         files = [record.file for record in self.files]
         if len(set(names)) != len(names) or len(set(files)) != len(files):
             raise BundleError("two artifacts share a name or a file; each must have its own")
+        if self.spec.activation == "logits":
+            raise BundleError("spec.activation is logits; a bundle's scores are probabilities")
 
     @property
     def files(self) -> tuple[FileRecord, ...]:

@@ -14,7 +14,6 @@ CARD_NAME = "MODEL_CARD.md"
 def model_card(manifest: Manifest) -> str:
     """Write the card of a bundle, Markdown."""
     spec, provenance, golden = manifest.spec, manifest.provenance, manifest.golden
-    shape = " x ".join(str(side) for side in spec.input_shape)
     lines = [
         f"# {spec.name}",
         "",
@@ -23,7 +22,7 @@ def model_card(manifest: Manifest) -> str:
         "## Output",
         "",
         f"- Labels: {', '.join(spec.labels)} ({spec.activation}).",
-        f"- Input: one image, {shape}, {spec.input.geometry}, {spec.input.interpolation}.",
+        f"- Input: one image, {spec.input.summary}.",
     ]
     if spec.positive_label:
         lines.append(

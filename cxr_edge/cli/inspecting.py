@@ -119,11 +119,10 @@ def _description(manifest: Manifest) -> list[tuple[str, str]]:
     from cxr_edge.bundle.model_card import figures_text
 
     spec, provenance = manifest.spec, manifest.provenance
-    shape = " x ".join(str(side) for side in spec.input_shape)
     rows = [
         ("notice", manifest.notice),
         ("model", spec.name),
-        ("input", f"{shape}, {spec.input.geometry}, {spec.input.interpolation}"),
+        ("input", spec.input.summary),
         ("labels", ", ".join(spec.labels)),
     ]
     if spec.positive_label:

@@ -125,6 +125,8 @@ class _Descent:
     def _loss(self, images: Any, wanted: npt.NDArray[np.float32]) -> Any:
         tensorflow, losses = self._tensorflow, self._keras.losses
         spec = self._spec.input
+        if spec.channel_order == "bgr":
+            images = images[..., ::-1]
         batch = images * np.float32(255 * spec.scale) + np.float32(spec.offset)
         batch = (batch - np.asarray(spec.mean or 0, np.float32)) / np.asarray(
             spec.std or 1, np.float32

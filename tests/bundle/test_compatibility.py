@@ -43,21 +43,21 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class NextSpec(ModelSpec):
-    unit: str = since("2.1", "none")
+    unit: str = since("2.2", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class NextArtifact(ArtifactRecord):
-    stripped: bool = since("2.2", False)
+    stripped: bool = since("2.3", False)
 
 
 @dataclass(frozen=True, slots=True)
 class NextManifest(Manifest):
-    """The manifest of a made-up format 2.2: keys came with 2.1 and 2.2, also deep inside."""
+    """The manifest of a made-up format 2.3: keys came with 2.2 and 2.3, also deep inside."""
 
     spec: NextSpec
     artifacts: tuple[NextArtifact, ...]
-    licence: str | None = since("2.1", None)
+    licence: str | None = since("2.2", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class NextEmbedded(Embedded):
 
 @pytest.fixture
 def future(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reader and the writer of the made-up format 2.2."""
-    monkeypatch.setattr(manifest_module, "FORMAT", "2.2")
+    """The reader and the writer of the made-up format 2.3."""
+    monkeypatch.setattr(manifest_module, "FORMAT", "2.3")
     monkeypatch.setattr(manifest_module, "Manifest", NextManifest)
     for module in (embedded_module, verify_module):
         monkeypatch.setattr(module, "Embedded", NextEmbedded)
@@ -148,12 +148,12 @@ def test_every_bit_of_its_manifest_counts() -> None:
                 parse_manifest(flipped, "m.json")
 
 
-@pytest.mark.parametrize("version", ["2.1", "2.99", "3.0"])
+@pytest.mark.parametrize("version", ["2.2", "2.99", "3.0"])
 def test_a_newer_format_with_an_unknown_key_is_refused_in_one_line(
     folder: Path, version: str
 ) -> None:
     rewrite(folder, lambda v: v.update(format=version, licence="MIT"))
-    expected = f"format {version}, this cxr-edge reads up to 2.0; update cxr-edge"
+    expected = f"format {version}, this cxr-edge reads up to 2.1; update cxr-edge"
     assert refused(folder) == f"{folder / MANIFEST_NAME}: {expected}"
 
 
@@ -168,6 +168,7 @@ def test_a_reader_that_knows_later_keys_still_opens_it_with_their_defaults() -> 
     manifest = Bundle.open(OLD).manifest
     assert isinstance(manifest, NextManifest)
     assert (manifest.licence, manifest.spec.unit) == (None, "none")
+    assert manifest.spec.input.channel_order == "rgb"
     assert [artifact.stripped for artifact in manifest.artifacts] == [False] * 3
 
 
@@ -177,11 +178,11 @@ def test_a_reader_that_knows_later_keys_still_opens_it_with_their_defaults() -> 
     [
         ("2.0", {"licence": "MIT"}, "unknown key 'licence'"),
         ("2.0", {"unit": "x"}, "unknown key 'spec.unit'"),
-        ("2.1", {"unit": "x"}, "the key 'licence' is missing"),
-        ("2.1", {"licence": "MIT"}, "the key 'spec.unit' is missing"),
-        ("2.1", {"licence": "MIT", "unit": "x", "stripped": True}, "'artifacts[0].stripped'"),
-        ("2.2", {"licence": "MIT", "unit": "x"}, "the key 'artifacts[0].stripped' is missing"),
-        ("2.3", {"licence": "MIT", "unit": "x"}, "reads up to 2.2; update cxr-edge"),
+        ("2.2", {"unit": "x"}, "the key 'licence' is missing"),
+        ("2.2", {"licence": "MIT"}, "the key 'spec.unit' is missing"),
+        ("2.2", {"licence": "MIT", "unit": "x", "stripped": True}, "'artifacts[0].stripped'"),
+        ("2.3", {"licence": "MIT", "unit": "x"}, "the key 'artifacts[0].stripped' is missing"),
+        ("2.4", {"licence": "MIT", "unit": "x"}, "reads up to 2.3; update cxr-edge"),
     ],
 )
 def test_a_key_must_be_in_files_of_its_version_and_must_not_be_in_older_ones(
@@ -189,6 +190,8 @@ def test_a_key_must_be_in_files_of_its_version_and_must_not_be_in_older_ones(
 ) -> None:
     def add(values: Values) -> None:
         values["format"] = version
+        if version != "2.0":
+            values["spec"]["input"]["channel_order"] = "rgb"
         places = {"licence": values, "unit": values["spec"], "stripped": values["artifacts"][0]}
         for key, value in added.items():
             places[key][key] = value
@@ -202,5 +205,5 @@ def test_an_old_manifest_is_written_in_the_new_format_and_read_again(folder: Pat
     manifest = Bundle.open(folder).manifest
     (folder / MANIFEST_NAME).write_bytes(dump_manifest(manifest))
     again = Bundle.open(folder).manifest
-    assert again.format == "2.2"
+    assert again.format == "2.3"
     assert again.artifacts == manifest.artifacts and again.spec == manifest.spec

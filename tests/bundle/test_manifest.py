@@ -136,7 +136,7 @@ def test_any_change_without_a_new_hash_is_refused(
     assert "changed after export" in refused(changed)
 
 
-@pytest.mark.parametrize("version", ["2.1", "3.0", "99.0", "10.10"])
+@pytest.mark.parametrize("version", ["2.2", "3.0", "99.0", "10.10"])
 def test_a_newer_format_is_refused_with_the_advice_to_update(data: bytes, version: str) -> None:
     newer = {**json.loads(data), "format": version, "new key": 1}
     message = refused(sign(newer))
