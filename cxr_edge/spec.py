@@ -110,19 +110,6 @@ class ModelSpec:
         """Width of the network's output; logits of two labels may also be one."""
         return 1 if self.activation == "sigmoid" else len(self.labels)
 
-    def with_head(self, outputs: int) -> ModelSpec:
-        """The spec of the same network with a sigmoid or softmax after its logits.
-
-        Args:
-            outputs: width of the network's output; one gets a sigmoid, several a softmax.
-
-        Raises:
-            SpecError: one output is to tell more than two labels apart.
-        """
-        if self.activation != "logits":
-            return self
-        return dataclasses.replace(self, activation="sigmoid" if outputs == 1 else "softmax")
-
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one input."""

@@ -34,6 +34,7 @@ COMMANDS = {
     "benchmark": "benchmarking",
     "report": "reports",
     "export": "exporting",
+    "spec": "specifying",
     "train": "training",
     "evaluate": "evaluating",
     "data": "data",

@@ -37,12 +37,25 @@ def load_keras(
         ModelError: the file is absent, malformed, holds code, or does not fit the spec.
         MissingExtraError: Keras is not installed.
     """
-    keras = require_keras(extra)
     if isinstance(source, bytes):
         with tempfile.NamedTemporaryFile(suffix=".keras") as file:  # Keras reads names only
             file.write(source)
             file.flush()
             return load_keras(Path(file.name), spec, name=name, extra=extra)
+    name = name or str(source)
+    model = open_keras(source, name=name, extra=extra)
+    _check_contract(model, spec, name)
+    return model
+
+
+def open_keras(source: Path, *, name: str = "", extra: str = "train") -> Any:
+    """Load a ``.keras`` file without a spec to compare it with; see :func:`load_keras`.
+
+    Raises:
+        ModelError: the file is absent, malformed, or holds code.
+        MissingExtraError: Keras is not installed.
+    """
+    keras = require_keras(extra)
     name = name or str(source)
     if not source.is_file():
         raise ModelError(f"{name}: no such file; expected a model saved by Keras 3 as .keras")
@@ -57,7 +70,6 @@ def load_keras(
                 f"{name}: holds layers with code of their own, which is never run: {listing}"
             ) from err
         raise ModelError(f"{name}: Keras cannot load it: {first_line(err)}") from err
-    _check_contract(model, spec, name)
     return model
 
 

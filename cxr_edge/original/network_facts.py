@@ -1,0 +1,266 @@
+"""What a Keras model itself says about its input and output.
+
+The operations before the first layer with weights are run on a black and a white image: whatever
+they are (``Rescaling``, ``Normalization``, ``preprocess_input``, arithmetic), their result tells
+which range of pixels they were made for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_edge.errors import ModelError
+from cxr_edge.extras import require_keras
+
+Activation = Literal["sigmoid", "softmax", "logits"]
+
+_PASSING = frozenset({"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Cast"})
+_AVERAGING = frozenset({"Average", "GlobalAveragePooling2D", "AveragePooling2D"})
+_LINEAR = frozenset({"linear", "log_softmax", "logsoftmax"})  # softmax(log_softmax(x)) = softmax(x)
+_SCALING_LAYERS = frozenset({"Normalization", "BatchNormalization", "Rescaling"})
+_NORMAL_SPAN = (0.75, 20.0)  # white minus black after scaling: 1 for 0..1, 4.5 for ImageNet's std
+_CENTRED_SPAN = (200.0, 300.0)  # a mean subtracted from 0..255
+_SMALL_CHANGE = 0.01  # relative; an untrained BatchNormalization divides by sqrt(1 + epsilon)
+
+# Names in keras.applications: of the model, or of layers where it was built into another.
+_FAMILIES = (
+    ("MobileNetV3", r"mobilenetv3", "tf"),
+    ("EfficientNetV2", r"efficientnetv2", "tf"),
+    ("ConvNeXt", r"convnext", "torch"),
+    ("ResNet-RS", r"resnet-rs", "torch"),
+    ("RegNet", r"regnet", "torch"),
+    ("MobileNetV2", r"mobilenetv2|expanded_conv_depthwise", "tf"),
+    ("MobileNet", r"mobilenet_|conv_dw_1", "tf"),
+    ("Inception-ResNet", r"inception_resnet", "tf"),
+    ("Inception", r"inception_v3|mixed0", "tf"),
+    ("Xception", r"xception|block2_sepconv1", "tf"),
+    ("NASNet", r"nasnet|normal_conv_1_", "tf"),
+    ("ResNetV2", r"resnet\d+v2|conv2_block1_preact_bn", "tf"),
+    ("DenseNet", r"densenet|conv2_block1_concat", "torch"),
+    ("ResNet", r"resnet(50|101|152)|conv2_block1_0_conv", "caffe"),
+    ("VGG", r"vgg1[69]|block1_conv2", "caffe"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """The range of pixels that a network expects, as far as it shows."""
+
+    preset: str | None
+    """Name of a preset; None: nothing shows it."""
+    evidence: str
+    """What shows it, for people."""
+    is_certain: bool
+    """Whether the network scales pixels itself; else its name suggests the preset."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFacts:
+    """Input, output and scaling of a Keras model."""
+
+    height: int | None
+    """Rows of the input; None: any."""
+    width: int | None
+    """Columns of the input; None: any."""
+    channels: Literal[1, 3]
+    outputs: int
+    """Width of the output."""
+    activation: Activation
+    ending: str
+    """The operation that shows the activation, for people."""
+    is_activation_certain: bool
+    """Whether the operation is a known one; else the scores of a few random images show it."""
+
+
+def network_facts(model: Any, name: str) -> NetworkFacts:
+    """Read size, channels, outputs and activation from a ``keras.Model``.
+
+    Args:
+        model: with one image input and one output.
+        name: what messages call it.
+
+    Raises:
+        ModelError: its input is no image of 1 or 3 channels, or its output no classifier's.
+    """
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise ModelError(
+            f"{name}: its inputs and outputs are unknown; expected a Sequential or functional "
+            "model that was built or called before it was saved"
+        )
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(
+            f"{name}: has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each"
+        )
+    height, width, channels = _image_shape(tuple(inputs[0].shape), name)
+    shape = tuple(outputs[0].shape)
+    if len(shape) != 2 or shape[1] is None:
+        raise ModelError(
+            f"{name}: its output is {shape}, expected (None, N): one score or one for each label"
+        )
+    activation, ending, is_certain = _output_activation(model, shape[1], height, width, name)
+    return NetworkFacts(height, width, channels, shape[1], activation, ending, is_certain)
+
+
+def _image_shape(
+    shape: tuple[int | None, ...], name: str
+) -> tuple[int | None, int | None, Literal[1, 3]]:
+    """(height, width, channels) of an input, whichever axis holds the channels."""
+    if len(shape) == 3:
+        return shape[1], shape[2], 1
+    if len(shape) == 4:
+        for height, width, channels in ((*shape[1:],), (shape[2], shape[3], shape[1])):
+            if channels in (1, 3):
+                return height, width, 3 if channels == 3 else 1
+    raise ModelError(
+        f"{name}: its input is {shape}, expected (None, height, width, channels) with 1 or 3 "
+        "channels"
+    )
+
+
+def _output_activation(
+    model: Any, outputs: int, height: int | None, width: int | None, name: str
+) -> tuple[Activation, str, bool]:
+    """The activation, the operation that shows it, and whether that is a known one."""
+    activation, ending = _tensor_activation(model.outputs[0])
+    if activation is None:
+        scores = _random_scores(model, height or 64, width or 64)
+        is_share = bool((scores >= 0).all() and (scores <= 1).all())
+        sums_to_one = outputs > 1 and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
+        measured: Activation = "logits"
+        if is_share and (sums_to_one or outputs == 1):
+            measured = "softmax" if outputs > 1 else "sigmoid"
+        return measured, ending, False
+    if activation in ("hard_sigmoid", "sigmoid") and outputs > 1:
+        raise ModelError(
+            f"{name}: ends in {outputs} sigmoids ({ending}), one for each label; multi-label "
+            "models are not supported: train one sigmoid for two labels, or a softmax"
+        )
+    if activation == "softmax" and outputs == 1:
+        raise ModelError(
+            f"{name}: ends in a softmax over one output ({ending}), which is always 1; "
+            "use a sigmoid"
+        )
+    if activation in _LINEAR:
+        return "logits", ending, True
+    if activation in ("softmax", "sigmoid", "hard_sigmoid"):
+        return "softmax" if activation == "softmax" else "sigmoid", ending, True
+    raise ModelError(
+        f"{name}: ends in {activation} ({ending}), expected sigmoid, softmax or, for logits, linear"
+    )
+
+
+def _tensor_activation(tensor: Any) -> tuple[str | None, str]:
+    """Name of the activation that a tensor comes from, and of its operation; None: unknown."""
+    history = tensor._keras_history
+    operation, kind = history.operation, type(history.operation).__name__
+    ending = f"{operation.name} ({kind})"
+    if getattr(operation, "outputs", None) and hasattr(operation, "layers"):
+        return _tensor_activation(operation.outputs[history.tensor_index])
+    if kind in ("Softmax", "Sigmoid", "LogSoftmax"):
+        return kind.lower(), ending
+    own = _function_name(getattr(operation, "activation", None))
+    parents = operation._inbound_nodes[history.node_index].input_tensors
+    if own is not None and not (kind == "Activation" and own == "linear"):
+        return own, ending
+    if parents and (kind in _PASSING or kind == "Activation"):
+        return _tensor_activation(parents[0])
+    if parents and kind in _AVERAGING:
+        names = {_tensor_activation(parent)[0] for parent in parents}
+        is_probability = names in ({"softmax"}, {"sigmoid"})
+        return (names.pop() if is_probability else "linear"), ending
+    return None, ending
+
+
+def _function_name(activation: Any) -> str | None:
+    """``softmax`` for the function, and for a layer ``Softmax`` used as one."""
+    if activation is None:
+        return None
+    return str(getattr(activation, "__name__", type(activation).__name__)).lower()
+
+
+def _random_scores(model: Any, height: int, width: int) -> npt.NDArray[np.float32]:
+    shape = [
+        side or free
+        for side, free in zip(model.inputs[0].shape[1:], (height, width, 3), strict=False)
+    ]
+    images = np.random.default_rng(0).uniform(-1, 1, (8, *shape)).astype(np.float32)
+    return np.asarray(model(images, training=False)).astype(np.float32)
+
+
+def find_scaling(model: Any) -> Scaling:
+    """Find which preset a network expects, from what it does to pixels, else from its name."""
+    if str(model.inputs[0].dtype) == "uint8":
+        return Scaling("none", "its input is uint8", is_certain=True)
+    black, white = (_before_weights(model, level) for level in (0.0, 255.0))
+    span, start = white - black, black
+    if abs(span - 255) > 255 * _SMALL_CHANGE or abs(start) > 255 * _SMALL_CHANGE:
+        ranges = {"none": (0.0, 255.0), "unit": (0.0, 1.0), "tf": (-1.0, 1.0)}
+        for preset, (low, high) in ranges.items():
+            reached = [start + span * level / 255 for level in (low, high)]
+            wide = abs(reached[1] - reached[0])
+            is_centred = preset == "none" and _CENTRED_SPAN[0] <= wide <= _CENTRED_SPAN[1]
+            if _NORMAL_SPAN[0] <= wide <= _NORMAL_SPAN[1] or is_centred:
+                result = f"{reached[0]:.3g}..{reached[1]:.3g}"
+                text = f"its first layers turn {low:g}..{high:g} into {result}"
+                return Scaling(preset, text, is_certain=True)
+        text = f"its first layers turn 0..255 into {black:.3g}..{white:.3g}, a range of no preset"
+        return Scaling(None, text, is_certain=False)
+    names = " ".join(_names(model)).lower()
+    for family, pattern, preset in _FAMILIES:
+        if re.search(pattern, names):
+            return Scaling(preset, f"its layers are called as those of {family}", is_certain=False)
+    return Scaling(
+        None, "neither its layers nor its name tell the range of pixels", is_certain=False
+    )
+
+
+def _before_weights(model: Any, level: float) -> float:
+    """The median that an image of one level has before the first layer with weights."""
+    shape = [
+        side or free for side, free in zip(model.inputs[0].shape[1:], (64, 64, 3), strict=False)
+    ]
+    value: Any = np.full((1, *shape), level, np.float32)
+    return float(np.median(np.asarray(_run_until_weights(model, value)).astype(np.float32)))
+
+
+def _run_until_weights(model: Any, value: Any) -> Any:
+    keras = require_keras("export")
+    for node in _nodes(model):
+        operation = node.operation
+        if isinstance(operation, keras.Model):
+            return _run_until_weights(operation, _prefix(model, node, value))
+        if getattr(operation, "weights", None) and type(operation).__name__ not in _SCALING_LAYERS:
+            return _prefix(model, node, value)
+    return value
+
+
+def _prefix(model: Any, node: Any, value: Any) -> Any:
+    """The value of a node's input when the model gets ``value``."""
+    keras = require_keras("export")
+    tensor = node.input_tensors[0]
+    if tensor is model.inputs[0]:
+        return value
+    return keras.Model(model.inputs[0], tensor)(value, training=False)
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    """The model's calls of operations, from input to output."""
+    graph = getattr(model, "_functional", None) or model
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from (node for node in graph._nodes_by_depth[depth] if node.input_tensors)
+
+
+def _names(model: Any) -> Iterator[str]:
+    yield model.name
+    for node in _nodes(model):
+        if hasattr(node.operation, "layers") and getattr(node.operation, "inputs", None):
+            yield from _names(node.operation)
+        else:
+            yield node.operation.name
