@@ -20,6 +20,7 @@ from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 SQUASH = InputSpec(height=150, width=150)
 LETTERBOX = dataclasses.replace(SQUASH, geometry="letterbox")
+CROP = dataclasses.replace(SQUASH, geometry="center-crop")
 PREDICTION = Prediction(None, "a", 0.9, {}, 0.5, False, None, "onnxruntime", "onnx-explain")
 
 
@@ -102,6 +103,18 @@ def test_the_padding_of_a_letterbox_is_not_drawn(height: int, width: int) -> Non
     row, column = np.unravel_index(saturation.argmax(), saturation.shape)
     along, across = (column, row) if wide else (row, column)
     assert 100 <= along < 125 and across < 25
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 200), (200, 100), (1500, 3000)])
+def test_what_a_crop_cut_off_stays_grey(height: int, width: int) -> None:
+    """The map covers the middle half of the image."""
+    wide = width > height
+    heatmap = np.ones((8, 8)) if wide else np.ones((8, 8)).T
+    picture = colour_image(explanation(np.full((height, width), 90, np.uint8), heatmap), CROP)
+    saturation = colour(picture if wide else picture.swapaxes(0, 1))
+    quarter = saturation.shape[1] // 4
+    assert saturation[:, quarter : 3 * quarter].min() > 50
+    assert saturation[:, :quarter].max() == saturation[:, 3 * quarter :].max() == 0
 
 
 LONG = "viral or bacterial pneumonia of the lower left lobe, confirmed by two radiologists " * 3

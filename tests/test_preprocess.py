@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from cxr_edge.errors import ImageError
-from cxr_edge.preprocess import normalize, resize_to_input
+from cxr_edge.preprocess import normalize, reduction, resize_to_input, shown_area
 from cxr_edge.spec import InputSpec
 
 
@@ -47,7 +47,7 @@ def test_squashing_ignores_the_aspect_ratio() -> None:
     assert np.all(pixels[:, :5] == 10) and np.all(pixels[:, 5:] == 200)
 
 
-@pytest.mark.parametrize("geometry", ["squash", "letterbox"])
+@pytest.mark.parametrize("geometry", ["squash", "letterbox", "center-crop"])
 @pytest.mark.parametrize("interpolation", ["area", "linear"])
 def test_an_image_of_the_right_size_stays_as_it_is(geometry: str, interpolation: str) -> None:
     spec = InputSpec(height=15, width=17, geometry=geometry, interpolation=interpolation)  # type: ignore[arg-type]
@@ -169,3 +169,50 @@ def test_each_image_of_a_batch_is_scaled_as_if_it_were_alone() -> None:
     pixels = noise(4, 6, 5, 1)
     alone = np.concatenate([normalize(pixels[i : i + 1], spec) for i in range(4)])
     np.testing.assert_array_equal(normalize(pixels, spec), alone)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "shown"),
+    [
+        (100, 50, (slice(37, 62), slice(0, 50))),  # input 10 x 20: half as high as wide
+        (50, 300, (slice(0, 50), slice(100, 200))),
+        (51, 301, (slice(0, 51), slice(99, 201))),  # an odd pixel more is cut from the right
+        (40, 80, (slice(0, 40), slice(0, 80))),  # the input's aspect ratio: all of it
+        (1, 1, (slice(0, 1), slice(0, 1))),
+        (1000, 1, (slice(499, 500), slice(0, 1))),  # never nothing
+    ],
+)
+def test_a_center_crop_shows_the_largest_middle_part_of_the_input_s_shape(
+    rows: int, columns: int, shown: tuple[slice, slice]
+) -> None:
+    spec = InputSpec(height=10, width=20, geometry="center-crop")
+    assert shown_area(rows, columns, spec) == shown
+    image = noise(rows, columns)
+    squashed = resize_to_input(image[shown].copy(), InputSpec(height=10, width=20))
+    np.testing.assert_array_equal(resize_to_input(image, spec), squashed)
+
+
+@pytest.mark.parametrize("geometry", ["squash", "letterbox"])
+def test_other_geometries_show_the_whole_image(geometry: str) -> None:
+    spec = InputSpec(height=10, width=20, geometry=geometry)  # type: ignore[arg-type]
+    assert shown_area(30, 7, spec) == (slice(0, 30), slice(0, 7))
+
+
+def test_a_crop_allows_less_reduction_than_the_whole_image_would() -> None:
+    """Of 400 x 4000 pixels a square input sees 400 x 400."""
+    squash, crop = (InputSpec(100, 100, geometry=g) for g in ("squash", "center-crop"))  # type: ignore[arg-type]
+    wide = InputSpec(50, 500, geometry="center-crop")
+    assert (reduction(400, 4000, squash), reduction(400, 4000, crop)) == (2, 2)
+    assert (reduction(4000, 400, InputSpec(1000, 100)), reduction(400, 4000, wide)) == (2, 4)
+    assert reduction(600, 6000, InputSpec(100, 1000, geometry="squash")) == 4
+    assert reduction(600, 6000, InputSpec(100, 1000, geometry="center-crop")) == 4
+    assert reduction(800, 900, InputSpec(100, 600, geometry="center-crop")) == 1  # 150 rows of 800
+    assert reduction(800, 900, InputSpec(100, 600, geometry="squash")) == 1
+
+
+def test_bgr_swaps_the_channels_before_the_scaling() -> None:
+    pixels = np.array([[[[10, 20, 30]]]], np.uint8)  # red 10
+    spec = InputSpec(1, 1, 3, scale=1.0, mean=(1.0, 2.0, 3.0), channel_order="bgr")
+    batch = normalize(pixels, spec)
+    assert batch.ravel().tolist() == [29.0, 18.0, 7.0]
+    assert batch.flags.c_contiguous and pixels.ravel().tolist() == [10, 20, 30]

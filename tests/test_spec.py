@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import pytest
 
 from cxr_edge import documents
 from cxr_edge.errors import SpecError
 from cxr_edge.spec import MAX_LABELS, MAX_SIDE, SEED_SPEC, InputSpec, ModelSpec, parse_spec
+from cxr_edge.spec_file import PRESETS
 
 THREE = ModelSpec(
     name="three",
@@ -77,13 +79,23 @@ def test_a_softmax_has_one_output_a_label() -> None:
         ("std", (0.1, 0.0, 0.1)),
         ("std", (0.1, -0.1, 0.1)),
         ("std", (0.1, math.inf, 0.1)),
+        ("scale", 1e30),
+        ("scale", 1e-30),
+        ("scale", -1e-30),
+        ("offset", 1e30),
+        ("offset", 1e6),  # float32 would not tell neighbouring levels apart
+        ("mean", (0.1, 1e7, 0.1)),
+        ("std", (0.1, 0.1, 1e-30)),
+        ("std", (0.1, 0.1, 1e300)),
+        ("channel_order", "bgr"),
     ],
 )
 def test_an_input_that_makes_no_sense_is_refused_by_the_name_of_its_field(
     field: str, value: object
 ) -> None:
+    changed = {"channels": 1, "mean": (), "std": ()} if field == "channel_order" else {}
     with pytest.raises(SpecError, match=field):
-        dataclasses.replace(THREE.input, **{field: value})  # type: ignore[arg-type]
+        dataclasses.replace(THREE.input, **changed, **{field: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("side", [1, MAX_SIDE])
@@ -153,6 +165,7 @@ def test_a_threshold_at_either_end_is_accepted(threshold: float) -> None:
         ("channels", 1.0),
         ("interpolation", "cubic"),
         ("geometry", "crop"),
+        ("channel_order", "RGB"),
         ("height", 150.0),
         ("height", True),
         ("scale", "1/255"),
@@ -193,3 +206,137 @@ def test_a_contradiction_inside_the_input_is_reported_with_the_file() -> None:
     values["input"]["pad_value"] = 300
     with pytest.raises(SpecError, match=r"^my\.json: input\.pad_value is 300"):
         parse_spec(json.dumps(values).encode(), "my.json")
+
+
+def refusal(values: object, name: str = "my.json") -> str:
+    """The one line that refuses a spec."""
+    with pytest.raises(SpecError) as caught:
+        parse_spec(json.dumps(values).encode(), name)
+    message = str(caught.value)
+    assert message.startswith(f"{name}: ") and len(message.splitlines()) == 1
+    assert len(f"cxr-edge: {message}") <= 300
+    return message
+
+
+SHORT: dict[str, Any] = {"labels": ["a", "b"], "input": {"height": 64, "width": 48}}
+
+
+def test_two_labels_and_a_size_are_a_spec() -> None:
+    spec = parse_spec(json.dumps(SHORT).encode())
+    assert spec == ModelSpec(
+        "unnamed", InputSpec(64, 48), ("a", "b"), "sigmoid", "b", 0.5, "0.5, the default"
+    )
+
+
+def test_three_labels_and_a_size_are_a_spec() -> None:
+    spec = parse_spec(json.dumps({**SHORT, "labels": ["a", "b", "c"]}).encode())
+    assert (spec.activation, spec.positive_label, spec.threshold) == ("softmax", None, None)
+    assert spec.threshold_choice == "more than two labels: the largest score"
+
+
+def test_a_threshold_that_is_given_is_said_to_be() -> None:
+    spec = parse_spec(json.dumps({**SHORT, "threshold": 0.3, "positive_label": "a"}).encode())
+    assert (spec.threshold, spec.positive_label) == (0.3, "a")
+    assert spec.threshold_choice == "given in the spec"
+
+
+def test_a_bundle_s_copy_may_leave_nothing_out() -> None:
+    with pytest.raises(SpecError, match="the key 'name' is missing"):
+        documents.parse(json.dumps(SHORT).encode(), ModelSpec, name="x", error=SpecError)
+
+
+@pytest.mark.parametrize("key", ["labels", "input"])
+def test_what_nothing_can_stand_in_for_is_named(key: str) -> None:
+    assert refusal({k: v for k, v in SHORT.items() if k != key}) == (
+        f"my.json: the key {key!r} is missing"
+    )
+
+
+def test_all_problems_are_named_at_once() -> None:
+    message = refusal(
+        {
+            "labels": ["a", "b"],
+            "treshold": 0.5,
+            "activation": "tanh",
+            "positive_label": "c",
+            "input": {"width": "64", "pad_value": 300, "channels": 2, "mean": [1, 2, 3]},
+        }
+    )
+    assert message.split(": ", 1)[1].split("; ") == [
+        "unknown key 'treshold', did you mean threshold?",
+        "the key 'input.height' is missing",
+        "input.width is a text, expected a whole number",
+        "input.channels is 2, expected one of 1, 3",
+        "input.pad_value is 300, expected 0..255",
+        "and 2 more",
+    ]
+
+
+def test_a_value_of_the_wrong_type_makes_no_contradiction_with_others() -> None:
+    values = {**SHORT, "input": {**SHORT["input"], "channels": "RGB", "mean": [1, 2, 3]}}
+    assert refusal(values) == "my.json: input.channels is 'RGB', expected one of 1, 3"
+    assert refusal({**SHORT, "labels": "ab", "positive_label": "a"}) == (
+        "my.json: labels is a text, expected a list"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("sclae", "did you mean scale?"),
+        ("Height", "did you mean height?"),
+        ("zzz", "expected heig"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(key: str, hint: str) -> None:
+    message = refusal({**SHORT, "input": {**SHORT["input"], key: 1}})
+    assert message.startswith(f"my.json: unknown key 'input.{key}', {hint}")
+
+
+def test_a_message_stays_within_a_line_whatever_the_file_holds() -> None:
+    assert refusal({**SHORT, **{f"key {i}" * 50: 1 for i in range(30)}}).endswith(" more")
+    assert "64 x" not in refusal({**SHORT, "labels": ["é" * 500, "é" * 500]})
+    assert refusal([]) == "my.json: it is a list, expected an object"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_stands_for_its_numbers(name: str) -> None:
+    preset = PRESETS[name]
+    values = {**SHORT, "input": {**SHORT["input"], "channels": 3, "preset": name}}
+    spec = parse_spec(json.dumps(values).encode()).input
+    assert (spec.scale, spec.offset, spec.mean, spec.std, spec.channel_order) == (
+        preset.scale,
+        preset.offset,
+        preset.mean,
+        preset.std,
+        preset.channel_order,
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"preset": "imagenet"}, "input.preset is 'imagenet', expected one of unit, caffe, torch"),
+        ({"preset": 1}, "input.preset is 1, expected one of unit"),
+        ({"preset": "tf", "scale": 1.0, "mean": []}, "input has preset and scale, mean, which"),
+        ({"preset": "caffe", "channels": 1}, "input.preset caffe is for 3 channels, not 1"),
+    ],
+)
+def test_a_preset_that_does_not_fit_is_refused(keys: dict[str, object], problem: str) -> None:
+    assert problem in refusal({**SHORT, "input": {**SHORT["input"], **keys}})
+
+
+def test_logits_are_of_any_number_of_labels() -> None:
+    for labels in (["a", "b"], ["a", "b", "c"]):
+        values = {**SHORT, "labels": labels, "activation": "logits"}
+        assert parse_spec(json.dumps(values).encode()).activation == "logits"
+
+
+@pytest.mark.parametrize(
+    ("changes", "summary"),
+    [({}, "20 x 30 x 3, letterbox, linear"), ({"channel_order": "bgr"}, "20 x 30 x 3, BGR, lett")],
+)
+def test_the_summary_says_how_images_are_brought_to_the_network(
+    changes: dict[str, Any], summary: str
+) -> None:
+    assert dataclasses.replace(THREE.input, **changes).summary.startswith(summary)
