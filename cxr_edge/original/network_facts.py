@@ -186,12 +186,15 @@ def _function_name(activation: Any) -> str | None:
 
 
 def _random_scores(model: Any, height: int, width: int) -> npt.NDArray[np.float32]:
-    shape = [
-        side or free
-        for side, free in zip(model.inputs[0].shape[1:], (height, width, 3), strict=False)
-    ]
+    shape = _free_filled(model.inputs[0].shape[1:], height, width)
     images = np.random.default_rng(0).uniform(-1, 1, (8, *shape)).astype(np.float32)
     return np.asarray(model(images, training=False)).astype(np.float32)
+
+
+def _free_filled(shape: tuple[int | None, ...], height: int, width: int) -> list[int]:
+    """The shape of an image, with sides for those that the model leaves open."""
+    sides = (height, width, 3)
+    return [side or free for side, free in zip(shape, sides, strict=False)]
 
 
 def find_scaling(model: Any) -> Scaling:
@@ -223,22 +226,25 @@ def find_scaling(model: Any) -> Scaling:
 
 def _before_weights(model: Any, level: float) -> float:
     """The median that an image of one level has before the first layer with weights."""
-    shape = [
-        side or free for side, free in zip(model.inputs[0].shape[1:], (64, 64, 3), strict=False)
-    ]
-    value: Any = np.full((1, *shape), level, np.float32)
-    return float(np.median(np.asarray(_run_until_weights(model, value)).astype(np.float32)))
+    shape = _free_filled(model.inputs[0].shape[1:], 64, 64)
+    value = _run_until_weights(model, np.full((1, *shape), level, np.float32))
+    return level if value is None else float(np.median(np.asarray(value).astype(np.float32)))
 
 
 def _run_until_weights(model: Any, value: Any) -> Any:
+    """What the first layer with weights gets when the model gets ``value``; None: it has none."""
     keras = require_keras("export")
     for node in _nodes(model):
         operation = node.operation
         if isinstance(operation, keras.Model):
-            return _run_until_weights(operation, _prefix(model, node, value))
-        if getattr(operation, "weights", None) and type(operation).__name__ not in _SCALING_LAYERS:
+            inside = _run_until_weights(operation, _prefix(model, node, value))
+            if inside is not None:
+                return inside
+        elif (
+            getattr(operation, "weights", None) and type(operation).__name__ not in _SCALING_LAYERS
+        ):
             return _prefix(model, node, value)
-    return value
+    return None
 
 
 def _prefix(model: Any, node: Any, value: Any) -> Any:
