@@ -304,3 +304,16 @@ def test_a_megabyte_of_brackets_is_refused_at_once() -> None:
     signed = sign_text('{"format": "2.0", "sha256": "", "notice": ' + "[" * 2**20)
     assert "nested too deeply" in refused(signed)
     assert time.process_time() - start < 1
+
+
+def test_its_scores_are_probabilities(data: bytes) -> None:
+    assert "spec.activation is logits" in refused(resign(data, '"sigmoid"', '"logits"'))
+
+
+def test_its_spec_leaves_nothing_out_and_names_no_preset(data: bytes) -> None:
+    assert "'spec.input.channel_order' is missing" in refused(
+        resign(data, ',\n      "channel_order": "rgb"', "")
+    )
+    assert "unknown key 'spec.input.preset'" in refused(
+        resign(data, '"channel_order": "rgb"', '"channel_order": "rgb", "preset": "unit"')
+    )

@@ -7,7 +7,7 @@ import pytest
 
 COMMANDS = (
     ["predict"], ["verify"], ["info"], ["tune"], ["doctor"],
-    ["benchmark"], ["export"], ["train"], ["evaluate"], ["data", "check"],
+    ["benchmark"], ["spec"], ["export"], ["train"], ["evaluate"], ["data", "check"],
 )  # fmt: skip
 
 

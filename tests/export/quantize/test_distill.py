@@ -23,7 +23,13 @@ GREY = dataclasses.replace(SEED_SPEC, input=InputSpec(height=16, width=16))
 RGB = ModelSpec(
     name="three",
     input=InputSpec(
-        height=16, width=16, channels=3, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3), offset=0.1
+        height=16,
+        width=16,
+        channels=3,
+        mean=(0.5, 0.4, 0.3),
+        std=(0.2, 0.25, 0.3),
+        offset=0.1,
+        channel_order="bgr",
     ),
     labels=("a", "b", "c"),
     activation="softmax",
