@@ -87,9 +87,12 @@ def spec(
     """
     given_labels = _split_labels(labels)
     given_size = _parse_size(size)
-    if out is not None and out.exists():
+    if out is not None and _exists(out):
         raise UsageError(f"{printable(out)}: exists; remove it or name another file")
     data_labels = None if data is None else _folder_labels(data)
+    for label in (*(given_labels or ()), *(data_labels or ())):
+        if not label.isprintable():
+            raise UsageError(f"the label {label!r:.80} cannot be printed; rename it")
 
     from cxr_edge import documents
     from cxr_edge.cli.console import Terminal
@@ -100,7 +103,7 @@ def spec(
     Terminal().say("loading TensorFlow …")
     network = open_keras(model, extra="export")
     given = Given(
-        name=model.stem,
+        name=printable(model.stem),
         labels=given_labels,
         data_labels=data_labels,
         preset=preset,
@@ -113,10 +116,18 @@ def spec(
     inferred = infer_spec(network, given, printable(model))
     text = documents.dump(inferred.spec)
     if out is None:
-        print(text.decode(), end="", flush=True)
+        sys.stdout.buffer.write(text)  # UTF-8, whatever the terminal's encoding
+        sys.stdout.flush()
     else:
         write_file(out, text)
     _explain(inferred, model, out)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have: writing it says why
+        return False
 
 
 def _split_labels(text: str | None) -> tuple[str, ...] | None:

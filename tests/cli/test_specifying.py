@@ -66,6 +66,8 @@ def test_what_is_given_is_in_the_spec_and_needs_no_check(
         (["--labels", "a"], "--labels is 'a', expected at least two different names"),
         (["--labels", "a,,b"], "--labels is 'a,,b'"),
         (["--labels", "a,a"], "--labels is 'a,a'"),
+        (["--labels", "a,b\udcff"], "the label 'b\\udcff' cannot be printed; rename it"),
+        (["--labels", "a,b\nc"], "the label 'b\\nc' cannot be printed; rename it"),
         (["--size", "224"], "--size is '224', expected HxW in pixels, for example 224x224"),
         (["--size", "0x5"], "--size is '0x5'"),
         (["--preset", "imagenet"], "--preset"),
@@ -88,6 +90,18 @@ def cli_without_keras(in_process: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr("cxr_edge.original.keras_model.require_keras", refuse)
     return in_process
+
+
+def test_names_of_any_script_are_written_as_utf_8(
+    in_process: Any, model: Path, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "m\udcff.keras"
+    renamed.write_bytes(model.read_bytes())
+    done = in_process("spec", renamed, "--labels", "Bäume,樹", PYTHONIOENCODING="ascii")
+    spec = parse_spec(done.stdout.encode())
+    assert (spec.name, spec.labels) == ("m\\udcff", ("Bäume", "樹"))
+    too_long = in_process("spec", renamed, "-o", "x" * 300)
+    assert too_long.returncode == 6 and "cannot be written" in too_long.stderr.splitlines()[-1]
 
 
 def test_a_model_that_does_not_fit_and_a_file_that_is_none_are_one_line(
