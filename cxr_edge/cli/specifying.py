@@ -184,8 +184,9 @@ def _warnings(explanations: tuple[Explanation, ...]) -> list[str]:
     warnings = []
     for line in explanations:
         if line.field == "preset" and line.is_doubtful:
+            verb = "said" if line.origin == "option" else line.origin
             warnings.append(
-                f"pixels are {line.origin} to be scaled as {line.value} ({line.note}); a wrong "
+                f"pixels are {verb} to be scaled as {line.value} ({line.note}); a wrong "
                 "scaling makes wrong scores: compare with your training code, and accuracy after "
                 "the export ('cxr-edge evaluate') with that of the training"
             )

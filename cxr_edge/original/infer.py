@@ -49,11 +49,13 @@ class Explanation:
     origin: Origin
     note: str
     """What it means, or what to check."""
+    is_contradicted: bool = False
+    """Whether the model shows another value than the one given."""
 
     @property
     def is_doubtful(self) -> bool:
         """Whether the user should check it."""
-        return self.origin in ("guessed", "assumed")
+        return self.is_contradicted or self.origin in ("guessed", "assumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +183,10 @@ def _explain_input(spec: InputSpec, facts: NetworkFacts, given: Given) -> Iterat
 def _explain_scaling(preset: str, scaling: Scaling, given: Given) -> Explanation:
     meaning = PRESETS[preset].summary
     if given.preset:
-        doubt = ""
-        if scaling.is_certain and scaling.preset != given.preset:
-            doubt = f"; but {scaling.evidence}, which suggests {scaling.preset}"
-        return Explanation("preset", preset, "option", meaning + doubt)
+        is_contradicted = scaling.is_certain and scaling.preset != given.preset
+        doubt = f"; but {scaling.evidence}, which suggests {scaling.preset}"
+        note = meaning + doubt if is_contradicted else meaning
+        return Explanation("preset", preset, "option", note, is_contradicted)
     if scaling.is_certain:
         return Explanation("preset", preset, "model", f"{meaning}: {scaling.evidence}")
     origin: Origin = "guessed" if scaling.preset else "assumed"

@@ -92,6 +92,19 @@ def cli_without_keras(in_process: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return in_process
 
 
+def test_a_preset_that_the_model_contradicts_is_said_loudly(
+    in_process: Any, tmp_path: Path
+) -> None:
+    layers = keras.layers
+    first, last = layers.Rescaling(1 / 255), layers.Dense(2, activation="softmax")
+    path = tmp_path / "scaled.keras"
+    keras.Sequential([keras.Input((8, 8, 1)), first, layers.Flatten(), last]).save(path)
+    done = in_process("spec", path, "--preset", "unit", "--labels", "a,b")
+    (check,) = [line for line in done.stderr.splitlines() if line.startswith("CHECK: ")]
+    assert "said to be scaled as unit" in check and "which suggests none" in check
+    assert len(check) <= 300
+
+
 def test_names_of_any_script_are_written_as_utf_8(
     in_process: Any, model: Path, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_uint8_input_takes_pixels_as_they_are() -> None:
 def test_a_given_preset_that_the_model_contradicts_is_said() -> None:
     inferred = infer(softmax(L.Rescaling(1 / 255)), preset="unit")
     (line,) = (line for line in inferred.explanations if line.field == "preset")
+    assert line.is_doubtful
     assert line.note == "0..1; but its first layers turn 0..255 into 0..1, which suggests none"
 
 
