@@ -74,8 +74,10 @@ class ModelSpec:
     """How an image becomes the network's input."""
     labels: tuple[str, ...]
     """Labels in output order, at least two, all different."""
-    activation: Literal["sigmoid", "softmax"]
-    """``sigmoid``: one output, P(labels[1]). ``softmax``: one output a label, summing to 1."""
+    activation: Literal["sigmoid", "softmax", "logits"]
+    """``sigmoid``: one output, P(labels[1]). ``softmax``: one output a label, summing to 1.
+    ``logits``: either of them before its activation, which is appended when the model is loaded;
+    the spec of a bundle never says it."""
     positive_label: str | None
     """For two labels, the one whose probability is compared with ``threshold``; else null."""
     threshold: float | None
@@ -108,7 +110,7 @@ class ModelSpec:
 
     @property
     def outputs(self) -> int:
-        """Width of the network's output."""
+        """Width of the network's output; for logits that of a softmax."""
         return 1 if self.activation == "sigmoid" else len(self.labels)
 
     @property
