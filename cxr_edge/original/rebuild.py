@@ -139,6 +139,8 @@ class Rebuilder:
     def _copy(self, layer: Any, new: Any) -> None:
         if isinstance(layer, self._keras.layers.Layer):
             graph.copy_weights(layer, new)
+            for count, part in enumerate(graph.sublayers(new)[1:]):
+                part.name = f"part{count}"  # Keras numbers them by what the process made before
 
     def _constant(self, value: Any) -> Any:
         if _is_symbolic(value, self._keras) or not hasattr(value, "dtype"):

@@ -40,7 +40,7 @@ class Run:
     """A trained model with its spec and provenance."""
 
     model: Path
-    """The ``.keras`` file."""
+    """The file, ``.keras`` or HDF5."""
     spec: ModelSpec
     """Input, labels and decision rule."""
     provenance: Provenance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ among them: they change an image in inference, too."""
 _CODE = frozenset(
     {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 )
+_REGISTERED = re.compile(r"[\w.-]+>\w+")  # a package's class or function, in HDF5
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 _BUILTIN = ("keras", "builtins", "numpy")
 
@@ -106,15 +108,17 @@ def foreign_layers(config: Any, keras: Any = None) -> list[str]:
                 shown = inner if kind == "function" and isinstance(inner, str) else kind
                 foreign[f"{owner or value.get('name') or kind} ({shown})"] = None
             for key, item in value.items():
-                if key not in ("compile_config", "build_config"):
+                if key not in ("name", "registered_name", "compile_config", "build_config"):
                     walk(item, owner)
+        elif isinstance(value, str) and _REGISTERED.fullmatch(value):
+            foreign[f"{owner} ({value})"] = None
 
     walk(config, "")
     return list(foreign)
 
 
 def _is_foreign(value: dict[str, Any], kind: str, keras: Any) -> bool:
-    if kind in _CODE:
+    if kind in _CODE or _REGISTERED.fullmatch(kind):
         return True
     if kind.startswith("__"):  # a tensor, a slice
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -57,7 +58,9 @@ def _attention() -> Any:
 
 def _quantized() -> Any:
     model = _one_layer("float32")
-    model.quantize("int8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers that stay as they are
+        model.quantize("int8")
     return model
 
 
