@@ -76,6 +76,7 @@ def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel
         calibration=CalibrationImages(calibration, source) if calibration else None,
         validation=validation,
         domain=_read_domain(run.domain) if run.domain else None,
+        model=original.model,
     )
 
 
@@ -133,7 +134,9 @@ def export(
     require_tensorflow("export")
     for kind in kinds:
         check_machine(kind)
-    model = load_keras(original.data, original.spec, name=original.name, extra="export")
+    model = original.model
+    if model is None:
+        model = load_keras(original.data, original.spec, name=original.name, extra="export")
     images = ExportImages(model, original, request, reporter)
     builder = ArtifactBuilder(model, original, request, images, reporter)
     artifacts = [builder.build(kind) for kind in builder.supported(kinds)]

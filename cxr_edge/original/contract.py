@@ -61,8 +61,15 @@ def check_input(model: Any, spec: ModelSpec, name: str) -> None:
     Raises:
         ModelError: names both shapes and what to change.
     """
-    shape = tuple(model.inputs[0].shape)
+    shape, dtype = tuple(model.inputs[0].shape), str(model.inputs[0].dtype)
     height, width, channels = spec.input_shape
+    pixels = spec.input
+    if "int" in dtype and (pixels.scale != 1 or pixels.offset or pixels.mean or pixels.std):
+        raise refuse(
+            name,
+            f"takes {dtype} images, which the spec's scale of {pixels.scale:.4g} would round away; "
+            'say "scale": 1.0, "offset": 0.0, "mean": [] and "std": [] in its input',
+        )
     if (
         len(shape) == 3
         and channels == 1

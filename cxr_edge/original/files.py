@@ -67,10 +67,11 @@ def listing(names: list[str], room: int = 150) -> str:
 def reason(err: BaseException, room: int = 140) -> str:
     """The last line of Keras's message, where its reason stands, at most ``room`` characters.
 
-    A list of objects may follow it.
+    A list of objects or arguments may follow it.
     """
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    while len(lines) > 1 and re.match(r"\[<|List of objects", lines[-1]):
+    text = re.sub(r"\x1b\[[\d;]*m", "", str(err))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    while len(lines) > 1 and re.match(r"\[<|List of objects|•|Arguments received", lines[-1]):
         lines.pop()
     text = (lines or [type(err).__name__])[-1].removeprefix("Exception encountered: ")
     return text if len(text) <= room else f"{text[: room - 1]}…"

@@ -195,9 +195,10 @@ def _run(model: Any, batch: npt.NDArray[Any], name: str, keras: Any) -> Scores:
     try:
         try:
             output = forward(structure)
-        except Exception:  # without oneDNN, TensorFlow runs channels first when compiled only
-            if keras.backend.backend() != "tensorflow":
+        except Exception as err:
+            if keras.backend.backend() != "tensorflow" or "NHWC" not in str(err):
                 raise
+            # Without oneDNN, TensorFlow runs channels first only when it is compiled.
             output = require("tensorflow", "export").function(forward, jit_compile=True)(structure)
     except Exception as err:  # a backend's own errors have no common class
         raise refuse(name, f"Keras cannot run it on this machine: {reason(err, 200)}") from err

@@ -7,6 +7,7 @@ inference they do nothing, and their random state would differ from process to p
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,7 @@ class Rebuilder:
         self._keras, self._name = keras, name
         self._made: dict[int, Any] = {}
         self._names: set[str] = set()
+        self._batch: int | None = None
         self._layout = Layout(keras, self._unique)
 
     def rebuild(
@@ -96,6 +98,7 @@ class Rebuilder:
         """
         keras = self._keras
         old = model.inputs[0]
+        self._batch = old.shape[0]
         image = keras.Input(shape, name=self._unique(old.name), dtype="float32")
         value = image
         if len(old.shape) == 3:
@@ -107,7 +110,7 @@ class Rebuilder:
             name = self._unique("probabilities")
             output = keras.layers.Activation(activation, name=name, dtype="float32")(output)
         for layer, new in self._made.values():
-            self._guard(layer, lambda a=layer, b=new: self._copy(a, b))
+            self._guard(layer, functools.partial(self._copy, layer, new))
         return keras.Model(image, output, name=model.name)
 
     def _call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
@@ -127,6 +130,8 @@ class Rebuilder:
         """The layer that stands for another one; the same where that one is shared."""
         if id(operation) not in self._made:
             config = change(float32_config(operation.get_config()))
+            if "newshape" in config:
+                config["newshape"] = self._without_batch(list(config["newshape"]))
             name = self._unique(operation.name)
             if isinstance(operation, self._keras.layers.Layer):
                 new = type(operation).from_config(config | {"name": name})
@@ -135,6 +140,11 @@ class Rebuilder:
                 new.name = name  # an operation's configuration does not hold it
             self._made[id(operation)] = (operation, new)
         return self._made[id(operation)][1]
+
+    def _without_batch(self, shape: list[int]) -> list[int]:
+        """The target of a reshape for any batch, where it names the batch that was fixed."""
+        names_batch = self._batch is not None and shape[:1] == [self._batch]
+        return [-1, *shape[1:]] if names_batch and -1 not in shape else shape
 
     def _copy(self, layer: Any, new: Any) -> None:
         if isinstance(layer, self._keras.layers.Layer):

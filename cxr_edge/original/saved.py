@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_edge.errors import ModelError
-from cxr_edge.extras import package_version
+from cxr_edge.extras import package_version, require
 from cxr_edge.original.files import Kind, listing, model_kind, reason, refuse
 
 _RANDOM = """
@@ -155,7 +155,7 @@ def _read_archive(path: Path, name: str) -> _Description:
 
 
 def _read_hdf5(path: Path, name: str) -> _Description:
-    import h5py
+    h5py = require("h5py", "train")
 
     try:
         with h5py.File(path) as file:
@@ -226,7 +226,7 @@ def _with_config(path: Path, kind: Kind, config: dict[str, Any]) -> Iterator[Pat
                 for item in archive.namelist():
                     target.writestr(item, text if item == "config.json" else archive.read(item))
         else:
-            import h5py
+            h5py = require("h5py", "train")
 
             copy.write_bytes(path.read_bytes())
             with h5py.File(copy, "r+") as file:

@@ -26,12 +26,28 @@ zoo = importlib.import_module("zoo")
 KINDS = ("precision", "heads", "inputs", "augmentation")
 ALL = [case for kind in KINDS for case in importlib.import_module(f"zoo.{kind}").CASES]
 BY_NAME = {case.name: case for case in ALL}
-IN_MODELS_ONLY = {
-    case.name
-    for case in importlib.import_module("zoo.augmentation").CASES
-    if case.name
-    not in ("RandomShear", "Equalization", "a Sequential and a Pipeline of augmentation")
-}
+ALWAYS = (
+    "saved under mixed_float16",
+    "one layer in bfloat16",
+    "quantized by Keras",
+    "LoRA enabled",
+    "one logit, the spec says so",
+    "four logits, the spec says so",
+    "one logit, trained from_logits",
+    "a softmax layer of its own",
+    "any size",
+    "channels first",
+    "channels first inside",
+    "bytes as input",
+    "a batch of three",
+    "an input without channels",
+    "a dictionary as input and output",
+    "a model and a layer used twice",
+    "Equalization",
+    "RandomShear",
+    *(case.name for case in ALL if case.refusal),
+)
+"""One case of each mechanism here; the others behind the marker ``models``."""
 
 
 class Lines(Silent):
@@ -81,10 +97,7 @@ def is_original(original: Original) -> Iterator[bool]:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.models] if name in IN_MODELS_ONLY else [])
-        for name in BY_NAME
-    ],
+    [pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.models]) for name in BY_NAME],
 )
 def test_a_model_of_the_zoo(name: str, tmp_path: Path) -> None:
     model, spec = build(name)
@@ -137,6 +150,24 @@ def test_channels_last_is_proven_against_other_weights(tmp_path: Path, monkeypat
     monkeypatch.setattr("cxr_edge.original.rebuild.graph.copy_weights", lambda old, new: None)
     with pytest.raises(ModelError, match="its scores move by"):
         load_original(tmp_path / "model.keras", spec)
+
+
+def test_a_byte_input_takes_pixels_as_they_are(tmp_path: Path) -> None:
+    model, spec = build("bytes as input")
+    model.save(tmp_path / "model.keras")
+    scaled = dataclasses.replace(spec, input=dataclasses.replace(spec.input, scale=1 / 255))
+    with pytest.raises(ModelError, match=r'takes uint8 images.*say "scale": 1\.0'):
+        load_original(tmp_path / "model.keras", scaled)
+
+
+def test_a_shape_that_holds_the_batch_is_made_for_any(tmp_path: Path) -> None:
+    keras = require_keras("train")
+    image = keras.Input(batch_shape=(2, 8, 8, 1))
+    value = keras.layers.Dense(1, "sigmoid")(keras.ops.reshape(image, (2, 64)))
+    keras.Model(image, value).save(tmp_path / "model.keras")
+    spec = build("a dropout behind the sigmoid")[1]
+    spec = dataclasses.replace(spec, input=InputSpec(height=8, width=8))
+    assert all(is_original(load_original(tmp_path / "model.keras", spec)))
 
 
 @pytest.mark.parametrize(
