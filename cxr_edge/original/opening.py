@@ -124,7 +124,7 @@ def _needed_changes(saved: SavedModel, head: Head, spec: ModelSpec, keras: Any) 
     if head.appended:
         changes.append(f"with a {head.appended} behind its logits")
     if saved.mended:
-        changes.append("without its training-time layers")
+        changes.append("without training-time layers and options that Keras cannot load")
     tensors = keras.tree.flatten
     if not changes and (
         saved.kind == "hdf5"

@@ -32,6 +32,7 @@ _CODE = frozenset(
     {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 )
 _REGISTERED = re.compile(r"[\w.-]+>\w+")  # a package's class or function, in HDF5
+_UNGROUPED = frozenset({"Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D"})
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 _BUILTIN = ("keras", "builtins", "numpy")
 
@@ -46,7 +47,7 @@ class SavedModel:
     from_logits: bool
     """Whether the loss that it was trained with expected logits."""
     mended: bool
-    """Whether it loads only with its training-time layers taken out."""
+    """Whether it loads only without some options or training-time layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,11 @@ def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
         if foreign := foreign_layers(description.config, keras):
             raise _holds_code(name, foreign) from err
-        without = _without_random_layers(description.config)
-        if without == description.config:
+        config = _mended(description.config)
+        if config == description.config:
             raise _explain(err, name, description) from err
     try:
-        with _with_config(path, kind, without) as mended:
+        with _with_config(path, kind, config) as mended:
             return SavedModel(_load(mended, kind, keras), kind, from_logits, mended=True)
     except Exception as err:  # as above
         raise _explain(err, name, description) from err
@@ -197,14 +198,15 @@ def _load(path: Path, kind: Kind, keras: Any) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def _without_random_layers(value: Any) -> Any:
-    """A configuration whose training-time layers are Identity, with their names and places.
+def _mended(value: Any) -> Any:
+    """A configuration without what Keras 3 is known not to read.
 
-    Keras 3.15 writes some that it cannot read: RandomShear with the lower end of its range, which
-    it then refuses as negative; Equalization in a Sequential, as a cycle.
+    Training-time layers become Identity, with their names and places: Keras 3.15 writes some that
+    it cannot read (RandomShear with the lower end of its range, which it then refuses as negative;
+    Equalization in a Sequential, as a cycle). Of Keras 2, a group of one, initializers and an axis in a list go.
     """
     if isinstance(value, list):
-        return [_without_random_layers(item) for item in value]
+        return [_mended(item) for item in value]
     if not isinstance(value, dict):
         return value
     config = value.get("config")
@@ -212,7 +214,16 @@ def _without_random_layers(value: Any) -> Any:
         kept = {key: config[key] for key in ("name", "dtype") if key in config}
         built = {"module": "keras.layers"} if "module" in value else {}
         return value | {"class_name": "Identity", "config": kept} | built
-    return {key: _without_random_layers(item) for key, item in value.items()}
+    if value.get("class_name") in _UNGROUPED and isinstance(config, dict) and "groups" in config:
+        dropped = {key for key in config if key.startswith("kernel_") and key != "kernel_size"}
+        dropped |= {"groups"} if config["groups"] == 1 else set()
+        rest = {key: item for key, item in config.items() if key not in dropped}
+        return value | {"config": _mended(rest)}
+    if value.get("class_name") == "BatchNormalization" and isinstance(config, dict):
+        axis = config.get("axis")
+        if isinstance(axis, list) and len(axis) == 1:
+            return value | {"config": config | {"axis": axis[0]}}
+    return {key: _mended(item) for key, item in value.items()}
 
 
 @contextlib.contextmanager

@@ -133,10 +133,12 @@ def test_hdf5_is_read_and_becomes_a_keras_file(tmp_path: Path) -> None:
 def test_hdf5_of_keras_2_is_read(tmp_path: Path) -> None:
     import h5py
 
-    names = ["input_1", "flatten", "dense"]
-    classes = ["InputLayer", "Flatten", "Dense"]
+    names = ["input_1", "depthwise", "norm", "flatten", "dense"]
+    classes = ["InputLayer", "DepthwiseConv2D", "BatchNormalization", "Flatten", "Dense"]
     configs: list[dict[str, Any]] = [
         {"batch_input_shape": [None, 8, 8, 1], "dtype": "float32", "sparse": False},
+        {"dtype": "float32", "kernel_size": [3, 3], "padding": "same", "groups": 1},
+        {"dtype": "float32", "axis": [3], "epsilon": 0.001},
         {"trainable": True, "dtype": "float32", "data_format": "channels_last"},
         {"trainable": True, "dtype": "float32", "units": 1, "activation": "sigmoid"},
     ]
@@ -151,7 +153,16 @@ def test_hdf5_of_keras_2_is_read(tmp_path: Path) -> None:
     ]
     ends = {"input_layers": [["input_1", 0, 0]], "output_layers": [["dense", 0, 0]]}
     config = {"class_name": "Functional", "config": {"name": "model", "layers": layers} | ends}
-    kernel = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
+    held = {
+        "depthwise/depthwise_kernel:0": np.ones((3, 3, 1, 1)),
+        "depthwise/bias:0": np.zeros(1),
+        "norm/gamma:0": np.full(1, 2.0),
+        "norm/beta:0": np.zeros(1),
+        "norm/moving_mean:0": np.zeros(1),
+        "norm/moving_variance:0": np.ones(1),
+        "dense/kernel:0": np.random.default_rng(0).normal(size=(64, 1)),
+        "dense/bias:0": np.ones(1),
+    }
     path = tmp_path / "old.h5"
 
     def write() -> None:
@@ -161,20 +172,21 @@ def test_hdf5_of_keras_2_is_read(tmp_path: Path) -> None:
             weights = file.create_group("model_weights")
             weights.attrs["layer_names"] = [name.encode() for name in names]
             for name in names:
-                group, held = weights.create_group(name), ["kernel:0", "bias:0"]
-                held = [f"dense/{item}" for item in held] if name == "dense" else []
-                group.attrs["weight_names"] = [item.encode() for item in held]
-            weights["dense"]["dense/kernel:0"] = kernel
-            weights["dense"]["dense/bias:0"] = np.ones(1, np.float32)
+                group = weights.create_group(name)
+                kept = {item: held[item] for item in held if item.startswith(f"{name}/")}
+                group.attrs["weight_names"] = [item.encode() for item in kept]
+                for item, values in kept.items():
+                    group[item] = values.astype(np.float32)
 
     write()
     model = load(path).model
-    assert np.array_equal(model.get_weights()[0], kernel)
-    layers[1]["class_name"] = "Odd"
+    for layer, (item, values) in zip(model.weights, held.items(), strict=True):
+        assert np.array_equal(layer, values.astype(np.float32)), item
+    layers[3]["class_name"] = "Odd"
     write()
     with pytest.raises(ModelError, match=r"code of their own.*flatten \(Odd\)"):
         load(path)
-    layers[1]["class_name"], layers[2]["config"]["activation"] = "Flatten", "no such"
+    layers[3]["class_name"], layers[4]["config"]["activation"] = "Flatten", "no such"
     write()
     with pytest.raises(ModelError, match=r"saved by Keras 2\.11\.0, which Keras 3 cannot load"):
         load(path)
