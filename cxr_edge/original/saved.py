@@ -31,6 +31,7 @@ among them: they change an image in inference, too."""
 _CODE = frozenset(
     {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 )
+_MAX_CONFIG_BYTES = 2**26
 _REGISTERED = re.compile(r"[\w.-]+>\w+")  # a package's class or function, in HDF5
 _UNGROUPED = frozenset({"Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D"})
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
@@ -144,6 +145,8 @@ def _holds_code(name: str, foreign: list[str]) -> ModelError:
 def _read_archive(path: Path, name: str) -> _Description:
     try:
         with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > _MAX_CONFIG_BYTES:
+                raise ValueError("its config.json is larger than 64 MiB")
             config = json.loads(archive.read("config.json"))
             has_metadata = "metadata.json" in archive.namelist()
             metadata = json.loads(archive.read("metadata.json")) if has_metadata else {}
@@ -203,7 +206,8 @@ def _mended(value: Any) -> Any:
 
     Training-time layers become Identity, with their names and places: Keras 3.15 writes some that
     it cannot read (RandomShear with the lower end of its range, which it then refuses as negative;
-    Equalization in a Sequential, as a cycle). Of Keras 2, a group of one, initializers and an axis in a list go.
+    Equalization in a Sequential, as a cycle). Of Keras 2, a group of one, initializers and an axis
+    in a list go.
     """
     if isinstance(value, list):
         return [_mended(item) for item in value]
