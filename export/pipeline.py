@@ -40,6 +40,7 @@ from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalMo
 from cxr_edge.extras import package_version, require_tensorflow
 from cxr_edge.files import atomic_path, printable, read_file
 from cxr_edge.original.keras_model import load_keras
+from cxr_edge.original.opening import load_original
 from cxr_edge.original.run_folder import Run
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
@@ -49,25 +50,33 @@ _TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "ope
 _SPEED_ROUNDS, _SPEED_REPEATS = 30, 2
 
 
-def original_of_run(run: Run) -> OriginalModel:
+def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel:
     """Read the model of a run folder, and the images that its training kept.
 
+    Args:
+        run: the model and its spec; the model is rebuilt where exporting needs it otherwise.
+        reporter: told in one line of each change.
+
     Raises:
-        ModelError: a file cannot be read.
+        ModelError: a file cannot be read, or the model does not fit its spec.
+        MissingExtraError: TensorFlow is not installed.
     """
-    data = read_file(run.model, max_bytes=MAX_FILE_BYTES, error=ModelError)
+    require_tensorflow("export")
+    original = load_original(run.model, run.spec, extra="export", reporter=reporter)
+    spec = original.spec
     calibration, validation = (
-        read_samples(path, run.spec) if path else None for path in (run.calibration, run.validation)
+        read_samples(path, spec) if path else None for path in (run.calibration, run.validation)
     )
     source = "training images that the training kept"
     return OriginalModel(
-        data,
-        run.spec,
+        original.data,
+        spec,
         run.provenance,
         str(run.model),
         calibration=CalibrationImages(calibration, source) if calibration else None,
         validation=validation,
         domain=_read_domain(run.domain) if run.domain else None,
+        model=original.model,
     )
 
 
@@ -125,7 +134,9 @@ def export(
     require_tensorflow("export")
     for kind in kinds:
         check_machine(kind)
-    model = load_keras(original.data, original.spec, name=original.name, extra="export")
+    model = original.model
+    if model is None:
+        model = load_keras(original.data, original.spec, name=original.name, extra="export")
     images = ExportImages(model, original, request, reporter)
     builder = ArtifactBuilder(model, original, request, images, reporter)
     artifacts = [builder.build(kind) for kind in builder.supported(kinds)]

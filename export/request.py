@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.data.patients import Grouping, kermany_patient
@@ -42,6 +43,8 @@ class OriginalModel:
     """Images that came with it, to choose quantization recipes by."""
     domain: Domain | None = None
     """What its training images look like."""
+    model: Any = field(default=None, compare=False, repr=False)
+    """The ``keras.Model``, where it is loaded already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from cxr_edge.engines import Engine, installed_engines, open_engine
 from cxr_edge.errors import EngineError, first_line
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.keras_model import keras_scores, load_keras
+from cxr_edge.original.opening import load_original
 from cxr_edge.preprocess import Batch, Pixels
 from cxr_edge.spec import ModelSpec
 
@@ -68,8 +69,10 @@ class KerasBaseline:
         except RuntimeError:
             self.has_one_thread = False
         self._spec = bundle.manifest.spec
-        self.model: Any = load_keras(
-            source or bundle.read(bundle.manifest.keras), self._spec, extra="export"
+        self.model: Any = (
+            load_original(source, self._spec, extra="export").model
+            if source
+            else load_keras(bundle.read(bundle.manifest.keras), self._spec, extra="export")
         )
         """The ``keras.Model``."""
 

@@ -70,11 +70,11 @@ def evaluate(
     if model and (bundle or artifact or engine):
         raise UsageError("--model is run by Keras: leave out --bundle, --artifact and --engine")
     group_of = grouping(patient_pattern)
+    terminal = Terminal()
     if model:
-        models = [keras_model(path, spec) for path in model]
+        models = [keras_model(path, spec, terminal) for path in model]
     else:
         models = [exported_model(bundle, artifact, engine, threads)]
-    terminal = Terminal()
     request = EvaluationOptions(
         data,
         group_of,

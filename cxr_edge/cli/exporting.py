@@ -122,11 +122,11 @@ def export(
         named=frozenset(names),
         group_of=grouping(patient_pattern),
     )
+    terminal = Terminal()
     if source is None:
         original = original_of_bundle(Bundle.open())
     else:
-        original = original_of_run(open_run(source, spec))
-    terminal = Terminal()
+        original = original_of_run(open_run(source, spec), terminal)
     manifest, report = run_export(original, out, kinds, request, terminal)
     _print_parity(manifest)
     _explain(manifest, report, out, terminal)

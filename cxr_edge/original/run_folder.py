@@ -22,6 +22,7 @@ from cxr_edge import documents
 from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.errors import ModelError
 from cxr_edge.files import read_file
+from cxr_edge.original.files import model_kind
 from cxr_edge.spec import ModelSpec, parse_spec
 
 MODEL_NAME = "model.keras"
@@ -39,7 +40,7 @@ class Run:
     """A trained model with its spec and provenance."""
 
     model: Path
-    """The ``.keras`` file."""
+    """The file, ``.keras`` or HDF5."""
     spec: ModelSpec
     """Input, labels and decision rule."""
     provenance: Provenance
@@ -70,17 +71,19 @@ def open_run(path: Path, spec: Path | None = None) -> Run:
     """Find a trained model.
 
     Args:
-        path: a run folder, or a ``.keras`` file.
+        path: a run folder, or a Keras model (``.keras``, ``.h5``).
         spec: the model's spec; None: ``spec.json`` beside the model.
 
     Raises:
-        ModelError: there is no model or no spec.
+        ModelError: there is no model or no spec; says what there is instead.
         SpecError: the spec is malformed.
     """
     folder = path if path.is_dir() else path.parent
     model = path / MODEL_NAME if path.is_dir() else path
     if not model.is_file():
-        raise ModelError(f"{model}: no such file; expected a run folder or a .keras file")
+        model_kind(path, str(path))
+    if not path.is_dir():
+        model_kind(model, str(model))
     spec_path = spec or folder / SPEC_NAME
     if not spec_path.is_file():
         raise ModelError(f"{spec_path}: no such file; say with --spec what the model expects")

@@ -15,10 +15,11 @@ from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.errors import EngineError, MissingExtraError, ModelError
 from cxr_edge.files import printable, read_file
 from cxr_edge.metrics.evaluation import ModelSource
-from cxr_edge.original.keras_model import keras_scores, load_keras
+from cxr_edge.original.keras_model import keras_scores
+from cxr_edge.original.opening import load_original
 from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import Pixels, normalize
-from cxr_edge.reporting import notice
+from cxr_edge.reporting import Reporter, notice
 from cxr_edge.spec import ModelSpec
 
 KERAS = "Keras"
@@ -63,25 +64,25 @@ class ScoredModel:
         return self.source.spec
 
 
-def keras_model(model: Path, spec: Path | None) -> ScoredModel:
-    """The original Keras model of a run folder or ``.keras`` file.
+def keras_model(model: Path, spec: Path | None, reporter: Reporter | None = None) -> ScoredModel:
+    """The original Keras model of a run folder or of a Keras file, as an export makes it.
 
     Raises:
         ModelError: the model, its spec or its domain is absent or malformed.
         MissingExtraError: Keras is not installed.
     """
     run = open_run(model, spec)
-    network = load_keras(run.model, run.spec)
+    original = load_original(run.model, run.spec, reporter=reporter)
     domain = None
     if run.domain:
         data = read_file(run.domain, max_bytes=_MAX_DOMAIN_BYTES, error=ModelError)
         domain = parse_domain(data, printable(run.domain), ModelError)
 
     def scorer(pixels: Pixels) -> Scores:
-        return keras_scores(network, pixels, run.spec)
+        return keras_scores(original.model, pixels, original.spec)
 
     name = printable(model.resolve().name)
-    source = ModelSource(name, printable(run.model.resolve().name), KERAS, run.spec)
+    source = ModelSource(name, printable(run.model.resolve().name), KERAS, original.spec)
     return ScoredModel(source, scorer, domain)
 
 

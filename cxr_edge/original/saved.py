@@ -1,0 +1,263 @@
+"""Reading a saved model without running code from it: ``.keras`` archives and HDF5 files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxr_edge.errors import ModelError
+from cxr_edge.extras import package_version, require
+from cxr_edge.original.files import Kind, listing, model_kind, reason, refuse
+
+_RANDOM = """
+ActivityRegularization AlphaDropout AugMix CutMix Dropout Equalization GaussianDropout GaussianNoise
+Identity MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast
+RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue
+RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness
+RandomShear RandomTranslation RandomZoom Solarization SpatialDropout1D SpatialDropout2D
+SpatialDropout3D
+"""
+RANDOM_LAYERS = frozenset(_RANDOM.split())
+"""Classes of Keras layers that do something in training only. RandomCrop and AutoContrast are not
+among them: they change an image in inference, too."""
+
+_CODE = frozenset(
+    {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+)
+_MAX_CONFIG_BYTES = 2**26
+_REGISTERED = re.compile(r"[\w.-]+>\w+")  # a package's class or function, in HDF5
+_UNGROUPED = frozenset({"Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D"})
+_MODELS = frozenset({"Functional", "Model", "Sequential"})
+_BUILTIN = ("keras", "builtins", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A loaded model, and what only its file says."""
+
+    model: Any
+    """The ``keras.Model``."""
+    kind: Kind
+    from_logits: bool
+    """Whether the loss that it was trained with expected logits."""
+    mended: bool
+    """Whether it loads only without some options or training-time layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Description:
+    config: dict[str, Any]
+    loss: Any
+    version: str
+
+
+def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
+    """Load a model for inference.
+
+    Args:
+        path: the file.
+        name: what messages call it.
+        keras: the module.
+
+    Raises:
+        ModelError: it is no Keras model, holds code of its own, or Keras cannot load it.
+    """
+    kind = model_kind(path, name)
+    description = _read_archive(path, name) if kind == "keras" else _read_hdf5(path, name)
+    if foreign := foreign_layers(description.config):
+        raise _holds_code(name, foreign)
+    from_logits = _expects_logits(description.loss)
+    try:
+        return SavedModel(_load(path, kind, keras), kind, from_logits, mended=False)
+    except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
+        if foreign := foreign_layers(description.config, keras):
+            raise _holds_code(name, foreign) from err
+        config = _mended(description.config)
+        if config == description.config:
+            raise _explain(err, name, description) from err
+    try:
+        with _with_config(path, kind, config) as mended:
+            return SavedModel(_load(mended, kind, keras), kind, from_logits, mended=True)
+    except Exception as err:  # as above
+        raise _explain(err, name, description) from err
+
+
+def foreign_layers(config: Any, keras: Any = None) -> list[str]:
+    """Layers and functions of a saved model that are not Keras's own, as ``name (Class)``.
+
+    Args:
+        config: of the model.
+        keras: the module: also name what it does not know, which explains why it did not load.
+    """
+    foreign: dict[str, None] = {}
+
+    def walk(value: Any, owner: str) -> None:
+        if isinstance(value, list):
+            for item in value:
+                walk(item, owner)
+        elif isinstance(value, dict):
+            inner, kind = value.get("config"), value.get("class_name")
+            if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+                owner = inner["name"]
+            if isinstance(kind, str) and _is_foreign(value, kind, keras):
+                shown = inner if kind == "function" and isinstance(inner, str) else kind
+                foreign[f"{owner or value.get('name') or kind} ({shown})"] = None
+            for key, item in value.items():
+                if key not in ("name", "registered_name", "compile_config", "build_config"):
+                    walk(item, owner)
+        elif isinstance(value, str) and _REGISTERED.fullmatch(value):
+            foreign[f"{owner} ({value})"] = None
+
+    walk(config, "")
+    return list(foreign)
+
+
+def _is_foreign(value: dict[str, Any], kind: str, keras: Any) -> bool:
+    if kind in _CODE or _REGISTERED.fullmatch(kind):
+        return True
+    if kind.startswith("__"):  # a tensor, a slice
+        return False
+    if "module" not in value:  # Keras 2 names classes only
+        is_layer = keras and isinstance(value.get("config"), dict) and "inbound_nodes" in value
+        return bool(is_layer) and not (hasattr(keras.layers, kind) or kind in _MODELS)
+    if kind == "function" and value["module"] == "builtins":
+        if keras:
+            return not hasattr(keras.activations, str(value.get("config")))
+        return ">" in (value.get("registered_name") or "")  # a function registered by a package
+    return (value["module"] or "").partition(".")[0] not in _BUILTIN
+
+
+def _holds_code(name: str, foreign: list[str]) -> ModelError:
+    return refuse(
+        name,
+        f"holds layers with code of their own, which is never run: {listing(foreign, 120)}; "
+        "replace them by layers of Keras and save it again",
+    )
+
+
+def _read_archive(path: Path, name: str) -> _Description:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > _MAX_CONFIG_BYTES:
+                raise ValueError("its config.json is larger than 64 MiB")
+            config = json.loads(archive.read("config.json"))
+            has_metadata = "metadata.json" in archive.namelist()
+            metadata = json.loads(archive.read("metadata.json")) if has_metadata else {}
+    except (OSError, zipfile.BadZipFile, ValueError, RecursionError) as err:
+        raise refuse(name, f"no model saved by Keras, or damaged: {reason(err)}") from err
+    if not isinstance(config, dict):
+        raise refuse(name, "no model saved by Keras: its config.json is no object")
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    return _Description(config, config.get("compile_config"), str(version or ""))
+
+
+def _read_hdf5(path: Path, name: str) -> _Description:
+    h5py = require("h5py", "train")
+
+    try:
+        with h5py.File(path) as file:
+            attributes = dict(file.attrs)
+            groups = set(file)
+    except Exception as err:  # h5py raises OSError, KeyError and RuntimeError
+        raise refuse(name, f"the file is cut or damaged: {reason(err)}; copy it again") from err
+    if "model_config" not in attributes:
+        is_weights = "layer_names" in attributes or "layers" in groups
+        what = "a weights file: it does not hold the network" if is_weights else "no Keras model"
+        raise refuse(
+            name,
+            f"{what}; build the network in Keras, call load_weights and then "
+            "model.save('model.keras')",
+        )
+    try:
+        config = json.loads(attributes["model_config"])
+        loss = json.loads(attributes.get("training_config", "null"))
+    except (TypeError, ValueError, RecursionError) as err:
+        raise refuse(name, f"its network is damaged: {reason(err)}; save it again") from err
+    version = attributes.get("keras_version", "")
+    return _Description(config, loss, version if isinstance(version, str) else version.decode())
+
+
+def _expects_logits(value: Any) -> bool:
+    if isinstance(value, dict):
+        items = [item for key, item in value.items() if "metric" not in key]
+        return value.get("from_logits") is True or any(map(_expects_logits, items))
+    return isinstance(value, list) and any(map(_expects_logits, value))
+
+
+def _load(path: Path, kind: Kind, keras: Any) -> Any:
+    with contextlib.ExitStack() as stack:
+        suffix = ".keras" if kind == "keras" else ".h5"
+        if path.suffix != suffix:  # Keras goes by the name
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            (folder / f"model{suffix}").symlink_to(path.resolve())
+            path = folder / f"model{suffix}"
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _mended(value: Any) -> Any:
+    """A configuration without what Keras 3 is known not to read.
+
+    Training-time layers become Identity, with their names and places: Keras 3.15 writes some that
+    it cannot read (RandomShear with the lower end of its range, which it then refuses as negative;
+    Equalization in a Sequential, as a cycle). Of Keras 2, a group of one, initializers and an axis
+    in a list go.
+    """
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    config = value.get("config")
+    if value.get("class_name") in RANDOM_LAYERS and isinstance(config, dict):
+        kept = {key: config[key] for key in ("name", "dtype") if key in config}
+        built = {"module": "keras.layers"} if "module" in value else {}
+        return value | {"class_name": "Identity", "config": kept} | built
+    if value.get("class_name") in _UNGROUPED and isinstance(config, dict) and "groups" in config:
+        dropped = {key for key in config if key.startswith("kernel_") and key != "kernel_size"}
+        dropped |= {"groups"} if config["groups"] == 1 else set()
+        rest = {key: item for key, item in config.items() if key not in dropped}
+        return value | {"config": _mended(rest)}
+    if value.get("class_name") == "BatchNormalization" and isinstance(config, dict):
+        axis = config.get("axis")
+        if isinstance(axis, list) and len(axis) == 1:
+            return value | {"config": config | {"axis": axis[0]}}
+    return {key: _mended(item) for key, item in value.items()}
+
+
+@contextlib.contextmanager
+def _with_config(path: Path, kind: Kind, config: dict[str, Any]) -> Iterator[Path]:
+    """A copy of a saved model with another configuration."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / ("model.keras" if kind == "keras" else "model.h5")
+        text = json.dumps(config)
+        if kind == "keras":
+            with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as target:
+                for item in archive.namelist():
+                    target.writestr(item, text if item == "config.json" else archive.read(item))
+        else:
+            h5py = require("h5py", "train")
+
+            copy.write_bytes(path.read_bytes())
+            with h5py.File(copy, "r+") as file:
+                file.attrs["model_config"] = text
+        yield copy
+
+
+def _explain(err: Exception, name: str, description: _Description) -> ModelError:
+    version, installed = description.version, package_version("keras") or ""
+    if version and not version.startswith("3."):
+        what = "save it as .h5 with the TensorFlow that wrote it, or with tf_keras"
+        return refuse(
+            name, f"saved by Keras {version}, which Keras 3 cannot load; {what}: {reason(err)}"
+        )
+    if version and version != installed:
+        return refuse(
+            name, f"saved by Keras {version}, Keras {installed} cannot load it: {reason(err)}"
+        )
+    return refuse(name, f"Keras cannot load it: {reason(err, 200)}")
