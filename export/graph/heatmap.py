@@ -108,13 +108,26 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
         ExportError: see :func:`find_tail`.
     """
     keras, tail = require_keras("export"), find_tail(graph, spec)
-    ops = keras.ops
     hidden = [at for at in tail.steps if activation_name(graph.nodes[at]) == "relu"]
     model = build_model(graph, [tail.features, *hidden])
     scores, features, *activities = model.outputs
-    masks = dict(zip(hidden, activities, strict=True))
-    rows, columns, channels = features.shape[1:]
 
+    class Heatmap(keras.layers.Layer):
+        """One layer, since Keras's operations would be named like layers of the network."""
+
+        def call(self, features: Any, *activities: Any) -> Any:
+            return _heatmap(graph, tail, spec, features, dict(zip(hidden, activities, strict=True)))
+
+    heatmap = Heatmap(name="heatmap", dtype=features.dtype)(features, *activities)
+    return keras.Model(model.inputs[0], [scores, heatmap], name="network")
+
+
+def _heatmap(
+    graph: Graph, tail: Tail, spec: ModelSpec, features: Any, masks: dict[int, Any]
+) -> Any:
+    """The heat map, (N, rows, columns), of a feature map and the outputs of the hidden ReLUs."""
+    ops = require_keras("export").ops
+    rows, columns, channels = features.shape[1:]
     constant = direction(graph, tail, spec)[np.newaxis]  # (1 or hidden units, units)
     mask: Any = None  # (N, hidden units)
     for at in reversed(tail.steps):
@@ -134,8 +147,7 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
     # A constant must stay a numpy array: tf2onnx makes an input of a captured tensor.
     reshape = np.reshape if mask is None else ops.reshape
     weighted = ops.multiply(features, reshape(alpha, (-1, 1, 1, channels)))
-    heatmap = ops.relu(ops.sum(weighted, axis=-1))
-    return keras.Model(model.inputs[0], [scores, heatmap], name="network")
+    return ops.relu(ops.sum(weighted, axis=-1))
 
 
 def direction(graph: Graph, tail: Tail, spec: ModelSpec) -> Weights:
