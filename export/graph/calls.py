@@ -88,8 +88,8 @@ def constants(arguments: Any) -> tuple[Any, ...]:
 def training_argument(call: LayerCall) -> bool | None:
     """What a call passes as ``training``; None: nothing, so that the model decides.
 
-    Keras records the default of a layer as if it had been passed: a True that is the default, as of
-    the random layers that augment images, says nothing.
+    Keras records the default of a layer as if it had been passed, so a default says nothing: True
+    for the random layers that augment images, False for Dropout.
     """
     try:
         signature = inspect.signature(call.operation.call)
@@ -97,9 +97,7 @@ def training_argument(call: LayerCall) -> bool | None:
     except (TypeError, ValueError):  # arguments that only __call__ understands
         return None
     value = bound.arguments.get("training")
-    if value is None or (value is True and signature.parameters["training"].default is True):
-        return None
-    return bool(value)
+    return None if value is None or value == signature.parameters["training"].default else value
 
 
 def with_sublayers(operation: Any) -> tuple[Any, ...]:

@@ -31,6 +31,11 @@ def affine_layer(scale: Any, offset: Any, name: str, dtype: str) -> Any:
                     return value
             return keras.ops.add(value, offset.astype(dtype))
 
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            # Without it Keras would trace the call; it takes what it multiplied by a constant
+            # for a sparse tensor, and then gives a wrong shape.
+            return input_shape
+
     return Channels(name=name, dtype=dtype)
 
 

@@ -115,10 +115,14 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
     class Heatmap(keras.layers.Layer):
         """One layer, since Keras's operations would be named like layers of the network."""
 
-        def call(self, features: Any, *activities: Any) -> Any:
+        def call(self, tensors: list[Any]) -> Any:
+            features, *activities = tensors
             return _heatmap(graph, tail, spec, features, dict(zip(hidden, activities, strict=True)))
 
-    heatmap = Heatmap(name="heatmap", dtype=features.dtype)(features, *activities)
+        def compute_output_shape(self, shapes: list[Any]) -> Any:
+            return shapes[0][:3]
+
+    heatmap = Heatmap(name="heatmap", dtype=features.dtype)([features, *activities])
     return keras.Model(model.inputs[0], [scores, heatmap], name="network")
 
 

@@ -7,6 +7,7 @@ images before anything is converted.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def lower_proven(model: Any, spec: ModelSpec, reporter: Reporter) -> tuple[Graph
         difference = _difference(_values(build_model(graph), batch), expected)
     except Exception as err:  # whatever Keras or TensorFlow raises when it calls a strange layer
         raise ExportError(
-            f"the model cannot be rebuilt from its layers: {first_line(err)}"
+            f"the model cannot be rebuilt from its layers: {_reason(err)}"
         ) from err
     if not difference <= _SAME_READING:
         raise ExportError(
@@ -86,7 +87,10 @@ def draw_batch(spec: InputSpec) -> Batch:
 
 def _answers_of(model: Any, batch: Batch) -> Values:
     """The model's scores, which must be the same each time and for each image alone."""
-    scores = _values(model, batch)
+    try:
+        scores = _values(model, batch)
+    except Exception as err:  # whatever Keras or TensorFlow raises
+        raise ExportError(f"the model cannot be run on its own input: {_reason(err)}") from err
     if not np.all(np.isfinite(scores)):
         raise ExportError(
             "the model's scores of drawn images are no numbers (NaN or infinite); its weights or "
@@ -128,6 +132,12 @@ def _values(model: Any, batch: Batch) -> Values:
     keras = require_keras("export")
     outputs = keras.tree.flatten(model(batch.astype(model.inputs[0].dtype), training=False))
     return np.asarray(keras.ops.convert_to_numpy(outputs[-1]), np.float64)
+
+
+def _reason(err: Exception) -> str:
+    """What Keras prints in bold within its message, or the first line of any other message."""
+    bold = re.search("\x1b\\[1m(.+?)\x1b\\[0m", str(err), re.DOTALL)
+    return first_line(ValueError(bold[1].strip())) if bold else first_line(err)
 
 
 def _difference(values: Values, expected: Values) -> float:
