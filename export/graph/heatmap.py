@@ -83,7 +83,7 @@ def find_tail(graph: Graph, spec: ModelSpec) -> Tail:
     if not _is_dense(graph.nodes[logits]):
         raise _misfit(graph.nodes[logits])
     steps, at, flat = [logits], graph.nodes[logits].inputs[0], True
-    while flat or not is_layer(graph.nodes[at], ACTIVATIONS) or is_identity(graph.nodes[at]):
+    while flat or not _is_activation(graph.nodes[at]):
         node = graph.nodes[at]
         if not (is_identity(node) or isinstance(node.operation, Affine)):
             if not (_fits_flat(node) if flat else _fits_positions(node)):
@@ -177,6 +177,13 @@ def _skip_identities(graph: Graph, at: int) -> int:
     while is_identity(graph.nodes[at]):
         at = graph.nodes[at].inputs[0]
     return at
+
+
+def _is_activation(node: Node) -> bool:
+    """Whether a node may output the last feature map."""
+    return not is_identity(node) and (
+        is_layer(node, ACTIVATIONS) or activation_name(node) == "relu"
+    )
 
 
 def _is_dense(node: Node) -> bool:

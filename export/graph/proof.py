@@ -53,9 +53,7 @@ def lower_proven(model: Any, spec: ModelSpec, reporter: Reporter) -> tuple[Graph
     try:
         difference = _difference(_values(build_model(graph), batch), expected)
     except Exception as err:  # whatever Keras or TensorFlow raises when it calls a strange layer
-        raise ExportError(
-            f"the model cannot be rebuilt from its layers: {_reason(err)}"
-        ) from err
+        raise ExportError(f"the model cannot be rebuilt from its layers: {_reason(err)}") from err
     if not difference <= _SAME_READING:
         raise ExportError(
             f"the model rebuilt from its layers differs from it by {difference:.2g}, allowed "
