@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from cxr_edge.extras import require_keras, require_tensorflow
+from cxr_edge.extras import require_tensorflow
 
 
-def affine_layer(scale: Any, offset: Any, name: str, dtype: str) -> Any:
+def affine_layer(keras: Any, scale: Any, offset: Any, name: str, dtype: str) -> Any:
     """A layer that multiplies each channel by a scale and adds an offset.
 
     Args:
+        keras: the package.
         scale: (channels,).
         offset: (channels,).
         name: of the layer. Keras numbers bare operations without looking at the names of loaded
             layers: a model with both a layer "add" and an operation "add" cannot be built.
         dtype: of the layer.
     """
-    keras = require_keras("export")
 
     class Channels(keras.layers.Layer):
         """An affine map of each channel."""
@@ -39,7 +39,9 @@ def affine_layer(scale: Any, offset: Any, name: str, dtype: str) -> Any:
     return Channels(name=name, dtype=dtype)
 
 
-def grouped_convolution(layer: Any, kernel: Any, bias: Any, name: str, dtype: str) -> Any:
+def grouped_convolution(
+    keras: Any, layer: Any, kernel: Any, bias: Any, name: str, dtype: str
+) -> Any:
     """A convolution in groups as one operation.
 
     Keras compiles such a convolution by XLA, which no converter reads. The same operation of
@@ -47,13 +49,14 @@ def grouped_convolution(layer: Any, kernel: Any, bias: Any, name: str, dtype: st
     TensorFlow Lite, for which the engines have kernels.
 
     Args:
+        keras: the package.
         layer: the ``keras.layers.Conv2D``, for its strides, padding and dilation.
         kernel: (rows, columns, inputs / groups, outputs).
         bias: (outputs,).
         name: of the new layer.
         dtype: of the new layer.
     """
-    keras, tensorflow = require_tensorflow("export")
+    _, tensorflow = require_tensorflow("export")
 
     class GroupedConv2D(keras.layers.Layer):
         """A convolution in groups."""

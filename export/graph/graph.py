@@ -195,7 +195,7 @@ def _call(keras: Any, node: Node, name: str, arguments: list[Any], dtype: str | 
     if isinstance(operation, Affine):
         given = arguments[0].dtype
         kept = dtype or (given if given.startswith("float") else "float32")
-        return affine_layer(operation.scale, operation.offset, name, kept)(arguments[0])
+        return affine_layer(keras, operation.scale, operation.offset, name, kept)(arguments[0])
     assert isinstance(operation, Call)  # noqa: S101 - nothing else is left
     filled = dict(zip(operation.tensors, arguments, strict=True))
     args, kwargs = fill_in(operation.arguments, filled)
@@ -209,7 +209,7 @@ def _linear_layer(keras: Any, step: Linear, name: str, value: Any, dtype: str | 
     """Call a new layer with the weights of a step."""
     kept = dtype or step.layer.compute_dtype
     if step.kind == "conv" and step.kernel.shape[2] != value.shape[-1]:
-        return grouped_convolution(step.layer, step.kernel, step.bias, name, kept)(value)
+        return grouped_convolution(keras, step.layer, step.kernel, step.bias, name, kept)(value)
     # Not the layer's whole configuration: it may hold a regularizer that is nobody's code here.
     options = {"name": name, "dtype": kept, "kernel_initializer": "zeros"}
     if step.kind == "dense":

@@ -18,6 +18,7 @@ probability of the other label; for a softmax of two labels the difference of it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,18 +113,27 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
     model = build_model(graph, [tail.features, *hidden])
     scores, features, *activities = model.outputs
 
+    def heatmap_of(tensors: list[Any]) -> Any:
+        masks = dict(zip(hidden, tensors[1:], strict=True))
+        return _heatmap(graph, tail, spec, tensors[0], masks)
+
+    heatmap = _heatmap_layer(keras, heatmap_of, features.dtype)([features, *activities])
+    return keras.Model(model.inputs[0], [scores, heatmap], name="network")
+
+
+def _heatmap_layer(keras: Any, function: Callable[[list[Any]], Any], dtype: str) -> Any:
+    """A layer, since Keras's operations would be named like layers of the network."""
+
     class Heatmap(keras.layers.Layer):
-        """One layer, since Keras's operations would be named like layers of the network."""
+        """A function of the last feature map and of hidden activities."""
 
         def call(self, tensors: list[Any]) -> Any:
-            features, *activities = tensors
-            return _heatmap(graph, tail, spec, features, dict(zip(hidden, activities, strict=True)))
+            return function(tensors)
 
         def compute_output_shape(self, shapes: list[Any]) -> Any:
             return shapes[0][:3]
 
-    heatmap = Heatmap(name="heatmap", dtype=features.dtype)([features, *activities])
-    return keras.Model(model.inputs[0], [scores, heatmap], name="network")
+    return Heatmap(name="heatmap", dtype=dtype)
 
 
 def _heatmap(

@@ -48,7 +48,7 @@ TRAINING_ONLY = LayerGroup(
         *("RandomGaussianBlur", "RandomHue", "RandomSaturation", "RandomSharpness"),
         *("RandomColorJitter", "RandomColorDegeneration", "RandomElasticTransform"),
         *("RandomGrayscale", "RandomInvert", "RandomPosterization", "Solarization"),
-        *("Equalization", "RandAugment", "AugMix", "MixUp", "CutMix"),
+        *("RandAugment", "AugMix", "MixUp", "CutMix"),
     )
 )
 """Layers that pass their input on unchanged when the network is not training."""

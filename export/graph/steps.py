@@ -70,7 +70,7 @@ def _convolution(layer: Any, sides: tuple[int | None, ...]) -> Linear:
         depth_multiplier=multiplier,
         dtype=layer.dtype_policy,
     )
-    kernel = kernel.reshape(*layer.kernel_size, inputs, multiplier)
+    kernel = kernel.reshape(*layer.kernel_size, layer.groups, multiplier)
     return Linear("depthwise", depthwise, kernel, bias, padded=padded)
 
 

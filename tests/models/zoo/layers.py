@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from zoo import Case
 
 SIDE = 32
@@ -43,6 +44,16 @@ def _spectral(layers: Any, image: Any) -> Any:
     return layers.SpectralNormalization(layers.Conv2D(8, 3, activation="relu"))(image)
 
 
+def _given_statistics(layers: Any, image: Any) -> Any:
+    layer = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1, 2, 3])
+    return _convolution(layers, layer(image))
+
+
+def _other_normalizations(layers: Any, image: Any) -> Any:
+    value = layers.LayerNormalization()(_convolution(layers, image))
+    return layers.GroupNormalization(2)(value)
+
+
 def _nested(layers: Any, image: Any) -> Any:
     import keras
 
@@ -71,39 +82,49 @@ CASES = (
     _quantized("int8"),
     _quantized("int4"),
     _case("spectral normalization", _spectral),
-    _case("Conv2D in groups", lambda L, x: L.Conv2D(8, 3, groups=4)(_convolution(L, x))),
+    _case(
+        "Conv2D in groups", lambda layers, x: layers.Conv2D(8, 3, groups=4)(_convolution(layers, x))
+    ),
     _case(
         "Conv2D in groups, padded and strided",
-        lambda L, x: L.Conv2D(12, 3, strides=2, padding="same", groups=2)(_convolution(L, x)),
+        lambda layers, x: layers.Conv2D(12, 3, strides=2, padding="same", groups=2)(
+            _convolution(layers, x)
+        ),
     ),
-    _case("Conv2D in a group a channel", lambda L, x: L.Conv2D(6, 3, groups=3)(x)),
+    _case("Conv2D in a group a channel", lambda layers, x: layers.Conv2D(6, 3, groups=3)(x)),
     _case(
         "dropout as in training",
-        lambda L, x: L.Dropout(0.5, name="mc")(_convolution(L, x), training=True),
+        lambda layers, x: layers.Dropout(0.5, name="mc")(_convolution(layers, x), training=True),
         refusal=r"mc \(Dropout\).*random",
     ),
     _case(
         "noise as in training",
-        lambda L, x: L.GaussianNoise(0.5, name="noise")(x, training=True),
+        lambda layers, x: layers.GaussianNoise(0.5, name="noise")(x, training=True),
         refusal=r"noise \(GaussianNoise\).*random",
     ),
     _case(
         "a normalization as in training",
-        lambda L, x: L.BatchNormalization(name="norm")(_convolution(L, x), training=True),
+        lambda layers, x: layers.BatchNormalization(name="norm")(
+            _convolution(layers, x), training=True
+        ),
         refusal=r"norm \(BatchNormalization\).*batch",
     ),
     _case("a nested model as in training", _nested, refusal=r"mc \(Dropout\).*random"),
     _case(
         "BatchNormalization along rows",
-        lambda L, x: L.BatchNormalization(axis=1)(_convolution(L, x)),
+        lambda layers, x: layers.BatchNormalization(axis=1)(_convolution(layers, x)),
     ),
     _case(
         "Normalization with a mean for each channel",
-        lambda L, x: _convolution(L, L.Normalization(mean=[0.1, 0.2, 0.3], variance=[1, 2, 3])(x)),
+        lambda layers, x: _convolution(
+            layers, layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1, 2, 3])(x)
+        ),
     ),
     _case(
         "normalizations that are no batch normalization",
-        lambda L, x: L.GroupNormalization(2)(L.LayerNormalization()(_convolution(L, x))),
+        lambda layers, x: layers.GroupNormalization(2)(
+            layers.LayerNormalization()(_convolution(layers, x))
+        ),
     ),
-    _case("PReLU", lambda L, x: L.PReLU()(_convolution(L, x))),
+    _case("PReLU", lambda layers, x: layers.PReLU()(_convolution(layers, x))),
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from zoo import Case
 
 SIDE = 32
@@ -39,7 +40,7 @@ def _plus_number(keras: Any, layers: Any, image: Any) -> Any:
 
 
 def _plus_vector(keras: Any, layers: Any, image: Any) -> Any:
-    return np.linspace(-1, 1, 8).astype("float32") + _normalized(layers, image)
+    return keras.ops.add(np.linspace(-1, 1, 8).astype("float32"), _normalized(layers, image))
 
 
 def _plus_map(keras: Any, layers: Any, image: Any) -> Any:
