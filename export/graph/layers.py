@@ -137,7 +137,7 @@ def activation_name(node: Node) -> str | None:
     if type(layer) is layers.Activation:
         functions = _activation_functions()
         return next((name for name, known in functions if known is layer.activation), None)
-    if type(layer) is layers.ReLU:
+    if type(layer) in (layers.ReLU, _operation_classes()["general relu"]):
         plain = layer.threshold == 0 and layer.max_value is None and layer.negative_slope == 0
         return "relu" if plain else None
     if type(layer) is layers.Softmax:
@@ -180,9 +180,10 @@ def _operation_classes() -> dict[str, Any]:
         "add": producing_call(keras.ops.add(tensor, tensor)),
         "multiply": producing_call(keras.ops.multiply(tensor, tensor)),
         "relu": producing_call(keras.ops.relu(tensor)),
+        "general relu": producing_call(keras.activations.relu(tensor)),
         "sigmoid": producing_call(keras.ops.sigmoid(tensor)),
     }
-    return {name: type(call.operation) for name, call in calls.items() if call}
+    return {name: type(call.operation) if call else None for name, call in calls.items()}
 
 
 @functools.cache
