@@ -60,13 +60,17 @@ def lower_proven(model: Any, spec: ModelSpec, reporter: Reporter) -> tuple[Graph
             f"{_SAME_READING:g}: it computes something that its layers do not say, as a "
             "model class with a call of its own does; build it of layers alone"
         )
-    lowered = lower(graph)
-    difference, allowed = _lowering_difference(graph, lowered, batch)
-    if difference <= allowed:
-        return graph, lowered
+    try:
+        lowered = lower(graph)
+        difference, allowed = _lowering_difference(graph, lowered, batch)
+    except Exception as err:  # a rule that does not fit this network may fail in any way
+        change = f"that fails ({_reason(err)})"
+    else:
+        if difference <= allowed:
+            return graph, lowered
+        change = f"that changes its answers by {difference:.2g}, allowed {allowed:g}"
     reporter.say(
-        f"exported as it is, without folding its normalizations: that changes its answers by "
-        f"{difference:.2g}, allowed {allowed:g}; report this network"
+        f"exported as it is, without folding its normalizations: {change}; report this network"
     )
     return graph, graph
 

@@ -75,6 +75,19 @@ def test_a_wrong_rewrite_leaves_the_network_as_it_is(monkeypatch: pytest.MonkeyP
     assert len(notes.lines) == 1 and "as it is" in notes.lines[0]
 
 
+def test_a_rewrite_that_fails_leaves_the_network_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(graph: Graph) -> Graph:
+        raise IndexError("no such axis")
+
+    monkeypatch.setattr(proof, "lower", failing)
+    model, notes = network(normalized), Notes()
+    graph, lowered = lower_proven(model, spec_of(model), notes)
+    assert lowered is graph
+    assert len(notes.lines) == 1 and "no such axis" in notes.lines[0]
+
+
 def test_saturated_scores_hide_no_wrong_rewrite(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(normalized)
     weights, _ = model.layers[-1].get_weights()
