@@ -25,8 +25,7 @@ from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
 from cxr_edge.export.graph.layers import unusual_layers
-from cxr_edge.export.graph.lowering import lower
-from cxr_edge.export.graph.reader import read_graph
+from cxr_edge.export.graph.proof import lower_proven
 from cxr_edge.export.images import ExportImages
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork, calibrate
@@ -95,8 +94,7 @@ class ArtifactBuilder:
         self._model, self._spec, self._request = model, original.spec, request
         self._images, self._reporter = images, reporter
         self._embedded = Embedded(sha256(original.data), original.spec)
-        graph = read_graph(model)
-        self._graph = lower(graph)
+        graph, self._graph = lower_proven(model, self._spec, reporter)
         before, after = (
             sum(isinstance(n.operation, Affine) for n in g.nodes) for g in (graph, self._graph)
         )

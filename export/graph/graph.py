@@ -17,8 +17,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.export.graph.calls import fill_in
+from cxr_edge.export.graph.calls import fill_in, renamed
+from cxr_edge.export.graph.custom_layers import affine_layer, grouped_convolution
 from cxr_edge.extras import require_keras
+
+_RESERVED = ("image", "scores", "heatmap", "network")
+_WINDOW = ("kernel_size", "strides", "padding", "dilation_rate", "data_format")
 
 Weights = npt.NDArray[np.float64]
 """Weights of a layer, float64 while they are rewritten."""
@@ -107,26 +111,41 @@ class Graph:
         return Graph(tuple(nodes))
 
 
-def build_model(graph: Graph, taps: Sequence[int] = (), *, batch: int | None = None) -> Any:
+def build_model(
+    graph: Graph,
+    taps: Sequence[int] = (),
+    *,
+    batch: int | None = None,
+    dtype: str | None = None,
+) -> Any:
     """Make a Keras model of a graph.
 
     Args:
         graph: the operations.
         taps: positions of nodes to output besides the scores.
         batch: images per call; None: any number.
+        dtype: of what is computed; None: as in the model that was read.
 
     Returns:
         A ``keras.Model`` whose output is the scores, or ``[scores, *taps]`` if there are taps. Its
-        linear layers are named ``NAME-pPOSITION``; :func:`layer_of` recovers that name from an
+        linear layers are named by :func:`linear_name`; :func:`layer_of` recovers that name from an
         operation of a converted file.
     """
     keras = require_keras("export")
     tensors: list[Any] = []
-    for position, node in enumerate(graph.nodes):
+    for node, name in zip(graph.nodes, _names(graph), strict=True):
         arguments = [tensors[source] for source in node.inputs]
-        tensors.append(_call(keras, node, position, arguments, batch))
+        if isinstance(node.operation, Input):
+            tensors.append(keras.Input(node.operation.shape, batch, dtype, name=name))
+        else:
+            tensors.append(_call(keras, node, name, arguments, dtype))
     outputs = [tensors[-1], *(tensors[tap] for tap in taps)]
     return keras.Model(tensors[0], outputs if taps else outputs[0], name="network")
+
+
+def linear_name(name: str, position: int) -> str:
+    """``NAME-pPOSITION``: what a linear layer is called in built models and in recipes."""
+    return f"{_safe(name)}-p{position}"
 
 
 def layer_of(name: str) -> str | None:
@@ -135,40 +154,74 @@ def layer_of(name: str) -> str | None:
     return str(layers[-1]) if layers else None
 
 
-def _call(keras: Any, node: Node, position: int, arguments: list[Any], batch: int | None) -> Any:
+def _names(graph: Graph) -> tuple[str, ...]:
+    """A name for each node that no other has, and that Keras and the converters accept.
+
+    Nested models, ensembles and Keras's own operations repeat names. A layer keeps its name if it
+    can; any other is named by its position.
+    """
+    names: dict[int, str] = {}
+    for position, node in enumerate(graph.nodes):
+        if isinstance(node.operation, Input):
+            names[position] = "image"
+        elif isinstance(node.operation, Linear):
+            names[position] = linear_name(node.name, position)
+        elif isinstance(node.operation, Affine):
+            names[position] = f"affine{position}"
+    taken = {*names.values(), *_RESERVED}
+    for position, node in enumerate(graph.nodes):
+        if isinstance(node.operation, Call):
+            name = node.operation.operation.name
+            is_layer = hasattr(node.operation.operation, "dtype_policy")
+            # A name that ends like ours could be taken for one: by a reader of a file, or here.
+            is_ours = re.search(r"-[pn]\d+(_\d+)?$", name)
+            if not is_layer or is_ours or name in taken or name != _safe(name):
+                name = f"{_safe(node.name)}-n{position}"
+            names[position] = name
+            taken.add(name)
+    return tuple(names[position] for position in range(len(graph.nodes)))
+
+
+def _safe(name: str) -> str:
+    """A name of letters, digits, ``_``, ``.`` and ``-`` that starts with a letter or digit."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "layer"
+
+
+def _call(keras: Any, node: Node, name: str, arguments: list[Any], dtype: str | None) -> Any:
     """Call one node on symbolic tensors."""
     operation = node.operation
-    if isinstance(operation, Input):
-        return keras.Input(operation.shape, batch_size=batch, name="image")
     if isinstance(operation, Linear):
-        name = f"{node.name}-p{position}"
-        config = operation.layer.get_config() | {"name": name, "activation": "linear"}
-        layer = type(operation.layer).from_config(config | {"use_bias": True})
-        output = layer(arguments[0])
-        layer.set_weights([operation.kernel, operation.bias])
-        return output
+        return _linear_layer(keras, operation, name, arguments[0], dtype)
     if isinstance(operation, Affine):
-        layer = _affine_layer(keras, operation, f"affine{position}", arguments[0].dtype)
-        return layer(arguments[0])
+        given = arguments[0].dtype
+        kept = dtype or (given if given.startswith("float") else "float32")
+        return affine_layer(keras, operation.scale, operation.offset, name, kept)(arguments[0])
+    assert isinstance(operation, Call)  # noqa: S101 - nothing else is left
     filled = dict(zip(operation.tensors, arguments, strict=True))
     args, kwargs = fill_in(operation.arguments, filled)
-    result = operation.operation(*args, **kwargs)
-    return result[operation.output] if isinstance(result, list | tuple) else result
+    result = renamed(operation.operation, name, dtype)(*args, **kwargs)
+    if isinstance(result, list | tuple | dict):
+        return keras.tree.flatten(result)[operation.output]
+    return result
 
 
-def _affine_layer(keras: Any, operation: Affine, name: str, dtype: str) -> Any:
-    """A named layer for an affine map.
-
-    Keras numbers bare operations without looking at the names of loaded layers: a model with both
-    a layer "add" and an operation "add" cannot be built.
-    """
-
-    class Channels(keras.layers.Layer):
-        """Multiply each channel by a scale and add an offset."""
-
-        def call(self, value: Any) -> Any:
-            if np.any(operation.scale != 1):
-                value = keras.ops.multiply(value, operation.scale.astype(dtype))
-            return keras.ops.add(value, operation.offset.astype(dtype))
-
-    return Channels(name=name, dtype=dtype)
+def _linear_layer(keras: Any, step: Linear, name: str, value: Any, dtype: str | None) -> Any:
+    """Call a new layer with the weights of a step."""
+    kept = dtype or step.layer.compute_dtype
+    if step.kind == "conv" and step.kernel.shape[2] != value.shape[-1]:
+        return grouped_convolution(keras, step.layer, step.kernel, step.bias, name, kept)(value)
+    # Not the layer's whole configuration: it may hold a regularizer that is nobody's code here.
+    options = {"name": name, "dtype": kept, "kernel_initializer": "zeros"}
+    if step.kind == "dense":
+        layer = keras.layers.Dense(step.kernel.shape[-1], **options)
+    else:
+        options |= {key: getattr(step.layer, key) for key in _WINDOW}
+        if step.kind == "conv":
+            layer = keras.layers.Conv2D(step.kernel.shape[-1], **options)
+        else:
+            options["depthwise_initializer"] = options.pop("kernel_initializer")
+            multiplier = step.kernel.shape[-1]
+            layer = keras.layers.DepthwiseConv2D(depth_multiplier=multiplier, **options)
+    output = layer(value)
+    layer.set_weights([step.kernel, step.bias])
+    return output

@@ -18,6 +18,7 @@ probability of the other label; for a softmax of two labels the difference of it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ def find_tail(graph: Graph, spec: ModelSpec) -> Tail:
     if not _is_dense(graph.nodes[logits]):
         raise _misfit(graph.nodes[logits])
     steps, at, flat = [logits], graph.nodes[logits].inputs[0], True
-    while flat or not is_layer(graph.nodes[at], ACTIVATIONS) or is_identity(graph.nodes[at]):
+    while flat or not _is_activation(graph.nodes[at]):
         node = graph.nodes[at]
         if not (is_identity(node) or isinstance(node.operation, Affine)):
             if not (_fits_flat(node) if flat else _fits_positions(node)):
@@ -108,13 +109,39 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
         ExportError: see :func:`find_tail`.
     """
     keras, tail = require_keras("export"), find_tail(graph, spec)
-    ops = keras.ops
     hidden = [at for at in tail.steps if activation_name(graph.nodes[at]) == "relu"]
     model = build_model(graph, [tail.features, *hidden])
     scores, features, *activities = model.outputs
-    masks = dict(zip(hidden, activities, strict=True))
-    rows, columns, channels = features.shape[1:]
 
+    def heatmap_of(tensors: list[Any]) -> Any:
+        masks = dict(zip(hidden, tensors[1:], strict=True))
+        return _heatmap(graph, tail, spec, tensors[0], masks)
+
+    heatmap = _heatmap_layer(keras, heatmap_of, features.dtype)([features, *activities])
+    return keras.Model(model.inputs[0], [scores, heatmap], name="network")
+
+
+def _heatmap_layer(keras: Any, function: Callable[[list[Any]], Any], dtype: str) -> Any:
+    """A layer, since Keras's operations would be named like layers of the network."""
+
+    class Heatmap(keras.layers.Layer):
+        """A function of the last feature map and of hidden activities."""
+
+        def call(self, tensors: list[Any]) -> Any:
+            return function(tensors)
+
+        def compute_output_shape(self, shapes: list[Any]) -> Any:
+            return shapes[0][:3]
+
+    return Heatmap(name="heatmap", dtype=dtype)
+
+
+def _heatmap(
+    graph: Graph, tail: Tail, spec: ModelSpec, features: Any, masks: dict[int, Any]
+) -> Any:
+    """The heat map, (N, rows, columns), of a feature map and the outputs of the hidden ReLUs."""
+    ops = require_keras("export").ops
+    rows, columns, channels = features.shape[1:]
     constant = direction(graph, tail, spec)[np.newaxis]  # (1 or hidden units, units)
     mask: Any = None  # (N, hidden units)
     for at in reversed(tail.steps):
@@ -134,8 +161,7 @@ def explaining_model(graph: Graph, spec: ModelSpec) -> Any:
     # A constant must stay a numpy array: tf2onnx makes an input of a captured tensor.
     reshape = np.reshape if mask is None else ops.reshape
     weighted = ops.multiply(features, reshape(alpha, (-1, 1, 1, channels)))
-    heatmap = ops.relu(ops.sum(weighted, axis=-1))
-    return keras.Model(model.inputs[0], [scores, heatmap], name="network")
+    return ops.relu(ops.sum(weighted, axis=-1))
 
 
 def direction(graph: Graph, tail: Tail, spec: ModelSpec) -> Weights:
@@ -161,6 +187,13 @@ def _skip_identities(graph: Graph, at: int) -> int:
     while is_identity(graph.nodes[at]):
         at = graph.nodes[at].inputs[0]
     return at
+
+
+def _is_activation(node: Node) -> bool:
+    """Whether a node may output the last feature map."""
+    return not is_identity(node) and (
+        is_layer(node, ACTIVATIONS) or activation_name(node) == "relu"
+    )
 
 
 def _is_dense(node: Node) -> bool:

@@ -11,7 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_edge.export.graph.calls import producing_call
+from cxr_edge.export.graph.calls import constants, producing_call
 from cxr_edge.export.graph.graph import Call, Graph, Node
 from cxr_edge.extras import require_keras
 
@@ -35,6 +35,9 @@ POOLING = MAX_POOLING | AVERAGE_POOLING
 ZERO_PADDING = LayerGroup(("ZeroPadding2D",))
 CONCATENATE = LayerGroup(("Concatenate",))
 ADD = LayerGroup(("Add",))
+MULTIPLY = LayerGroup(("Multiply",))
+CROPPING = LayerGroup(("Cropping2D",))
+RESHAPE = LayerGroup(("Reshape",))
 ACTIVATIONS = LayerGroup(("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU"))
 TRAINING_ONLY = LayerGroup(
     (
@@ -43,10 +46,13 @@ TRAINING_ONLY = LayerGroup(
         *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomShear"),
         *("RandomPerspective", "RandomBrightness", "RandomContrast", "RandomErasing"),
         *("RandomGaussianBlur", "RandomHue", "RandomSaturation", "RandomSharpness"),
-        "RandomColorJitter",
+        *("RandomColorJitter", "RandomColorDegeneration", "RandomElasticTransform"),
+        *("RandomGrayscale", "RandomInvert", "RandomPosterization", "Solarization"),
+        *("RandAugment", "AugMix", "MixUp", "CutMix"),
     )
 )
 """Layers that pass their input on unchanged when the network is not training."""
+_PENALTY = LayerGroup(("ActivityRegularization",))
 
 _COMMON = (
     ACTIVATIONS
@@ -84,7 +90,37 @@ def is_channels_last(node: Node) -> bool:
 
 def is_identity(node: Node) -> bool:
     """Whether a node passes its only input on unchanged."""
+    operation = node.operation
+    if not isinstance(operation, Call) or len(operation.tensors) != 1:
+        return False
+    layer, layers = operation.operation, require_keras("export").layers
+    (source,) = operation.arguments.keras_tensors
+    if getattr(layer, "compute_dtype", None) != source.dtype:
+        return False  # it casts, if nothing else
+    if type(layer) is getattr(layers, "Pipeline", None):
+        return all(type(part) in _classes(TRAINING_ONLY) for part in layer.layers)
     return is_layer(node, TRAINING_ONLY) or activation_name(node) == "linear"
+
+
+def is_random(layer: Any) -> bool:
+    """Whether a layer draws random numbers when it trains."""
+    draws = type(layer) in _classes(TRAINING_ONLY) - _classes(_PENALTY)
+    return draws and getattr(layer, "rate", getattr(layer, "stddev", 1)) != 0
+
+
+def is_exact_call(node: Node, group: LayerGroup, operation: str = "") -> bool:
+    """Whether a node calls a layer of a group, or an operation, on tensors and nothing else.
+
+    Args:
+        node: any node.
+        group: the layers.
+        operation: of ``keras.ops``: ``add``, ``multiply``, ``relu`` or ``sigmoid``.
+    """
+    if not isinstance(node.operation, Call) or constants(node.operation.arguments):
+        return False
+    return is_layer(node, group) or (
+        bool(operation) and type(node.operation.operation) is _operation_classes()[operation]
+    )
 
 
 def activation_name(node: Node) -> str | None:
@@ -95,14 +131,19 @@ def activation_name(node: Node) -> str | None:
     if not isinstance(node.operation, Call):
         return None
     layer, layers = node.operation.operation, require_keras("export").layers
+    for name in ("relu", "sigmoid"):
+        if is_exact_call(node, LayerGroup(()), name):
+            return name
     if type(layer) is layers.Activation:
         functions = _activation_functions()
         return next((name for name, known in functions if known is layer.activation), None)
-    if type(layer) is layers.ReLU:
+    if type(layer) in (layers.ReLU, _operation_classes()["general relu"]):
         plain = layer.threshold == 0 and layer.max_value is None and layer.negative_slope == 0
         return "relu" if plain else None
     if type(layer) is layers.Softmax:
-        return "softmax"
+        rank = len(node.operation.arguments.keras_tensors[0].shape)
+        alone = len(node.operation.tensors) == 1  # without a mask
+        return "softmax" if alone and layer.axis in (-1, rank - 1) else None
     return "leaky_relu" if type(layer) is layers.LeakyReLU else None
 
 
@@ -128,6 +169,21 @@ def _slice_class() -> Any:
     """The operation behind ``tensor[...]``, as common as a layer; Keras does not export it."""
     call = producing_call(require_keras("export").KerasTensor((1, 2))[0])
     return type(call.operation) if call else None
+
+
+@functools.cache
+def _operation_classes() -> dict[str, Any]:
+    """The classes behind functions of ``keras.ops``, which Keras does not export."""
+    keras = require_keras("export")
+    tensor = keras.KerasTensor((1, 2))
+    calls = {
+        "add": producing_call(keras.ops.add(tensor, tensor)),
+        "multiply": producing_call(keras.ops.multiply(tensor, tensor)),
+        "relu": producing_call(keras.ops.relu(tensor)),
+        "general relu": producing_call(keras.activations.relu(tensor)),
+        "sigmoid": producing_call(keras.ops.sigmoid(tensor)),
+    }
+    return {name: type(call.operation) if call else None for name, call in calls.items()}
 
 
 @functools.cache

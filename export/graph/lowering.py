@@ -34,15 +34,18 @@ from cxr_edge.export.graph.layers import (
     ADD,
     AVERAGE_POOLING,
     CONCATENATE,
+    CROPPING,
     FLATTEN,
     HOMOGENEOUS,
     MAX_POOLING,
+    MULTIPLY,
+    RESHAPE,
     ZERO_PADDING,
     LayerGroup,
     activation_name,
     is_channels_last,
+    is_exact_call,
     is_identity,
-    is_layer,
 )
 
 
@@ -142,20 +145,26 @@ class _Lowering:
         return self._emit(node, tuple(self._applied(value) for value in inputs))
 
     def _rule_for(self, node: Node) -> _Rule | None:
-        """How an affine map passes an operation; None: it cannot."""
+        """How an affine map passes an operation; None: it cannot.
+
+        A rule holds for exactly the call that it describes: one of an exact class on tensors alone,
+        whose last axis is the channels.
+        """
         if not is_channels_last(node):
             return None
+        rules: tuple[tuple[LayerGroup, str, _Rule], ...] = (
+            (MAX_POOLING, "", self._max_pool),
+            (AVERAGE_POOLING | CROPPING, "", self._carry),
+            (FLATTEN, "", self._flatten),
+            (RESHAPE, "", self._reshape),
+            (ZERO_PADDING, "", self._zero_padding),
+            (CONCATENATE, "", self._concatenate),
+            (ADD, "add", self._add),
+            (MULTIPLY, "multiply", self._multiply),
+        )
         if activation_name(node) in HOMOGENEOUS:
             return self._activation
-        rules: tuple[tuple[LayerGroup, _Rule], ...] = (
-            (MAX_POOLING, self._max_pool),
-            (AVERAGE_POOLING, self._carry),
-            (FLATTEN, self._flatten),
-            (ZERO_PADDING, self._zero_padding),
-            (CONCATENATE, self._concatenate),
-            (ADD, self._add),
-        )
-        return next((rule for group, rule in rules if is_layer(node, group)), None)
+        return next((rule for group, name, rule in rules if is_exact_call(node, group, name)), None)
 
     def _affine(self, node: Node, step: Affine, value: _Value) -> _Value:
         carried = _Value(
@@ -198,9 +207,15 @@ class _Lowering:
 
     def _flatten(self, node: Node, inputs: list[_Value]) -> _Value | None:
         value = inputs[0]
+        if not len(value.scale) or node.channels % len(value.scale):
+            return None
         copies = node.channels // len(value.scale)
         new = self._emit(node, (value.node,))
         return _Value(new.node, np.tile(value.scale, copies), np.tile(value.offset, copies))
+
+    def _reshape(self, node: Node, inputs: list[_Value]) -> _Value | None:
+        same_channels = node.channels == len(inputs[0].scale)
+        return self._carry(node, inputs) if same_channels else None
 
     def _zero_padding(self, node: Node, inputs: list[_Value]) -> _Value | None:
         return self._carry(node, [self._shifted(inputs[0])])
@@ -214,10 +229,18 @@ class _Lowering:
 
     def _add(self, node: Node, inputs: list[_Value]) -> _Value | None:
         first = inputs[0].scale
+        if len(first) != node.channels:
+            return None
         if any(v.scale.shape != first.shape or np.any(v.scale != first) for v in inputs):
             return None
         new = self._emit(node, tuple(v.node for v in inputs))
         return _Value(new.node, first, np.sum([v.offset for v in inputs], axis=0))
+
+    def _multiply(self, node: Node, inputs: list[_Value]) -> _Value | None:
+        if any(len(v.scale) != node.channels or np.any(v.offset) for v in inputs):
+            return None
+        new = self._emit(node, tuple(v.node for v in inputs))
+        return _Value(new.node, np.prod([v.scale for v in inputs], axis=0), np.zeros(node.channels))
 
     def _shifted(self, value: _Value) -> _Value:
         """The same value with its offset computed, so that only a scale is left."""

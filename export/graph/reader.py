@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from cxr_edge.errors import ExportError
-from cxr_edge.export.graph.calls import LayerCall, producing_call
-from cxr_edge.export.graph.graph import Affine, Call, Graph, Input, Linear, Node, Weights
+from cxr_edge.export.graph.calls import LayerCall, constants, producing_call, training_argument
+from cxr_edge.export.graph.graph import Call, Graph, Input, Linear, Node
+from cxr_edge.export.graph.refusals import check_layer
+from cxr_edge.export.graph.steps import steps_of
 from cxr_edge.extras import require_keras
 
 _NOT_FUNCTIONAL = (
@@ -26,7 +26,7 @@ def read_graph(model: Any) -> Graph:
 
     Raises:
         ExportError: the model is neither functional nor sequential, so Keras has no list of its
-            layers.
+            layers; or a layer is random, normalizes by the batch or is quantized by Keras.
     """
     if not getattr(model, "inputs", None):
         raise ExportError(_NOT_FUNCTIONAL)
@@ -40,28 +40,45 @@ class _Reader:
         self._keras = require_keras("export")
         shape = tuple(model.inputs[0].shape[1:])
         self.nodes: list[Node] = [Node("image", Input(shape), (), shape[-1])]
-        (self._output,) = self._read(model, [0])
+        (self._output,) = self._read(model, [0], None)
 
     def graph(self) -> Graph:
         """The operations up to the one that outputs the scores."""
         return Graph(tuple(self.nodes[: self._output + 1]))
 
-    def _read(self, model: Any, sources: Sequence[int]) -> list[int]:
+    def _read(self, model: Any, sources: Sequence[int], training: bool | None) -> list[int]:
         """Append a model's operations; the positions of its outputs."""
         known = {id(tensor): at for tensor, at in zip(model.inputs, sources, strict=True)}
         for call in _calls_in_order(model, set(known)):
             inputs = tuple(known[id(tensor)] for tensor in call.inputs)
-            if isinstance(call.operation, self._keras.Model):
-                results = self._read(call.operation, inputs)
+            passed = training_argument(call)
+            passed = training if passed is None else passed
+            if self._is_plain_model(call):
+                results = self._read(call.operation, inputs, passed)
             else:
+                check_layer(call.operation, passed)
                 results = [self._append(call, index, inputs) for index in range(len(call.outputs))]
             known.update({id(out): at for out, at in zip(call.outputs, results, strict=True)})
         return [known[id(tensor)] for tensor in model.outputs]
 
+    def _is_plain_model(self, call: LayerCall) -> bool:
+        """Whether a call is that of a nested model on exactly the tensors that it was built for.
+
+        Keras reshapes and casts what else it is called with, and orders dictionaries by key.
+        """
+        if not isinstance(call.operation, self._keras.Model):
+            return False
+        built = getattr(call.operation, "inputs", None) or ()
+        return (
+            [(len(tensor.shape), tensor.dtype) for tensor in built]
+            == [(len(tensor.shape), tensor.dtype) for tensor in call.inputs]
+            and not constants(call.arguments)
+            and not any(isinstance(argument, dict) for argument in call.arguments.args)
+        )
+
     def _append(self, call: LayerCall, index: int, inputs: tuple[int, ...]) -> int:
         """Append what computes one output of a call; the position of that output."""
-        layer = call.operation
-        steps = _steps(layer, tuple(call.inputs[0].shape[1:])) if len(inputs) == 1 else None
+        layer, steps = call.operation, steps_of(call)
         if steps is None:
             return self._append_call(layer.name, call, index, inputs)
         position = inputs[0]
@@ -113,80 +130,3 @@ def _calls_in_order(model: Any, known: set[int]) -> Iterator[LayerCall]:
         else:
             pending.append((tensor, True))
             pending += [(source, False) for source in reversed(call.inputs)]
-
-
-def _steps(layer: Any, sides: tuple[int | None, ...]) -> list[Linear | Affine] | None:
-    """A layer as linear and affine steps; None where it is something else.
-
-    Args:
-        layer: a Keras layer; only exact classes count, a subclass may compute something else.
-        sides: shape of its input without the batch, the channels last.
-    """
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        return None
-    layers, kind = require_keras("export").layers, type(layer)
-    if kind is layers.Dense:
-        kernel, bias = _kernel_and_bias(layer, depthwise=False)
-        return [Linear("dense", layer, kernel, bias, padded=False)]
-    if kind is layers.Conv2D:
-        kernel, bias = _kernel_and_bias(layer, depthwise=False)
-        return [Linear("conv", layer, kernel, bias, padded=_pads(layer, sides))]
-    if kind is layers.DepthwiseConv2D:
-        kernel, bias = _kernel_and_bias(layer, depthwise=True)
-        return [Linear("depthwise", layer, kernel, bias, padded=_pads(layer, sides))]
-    if kind is layers.SeparableConv2D:
-        return _separated(layer, sides)
-    if kind is layers.BatchNormalization and layer.axis in (-1, len(sides)):
-        return [_normalization(layer)]
-    if kind is layers.Rescaling:
-        channels = int(sides[-1] or 0)
-        return [Affine(_spread(layer.scale, channels), _spread(layer.offset, channels))]
-    return None
-
-
-def _separated(layer: Any, sides: tuple[int | None, ...]) -> list[Linear | Affine]:
-    """A separable convolution as a depthwise and a 1x1 one."""
-    layers = require_keras("export").layers
-    depthwise, pointwise = (np.asarray(w, np.float64) for w in layer.get_weights()[:2])
-    config = layer.get_config()
-    names = ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier", "dtype")
-    first = layers.DepthwiseConv2D(**{name: config[name] for name in names})
-    second = layers.Conv2D(layer.filters, 1, dtype=config["dtype"])
-    between = np.zeros(depthwise.shape[2] * depthwise.shape[3])
-    bias = np.asarray(layer.bias, np.float64) if layer.use_bias else np.zeros(layer.filters)
-    return [
-        Linear("depthwise", first, depthwise, between, padded=_pads(layer, sides)),
-        Linear("conv", second, pointwise, bias, padded=False),
-    ]
-
-
-def _kernel_and_bias(layer: Any, *, depthwise: bool) -> tuple[Weights, Weights]:
-    weights = [np.asarray(w, np.float64) for w in layer.get_weights()]
-    outputs = weights[0].shape[-2] * weights[0].shape[-1] if depthwise else weights[0].shape[-1]
-    return weights[0], weights[1] if layer.use_bias else np.zeros(outputs)
-
-
-def _pads(layer: Any, sides: tuple[int | None, ...]) -> bool:
-    """Whether a convolution reads zeros beyond its input's border."""
-    if layer.padding != "same":
-        return bool(layer.padding != "valid")
-    steps = zip(sides[:2], layer.strides, layer.kernel_size, layer.dilation_rate, strict=True)
-    for side, stride, kernel, dilation in steps:
-        if side is None or (-(-side // stride) - 1) * stride + (kernel - 1) * dilation + 1 > side:
-            return True
-    return False
-
-
-def _normalization(layer: Any) -> Affine:
-    mean = np.asarray(layer.moving_mean, np.float64)
-    deviation = np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
-    scale = np.asarray(layer.gamma, np.float64) / deviation if layer.scale else 1 / deviation
-    offset = -mean * scale
-    if layer.center:
-        offset = offset + np.asarray(layer.beta, np.float64)
-    return Affine(scale, offset, (mean, deviation))
-
-
-def _spread(value: Any, channels: int) -> Weights:
-    """A number, or one for each channel, as (channels,)."""
-    return np.array(np.broadcast_to(np.asarray(value, np.float64).reshape(-1), channels))

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cxr_edge.export.graph.graph import Graph, Linear
+from cxr_edge.export.graph.graph import Graph, Linear, linear_name
 from cxr_edge.export.quantize.equalize import Pair
 from cxr_edge.export.quantize.ranges import RangeMethod
 
@@ -43,7 +43,7 @@ class QuantizationRecipe:
 
 def layer_key(graph: Graph, position: int) -> str:
     """The key of a layer in recipes: its name and its position, which makes it unique."""
-    return f"{graph.nodes[position].name}-p{position}"
+    return linear_name(graph.nodes[position].name, position)
 
 
 def linear_keys(graph: Graph) -> tuple[str, ...]:

@@ -97,4 +97,23 @@ def test_the_names_of_layers_that_act_in_training_only_are_those_of_keras() -> N
     """A misspelt one would be kept in every file without a word."""
     keras, _ = require_tensorflow("export")
     missing = {name for name in TRAINING_ONLY.names if not hasattr(keras.layers, name)}
-    assert missing <= {"RandomGaussianBlur", "RandomErasing", "RandomColorJitter"}  # newer ones
+    newer = {"RandomGaussianBlur", "RandomErasing", "RandomColorJitter", "RandomElasticTransform"}
+    newer |= {"RandomColorDegeneration", "RandomGrayscale", "RandomInvert", "RandomPosterization"}
+    assert missing <= newer | {"Solarization", "RandAugment", "AugMix", "MixUp", "CutMix"}
+
+
+@pytest.mark.parametrize(("axis", "name"), [(-1, "softmax"), (3, "softmax"), (1, None)])
+def test_a_softmax_along_another_axis_is_not_that_of_the_labels(axis: int, name: str) -> None:
+    keras, _ = require_tensorflow("export")
+    assert activation_name(last_node(keras.layers.Softmax(axis=axis))) == name
+
+
+def test_activations_called_as_operations_are_known() -> None:
+    keras, _ = require_tensorflow("export")
+    image = keras.Input((4, 4, 2))
+    for output, name in (
+        (keras.activations.relu(image), "relu"),
+        (keras.ops.sigmoid(image), "sigmoid"),
+        (keras.activations.relu(image, max_value=6.0), None),
+    ):
+        assert activation_name(read_graph(keras.Model(image, output)).nodes[-1]) == name

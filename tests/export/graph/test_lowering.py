@@ -139,11 +139,24 @@ PADDING = st.tuples(st.just("zero padding"), st.integers(0, 1), st.integers(1, 2
 PLAIN = st.sampled_from(
     [("relu",), ("leaky relu",), ("relu6",), ("tanh",), ("dropout",), ("dense",), ("separable",)]
 )
-SIMPLE = st.one_of(CONV, NORM, NORM, POOL, DEPTHWISE, PADDING, PLAIN)
+CONSTANT = st.tuples(
+    st.just("constant"),
+    st.sampled_from(["add", "subtract", "multiply", "divide"]),
+    st.sampled_from(["number", "vector", "row", "tensor"]),
+    st.booleans(),  # on the left
+)
+OPERATION = st.sampled_from(
+    [
+        *[("hard swish",), ("squeeze excite",), ("sum with itself",), ("negative",), ("crop",)],
+        *[("reshape",), ("reshape channels",), ("slice",), ("reverse",), ("relu operation",)],
+        *[("normalization",), ("softmax over rows",), ("add operation",), ("product",)],
+    ]
+)
+SIMPLE = st.one_of(CONV, NORM, NORM, POOL, DEPTHWISE, PADDING, PLAIN, CONSTANT, OPERATION)
 BRANCHED = st.one_of(
     st.tuples(
         st.sampled_from(["residual", "concatenate", "nested", "nested twice"]),
-        st.lists(st.one_of(CONV, NORM, PLAIN), min_size=0, max_size=3),
+        st.lists(st.one_of(CONV, NORM, PLAIN, CONSTANT, OPERATION), min_size=0, max_size=3),
     ),
     st.tuples(st.sampled_from(["shared conv", "shared norm", "norm both"])),
 )
@@ -153,6 +166,45 @@ HEADS = st.tuples(
     st.booleans(),  # a hidden layer
     st.sampled_from([("sigmoid", 1), ("softmax", 2), ("softmax", 5), ("linear", 2)]),
 )
+
+
+def with_constant(x: Any, name: str, kind: str, left: bool) -> Any:
+    """Arithmetic with one constant, which no normalization may be carried past unchanged."""
+    rows, columns, channels = x.shape[1:]
+    shape = {"number": (), "vector": (channels,), "row": (1, columns, 1), "tensor": x.shape[1:]}
+    constant = np.random.default_rng(rows * columns).uniform(0.5, 2, shape[kind])
+    constant = float(constant) if kind == "number" else constant
+    if name == "divide" and left:
+        x = L.ReLU()(x) + 0.5
+    arguments = (constant, x) if left else (x, constant)
+    return getattr(keras.ops, name)(*arguments)
+
+
+def squeeze_excite(x: Any) -> Any:
+    pooled = L.GlobalAveragePooling2D(keepdims=True)(x)
+    return L.Multiply()([x, L.Dense(x.shape[-1], activation="sigmoid")(pooled)])
+
+
+def scaled(x: Any) -> Any:
+    return L.BatchNormalization(center=False)(L.ReLU()(x))
+
+
+OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "hard swish": lambda x: x * L.ReLU(6.0)(x + 3.0) / 6.0,
+    "squeeze excite": squeeze_excite,
+    "sum with itself": lambda x: x + x,
+    "negative": lambda x: -x,
+    "crop": lambda x: L.Cropping2D(((0, 1), (1, 0)))(x) if fits(x, 3) else x,
+    "reshape": lambda x: L.Reshape((x.shape[2], x.shape[1], x.shape[3]))(x),
+    "reshape channels": lambda x: L.Reshape((x.shape[1], 1, x.shape[2] * x.shape[3]))(x),
+    "slice": lambda x: x[:, : max(1, x.shape[1] - 1), :, : max(1, x.shape[3] - 1)],
+    "reverse": lambda x: x[..., ::-1],
+    "relu operation": keras.ops.relu,
+    "normalization": lambda x: L.Normalization(mean=0.3, variance=2.5)(x),
+    "softmax over rows": lambda x: L.Softmax(axis=1)(x),
+    "add operation": lambda x: keras.ops.add(L.BatchNormalization()(x), x),
+    "product": lambda x: scaled(x) * scaled(x),
+}
 
 
 def fits(x: Any, size: int) -> bool:
@@ -212,6 +264,10 @@ def apply(x: Any, step: Step) -> Any:
             return L.Concatenate()([layer(x), layer(L.ReLU()(x))])
         case ("norm both",):
             return L.Add()([L.BatchNormalization()(x), L.BatchNormalization()(L.ReLU()(x))])
+        case ("constant", name, kind, left):
+            return with_constant(x, name, kind, left)
+        case (name,) if name in OPERATIONS:
+            return OPERATIONS[name](x)
         case (name,):
             return {
                 "relu": L.ReLU(),
@@ -257,7 +313,7 @@ def compare(model: Any, seed: int, gammas: str) -> None:
     assert not kept, f"{kept} do nothing"
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=35, deadline=None, derandomize=True)
 @given(
     st.lists(SIMPLE, min_size=1, max_size=6),
     HEADS,
@@ -271,9 +327,9 @@ def test_a_chain_of_any_layers_answers_as_before(
     compare(network(steps, head), seed, gammas)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=35, deadline=None, derandomize=True)
 @given(
-    st.lists(st.one_of(CONV, NORM, PLAIN), max_size=2),
+    st.lists(st.one_of(CONV, NORM, PLAIN, CONSTANT), max_size=2),
     st.lists(BRANCHED, min_size=1, max_size=2),
     st.lists(SIMPLE, max_size=2),
     HEADS,
@@ -603,6 +659,17 @@ AUGMENTATIONS: dict[str, Callable[[], Any]] = {
     "RandomSaturation": lambda: L.RandomSaturation(0.2, value_range=(0, 1)),
     "RandomSharpness": lambda: L.RandomSharpness(0.2, value_range=(0, 1)),
     "RandomColorJitter": lambda: L.RandomColorJitter((0, 1), 0.2, 0.2, 0.2, 0.2),
+    "RandomColorDegeneration": lambda: L.RandomColorDegeneration(0.2, value_range=(0, 1)),
+    "RandomElasticTransform": lambda: L.RandomElasticTransform(),
+    "RandomGrayscale": lambda: L.RandomGrayscale(0.5),
+    "RandomInvert": lambda: L.RandomInvert(0.5, value_range=(0, 1)),
+    "RandomPosterization": lambda: L.RandomPosterization(4, value_range=(0, 1)),
+    "Solarization": lambda: L.Solarization(value_range=(0, 1)),
+    "RandAugment": lambda: L.RandAugment(value_range=(0, 1)),
+    "AugMix": lambda: L.AugMix(value_range=(0, 1)),
+    "MixUp": lambda: L.MixUp(),
+    "CutMix": lambda: L.CutMix(),
+    "Pipeline": lambda: L.Pipeline([L.RandomFlip(), L.RandomZoom(0.1)]),
     "GaussianNoise": lambda: L.GaussianNoise(0.3),
     "GaussianDropout": lambda: L.GaussianDropout(0.3),
     "AlphaDropout": lambda: L.AlphaDropout(0.3),
@@ -629,6 +696,59 @@ def test_a_layer_that_is_no_identity_when_it_does_not_train_stays() -> None:
 
     graph = check(model_of(body))
     assert any(is_layer(node, LayerGroup(("RandomCrop",))) for node in graph.nodes)
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
+@pytest.mark.parametrize("kind", ["number", "vector", "row", "tensor"])
+@pytest.mark.usefixtures("double_precision")
+def test_arithmetic_with_a_constant_is_folded_if_it_is_an_affine_map(
+    kind: str, name: str, left: bool
+) -> None:
+    def body(x: Any) -> Any:
+        x = L.BatchNormalization()(L.Conv2D(4, 3, activation="relu")(x))
+        return L.Conv2D(3, 2)(with_constant(x, name, kind, left))
+
+    graph = check(model_of(body))
+    is_affine = kind in ("number", "vector") and not (name == "divide" and left)
+    assert is_affine == (not affines(graph))
+
+
+@pytest.mark.parametrize("groups", [2, 3, 6])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.usefixtures("double_precision")
+def test_a_convolution_in_groups_answers_as_keras_compiles_it(groups: int, padding: str) -> None:
+    def body(x: Any) -> Any:
+        return L.Conv2D(12, 3, strides=2, padding=padding, groups=groups, activation="relu")(x)
+
+    graph = check(model_of(body, channels=6))
+    kinds = [n.operation.kind for n in graph.nodes if isinstance(n.operation, Linear)]
+    assert kinds == ["depthwise" if groups == 6 else "conv", "dense"]
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_low_rank_adaptation_is_folded_into_the_kernel() -> None:
+    def body(x: Any) -> Any:
+        return L.Dense(2)(L.Dense(4)(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x))))
+
+    model = randomize(model_of(body, head=False), 0)
+    for layer in (model.layers[1], model.layers[3]):
+        layer.enable_lora(2)
+        layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+    assert_same_scores(model, lowered(model))
+
+
+@pytest.mark.parametrize("kind", ["given", "inverted", "along rows"])
+@pytest.mark.usefixtures("double_precision")
+def test_the_layer_normalization_is_folded_if_it_is_an_affine_map(kind: str) -> None:
+    def body(x: Any) -> Any:
+        axis = 1 if kind == "along rows" else -1
+        count = SIDE if kind == "along rows" else CHANNELS
+        mean, variance = np.linspace(-1, 1, count), np.linspace(0.5, 2, count)
+        layer = L.Normalization(axis, mean=mean, variance=variance, invert=kind == "inverted")
+        return L.Conv2D(3, 2)(layer(x))
+
+    assert bool(affines(check(model_of(body)))) is False
 
 
 @pytest.mark.parametrize("kind", ["sequential", "functional", "both"])
