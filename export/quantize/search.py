@@ -25,11 +25,12 @@ from cxr_edge.export.quantize.recipe import (
     refine,
     with_strength,
 )
-from cxr_edge.export.quantize.trials import Trial, median_ms, trial_table
+from cxr_edge.export.quantize.trials import Trial, median_ms, shortened, trial_table
 from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.reporting import Reporter
 
 _MOST_PROBES, _MOST_REFINED = 24, 8
+_LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +47,17 @@ class SelectionImages:
     """(N,) the truth; None: unknown."""
     golden: GoldenSet
     """Golden inputs; no decision on them may change, whatever the budget."""
+
+
+class SearchFailed(ParityError):  # noqa: N818 - an outcome with its trials
+    """No recipe holds the budget. The message is one line of at most 300 characters."""
+
+    def __init__(self, message: str, trials: tuple[Trial, ...], best: Trial) -> None:
+        super().__init__(message)
+        self.trials = trials
+        """Every recipe that was tried, in order."""
+        self.best = best
+        """The one that changed the scores least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,7 @@ class Search:
         """Search.
 
         Raises:
-            ParityError: no recipe holds the budget.
+            SearchFailed: no recipe holds the budget.
             ExportError: a converter failed.
         """
         for title, recipes in (
@@ -144,13 +156,21 @@ class Search:
         best = self._best()
         if best.excess:
             self._reporter.say("\n".join(trial_table(self._trials, None)))
-            raise ParityError(
-                f"{self._kind.name}: none of {len(self._trials)} recipes holds the budget on "
-                f"{len(self._images.batch)} {self._images.source}; the best, {best.recipe}: "
-                f"{best.excess}; nothing was written; choose by other images (--validation), or "
-                "allow more (--max-flips, --max-delta-p, --max-auc-drop)"
-            )
+            raise SearchFailed(self._failure(best), tuple(self._trials), best)
         return SearchResult(self._best_data, tuple(self._trials), self._trials.index(best))
+
+    def _failure(self, best: Trial) -> str:
+        """What no recipe achieved, in one line."""
+        before = (
+            f"{self._kind.name}: none of {len(self._trials)} recipes holds the budget on "
+            f"{len(self._images.batch)} {self._images.source}; the best: "
+        )
+        after = (
+            "; nothing was written; give more images (--validation) or allow more (--max-flips, "
+            "--max-delta-p, --max-auc-drop)"
+        )
+        room = _LONGEST_MESSAGE - len(before) - len(after)
+        return before + shortened(best.excess, room) + after
 
     def _equalized(self) -> Iterator[QuantizationRecipe]:
         yield dataclasses.replace(self._first, equalization=None)

@@ -49,6 +49,11 @@ def median_ms(engine: Engine, batch: Batch) -> float:
     return float(np.median(times)) * 1e3
 
 
+def shortened(text: str, longest: int) -> str:
+    """The text, cut to at most ``longest`` characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def trial_table(trials: Sequence[Trial], taken: int | None) -> list[str]:
     """Lines of a table of the recipes tried for one file; ``*`` marks the one that was taken."""
     head = f"  {'flips':>5}  {'max |d|':>8}  {'mean |d|':>8}  {'dAUC':>8}  {'kB':>6}  {'p50 ms':>6}"
