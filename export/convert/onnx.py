@@ -13,7 +13,6 @@ OPSET = 17
 """tf2onnx writes up to 18; onnxruntime runs 17 since version 1.12."""
 
 _INPUT, _OUTPUTS, _BATCH = "image", ("scores", "heatmap"), "N"
-_LINEAR = ("Conv", "Gemm", "MatMul")
 
 
 def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
@@ -84,13 +83,13 @@ def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> 
     names = {graph.input[0].name: _INPUT, **dict(zip(output_names, outputs, strict=True)), "": ""}
     weights = {initializer.name: initializer for initializer in graph.initializer}
     for position, node in enumerate(graph.node):
-        original_output = node.output[0]
+        weight_names = list(node.input[1:])
         for name in [*node.input, *node.output]:
             names.setdefault(name, f"{'w' if name in weights else 't'}{len(names)}")
         layer = layer_of(node.name)
-        if layer is None and node.op_type in _LINEAR:
-            # tf2onnx renames a depthwise convolution that it joins with its bias.
-            layer = layer_of(original_output.removesuffix(":0"))
+        if layer is None and node.op_type == "Conv":
+            # tf2onnx renames a depthwise convolution that it joins with its bias, not the bias.
+            layer = next(filter(None, map(layer_of, weight_names)), None)
         node.name = f"{layer}/{node.op_type}_{position}" if layer else f"{node.op_type}_{position}"
         node.doc_string = ""
         node.input[:] = [names[name] for name in node.input]

@@ -59,7 +59,8 @@ class QuantizationRecipe:
                 f"{len(layers)}",
             )
         ]
-        return next((line for line in lines if len(line) <= longest), shortened(lines[-1], longest))
+        lines.append(shortened(f"float: {len(layers)}; {start}", longest))
+        return next(line for line in lines if len(line) <= longest)
 
 
 def shortened(text: str, longest: int) -> str:
