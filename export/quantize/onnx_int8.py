@@ -136,35 +136,40 @@ def join_padding(data: bytes) -> bytes:
         for node in graph.node
         if node.op_type == "Pad" and readers[node.output[0]] == 1 and _pads_zeros(node, weights)
     }
-    joined = False
+    joined = []
     for node in graph.node:
-        if node.op_type != "Conv" or node.input[0] not in pads:
-            continue
-        attributes = {attribute.name: attribute for attribute in node.attribute}
-        if "auto_pad" in attributes and attributes["auto_pad"].s != b"NOTSET":
-            continue
-        pad = pads[node.input[0]]
-        amounts = onnx.numpy_helper.to_array(weights[pad.input[1]]).tolist()
-        sides = len(amounts) // 2
-        if min(amounts) < 0 or any(amounts[:2] + amounts[sides : sides + 2]):
-            continue
-        added = amounts[2:sides] + amounts[sides + 2 :]
-        own = list(attributes["pads"].ints) if "pads" in attributes else [0] * len(added)
-        if "pads" in attributes:
-            node.attribute.remove(attributes["pads"])
-        total = [a + b for a, b in zip(added, own, strict=True)]
-        node.attribute.append(onnx.helper.make_attribute("pads", total))
-        node.input[0] = pad.input[0]
-        graph.node.remove(pad)
-        joined = True
+        pad = pads.get(node.input[0]) if node.op_type == "Conv" else None
+        if pad is not None and _take_over(node, pad, weights):
+            joined.append(pad)
     if not joined:
         return data
+    for pad in joined:
+        graph.node.remove(pad)
     used = {name for node in graph.node for name in node.input}
     kept = [initializer for initializer in graph.initializer if initializer.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
     result: bytes = model.SerializeToString(deterministic=True)
     return result
+
+
+def _take_over(convolution: Any, pad: Any, weights: dict[str, Any]) -> bool:
+    """Let a convolution read what a Pad node reads, and pad it itself; False: it cannot."""
+    onnx = require("onnx", "export")
+    attributes = {attribute.name: attribute for attribute in convolution.attribute}
+    if "auto_pad" in attributes and attributes["auto_pad"].s != b"NOTSET":
+        return False
+    amounts = onnx.numpy_helper.to_array(weights[pad.input[1]]).tolist()
+    ends = len(amounts) // 2  # the sides' starts, then their ends; batch and channels come first
+    if min(amounts) < 0 or any(amounts[:2] + amounts[ends : ends + 2]):
+        return False
+    total = amounts[2:ends] + amounts[ends + 2 :]
+    if "pads" in attributes:
+        total = [a + b for a, b in zip(total, attributes["pads"].ints, strict=True)]
+        convolution.attribute.remove(attributes["pads"])
+    convolution.attribute.append(onnx.helper.make_attribute("pads", total))
+    convolution.input[0] = pad.input[0]
+    return True
 
 
 def _pads_zeros(node: Any, weights: dict[str, Any]) -> bool:
