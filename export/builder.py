@@ -31,7 +31,7 @@ from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork, calibrate
 from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.quantize.search import Search
-from cxr_edge.export.quantize.trials import Trial, trial_table
+from cxr_edge.export.quantize.trials import Trial
 from cxr_edge.export.report import ArtifactReport, Speed
 from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.files import sha256
@@ -185,8 +185,10 @@ class ArtifactBuilder:
             reporter=self._reporter,
         ).run()
         proofs = self._prove(result.data, kind, budget)
-        table = "\n".join(trial_table(result.trials, result.taken))
-        self._reporter.say(f"{kind.name}, tried on {len(images.batch)} {images.source}\n{table}")
+        self._reporter.say(
+            f"{kind.name}: {len(result.trials)} recipes tried on {len(images.batch)} "
+            f"{images.source}; taken: {result.recipe}"
+        )
         quantization = self._quantization(conversion, result.recipe)
         return BuiltArtifact(
             kind, result.data, budget, proofs, quantization, result.trials, result.taken

@@ -83,9 +83,13 @@ def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> 
     names = {graph.input[0].name: _INPUT, **dict(zip(output_names, outputs, strict=True)), "": ""}
     weights = {initializer.name: initializer for initializer in graph.initializer}
     for position, node in enumerate(graph.node):
+        weight_names = list(node.input[1:])
         for name in [*node.input, *node.output]:
             names.setdefault(name, f"{'w' if name in weights else 't'}{len(names)}")
         layer = layer_of(node.name)
+        if layer is None and node.op_type == "Conv":
+            # tf2onnx renames a depthwise convolution that it joins with its bias, not the bias.
+            layer = next(filter(None, map(layer_of, weight_names)), None)
         node.name = f"{layer}/{node.op_type}_{position}" if layer else f"{node.op_type}_{position}"
         node.doc_string = ""
         node.input[:] = [names[name] for name in node.input]

@@ -11,6 +11,7 @@ import contextlib
 import io
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
     registry = require("onnxruntime.quantization.registry", "export")
     kinds = quantization.QuantType
     model = onnx.load_from_string(data)
-    excluded = _float_nodes(model.graph, float_layers)
+    excluded = _float_nodes(model.graph, float_layers, frozenset(registry.QDQRegistry))
     try:
         with _quiet():
             quantizer = quantizer_module.QDQQuantizer(
@@ -116,10 +117,88 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
     return result
 
 
-def _float_nodes(graph: Any, float_layers: frozenset[str]) -> list[str]:
-    """Names of nodes to keep in float32: those layers, and nodes that no integer layer feeds."""
+def join_padding(data: bytes) -> bytes:
+    """Let convolutions pad with zeros themselves instead of a node before them.
+
+    onnxruntime does so for float32 when it loads a file, but not between quantized nodes: in a
+    MobileNetV2 at 96 pixels the four nodes cost a fifth of the time.
+
+    Args:
+        data: a float32 ONNX file; the same bytes come back if it pads nowhere before a convolution.
+    """
+    onnx = require("onnx", "export")
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    weights = {initializer.name: initializer for initializer in graph.initializer}
+    readers = Counter(name for node in graph.node for name in node.input)
+    pads = {
+        node.output[0]: node
+        for node in graph.node
+        if node.op_type == "Pad" and readers[node.output[0]] == 1 and _pads_zeros(node, weights)
+    }
+    joined = []
+    for node in graph.node:
+        pad = pads.get(node.input[0]) if node.op_type == "Conv" else None
+        if pad is not None and _take_over(node, pad, weights):
+            joined.append(pad)
+    if not joined:
+        return data
+    for pad in joined:
+        graph.node.remove(pad)
+    used = {name for node in graph.node for name in node.input}
+    kept = [initializer for initializer in graph.initializer if initializer.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    result: bytes = model.SerializeToString(deterministic=True)
+    return result
+
+
+def _take_over(convolution: Any, pad: Any, weights: dict[str, Any]) -> bool:
+    """Let a convolution read what a Pad node reads, and pad it itself; False: it cannot."""
+    onnx = require("onnx", "export")
+    attributes = {attribute.name: attribute for attribute in convolution.attribute}
+    if "auto_pad" in attributes and attributes["auto_pad"].s != b"NOTSET":
+        return False
+    amounts = onnx.numpy_helper.to_array(weights[pad.input[1]]).tolist()
+    ends = len(amounts) // 2  # the sides' starts, then their ends; batch and channels come first
+    if min(amounts) < 0 or any(amounts[:2] + amounts[ends : ends + 2]):
+        return False
+    total = amounts[2:ends] + amounts[ends + 2 :]
+    if "pads" in attributes:
+        total = [a + b for a, b in zip(total, attributes["pads"].ints, strict=True)]
+        convolution.attribute.remove(attributes["pads"])
+    convolution.attribute.append(onnx.helper.make_attribute("pads", total))
+    convolution.input[0] = pad.input[0]
+    return True
+
+
+def _pads_zeros(node: Any, weights: dict[str, Any]) -> bool:
+    """Whether a Pad node adds a known number of zeros."""
+    to_array = require("onnx", "export").numpy_helper.to_array
+    mode = next((a.s for a in node.attribute if a.name == "mode"), b"constant")
+    value = node.input[2] if len(node.input) > 2 else ""
+    return (
+        mode == b"constant"
+        and node.input[1] in weights
+        and (not value or (value in weights and not to_array(weights[value]).any()))
+        and len(node.input) < 4
+    )
+
+
+def _float_nodes(
+    graph: Any, float_layers: frozenset[str], quantizable: frozenset[str]
+) -> list[str]:
+    """Names of nodes to keep in float32.
+
+    Those layers; nodes that no integer layer feeds; and what only moves values from an operation
+    that is not quantized to float layers, as between the last pooling and a float head.
+    """
     weights = {initializer.name for initializer in graph.initializer}
-    floating = {graph.input[0].name}
+    floating, unquantized = {graph.input[0].name}, set[str]()
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
     excluded = []
     for node in graph.node:
         sources = [name for name in node.input if name and name not in weights]
@@ -129,6 +208,12 @@ def _float_nodes(graph: Any, float_layers: frozenset[str]) -> list[str]:
         ):
             excluded.append(node.name)
             floating.update(node.output)
+        elif node.op_type not in quantizable:
+            unquantized.update(node.output)
+        elif not linear and all(name in unquantized for name in sources):
+            users = [user for name in node.output for user in readers.get(name, ())]
+            if users and all(layer_of(user.name) in float_layers for user in users):
+                excluded.append(node.name)
     return excluded
 
 

@@ -11,7 +11,7 @@ from cxr_edge.export.convert.tflite import export_static, export_tflite, float_o
 from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.quantize.bias import correct_biases
 from cxr_edge.export.quantize.equalize import Pair, equalize, find_pairs
-from cxr_edge.export.quantize.onnx_int8 import PRESETS, observe, quantize_onnx
+from cxr_edge.export.quantize.onnx_int8 import PRESETS, join_padding, observe, quantize_onnx
 from cxr_edge.export.quantize.ranges import ActivationStatistics, measure_activations
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, layer_key
 from cxr_edge.preprocess import Batch
@@ -90,7 +90,7 @@ class OnnxQuantizer:
         key = (str(recipe.equalization), recipe.bias_correction and recipe.float_layers)
         if self._float_model is None or self._float_model[0] != key:
             graph = self._network.prepare(recipe, self._preset.weight_bits)
-            self._float_model = key, export_onnx(build_model(graph))
+            self._float_model = key, join_padding(export_onnx(build_model(graph)))
         return self._float_model[1]
 
 

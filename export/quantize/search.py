@@ -21,15 +21,19 @@ from cxr_edge.export.quantize.quantizer import CalibratedNetwork
 from cxr_edge.export.quantize.recipe import (
     STRENGTHS,
     QuantizationRecipe,
+    float_groups,
     linear_keys,
     refine,
+    shortened,
     with_strength,
 )
-from cxr_edge.export.quantize.trials import Trial, median_ms, trial_table
+from cxr_edge.export.quantize.trials import TABLE_HEAD, Trial, median_ms, trial_row
 from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.reporting import Reporter
 
 _MOST_PROBES, _MOST_REFINED = 24, 8
+_MOST_TRIALS = 48
+_LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +50,17 @@ class SelectionImages:
     """(N,) the truth; None: unknown."""
     golden: GoldenSet
     """Golden inputs; no decision on them may change, whatever the budget."""
+
+
+class SearchFailed(ParityError):  # noqa: N818 - an outcome with its trials
+    """No recipe holds the budget. The message is one line of at most 300 characters."""
+
+    def __init__(self, message: str, trials: tuple[Trial, ...], best: Trial) -> None:
+        super().__init__(message)
+        self.trials = trials
+        """Every recipe that was tried, in order."""
+        self.best = best
+        """The one that changed the scores least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +85,14 @@ class Search:
 
     1. Every strength of equalization, the same before all layers.
     2. The best of them with other range methods, and without bias correction.
-    3. The best with layers in float32: each alone, then the layers that gain most together, up to
+    3. The best with groups of layers in float32 that depthwise networks need.
+    4. The best with layers in float32: each alone, then the layers that gain most together, up to
        half of them.
-    4. The best with weaker and stronger equalization before single layers.
+    5. The best with weaker and stronger equalization before single layers.
 
     Of the recipes that hold the budget, the one with the fewest float32 layers wins, since those
     are slow and large; then the one with the smallest mean difference, because flips and maxima
-    depend on few images.
+    depend on few images. No search tries more than 48 recipes unless it is thorough.
     """
 
     def __init__(
@@ -124,12 +140,13 @@ class Search:
         """Search.
 
         Raises:
-            ParityError: no recipe holds the budget.
+            SearchFailed: no recipe holds the budget.
             ExportError: a converter failed.
         """
         for title, recipes in (
             ("equalization", self._equalized),
             ("ranges and biases", self._other_ranges),
+            ("groups of layers in float", self._with_float_groups),
             ("layers in float", self._with_float_layers),
             ("equalization by layer", self._equalized_by_layer),
         ):
@@ -138,19 +155,28 @@ class Search:
                     if self._trial_of(recipe) is None:
                         self._try(recipe)
                     advance(number + 1, number + 2)
+                    if self._is_at_limit():
+                        break
                 advance(1, 1)
-            if self._is_done():
+            if self._is_done() or self._is_at_limit():
                 break
         best = self._best()
         if best.excess:
-            self._reporter.say("\n".join(trial_table(self._trials, None)))
-            raise ParityError(
-                f"{self._kind.name}: none of {len(self._trials)} recipes holds the budget on "
-                f"{len(self._images.batch)} {self._images.source}; the best, {best.recipe}: "
-                f"{best.excess}; nothing was written; choose by other images (--validation), or "
-                "allow more (--max-flips, --max-delta-p, --max-auc-drop)"
-            )
+            raise SearchFailed(self._failure(best), tuple(self._trials), best)
         return SearchResult(self._best_data, tuple(self._trials), self._trials.index(best))
+
+    def _failure(self, best: Trial) -> str:
+        """What no recipe achieved, in one line."""
+        before = (
+            f"{self._kind.name}: none of {len(self._trials)} recipes holds the budget on "
+            f"{len(self._images.batch)} {self._images.source}; the best: "
+        )
+        after = (
+            "; nothing was written; give more images (--validation) or allow more (--max-flips, "
+            "--max-delta-p, --max-auc-drop)"
+        )
+        room = _LONGEST_MESSAGE - len(before) - len(after)
+        return before + shortened(best.excess, room) + after
 
     def _equalized(self) -> Iterator[QuantizationRecipe]:
         yield dataclasses.replace(self._first, equalization=None)
@@ -163,6 +189,18 @@ class Search:
         for ranges in self._conversion.ranges[1:]:
             yield dataclasses.replace(best, ranges=ranges)
         yield dataclasses.replace(best, bias_correction=not best.bias_correction)
+
+    def _with_float_groups(self) -> Iterator[QuantizationRecipe]:
+        """Each group in float32, from the cheapest on, until a recipe holds."""
+        if not self._conversion.may_leave_layers:
+            return
+        best = self._best().recipe
+        for group in float_groups(self._network.graph):
+            layers = tuple(key for key in group if key not in best.float_layers)
+            if layers:
+                yield _with_float(best, layers)
+            if self._is_done():
+                return
 
     def _with_float_layers(self) -> Iterator[QuantizationRecipe]:
         """Each layer alone in float32, to measure what it gains; then the best of them together."""
@@ -202,9 +240,15 @@ class Search:
     def _is_done(self) -> bool:
         return not self._thorough and not self._best().excess
 
+    def _is_at_limit(self) -> bool:
+        return not self._thorough and len(self._trials) >= _MOST_TRIALS
+
     def _try(self, recipe: QuantizationRecipe) -> None:
         data = embed(self._quantizer.build(recipe), self._kind.format, self._embedded)
         trial = self._measure(recipe, data)
+        self._reporter.say(
+            trial_row(trial) if self._trials else f"{TABLE_HEAD}\n{trial_row(trial)}"
+        )
         self._trials.append(trial)
         if self._best() is trial:
             self._best_data = data

@@ -10,10 +10,11 @@ import numpy as np
 
 from cxr_edge.bundle.manifest import Parity
 from cxr_edge.engines import Engine
-from cxr_edge.export.quantize.recipe import QuantizationRecipe
+from cxr_edge.export.quantize.recipe import QuantizationRecipe, shortened
 from cxr_edge.preprocess import Batch
 
 _TIMED_RUNS = 20
+_COLUMNS, _RECIPE_COLUMNS = 100, 54
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +50,37 @@ def median_ms(engine: Engine, batch: Batch) -> float:
     return float(np.median(times)) * 1e3
 
 
-def trial_table(trials: Sequence[Trial], taken: int | None) -> list[str]:
-    """Lines of a table of the recipes tried for one file; ``*`` marks the one that was taken."""
-    head = f"  {'flips':>5}  {'max |d|':>8}  {'mean |d|':>8}  {'dAUC':>8}  {'kB':>6}  {'p50 ms':>6}"
-    lines = [f"{head}  recipe"]
-    for number, trial in enumerate(trials):
-        mark = "*" if number == taken else " "
-        excess = f"  [{trial.excess}]" if trial.excess else ""
-        if trial.parity is None:
-            lines.append(f"{mark} {trial.recipe}{excess}")
-            continue
-        drop = "" if trial.auc_drop is None else f"{-trial.auc_drop:+.5f}"
-        lines.append(
-            f"{mark} {trial.parity.flips:5}  {trial.parity.max_abs_delta:8.4f}  "
-            f"{trial.parity.mean_abs_delta:8.5f}  {drop:>8}  {trial.bytes / 1e3:6.0f}  "
-            f"{trial.p50_ms:6.2f}  {trial.recipe}{excess}"
+TABLE_HEAD = (
+    f"  {'flips':>5} {'max |d|':>7} {'mean |d|':>8} {'dAUC':>7} {'kB':>6} {'ms':>6}  recipe"
+)
+"""Head of the table of trials."""
+
+
+def trial_row(trial: Trial, mark: str = "") -> str:
+    """One line of the table, at most 100 columns.
+
+    Args:
+        trial: a recipe that was tried.
+        mark: its first character; empty: ``x`` if it exceeds the budget.
+    """
+    mark = mark or ("x" if trial.excess else " ")
+    if trial.parity is None:
+        return shortened(
+            f"{mark} {trial.recipe.summary(_RECIPE_COLUMNS)}: {trial.excess}", _COLUMNS
         )
-    return lines
+    drop = "" if trial.auc_drop is None else f"{-trial.auc_drop:+.4f}"
+    figures = (
+        f"{mark} {trial.parity.flips:5} {trial.parity.max_abs_delta:7.4f} "
+        f"{trial.parity.mean_abs_delta:8.5f} {drop:>7} {trial.bytes / 1e3:6.0f} "
+        f"{trial.p50_ms:6.2f}  "
+    )
+    return figures + trial.recipe.summary(_COLUMNS - len(figures))
+
+
+def trial_table(trials: Sequence[Trial], taken: int | None) -> list[str]:
+    """Lines of a table of the recipes tried for one file.
+
+    ``*`` marks the one that was taken, ``x`` those that exceed the budget.
+    """
+    rows = [trial_row(trial, "*" if i == taken else "") for i, trial in enumerate(trials)]
+    return [TABLE_HEAD, *rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cxr_edge.export.quantize.recipe import (
     STRENGTHS,
     QuantizationRecipe,
     float_ends,
+    float_groups,
     layer_key,
     linear_keys,
     refine,
@@ -60,6 +62,42 @@ def test_the_ends_stay_float_as_long_as_others_remain(
     layers: int, first: bool, last: bool, expected: tuple[str, ...]
 ) -> None:
     assert float_ends(graph_of(layers), first=first, last=last) == expected
+
+
+def chain(*kinds: Literal["conv", "depthwise", "dense"]) -> Graph:
+    nodes = [Node("image", Input((4, 4, 1)), (), 1)]
+    for number, kind in enumerate(kinds, 1):
+        step = Linear(kind, None, np.ones((1, 1)), np.zeros(1), padded=False)
+        nodes.append(Node(kind, step, (number - 1,), 1))
+    return Graph(tuple(nodes))
+
+
+def test_a_depthwise_network_has_groups_from_its_depthwise_layers_to_its_first_half() -> None:
+    graph = chain("conv", *(("depthwise", "conv", "conv") * 5))
+    keys = linear_keys(graph)
+    depthwise, *firsts = float_groups(graph)
+    assert depthwise == tuple(key for key in keys if key.startswith("depthwise"))
+    assert firsts == [keys[:2], keys[:4], keys[:6], keys[:8]]
+
+
+@pytest.mark.parametrize("kinds", [(), ("conv",), ("conv", "dense"), ("conv",) * 60])
+def test_a_network_without_depthwise_layers_has_no_groups(kinds: tuple[Any, ...]) -> None:
+    assert float_groups(chain(*kinds)) == ()
+
+
+def test_no_group_takes_every_layer() -> None:
+    assert float_groups(chain("depthwise")) == ()
+    assert float_groups(chain("depthwise", "depthwise")) == (("depthwise-p1",),)
+
+
+def test_a_recipe_of_many_layers_reads_as_one_line_of_at_most_100_characters() -> None:
+    layers = tuple(f"block_{i}_depthwise-p{i}" for i in range(52))
+    strengths = {key: i / 51 for i, key in enumerate(layers)}
+    recipe = QuantizationRecipe(strengths, "percentile", True, layers)
+    assert len(str(recipe)) <= 100
+    assert "equalized 0 to 1; percentile" in str(recipe) and "float: 52 layers" in str(recipe)
+    named = QuantizationRecipe(None, "minmax", False, layers[:2])
+    assert str(named).endswith("float: block_0_depthwise-p0, block_1_depthwise-p1")
 
 
 @pytest.mark.parametrize(("channels", "left_out"), [(1, True), (3, True), (4, True), (5, False)])

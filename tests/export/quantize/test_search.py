@@ -10,7 +10,7 @@ import pytest
 
 from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.golden import GoldenSet
-from cxr_edge.errors import ParityError
+from cxr_edge.errors import EngineError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.graph.graph import Graph, Input, Linear, Node
 from cxr_edge.export.quantize import search
@@ -19,7 +19,7 @@ from cxr_edge.export.quantize.equalize import Pair
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork
 from cxr_edge.export.quantize.ranges import ActivationStatistics
 from cxr_edge.export.quantize.recipe import STRENGTHS, QuantizationRecipe
-from cxr_edge.export.quantize.search import Search, SearchResult, SelectionImages
+from cxr_edge.export.quantize.search import Search, SearchFailed, SearchResult, SelectionImages
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec
@@ -407,8 +407,9 @@ def test_a_file_that_answers_nan_is_worse_than_one_that_exceeds_the_budget(bench
         at_one_image = np.where(scores == scores[0], 0.3, 0.0)
         return at_one_image if recipe.equalization == {B: 0.25, C: 0.25} else np.nan
 
-    with pytest.raises(ParityError, match=r"equalized 0\.25.*max \|Δscore\| 0\.3"):
+    with pytest.raises(SearchFailed, match=r"max \|Δscore\| 0\.3") as caught:
         bench.run(answer)
+    assert caught.value.best.recipe.equalization == {B: 0.25, C: 0.25}
 
 
 def test_nan_on_golden_inputs_alone_is_recorded_and_never_taken(bench: Bench) -> None:
@@ -475,15 +476,33 @@ def test_each_trial_that_answered_was_timed(bench: Bench) -> None:
 
 
 def test_where_nothing_holds_the_error_names_the_best_in_one_line(bench: Bench) -> None:
-    with pytest.raises(ParityError) as caught:
+    with pytest.raises(SearchFailed) as caught:
         bench.run(best_at(0.25, lambda recipe: False))
     message = str(caught.value)
     assert caught.value.exit_code == 6
     assert message.startswith("onnx-int8: none of ")
-    assert "on 200 drawn inputs; the best, equalized 0.25; minmax; bias corrected" in message
-    assert "max |Δscore| 0.06, allowed 0.05" in message
-    assert "; nothing was written; choose by other images" in message
-    assert len(message.splitlines()) == 1
+    assert "on 200 drawn inputs; the best: max |Δscore| 0.06, allowed 0.05" in message
+    assert "; nothing was written; give more images (--validation)" in message
+    assert len(message.splitlines()) == 1 and len(message) <= 300
+
+
+def test_a_failed_search_keeps_its_trials_and_the_best_of_them(bench: Bench) -> None:
+    with pytest.raises(SearchFailed) as caught:
+        bench.run(best_at(0.25, lambda recipe: False))
+    trials, best = caught.value.trials, caught.value.best
+    assert [trial.recipe for trial in trials] == bench.made
+    assert best in trials and best.recipe.equalization == {B: 0.25, C: 0.25}
+    assert best.parity is not None and best.parity.max_abs_delta == pytest.approx(0.06)
+
+
+def test_the_line_of_a_failed_search_is_cut_where_an_engine_says_too_much(bench: Bench) -> None:
+    def answer(recipe: QuantizationRecipe, scores: np.ndarray) -> float:
+        raise EngineError("onnxruntime cannot run the file: " + "so it says " * 50)
+
+    with pytest.raises(SearchFailed) as caught:
+        bench.run(answer)
+    message = str(caught.value)
+    assert len(message) == 300 and "…; nothing was written; " in message
 
 
 @pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:1]], ids=["two pairs", "one pair"])

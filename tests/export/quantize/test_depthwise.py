@@ -1,0 +1,155 @@
+"""Networks of depthwise convolutions: float layers, padding, pooled features, dead layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from cxr_edge.engines import open_engine
+from cxr_edge.export.convert.onnx import export_onnx
+from cxr_edge.export.graph.graph import Graph, build_model, layer_of
+from cxr_edge.export.graph.lowering import lower
+from cxr_edge.export.graph.reader import read_graph
+from cxr_edge.export.quantize.onnx_int8 import join_padding
+from cxr_edge.export.quantize.quantizer import OnnxQuantizer, calibrate
+from cxr_edge.export.quantize.ranges import RangeMethod
+from cxr_edge.export.quantize.recipe import QuantizationRecipe, float_ends, float_groups
+from cxr_edge.spec import InputSpec, ModelSpec
+
+pytestmark = pytest.mark.slow
+
+SPEC = ModelSpec(
+    "blocks",
+    InputSpec(16, 16, 3),
+    ("a", "b"),
+    "sigmoid",
+    positive_label="b",
+    threshold=0.5,
+    threshold_choice="fixed",
+)
+LAYERS = keras.layers
+
+
+def network() -> keras.Model:
+    """A convolution and two inverted residuals with padding, ReLU6 and squeeze-excitation."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input((16, 16, 3))
+    x = LAYERS.ReLU(6.0)(LAYERS.Conv2D(8, 3, strides=2, padding="same", name="stem")(image))
+    for number in range(2):
+        y = LAYERS.Conv2D(16, 1, use_bias=False, name=f"expand{number}")(x)
+        y = LAYERS.ReLU(6.0)(LAYERS.BatchNormalization()(y))
+        if number:
+            y = LAYERS.ZeroPadding2D(((0, 1), (0, 1)))(y)
+        y = LAYERS.DepthwiseConv2D(
+            3,
+            strides=1 + number,
+            padding="valid" if number else "same",
+            bias_initializer=keras.initializers.RandomUniform(-0.5, 0.5),
+            name=f"depthwise{number}",
+        )(y)
+        y = LAYERS.ReLU(6.0)(y)
+        gate = LAYERS.Reshape((1, 1, 16))(LAYERS.GlobalAveragePooling2D()(y))
+        gate = LAYERS.Conv2D(4, 1, activation="relu", name=f"squeeze{number}")(gate)
+        gate = LAYERS.Conv2D(16, 1, activation="sigmoid", name=f"excite{number}")(gate)
+        y = LAYERS.Multiply()([y, gate])
+        y = LAYERS.Conv2D(8, 1, name=f"project{number}")(y)
+        x = y if number else LAYERS.Add()([y, x])
+    x = LAYERS.GlobalAveragePooling2D()(LAYERS.ReLU()(x))
+    return keras.Model(image, LAYERS.Dense(1, activation="sigmoid", name="head")(x))
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(4).random((count, 16, 16, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return lower(read_graph(network()))
+
+
+@pytest.fixture(scope="module")
+def floating(graph: Graph) -> bytes:
+    return export_onnx(build_model(graph))
+
+
+def operations(data: bytes) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load_from_string(data).graph.node)
+
+
+def scores(data: bytes, batch: np.ndarray) -> np.ndarray:
+    return open_engine("onnxruntime", data, SPEC).run(batch)
+
+
+def integer_layers(data: bytes) -> set[str]:
+    """Layers whose weights are dequantized."""
+    nodes = onnx.load_from_string(data).graph.node
+    made_by = {name: node.op_type for node in nodes for name in node.output}
+    return {
+        (layer_of(node.name) or "").rsplit("-p", 1)[0]
+        for node in nodes
+        if node.op_type in ("Conv", "Gemm", "MatMul")
+        and made_by.get(node.input[1]) == "DequantizeLinear"
+    }
+
+
+def test_a_depthwise_convolution_with_a_bias_keeps_its_name(floating: bytes) -> None:
+    nodes = onnx.load_from_string(floating).graph.node
+    named = [(layer_of(n.name) or "").rsplit("-p", 1)[0] for n in nodes if n.op_type == "Conv"]
+    assert {"depthwise0", "depthwise1"} <= set(named) and "" not in named
+
+
+def test_padding_joins_its_convolution_exactly(floating: bytes) -> None:
+    joined = join_padding(floating)
+    assert operations(floating)["Pad"] == 1 and operations(joined)["Pad"] == 0
+    np.testing.assert_allclose(scores(joined, images(4)), scores(floating, images(4)), atol=1e-6)
+    assert join_padding(joined) == joined
+
+
+def test_the_groups_are_the_gates_the_depthwise_layers_and_the_first_ones(graph: Graph) -> None:
+    groups = [tuple(key.rsplit("-p", 1)[0] for key in group) for group in float_groups(graph)]
+    gates = ("squeeze0", "excite0", "squeeze1", "excite1")
+    assert groups[0] == gates
+    assert groups[1] == ("depthwise0", "depthwise1")
+    assert all(set(gates) < set(group) for group in groups[2:])
+
+
+def test_layers_left_in_float_are_float_in_the_file(graph: Graph) -> None:
+    quantizer = OnnxQuantizer(calibrate(graph, images(4)), "portable")
+    ends = float_ends(graph, first=True, last=True)
+    every = integer_layers(quantizer.build(QuantizationRecipe(None, "minmax", True, ends)))
+    assert {"depthwise0", "depthwise1", "squeeze0", "excite1", "project0"} <= every
+    for group in float_groups(graph):
+        layers = (*ends, *(key for key in group if key not in ends))
+        data = quantizer.build(QuantizationRecipe(None, "minmax", True, layers))
+        assert integer_layers(data) == every - {key.rsplit("-p", 1)[0] for key in layers}
+
+
+def test_pooled_features_reach_a_float_head_as_they_are(graph: Graph) -> None:
+    quantizer = OnnxQuantizer(calibrate(graph, images(4)), "portable")
+    ends = float_ends(graph, first=True, last=True)
+    nodes = onnx.load_from_string(
+        quantizer.build(QuantizationRecipe(None, "minmax", True, ends))
+    ).graph.node
+    made_by = {name: node for node in nodes for name in node.output}
+    node = next(node for node in nodes if (layer_of(node.name) or "").startswith("head"))
+    while node.op_type != "GlobalAveragePool":
+        assert node.op_type not in ("QuantizeLinear", "DequantizeLinear")
+        node = made_by[node.input[0]]
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
+def test_a_constant_image_and_a_dead_layer_are_quantized(method: RangeMethod) -> None:
+    model = network()
+    for name in ("expand0", "project1"):
+        layer = model.get_layer(name)
+        layer.set_weights([np.zeros_like(weights) for weights in layer.get_weights()])
+    graph = lower(read_graph(model))
+    constant = np.full((1, 16, 16, 3), 0.5, np.float32)
+    quantizer = OnnxQuantizer(calibrate(graph, constant), "portable")
+    data = quantizer.build(QuantizationRecipe(None, method, True, ()))
+    expected = model.predict(constant, verbose=0)
+    np.testing.assert_allclose(scores(data, constant), expected, atol=0.02)
