@@ -71,14 +71,14 @@ def draw_alike(statistics: list[Statistics], spec: ModelSpec, first: int, count:
     Returns:
         (count, height, width, channels) uint8.
     """
-    phantoms = draw_pictures(spec, first, count, striped=True)
+    phantoms = draw_pictures(spec, first, count)
     drawn = np.empty_like(phantoms)
-    for number in range(count):
-        random = np.random.default_rng([_SEED, first + number])
+    for place, number in enumerate(range(first, first + count)):
+        random = np.random.default_rng([_SEED, number])
         one, other = (statistics[i] for i in random.integers(0, len(statistics), 2))
         share = random.choice((0.0, 1.0, random.uniform()))
         if number % 2:
-            field = phantoms[number].astype(np.float64) + random.uniform(0, 1, phantoms.shape[1:])
+            field = phantoms[place].astype(np.float64) + random.uniform(0, 1, phantoms.shape[1:])
         else:
             field = _noise(random, (1 - share) * one.amplitudes + share * other.amplitudes)
             mixing = (1 - share) * one.mixing + share * other.mixing
@@ -86,7 +86,7 @@ def draw_alike(statistics: list[Statistics], spec: ModelSpec, first: int, count:
         levels = (1 - share) * one.levels + share * other.levels
         contrast = random.choice((1.0, random.uniform(0.3, 1.0)))
         middle = levels.mean(axis=0)
-        drawn[number] = np.rint(_with_levels(field, middle + contrast * (levels - middle)))
+        drawn[place] = np.rint(_with_levels(field, middle + contrast * (levels - middle)))
     return drawn
 
 

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from cxr_edge.errors import ExportError
 from cxr_edge.export.artifacts import KINDS, ArtifactKind, HeatmapConversion
-from cxr_edge.export.builder import ArtifactBuilder, BuiltArtifact
+from cxr_edge.export.builder import ArtifactBuilder
+from cxr_edge.export.drafts import BuiltArtifact
 from cxr_edge.export.report import FailedArtifact
 from cxr_edge.reporting import Reporter
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cxr_edge.bundle.embedded import Embedded
-from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Quantization
-from cxr_edge.decision import decide, probabilities
-from cxr_edge.engines import open_engine
-from cxr_edge.errors import EngineError, ExportError, ParityError
+from cxr_edge.errors import ExportError, ParityError
 from cxr_edge.export.artifacts import (
     ArtifactKind,
     HeatmapConversion,
@@ -22,9 +18,10 @@ from cxr_edge.export.artifacts import (
 )
 from cxr_edge.export.convert.metadata import embed
 from cxr_edge.export.convert.onnx import export_onnx
+from cxr_edge.export.drafts import BuiltArtifact, Draft
 from cxr_edge.export.float_files import FloatFiles, needs_check
 from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, proving_engines
-from cxr_edge.export.golden_inputs import Reproduction
+from cxr_edge.export.golden_inputs import reproduce
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
@@ -32,13 +29,11 @@ from cxr_edge.export.graph.layers import unusual_layers
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.images import ExportImages
-from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork, calibrate
 from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.quantize.search import Search
 from cxr_edge.export.quantize.trials import Trial, trial_table
 from cxr_edge.export.range_check import outside_ranges
-from cxr_edge.export.report import ArtifactReport, Speed
 from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.files import sha256
 from cxr_edge.preprocess import normalize
@@ -46,62 +41,6 @@ from cxr_edge.reporting import Reporter
 
 # Called layer by layer, the reference differs by 5e-7: its sums are in another order.
 _SAME_NETWORK = 5e-5
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A file before it is proven."""
-
-    kind: ArtifactKind
-    data: bytes
-    budget: Budget
-    """How far it may differ from the original."""
-    quantization: Quantization | None = None
-    """How it was quantized; None: it was not."""
-    trials: tuple[Trial, ...] = ()
-    """Recipes that were tried; empty: nothing was searched."""
-    taken: int | None = None
-    """Index of the trial that made it; None: nothing was searched."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltArtifact:
-    """A file that passed the gate."""
-
-    kind: ArtifactKind
-    data: bytes
-    budget: Budget
-    """How far it may differ from the original."""
-    tolerance: float
-    """Largest |difference| of an output that is accepted on golden inputs, 0..1."""
-    proofs: tuple[EngineProof, ...]
-    """Its parity on each engine."""
-    quantization: Quantization | None = None
-    """How it was quantized; None: it was not."""
-    trials: tuple[Trial, ...] = ()
-    """Recipes that were tried; empty: nothing was searched."""
-    taken: int | None = None
-    """Index of the trial that made it; None: nothing was searched."""
-
-    def report(self, speed: Speed) -> ArtifactReport:
-        """Its part of the export report."""
-        why = "converted without a choice to make"
-        if self.taken is not None:
-            held = sum(not trial.excess for trial in self.trials)
-            why = (
-                f"of the {held} recipes within the budget the one with the fewest layers in "
-                "float32, then the smallest mean difference"
-            )
-        return ArtifactReport(
-            self.kind.name,
-            len(self.data),
-            self.budget,
-            self.trials,
-            self.taken,
-            why,
-            self.proofs,
-            speed,
-        )
 
 
 class ArtifactBuilder:
@@ -185,11 +124,15 @@ class ArtifactBuilder:
         return search.trials if search else ()
 
     def settle_golden(self, drafts: Sequence[Draft]) -> None:
-        """Replace golden inputs that overrule the user's images; see :mod:`golden_inputs`."""
+        """Replace golden inputs that overrule the user's images; see :mod:`.golden_inputs`."""
         quantized = [d for d in drafts if isinstance(d.kind.conversion, QuantizedConversion)]
         if quantized and self._images.are_users:
-            pool, golden = self._images.golden.pool, self._images.golden
-            golden.replace([r for d in quantized if (r := self._reproduce(d, pool))])
+            golden = self._images.golden
+            answers = [
+                reproduce(d.data, d.kind, golden.pool, self._spec, d.budget.max_delta_p)
+                for d in quantized
+            ]
+            golden.replace([answer for answer in answers if answer])
 
     def prove(self, draft: Draft) -> BuiltArtifact:
         """Check a file against the original on every engine.
@@ -259,20 +202,6 @@ class ArtifactBuilder:
         self._reporter.say(f"{kind.name}, tried on {len(images.batch)} {images.source}\n{table}")
         quantization = self._quantization(conversion, result.recipe)
         return Draft(kind, result.data, budget, quantization, result.trials, result.taken)
-
-    def _reproduce(self, draft: Draft, pool: GoldenSet) -> Reproduction | None:
-        """How a file answers the pool; None: an engine refuses it, which the gate will say."""
-        batch, spec = normalize(pool.pixels, self._spec.input), self._spec
-        before = decide(probabilities(pool.scores, spec), spec)
-        flipped, delta = np.zeros(len(batch), np.bool_), np.zeros(len(batch))
-        try:
-            for engine in proving_engines(draft.kind.name, draft.kind.format):
-                scores = open_engine(engine, draft.data, spec).run(batch)
-                flipped |= decide(probabilities(scores, spec), spec) != before
-                delta = np.maximum(delta, np.abs(scores - pool.scores).max(axis=1))
-        except EngineError:
-            return None
-        return Reproduction(draft.kind.name, flipped, delta, draft.budget.max_delta_p)
 
     @functools.cached_property
     def _network(self) -> CalibratedNetwork:

@@ -28,20 +28,25 @@ import numpy.typing as npt
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, decision_margins, probabilities
+from cxr_edge.engines import open_engine
+from cxr_edge.errors import EngineError
 from cxr_edge.export.alike import draw_alike, measure
+from cxr_edge.export.artifacts import ArtifactKind
+from cxr_edge.export.gate import proving_engines
 from cxr_edge.export.golden import (
+    COUNT,
     ROUNDING,
     choose_golden,
     describe_golden,
     draw_pictures,
 )
-from cxr_edge.preprocess import Pixels
+from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
 SLACK = 0.1
 """By how much an activation may leave the calibrated range, as a share of it."""
-_ENOUGH = 4
+_ENOUGH = 8
 """Inputs of a decision below which more pictures are drawn."""
 
 Flags = npt.NDArray[np.bool_]
@@ -62,6 +67,25 @@ class Reproduction:
     """(N,) largest |difference| of an output, 0..1."""
     allowed: float
     """What its budget allows."""
+
+
+def reproduce(
+    data: bytes, kind: ArtifactKind, pool: GoldenSet, spec: ModelSpec, allowed: float
+) -> Reproduction | None:
+    """Run a file on a pool of inputs; None: an engine refuses it, which the gate will say."""
+    batch, before = (
+        normalize(pool.pixels, spec.input),
+        decide(probabilities(pool.scores, spec), spec),
+    )
+    flipped, delta = np.zeros(len(batch), np.bool_), np.zeros(len(batch))
+    try:
+        for engine in proving_engines(kind.name, kind.format):
+            scores = open_engine(engine, data, spec).run(batch)
+            flipped |= decide(probabilities(scores, spec), spec) != before
+            delta = np.maximum(delta, np.abs(scores - pool.scores).max(axis=1))
+    except EngineError:
+        return None
+    return Reproduction(kind.name, flipped, delta, allowed)
 
 
 class GoldenInputs:
@@ -92,7 +116,9 @@ class GoldenInputs:
 
     def keep(self, samples: Samples, scores: Scores) -> None:
         """Take them from the user's images, which will be in the bundle."""
-        self.source = f"up to 32 of {len(scores)} images of the user, kept in the bundle as asked"
+        self.source = (
+            f"up to {COUNT} of {len(scores)} images of the user, kept in the bundle as asked"
+        )
         self._start(GoldenSet(samples.pixels, scores))
 
     def _start(self, pool: GoldenSet) -> None:
@@ -114,7 +140,7 @@ class GoldenInputs:
         outside, pool = excess(self.pool.pixels), self.pool
         counts = np.bincount(self._decisions(pool)[outside <= SLACK], minlength=self._labels)
         statistics = measure(calibration)
-        if statistics and counts.min() < _ENOUGH:
+        if statistics and (counts.min() < _ENOUGH or counts.sum() < COUNT):
             pixels = draw_alike(statistics, self._spec, 0, self._count)
             pool = _join(pool, GoldenSet(pixels, self._score(pixels)))
             outside = np.concatenate([outside, excess(pixels)])

@@ -27,9 +27,10 @@ from cxr_edge.domain import Domain, dump_domain, parse_domain
 from cxr_edge.errors import ModelError
 from cxr_edge.export.artifact_set import ArtifactSet
 from cxr_edge.export.artifacts import ArtifactKind
-from cxr_edge.export.builder import ArtifactBuilder, BuiltArtifact
+from cxr_edge.export.builder import ArtifactBuilder
 from cxr_edge.export.commit import check_target, commit, record_file
 from cxr_edge.export.decisions import auc
+from cxr_edge.export.drafts import BuiltArtifact
 from cxr_edge.export.gate import check_machine
 from cxr_edge.export.images import ExportImages
 from cxr_edge.export.report import ExportReport, make_report, report_path

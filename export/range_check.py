@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,7 @@ from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.spec import InputSpec
 
 _CHUNK = 16
+_LEAST_SHARE = 0.1
 
 
 def outside_ranges(
@@ -24,10 +27,15 @@ def outside_ranges(
         pixels: (N, height, width, channels) uint8.
 
     Returns:
-        (N,) the largest excess over all inputs of linear layers, as a share of the largest
-        |activation| on the calibration images: 0.3 is 30 % beyond; at most 0: inside.
+        (N,) the largest excess over all channels that linear layers read, as a share of the
+        channel's largest |value| on the calibration images: 0.3 is 30 % beyond; at most 0: inside.
     """
-    peaks = {tap: max(float(p.max()), 1e-12) for tap, p in network.statistics.peaks.items()}
+    # By channel, because equalization gives all channels the same range. Of one that is nearly
+    # always 0, a tenth of the layer's range is still nothing.
+    peaks = {
+        tap: np.maximum(peak, max(_LEAST_SHARE * float(peak.max()), 1e-12))
+        for tap, peak in network.statistics.peaks.items()
+    }
     if not peaks:
         return np.full(len(pixels), -1.0)
     model, batch = build_model(network.graph, list(peaks)), normalize(pixels, spec)
@@ -35,8 +43,14 @@ def outside_ranges(
     for start in range(0, len(batch), _CHUNK):
         _, *activations = model(batch[start : start + _CHUNK], training=False)
         shares = [
-            np.abs(np.asarray(values, np.float64)).reshape(len(values), -1).max(axis=1) / peak
+            (np.abs(_flat(values)).max(axis=1) / peak).max(axis=1)
             for values, peak in zip(activations, peaks.values(), strict=True)
         ]
         parts.append(np.max(shares, axis=0))
     return np.asarray(np.concatenate(parts) - 1)
+
+
+def _flat(values: Any) -> npt.NDArray[np.float64]:
+    """(N, places, channels)."""
+    array = np.asarray(values, np.float64)
+    return array.reshape(len(array), -1, array.shape[-1])

@@ -11,7 +11,7 @@ from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.device.timing import time_in_turn
 from cxr_edge.engines import Engine, open_engine
 from cxr_edge.errors import CxrEdgeError
-from cxr_edge.export.builder import BuiltArtifact
+from cxr_edge.export.drafts import BuiltArtifact
 from cxr_edge.export.report import Speed
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
