@@ -18,7 +18,6 @@ without being asked for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -183,7 +182,7 @@ class GoldenInputs:
         for file in spared:
             worst = float(file.delta[usable][golden].max())
             if worst > file.allowed:
-                self.tolerances[file.name] = math.ceil(worst * 110) / 100
+                self.tolerances[file.name] = min(1.0, float(f"{1.1 * worst:.2g}"))
         if replaced:
             self.source += (
                 f"; {replaced} were replaced on which a quantized file differed by more than on "
