@@ -143,17 +143,17 @@ class GoldenInputs:
             pixels = draw_alike(statistics, self._spec, 0, self._count)
             pool = _join(pool, GoldenSet(pixels, self._score(pixels)))
             outside = np.concatenate([outside, excess(pixels)])
-        inside = (outside <= SLACK) & self._is_clear(pool)
-        if not inside.any():  # nothing is: those that leave the ranges least
-            inside = self._is_clear(pool) & (outside <= np.sort(outside)[len(outside) // 8])
+        clear, where = self._is_clear(pool), "within"
+        inside = clear & (outside <= SLACK)
         if not inside.any():
-            return
+            where = "nearest to"
+            inside = clear & (outside <= np.quantile(outside[clear], 0.25))
         before = len(self.pool.scores)
         self.pool = _take(pool, inside)
         self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)
         alike = int(inside[before:].sum())
         self.source = (
-            f"{len(self.chosen.scores)} of {len(self.pool.scores)} drawn pictures within the "
+            f"{len(self.chosen.scores)} of {len(self.pool.scores)} drawn pictures {where} the "
             f"calibrated ranges: {len(self.pool.scores) - alike} phantoms and {alike} pictures "
             "with average grey levels and frequencies of the calibration images"
         )
@@ -171,9 +171,9 @@ class GoldenInputs:
         steady = ~np.any([f.flipped for f in spared], axis=0)
         close = steady & np.all([f.delta <= f.allowed for f in spared], axis=0)
         golden = self._is_chosen()
-        if close[golden].all():
+        wanted = np.unique(decisions[golden])
+        if close[golden].all() or not np.isin(wanted, decisions[steady & clear]).all():
             return
-        wanted = np.unique(decisions[golden & steady])
         usable = close if np.isin(wanted, decisions[close & clear]).all() else steady
         replaced = int(np.sum(golden & ~usable))
         kept = _take(self.pool, usable)

@@ -300,6 +300,11 @@ def test_images_given_besides_the_golden_inputs_must_hold_too(
     other = ParityImages("data", seven, golden.scores[:7] + np.float32(0.01))
     with pytest.raises(ParityError, match="7 images of --data"):
         prove_altered(unaltered, good_file, spec, golden, other)
+    embedded = Embedded(ORIGINAL, spec)
+    file, integer = embed(good_file, "onnx", embedded), KINDS["onnx-int8"]
+    with pytest.raises(ParityError, match="choose nothing: more images to choose by") as caught:
+        prove_artifact(file, integer, EXACT, (golden, other), embedded, str)
+    assert len(str(caught.value)) <= 300
     same = dataclasses.replace(golden, image_set="data")
     for each in prove_altered(unaltered, good_file, spec, golden, same):
         assert each.decisions["data"] == each.decisions["golden"]
