@@ -207,7 +207,8 @@ def _print_speeds(manifest: Manifest, report: ExportReport) -> None:
                 Styled(speed.why, "faint"),
             ]
         )
-    numbers = [Column(title, align="right") for title in ("kB", "ms an image here", "of float32")]
+    titles = ("kB", "ms an image here", "of unchanged fp32")
+    numbers = [Column(title, align="right") for title in titles]
     note = [Column("note")] if any(artifact.speed.why for artifact in report.artifacts) else []
     rows = rows if note else [row[:-1] for row in rows]
     print_table([Column("artifact"), Column("engine"), *numbers, *note], rows)
