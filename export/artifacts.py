@@ -161,25 +161,26 @@ _TFLITE_INT8_STATIC_IO = QuantizedConversion(
 
 # The reference differs by 1e-6 between float32 engines, a MobileNetV2 by 1.1e-5. Rounding may also
 # swap two nearly equal scores; each such pair costs 1 / (positives x negatives) of the AUC.
-_ROUNDING = Budget(max_flips=0, max_delta_p=5e-5, max_auc_drop=1e-3)
+ROUNDING = Budget(max_flips=0, max_delta_p=5e-5, max_auc_drop=1e-3)
+"""How far a float32 file may differ from the original."""
 
 _ALL = (
     ArtifactKind("onnx-int8-x86-vnni", "onnx", "int8-static", _onnx_int8("x86-vnni"), "x86-vnni"),
     ArtifactKind("onnx-int8-arm64", "onnx", "int8-static", _onnx_int8("arm64"), "arm64"),
     ArtifactKind("onnx-int8", "onnx", "int8-static", _onnx_int8("portable"), "portable"),
-    ArtifactKind("onnx-fp32", "onnx", "fp32", FloatConversion(_onnx, _ROUNDING)),
+    ArtifactKind("onnx-fp32", "onnx", "fp32", FloatConversion(_onnx, ROUNDING)),
     ArtifactKind(
         "onnx-explain",
         "onnx",
         "fp32",
-        HeatmapConversion(_onnx_explain, _ROUNDING, fallback="onnx-fp32"),
+        HeatmapConversion(_onnx_explain, ROUNDING, fallback="onnx-fp32"),
         outputs=(*SCORES, "heatmap"),
     ),
     ArtifactKind(
         "onnx-fp32-batch",
         "onnx",
         "fp32",
-        FloatConversion(_onnx_batch, _ROUNDING),
+        FloatConversion(_onnx_batch, ROUNDING),
         dynamic_batch=True,
     ),
     ArtifactKind("tflite-int8-dynamic", "tflite", "int8-dynamic", _TFLITE_INT8_DYNAMIC, "portable"),
@@ -190,7 +191,7 @@ _ALL = (
     ArtifactKind(
         "tflite-fp16", "tflite", "fp16-weights", FloatConversion(_tflite_fp16, None, weight_bits=16)
     ),
-    ArtifactKind("tflite-fp32", "tflite", "fp32", FloatConversion(_tflite, _ROUNDING)),
+    ArtifactKind("tflite-fp32", "tflite", "fp32", FloatConversion(_tflite, ROUNDING)),
 )
 
 KINDS = {kind.name: kind for kind in _ALL}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,27 +12,27 @@ from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.manifest import Quantization
 from cxr_edge.errors import ExportError, ParityError
 from cxr_edge.export.artifacts import (
-    KINDS,
     ArtifactKind,
-    FloatConversion,
     HeatmapConversion,
     QuantizedConversion,
 )
 from cxr_edge.export.convert.metadata import embed
 from cxr_edge.export.convert.onnx import export_onnx
+from cxr_edge.export.drafts import BuiltArtifact, Draft
+from cxr_edge.export.float_files import FloatFiles, needs_check
 from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, proving_engines
+from cxr_edge.export.golden_inputs import reproduce
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
 from cxr_edge.export.graph.layers import unusual_layers
 from cxr_edge.export.graph.proof import lower_proven
 from cxr_edge.export.images import ExportImages
-from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork, calibrate
 from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.quantize.search import Search
 from cxr_edge.export.quantize.trials import Trial
-from cxr_edge.export.report import ArtifactReport, Speed
+from cxr_edge.export.range_check import outside_ranges
 from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.files import sha256
 from cxr_edge.preprocess import normalize
@@ -40,44 +40,6 @@ from cxr_edge.reporting import Reporter
 
 # Called layer by layer, the reference differs by 5e-7: its sums are in another order.
 _SAME_NETWORK = 5e-5
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltArtifact:
-    """A file that passed the gate."""
-
-    kind: ArtifactKind
-    data: bytes
-    budget: Budget
-    """How far it may differ from the original."""
-    proofs: tuple[EngineProof, ...]
-    """Its parity on each engine."""
-    quantization: Quantization | None = None
-    """How it was quantized; None: it was not."""
-    trials: tuple[Trial, ...] = ()
-    """Recipes that were tried; empty: nothing was searched."""
-    taken: int | None = None
-    """Index of the trial that made it; None: nothing was searched."""
-
-    def report(self, speed: Speed) -> ArtifactReport:
-        """Its part of the export report."""
-        why = "converted without a choice to make"
-        if self.taken is not None:
-            held = sum(not trial.excess for trial in self.trials)
-            why = (
-                f"of the {held} recipes within the budget the one with the fewest layers in "
-                "float32, then the smallest mean difference"
-            )
-        return ArtifactReport(
-            self.kind.name,
-            len(self.data),
-            self.budget,
-            self.trials,
-            self.taken,
-            why,
-            self.proofs,
-            speed,
-        )
 
 
 class ArtifactBuilder:
@@ -103,52 +65,110 @@ class ArtifactBuilder:
             f"{before} affine maps became {after}"
         )
         """What lowering did, for the report."""
+        self._float_files = FloatFiles(self._convert, images.float_sets, original.spec)
+        self._searches: dict[str, Search] = {}
 
-    def supported(self, kinds: tuple[ArtifactKind, ...]) -> tuple[ArtifactKind, ...]:
-        """The kinds that this network allows, or their replacements, each once.
+    def check_possible(self, kind: ArtifactKind) -> None:
+        """Refuse, before any work is done, a kind that this network does not allow.
 
         Raises:
-            ExportError: a kind that was asked for by name is not possible.
+            ExportError: it has no heat map, or no layer that the kind quantizes.
         """
-        supported = []
-        for kind in kinds:
-            try:
-                if isinstance(kind.conversion, HeatmapConversion):
-                    find_tail(self._graph, self._spec)
-                elif isinstance(kind.conversion, QuantizedConversion):
-                    kind.conversion.first_recipe(self._graph)
-            except ExportError as err:
-                if kind.name in self._request.named:
-                    raise ExportError(f"{kind.name}: {err}") from err
-                if isinstance(kind.conversion, HeatmapConversion):
-                    self._reporter.say(f"no heat map: {err}")
-                    supported.append(KINDS[kind.conversion.fallback])
-                else:
-                    self._reporter.say(f"left out: {kind.name}: {err}")
-            else:
-                supported.append(kind)
-        return tuple(dict.fromkeys(supported))
+        if isinstance(kind.conversion, HeatmapConversion):
+            find_tail(self._graph, self._spec)
+        elif isinstance(kind.conversion, QuantizedConversion):
+            kind.conversion.first_recipe(self._graph)
 
-    def build(self, kind: ArtifactKind) -> BuiltArtifact:
-        """Build a file and check it.
+    def prepare_search(self, kinds: Sequence[ArtifactKind]) -> None:
+        """Bring the golden inputs into the ranges of the user's calibration images.
+
+        Args:
+            kinds: what will be built; without a quantized one the golden inputs stay.
+        """
+        is_searched = any(isinstance(kind.conversion, QuantizedConversion) for kind in kinds)
+        if is_searched and self._images.are_calibrated_by_user and not self._request.keep_images:
+            excess = functools.partial(outside_ranges, self._network, self._spec.input)
+            self._images.golden.move_inside(excess, self._images.calibration.samples)
+
+    def check_float(self, kind: ArtifactKind, asked: Sequence[ArtifactKind]) -> None:
+        """Prove the float32 conversion to a kind's format, where its own budget is wider.
 
         Raises:
-            ParityError: it differs too much from the original, or no recipe holds the budget.
+            ExportError: the converter failed, or changes this network.
+        """
+        needed = {k.format for k in asked if needs_check(k)}
+        if kind.format in needed:
+            self._float_files.check(kind.format, asked)
+
+    def build(self, kind: ArtifactKind) -> Draft:
+        """Build a file; it is not proven yet.
+
+        Raises:
+            ParityError: no recipe holds the budget.
             ExportError: a converter failed.
         """
         if isinstance(kind.conversion, QuantizedConversion):
             return self._search(kind, kind.conversion)
-        return self._convert(kind, kind.conversion)
+        self._reporter.say(f"converting to {kind.name}")
+        budget, quantization = kind.conversion.budget or self._request.budget, None
+        bits = getattr(kind.conversion, "weight_bits", 32)
+        if bits < 32:
+            quantization = Quantization("weights", bits, None, {}, False, (), None)
+        return Draft(kind, self._float_files.file(kind), budget, quantization)
+
+    def trials(self, kind: ArtifactKind) -> tuple[Trial, ...]:
+        """Recipes that were tried for a kind, whether or not one held the budget."""
+        search = self._searches.get(kind.name)
+        return search.trials if search else ()
+
+    def settle_golden(self, drafts: Sequence[Draft]) -> None:
+        """Replace golden inputs that overrule the user's images; see :mod:`.golden_inputs`."""
+        quantized = [d for d in drafts if isinstance(d.kind.conversion, QuantizedConversion)]
+        if quantized and self._images.are_users:
+            golden = self._images.golden
+            answers = [
+                reproduce(d.data, d.kind, golden.pool, self._spec, d.budget.max_delta_p)
+                for d in quantized
+            ]
+            golden.replace([answer for answer in answers if answer])
+
+    def prove(self, draft: Draft) -> BuiltArtifact:
+        """Check a file against the original on every engine.
+
+        Raises:
+            ParityError: it differs too much.
+        """
+        kind = draft.kind
+        tolerance = self._images.golden.tolerances.get(kind.name, draft.budget.max_delta_p)
+        proofs = prove_artifact(
+            draft.data,
+            kind,
+            draft.budget,
+            self._images.parity_sets,
+            self._embedded,
+            self._request.group_of,
+            golden_tolerance=tolerance,
+        )
+        if isinstance(kind.conversion, HeatmapConversion):
+            proofs = self._prove_heatmaps(draft.data, kind, proofs)
+        return BuiltArtifact(
+            kind,
+            draft.data,
+            draft.budget,
+            tolerance,
+            proofs,
+            draft.quantization,
+            draft.trials,
+            draft.taken,
+        )
 
     def stock_onnx(self) -> bytes:
         """The original network converted without lowering, to compare its speed."""
         return export_onnx(self._model)
 
-    def _convert(
-        self, kind: ArtifactKind, conversion: FloatConversion | HeatmapConversion
-    ) -> BuiltArtifact:
-        self._reporter.say(f"converting to {kind.name}")
-        budget = conversion.budget or self._request.budget
+    def _convert(self, kind: ArtifactKind) -> bytes:
+        conversion = kind.conversion
+        assert not isinstance(conversion, QuantizedConversion)  # noqa: S101 - as FloatFiles says
         try:
             if isinstance(conversion, HeatmapConversion):
                 converted = conversion.convert(self._graph, self._spec)
@@ -159,21 +179,11 @@ class ArtifactBuilder:
             if not suspects:
                 raise
             raise ExportError(f"{err}; its unusual layers are {suspects}") from err
-        data = embed(converted, kind.format, self._embedded)
-        proofs = self._prove(data, kind, budget)
-        if isinstance(conversion, HeatmapConversion):
-            proofs = self._prove_heatmaps(data, kind, proofs)
-            return BuiltArtifact(kind, data, budget, proofs)
-        quantization = None
-        if conversion.weight_bits < 32:
-            quantization = Quantization(
-                "weights", conversion.weight_bits, None, {}, False, (), None
-            )
-        return BuiltArtifact(kind, data, budget, proofs, quantization)
+        return embed(converted, kind.format, self._embedded)
 
-    def _search(self, kind: ArtifactKind, conversion: QuantizedConversion) -> BuiltArtifact:
+    def _search(self, kind: ArtifactKind, conversion: QuantizedConversion) -> Draft:
         images, budget = self._images.selection, self._request.budget
-        result = Search(
+        search = Search(
             kind,
             self._network,
             images,
@@ -183,16 +193,15 @@ class ArtifactBuilder:
             strengths=self._request.strengths,
             thorough=self._request.thorough,
             reporter=self._reporter,
-        ).run()
-        proofs = self._prove(result.data, kind, budget)
+        )
+        self._searches[kind.name] = search
+        result = search.run()
         self._reporter.say(
             f"{kind.name}: {len(result.trials)} recipes tried on {len(images.batch)} "
             f"{images.source}; taken: {result.recipe}"
         )
         quantization = self._quantization(conversion, result.recipe)
-        return BuiltArtifact(
-            kind, result.data, budget, proofs, quantization, result.trials, result.taken
-        )
+        return Draft(kind, result.data, budget, quantization, result.trials, result.taken)
 
     @functools.cached_property
     def _network(self) -> CalibratedNetwork:
@@ -212,11 +221,6 @@ class ArtifactBuilder:
             self._images.calibration_record(),
         )
 
-    def _prove(self, data: bytes, kind: ArtifactKind, budget: Budget) -> tuple[EngineProof, ...]:
-        return prove_artifact(
-            data, kind, budget, self._images.parity_sets, self._embedded, self._request.group_of
-        )
-
     def _prove_heatmaps(
         self, data: bytes, kind: ArtifactKind, proofs: tuple[EngineProof, ...]
     ) -> tuple[EngineProof, ...]:
@@ -230,6 +234,6 @@ class ArtifactBuilder:
         if not delta <= _SAME_NETWORK:
             raise ParityError(
                 f"{kind.name}: the network that was differentiated differs from the original by "
-                f"{delta:.2g}, allowed {_SAME_NETWORK:g}; nothing was written"
+                f"{delta:.2g}, allowed {_SAME_NETWORK:g}"
             )
         return prove_heatmaps(data, kind, proofs, golden.samples, maps, self._spec)

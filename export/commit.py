@@ -7,7 +7,9 @@ File names contain part of the content's hash, so new files never overwrite old 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,8 +22,16 @@ from cxr_edge.bundle.manifest import (
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.errors import OutputError
-from cxr_edge.files import TEMPORARY_PREFIX, atomic_path, sha256, sync_folder, write_file
+from cxr_edge.files import (
+    TEMPORARY_PREFIX,
+    atomic_path,
+    printable,
+    sha256,
+    sync_folder,
+    write_file,
+)
 
+_PROBE_BYTES = 2**20
 _HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz)")
 
 
@@ -32,21 +42,52 @@ def record_file(stem: str, suffix: str, data: bytes) -> FileRecord:
 
 
 def check_target(folder: Path) -> None:
-    """Refuse, before any work is done, a folder that is neither a bundle nor empty.
+    """Refuse, before any work is done, a folder that a bundle cannot be written to.
 
     Raises:
-        OutputError: it holds other files, or is a file.
+        OutputError: it holds other files, is a file, has no name of its own, or it or the folder
+            around it cannot be written to.
     """
+    name = printable(folder)
+    if folder.name in ("", ".."):
+        raise OutputError(
+            f"{name}: a bundle needs a folder of its own, and its report goes beside it; "
+            f"say for example -o {printable(folder / 'bundle')}"
+        )
     try:
-        if not folder.exists():
-            return
-        if not folder.is_dir():
-            raise OutputError(f"{folder}: is a file, expected a folder for the bundle")
-        strangers = [p.name for p in folder.iterdir() if not _is_ours(p.name)]
+        if folder.exists():
+            _refuse_strangers(folder, name)
+        for place in {_nearest_folder(folder), _nearest_folder(folder.parent)}:
+            _try_to_write(place)
     except OSError as err:
-        raise OutputError(f"{folder}: cannot be used: {err.strerror}") from err
-    if strangers and not (folder / MANIFEST_NAME).exists():
-        raise OutputError(f"{folder}: holds {strangers[0]!r} and no bundle; choose another folder")
+        raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
+
+
+def _refuse_strangers(folder: Path, name: str) -> None:
+    if not folder.is_dir():
+        raise OutputError(f"{name}: is a file, expected a folder for the bundle")
+    if (folder / MANIFEST_NAME).exists():
+        return
+    strangers = sorted(p.name for p in folder.iterdir() if not _is_ours(p.name))
+    if strangers:
+        raise OutputError(
+            f"{name}: holds {printable(strangers[0])!r} and no bundle; choose another folder"
+        )
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _try_to_write(folder: Path) -> None:
+    """Write a block and remove it: permissions do not tell of full or read-only disks."""
+    with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder) as probe:
+        probe.write(bytes(_PROBE_BYTES))
+        probe.flush()
+        os.fsync(probe.fileno())
 
 
 def commit(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:

@@ -16,7 +16,7 @@ from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, probabilities
 from cxr_edge.engines import ENGINES, Format, Heatmaps, installed_engines, open_engine, suits
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError
-from cxr_edge.export.artifacts import ArtifactKind
+from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.decisions import DecisionParity, compare_decisions
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.preprocess import normalize
@@ -29,6 +29,8 @@ _HEATMAP_ROUNDING = 1e-6
 
 ImageSet = Literal["golden", "data"]
 """Golden inputs, or the images of ``--data``."""
+
+_SET_NAMES: dict[ImageSet, str] = {"golden": "golden inputs", "data": "images of --data"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +95,8 @@ def prove_artifact(
     image_sets: tuple[ParityImages, ...],
     embedded: Embedded,
     group_of: Grouping,
+    *,
+    golden_tolerance: float | None = None,
 ) -> tuple[EngineProof, ...]:
     """Compare one file with the original on every installed engine that runs it.
 
@@ -103,6 +107,7 @@ def prove_artifact(
         image_sets: the golden inputs, and the images of ``--data``.
         embedded: the metadata that the file must contain.
         group_of: which images show the same patient.
+        golden_tolerance: largest |difference| on golden inputs; None: that of the budget.
 
     Raises:
         ParityError: a score differs by more than the budget, too many decisions changed, a score
@@ -113,9 +118,12 @@ def prove_artifact(
     with _refusal(kind.name):
         is_stale = read_embedded(data, kind.format) != embedded
     if is_stale:
-        raise ParityError(f"{kind.name}: was made from another model; nothing was written")
+        raise ParityError(f"{kind.name}: was made from another model")
+    budgets: dict[ImageSet, Budget] = {"golden": budget.on_golden(), "data": budget}
+    if golden_tolerance is not None:
+        budgets["golden"] = dataclasses.replace(budgets["golden"], max_delta_p=golden_tolerance)
     return tuple(
-        _prove_on(engine, data, kind, budget, image_sets, embedded.spec, group_of)
+        _prove_on(engine, data, kind, budgets, image_sets, embedded.spec, group_of)
         for engine in engines
     )
 
@@ -124,7 +132,7 @@ def _prove_on(
     engine: str,
     data: bytes,
     kind: ArtifactKind,
-    budget: Budget,
+    budgets: dict[ImageSet, Budget],
     image_sets: tuple[ParityImages, ...],
     spec: ModelSpec,
     group_of: Grouping,
@@ -144,11 +152,12 @@ def _prove_on(
                 labels=images.samples.labels,
                 group_of=group_of,
             )
-        reason = _stuck(images.scores, scores, spec) or _excess(images, result, budget)
+        reason = _stuck(images.scores, scores, spec) or _excess(result, budgets[images.image_set])
         if reason:
+            advice = _advice(kind) if images.image_set == "data" else ""
             raise ParityError(
-                f"{where}: {reason}, on {result.parity.inputs} {images.image_set} inputs; "
-                "nothing was written"
+                f"{where}: {reason}, on {result.parity.inputs} {_SET_NAMES[images.image_set]}"
+                f"{advice}"
             )
         decisions[images.image_set] = result
     return EngineProof(engine, decisions)
@@ -188,14 +197,13 @@ def prove_heatmaps(
             _, exported = loaded.explain(normalize(golden.pixels, spec.input))
         if exported.shape != maps.shape:
             raise ParityError(
-                f"{where}: its heat maps are {exported.shape[1:]}, the original's "
-                f"{maps.shape[1:]}; nothing was written"
+                f"{where}: its heat maps are {exported.shape[1:]}, the original's {maps.shape[1:]}"
             )
         delta = float(np.abs(exported - maps).max())
         if not delta <= allowed:
             raise ParityError(
                 f"{where}: its heat maps differ by {delta:.2g} from the original's gradient, "
-                f"allowed {allowed:.2g}, on {len(maps)} golden inputs; nothing was written"
+                f"allowed {allowed:.2g}, on {len(maps)} golden inputs"
             )
         with_maps.append(dataclasses.replace(proof, heatmap_delta=delta))
     return tuple(with_maps)
@@ -207,14 +215,22 @@ def _refusal(where: str) -> Iterator[None]:
     try:
         yield
     except EngineError as err:
-        raise ParityError(f"{where}: {err}; nothing was written") from err
+        raise ParityError(f"{where}: {err}") from err
 
 
-def _excess(images: ParityImages, result: DecisionParity, budget: Budget) -> str:
-    if images.image_set == "golden":
-        budget = budget.on_golden()
+def _excess(result: DecisionParity, budget: Budget) -> str:
     area = result.labelled.auc if result.labelled else None
     return budget.excess(result.parity, -area.difference if area else None)
+
+
+def _advice(kind: ArtifactKind) -> str:
+    """What may help where images fail that no recipe may be chosen by."""
+    if not isinstance(kind.conversion, QuantizedConversion):
+        return ""
+    return (
+        "; they prove and choose nothing: more images to choose by (--validation), or a narrower "
+        "budget there (--max-delta-p, --max-flips), may help"
+    )
 
 
 def _stuck(original: Scores, exported: Scores, spec: ModelSpec) -> str:

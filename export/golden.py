@@ -18,8 +18,8 @@ COUNT = 32
 POOL = 256
 """Pictures drawn, from which golden inputs are chosen."""
 
-# An input this close to the threshold would test rounding, not a decision.
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
+"""Distance from a change of decision, 0..1, below which an input tests rounding, no decision."""
 
 
 def draw_pictures(
@@ -73,12 +73,14 @@ def choose_golden(pool: GoldenSet, spec: ModelSpec, margin: float) -> tuple[Gold
     """
     table = probabilities(pool.scores, spec)
     decisions, margins = decide(table, spec), decision_margins(table, spec)
-    clear = margins > _ROUNDING
+    clear = margins > ROUNDING
     if not clear.any():
-        raise ExportError(
-            f"the original model scores every drawn picture within {_ROUNDING} of the threshold "
-            f"{spec.threshold}, so that none tests a decision; train it first"
+        nearly = (
+            "gives two labels nearly the same probability for every golden input"
+            if spec.threshold is None
+            else f"scores every golden input within {ROUNDING} of the threshold {spec.threshold}"
         )
+        raise ExportError(f"the original model {nearly}: none tests a decision; train it first")
     for decision in np.unique(decisions):
         far = (decisions == decision) & (margins > margin)
         if far.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ from cxr_edge.bundle.manifest import Calibration
 from cxr_edge.classifier import read_pixels
 from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
-from cxr_edge.errors import DataError
+from cxr_edge.errors import DataError, UsageError
 from cxr_edge.export.gate import ParityImages
-from cxr_edge.export.golden import choose_golden, describe_golden, draw_pictures
+from cxr_edge.export.golden_inputs import GoldenInputs
 from cxr_edge.export.quantize.distill import distill
 from cxr_edge.export.quantize.search import SelectionImages
 from cxr_edge.export.report import Preprocessing
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.files import sha256
 from cxr_edge.original.keras_model import keras_scores
-from cxr_edge.preprocess import Pixels, normalize
+from cxr_edge.preprocess import Batch, Pixels, normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
+
+_MOST_CHECKED = 128
 
 
 class ExportImages:
@@ -36,23 +39,39 @@ class ExportImages:
     ) -> None:
         self._model, self._original = model, original
         self._request, self._reporter = request, reporter
-        spec = original.spec
-        with reporter.bar("drawing golden inputs") as advance:
-            pictures = draw_pictures(spec, 0, request.golden_pool, advance, striped=True)
-        self._pool = GoldenSet(pictures, self._score(pictures))
-        self.golden, self.margin = choose_golden(self._pool, spec, request.budget.max_delta_p)
-        """Golden inputs, and the smallest margin of their decisions."""
-        self.golden_source = describe_golden(len(pictures))
-        """How they were chosen, for the manifest."""
-        golden = Samples(self.golden.pixels, None, ())
-        self.parity_sets: tuple[ParityImages, ...] = (
-            ParityImages("golden", golden, self.golden.scores),
+        self.golden = GoldenInputs(
+            original.spec,
+            self._score,
+            request.budget.max_delta_p,
+            request.golden_pool,
+            reporter,
         )
-        """Images to check every file on, the golden inputs first."""
+        """The golden inputs; they may be exchanged until files are proven."""
         self.preprocessing: Preprocessing | None = None
         """Check of the way from files to the network's input; None: no ``--data``."""
+        self._data: tuple[ParityImages, ...] = ()
         if request.data:
             self._add_data(request.data)
+        if request.keep_images:
+            self._keep_images()
+
+    @property
+    def parity_sets(self) -> tuple[ParityImages, ...]:
+        """Images to check every file on, the golden inputs first."""
+        chosen = self.golden.chosen
+        golden = ParityImages("golden", Samples(chosen.pixels, None, ()), chosen.scores)
+        return (golden, *self._data)
+
+    @property
+    def are_users(self) -> bool:
+        """Whether recipes are chosen by a user's images; drawn inputs do not overrule those."""
+        return self._request.validation is not None or self._original.validation is not None
+
+    @property
+    def are_calibrated_by_user(self) -> bool:
+        """Whether ranges are measured on a user's images."""
+        given = self._original.calibration
+        return self._request.calibration is not None or (given is not None and not given.in_bundle)
 
     @functools.cached_property
     def calibration(self) -> CalibrationImages:
@@ -78,18 +97,15 @@ class ExportImages:
     @functools.cached_property
     def selection(self) -> SelectionImages:
         """Images to choose recipes by; none of them is a calibration image."""
-        spec, request = self._original.spec, self._request
-        if request.validation:
-            samples = sample_folder(request.validation, spec, self._reporter)
-            source = "validation images given"
-        elif self._original.validation is not None:
-            samples, source = self._original.validation, "validation images of held-out patients"
-        else:
-            drawn = Samples(self._pool.pixels, None, ())
-            return self._select(drawn, self._pool.scores, "drawn inputs")
+        samples, pool = self._validation, self.golden.pool
+        if samples is None:
+            drawn = Samples(pool.pixels, None, ())
+            return self._select(drawn, pool.scores, "drawn inputs", self.golden.chosen)
+        held_out = "validation images of held-out patients"
+        source = "validation images given" if self._request.validation else held_out
         refuse_overlap(self.calibration.samples, samples, "the validation images")
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
-        return self._select(samples, self._score(samples.pixels), source)
+        return self._select(samples, self._score(samples.pixels), source, None)
 
     def calibration_record(self) -> Calibration:
         """What the manifest says of the calibration images."""
@@ -109,6 +125,46 @@ class ExportImages:
             return self.calibration.samples
         return None
 
+    def labelled(self) -> tuple[Samples, Scores, str] | None:
+        """Labelled images of the user with the original's scores, and what to call them."""
+        for images in self._data:
+            if images.samples.labels is not None:
+                return images.samples, images.scores, "images of --data"
+        samples = self._validation
+        if samples is None or samples.labels is None:
+            return None
+        every = _thin(len(samples.pixels))
+        part = Samples(samples.pixels[every], samples.labels[every], ())
+        return part, self._score(part.pixels), "validation images"
+
+    def float_sets(self) -> Iterator[tuple[str, Batch, Scores]]:
+        """Images to check float32 files on before a search, with the original's scores."""
+        spec, chosen = self._original.spec.input, self.golden.chosen
+        yield "golden inputs", normalize(chosen.pixels, spec), chosen.scores
+        selection = self.selection
+        every = _thin(len(selection.scores))
+        yield selection.source, selection.batch[every], selection.scores[every]
+        pixels = self.calibration.samples.pixels[_thin(len(self.calibration.samples.pixels))]
+        yield "calibration images", normalize(pixels, spec), self._score(pixels)
+        for images in self._data:
+            yield "images of --data", normalize(images.samples.pixels, spec), images.scores
+
+    @functools.cached_property
+    def _validation(self) -> Samples | None:
+        """The user's validation images."""
+        if self._request.validation is None:
+            return self._original.validation
+        return sample_folder(self._request.validation, self._original.spec, self._reporter)
+
+    def _keep_images(self) -> None:
+        if self._data:
+            self.golden.keep(self._data[0].samples, self._data[0].scores)
+            return
+        samples = self._validation
+        if samples is None:
+            raise UsageError("--keep-images keeps images of --validation or --data; add one")
+        self.golden.keep(samples, self._score(samples.pixels))
+
     @functools.cached_property
     def _distilled(self) -> CalibrationImages:
         return distill(self._model, self._original.spec, self._reporter)
@@ -116,9 +172,11 @@ class ExportImages:
     def _score(self, pixels: Pixels) -> Scores:
         return keras_scores(self._model, pixels, self._original.spec)
 
-    def _select(self, samples: Samples, scores: Scores, source: str) -> SelectionImages:
+    def _select(
+        self, samples: Samples, scores: Scores, source: str, golden: GoldenSet | None
+    ) -> SelectionImages:
         batch = normalize(samples.pixels, self._original.spec.input)
-        return SelectionImages(source, batch, scores, samples.labels, self.golden)
+        return SelectionImages(source, batch, scores, samples.labels, golden)
 
     def _add_data(self, root: Path) -> None:
         """Read the images of ``--data`` as training does, and again as a device does."""
@@ -126,11 +184,16 @@ class ExportImages:
         samples = sample_folder(root, spec, self._reporter)
         self._reporter.say(f"scoring {len(samples.pixels)} images with the original model")
         scores = self._score(samples.pixels)
-        self.parity_sets = (*self.parity_sets, ParityImages("data", samples, scores))
+        self._data = (ParityImages("data", samples, scores),)
         on_device = np.concatenate([read_pixels(root / name, spec) for name in samples.names])
         levels = np.abs(on_device.astype(np.int16) - samples.pixels)
         delta = np.abs(self._score(on_device) - scores)
         self.preprocessing = Preprocessing(len(on_device), int(levels.max()), float(delta.max()))
+
+
+def _thin(count: int) -> slice:
+    """Evenly spaced indices, about :data:`_MOST_CHECKED` of ``count``."""
+    return slice(None, None, -(-count // _MOST_CHECKED) or 1)
 
 
 def describe_calibration(images: CalibrationImages, spec: ModelSpec) -> Calibration:

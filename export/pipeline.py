@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cxr_edge import documents
-from cxr_edge.bundle.golden import GoldenSet, dump_golden
+from cxr_edge.bundle.golden import dump_golden
 from cxr_edge.bundle.manifest import (
     FORMAT,
     MAX_FILE_BYTES,
@@ -26,28 +23,29 @@ from cxr_edge.bundle.manifest import (
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.samples import dump_samples, read_samples
 from cxr_edge.decision import decide, probabilities
-from cxr_edge.device.timing import time_in_turn
 from cxr_edge.domain import Domain, dump_domain, parse_domain
-from cxr_edge.engines import open_engine
 from cxr_edge.errors import ModelError
+from cxr_edge.export.artifact_set import ArtifactSet
 from cxr_edge.export.artifacts import ArtifactKind
-from cxr_edge.export.builder import ArtifactBuilder, BuiltArtifact
+from cxr_edge.export.builder import ArtifactBuilder
 from cxr_edge.export.commit import check_target, commit, record_file
+from cxr_edge.export.decisions import auc
+from cxr_edge.export.drafts import BuiltArtifact
 from cxr_edge.export.gate import check_machine
 from cxr_edge.export.images import ExportImages
-from cxr_edge.export.report import ExportReport, Speed, make_report, report_path
+from cxr_edge.export.report import ExportReport, make_report, report_path
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
+from cxr_edge.export.speed import measure_speed
 from cxr_edge.extras import package_version, require_tensorflow
 from cxr_edge.files import atomic_path, printable, read_file
+from cxr_edge.metrics.usefulness import why_useless
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.opening import load_original
 from cxr_edge.original.run_folder import Run
-from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
 _TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "openvino")
-_SPEED_ROUNDS, _SPEED_REPEATS = 30, 2
 
 
 def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel:
@@ -110,7 +108,7 @@ def export(
     request: ExportRequest,
     reporter: Reporter,
 ) -> tuple[Manifest, ExportReport]:
-    """Convert a model, check the parity of each file, and write the bundle if all of them pass.
+    """Convert a model, check the parity of each file, and write a bundle of those that pass.
 
     Args:
         original: the model.
@@ -120,40 +118,62 @@ def export(
         reporter: shows messages and progress.
 
     Returns:
-        The manifest and the report that were written.
+        The manifest and the report that were written. ``report.failed`` holds each kind that is
+        not in the bundle, and why.
 
     Raises:
-        ParityError: a file differs too much from the original, or no recipe holds the budget;
+        ParityError: every file differs too much from the original, or no recipe holds the budget;
             nothing was written.
-        ExportError: a converter failed, or the network does not allow a kind asked for by name.
+        ExportError: no kind could be converted, or the network allows none.
         OutputError: the bundle could not be written.
-        DataError: an image is used for calibration and also to measure figures on.
+        DataError: a folder of images does not exist, or an image is used for calibration and also
+            to measure figures on.
         MissingExtraError: a converter, or every engine for a kind of file, is not installed.
     """
     check_target(out)
-    require_tensorflow("export")
+    request.check()
     for kind in kinds:
         check_machine(kind)
+    reporter.say("loading TensorFlow …")
+    require_tensorflow("export")
     model = original.model
     if model is None:
         model = load_keras(original.data, original.spec, name=original.name, extra="export")
     images = ExportImages(model, original, request, reporter)
     builder = ArtifactBuilder(model, original, request, images, reporter)
-    artifacts = [builder.build(kind) for kind in builder.supported(kinds)]
+    files = ArtifactSet(builder, request.named, reporter)
+    files.build(kinds)
+    artifacts, golden = files.artifacts, images.golden
     manifest, contents = _assemble(original, images, artifacts)
-    speeds = measure_speed(builder.stock_onnx(), artifacts, images.golden, original.spec, reporter)
+    speeds = measure_speed(builder.stock_onnx, artifacts, golden.chosen, original.spec, reporter)
     searched = any(artifact.trials for artifact in artifacts)
     report = make_report(
-        chosen_on=images.selection.source if searched else "nothing was chosen",
+        chosen_on=images.selection.source if searched else None,
         calibration=images.calibration_record() if searched else None,
         preprocessing=images.preprocessing,
         lowered=builder.lowering_summary,
         artifacts=[a.report(speed) for a, speed in zip(artifacts, speeds, strict=True)],
+        failed=files.failed,
+        golden=golden.source,
+        useless=judge(images, original.spec),
     )
     with atomic_path(report_path(out)) as temporary:  # a report that cannot be written: no bundle
         temporary.write_bytes(documents.dump(report))
         commit(out, manifest, contents)
     return manifest, report
+
+
+def judge(images: ExportImages, spec: ModelSpec) -> str | None:
+    """Why the original is of no use on the user's labelled images; None: it is, or has none."""
+    labelled = images.labelled()
+    if labelled is None:
+        return None
+    samples, scores, source = labelled
+    assert samples.labels is not None  # noqa: S101 - they are labelled
+    table = probabilities(scores, spec)
+    area = auc(table, samples.labels, spec)
+    reason = why_useless(samples.labels, decide(table, spec), area, names=spec.labels)
+    return f"{reason}, on {len(scores)} {source}" if reason else None
 
 
 def _assemble(
@@ -181,7 +201,7 @@ def _assemble(
             _artifact_record(a, add(a.kind.name, a.kind.format, a.data)) for a in artifacts
         ),
         golden=_golden_record(
-            add("golden", "npz", dump_golden(images.golden)), images, original.spec
+            add("golden", "npz", dump_golden(images.golden.chosen)), images, original.spec
         ),
         provenance=_with_tool_versions(original.provenance),
     )
@@ -201,7 +221,7 @@ def _artifact_record(artifact: BuiltArtifact, file: FileRecord) -> ArtifactRecor
         engines=tuple(
             EngineRecord(
                 proof.engine,
-                artifact.budget.max_delta_p,
+                artifact.tolerance,
                 proof.decisions["golden"].parity,
                 proof.decisions["data"].parity if "data" in proof.decisions else None,
             )
@@ -212,45 +232,15 @@ def _artifact_record(artifact: BuiltArtifact, file: FileRecord) -> ArtifactRecor
 
 
 def _golden_record(file: FileRecord, images: ExportImages, spec: ModelSpec) -> GoldenRecord:
-    golden = images.golden
+    golden = images.golden.chosen
     counts = Counter(decide(probabilities(golden.scores, spec), spec).tolist())
     decisions = {label: counts[index] for index, label in enumerate(spec.labels)}
-    return GoldenRecord(file, len(golden.pixels), decisions, images.margin, images.golden_source)
+    return GoldenRecord(
+        file, len(golden.pixels), decisions, images.golden.margin, images.golden.source
+    )
 
 
 def _with_tool_versions(provenance: Provenance) -> Provenance:
     """Add the versions of the converters and engines that are installed."""
     installed = {tool: version for tool in _TOOLS if (version := package_version(tool))}
     return dataclasses.replace(provenance, tools=provenance.tools | installed)
-
-
-def measure_speed(
-    stock_onnx: bytes,
-    artifacts: Sequence[BuiltArtifact],
-    golden: GoldenSet,
-    spec: ModelSpec,
-    reporter: Reporter,
-) -> list[Speed]:
-    """Time every file on its preferred engine, one thread, all in turn so that drift cancels.
-
-    Args:
-        stock_onnx: the original network as its converter leaves it.
-        artifacts: the exported files.
-        golden: its first input is timed.
-        spec: the contract.
-        reporter: shows progress.
-
-    Returns:
-        The speed of each file, in the same order.
-    """
-    engines = [open_engine("onnxruntime", stock_onnx, spec)]
-    for a in artifacts:
-        engines.append(open_engine(a.proofs[0].engine, a.data, spec, outputs=a.kind.outputs))
-    batch = normalize(golden.pixels[:1], spec.input)
-    stock_ms, *artifacts_ms = time_in_turn(
-        [functools.partial(engine.run, batch) for engine in engines],
-        rounds=_SPEED_ROUNDS,
-        repeats=_SPEED_REPEATS,
-        reporter=reporter,
-    )
-    return [Speed(float(np.median(ms)), float(np.median(ms / stock_ms))) for ms in artifacts_ms]

@@ -6,23 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge import documents
 from cxr_edge.bundle.manifest import NOTICE, Calibration
 from cxr_edge.export.gate import EngineProof
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.trials import Trial
 
-REPORT_FORMAT = "2.0"
-"""Version of the report's schema."""
+REPORT_FORMAT = "2.1"
+"""Version of the report's schema. 2.1 added ``failed``, ``useless``, ``golden`` and the reason of a
+missing time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
     """Time of one inference on this machine, one thread, timed in turn with the other files."""
 
-    p50_ms: float
-    """Median, milliseconds."""
-    of_stock: float
-    """Median ratio to the original network's float32 ONNX, not lowered, in the same round."""
+    p50_ms: float | None
+    """Median, milliseconds; null: it could not be measured."""
+    of_stock: float | None
+    """Median ratio to the original network's float32 ONNX, not lowered, in the same round; null:
+    one of them could not be timed."""
+    why: str = documents.since("2.1", "")
+    """Why something could not be measured; empty: everything was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,20 @@ class ArtifactReport:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedArtifact:
+    """A file that was asked for and is not in the bundle."""
+
+    name: str
+    """Its name in options and results."""
+    named: bool
+    """Whether it was asked for by name, not as one of a set such as ``--int8``."""
+    why: str
+    """What was found, and what may help: one line, at most 300 characters."""
+    trials: tuple[Trial, ...]
+    """Recipes that were tried, in order; empty: nothing was searched."""
+
+
+@dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Check of the way from image files to the network's input, apart from the model."""
 
@@ -69,8 +88,8 @@ class ExportReport:
     """What the model must not be used for."""
     proves: str
     """What parity was measured on: labelled images, or drawn inputs only."""
-    chosen_on: str
-    """The images that recipes were chosen by."""
+    chosen_on: str | None
+    """The images that recipes were chosen by; null: no file needed a choice."""
     calibration: Calibration | None
     """The images that ranges were measured on; null: none were needed."""
     preprocessing: Preprocessing | None
@@ -79,6 +98,12 @@ class ExportReport:
     """What lowering did to the network."""
     artifacts: tuple[ArtifactReport, ...]
     """The files, the preferred one first."""
+    failed: tuple[FailedArtifact, ...] = documents.since("2.1", ())
+    """Files that were asked for and are not in the bundle."""
+    golden: str = documents.since("2.1", "")
+    """What the golden inputs are."""
+    useless: str | None = documents.since("2.1", None)
+    """Why the original model is of no use on labelled images; null: it is, or nobody knows."""
 
 
 def report_path(out: Path) -> Path:
@@ -88,11 +113,14 @@ def report_path(out: Path) -> Path:
 
 def make_report(
     *,
-    chosen_on: str,
+    chosen_on: str | None,
     calibration: Calibration | None,
     preprocessing: Preprocessing | None,
     lowered: str,
     artifacts: Sequence[ArtifactReport],
+    failed: Sequence[FailedArtifact],
+    golden: str,
+    useless: str | None,
 ) -> ExportReport:
     """Assemble a report; see :class:`ExportReport` for the fields."""
     on_data = [
@@ -116,4 +144,7 @@ def make_report(
         preprocessing,
         lowered,
         tuple(artifacts),
+        tuple(failed),
+        golden,
+        useless,
     )

@@ -10,9 +10,11 @@ from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.data.patients import Grouping, kermany_patient
 from cxr_edge.data.samples import Samples
 from cxr_edge.domain import Domain
+from cxr_edge.errors import DataError
 from cxr_edge.export.golden import POOL
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.recipe import STRENGTHS
+from cxr_edge.files import printable
 from cxr_edge.spec import ModelSpec
 
 
@@ -65,12 +67,27 @@ class ExportRequest:
     """Whether the search tries every recipe, even after one held the budget."""
     distill: bool = False
     """Whether the bundle gets calibration images distilled from the network."""
+    keep_images: bool = False
+    """Whether golden inputs are images of ``data`` or ``validation``, which the bundle then holds.
+    False: they are drawn, and show nobody."""
     named: frozenset[str] = frozenset()
-    """Kinds that were asked for by name. If the network does not allow one of these, the export
-    fails; any other kind is replaced or left out, and the reporter says so."""
+    """Kinds that were asked for by name. The report says of each that is missing that it was; any
+    other kind that is not possible is replaced or left out."""
     group_of: Grouping = kermany_patient
     """Which images show the same patient."""
     strengths: tuple[float, ...] = STRENGTHS
     """Strengths of equalization that the search tries, 0..1."""
     golden_pool: int = POOL
     """Inputs drawn, from which the golden inputs are chosen."""
+
+    def check(self) -> None:
+        """Refuse, before any work is done, a folder of images that does not exist.
+
+        Raises:
+            DataError: a path is no folder.
+        """
+        for option in ("calibration", "validation", "data"):
+            path: Path | None = getattr(self, option)
+            if path is not None and not path.is_dir():
+                kind = "is a file" if path.exists() else "does not exist"
+                raise DataError(f"{printable(path)}: {kind}, --{option} expects a folder of images")

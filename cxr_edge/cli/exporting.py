@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +11,19 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
-from cxr_edge.errors import UsageError
+from cxr_edge.cli.tables import Cell, Column, Styled, print_table
+from cxr_edge.errors import ExportError, UsageError
+from cxr_edge.files import printable
 
 if TYPE_CHECKING:
     from cxr_edge.bundle.manifest import Manifest
+    from cxr_edge.export.artifacts import ArtifactKind
     from cxr_edge.export.report import ExportReport
+    from cxr_edge.export.request import ExportRequest
 
 DEFAULT_OUT = Path("bundle")
+
+_FEW_INPUTS, _MOST_NAMED = 4, 5
 
 
 def export(
@@ -63,6 +70,14 @@ def export(
             show_default="those of the run, else drawn inputs",
         ),
     ] = None,
+    keep_images: Annotated[
+        bool,
+        typer.Option(
+            "--keep-images",
+            help="Put up to 32 images of --data or --validation into the bundle as golden inputs, "
+            "instead of drawn ones: only images that may be passed on.",
+        ),
+    ] = False,
     max_flips: Annotated[
         int | None,
         typer.Option(
@@ -86,20 +101,18 @@ def export(
     ] = False,
     patient_pattern: options.Patient = None,
 ) -> None:
-    """Convert a Keras model to ONNX and TFLite; write it only if it makes the same decisions.
+    """Convert a Keras model to ONNX and TFLite; write what makes the same decisions.
 
-    Every file is compared with the Keras model on every installed engine. If one differs too much,
-    nothing is written (exit code 6). For quantized files, recipes are tried until one holds the
-    budget (--max-flips, --max-delta-p, --max-auc-drop); OUT.export-report.json lists them.
+    Every file is compared with the Keras model on every installed engine. A file that differs too
+    much is left out, with its figures; if it was named by --artifacts, or nothing is left, the exit
+    code is 6. For quantized files, recipes are tried until one holds the budget (--max-flips,
+    --max-delta-p, --max-auc-drop); OUT.export-report.json lists them.
     """
-    from cxr_edge.bundle.reader import Bundle
     from cxr_edge.data.patients import grouping
     from cxr_edge.export.artifacts import FP16, INT8, QuantizedConversion, find_kinds
-    from cxr_edge.export.pipeline import export as run_export
-    from cxr_edge.export.pipeline import original_of_bundle, original_of_run
+    from cxr_edge.export.commit import check_target
     from cxr_edge.export.quantize.budget import Budget
     from cxr_edge.export.request import ExportRequest
-    from cxr_edge.original.run_folder import open_run
 
     names = [name.strip() for name in artifacts.split(",") if name.strip()]
     kinds = find_kinds((*names, *(INT8 if int8 else ()), *(FP16 if fp16 else ())))
@@ -119,77 +132,159 @@ def export(
         budget=Budget(max_flips, max_delta_p, max_auc_drop),
         thorough=thorough,
         distill=distill,
+        keep_images=keep_images,
         named=frozenset(names),
         group_of=grouping(patient_pattern),
     )
+    request.check()
+    check_target(out)
     terminal = Terminal()
-    if source is None:
-        original = original_of_bundle(Bundle.open())
-    else:
-        original = original_of_run(open_run(source, spec), terminal)
-    manifest, report = run_export(original, out, kinds, request, terminal)
+    terminal.say("reading the model …")
+    manifest, report = _run(source, spec, out, kinds, request, terminal)
     _print_parity(manifest)
+    _print_speeds(manifest, report)
     _explain(manifest, report, out, terminal)
+    missing = [artifact for artifact in report.failed if artifact.named]
+    if missing:
+        others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        written = ", ".join(artifact.name for artifact in report.artifacts)
+        raise ExportError(f"{missing[0].name}{others} is missing, see above; written: {written}")
+
+
+def _run(
+    source: Path | None,
+    spec: Path | None,
+    out: Path,
+    kinds: tuple[ArtifactKind, ...],
+    request: ExportRequest,
+    terminal: Terminal,
+) -> tuple[Manifest, ExportReport]:
+    from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.export import pipeline
+    from cxr_edge.original.run_folder import open_run
+
+    if source is None:
+        original = pipeline.original_of_bundle(Bundle.open())
+    else:
+        original = pipeline.original_of_run(open_run(source, spec), terminal)
+    return pipeline.export(original, out, kinds, request, terminal)
 
 
 def _print_parity(manifest: Manifest) -> None:
-    print(f"{'file':44}  {'engine':11}  {'inputs':>11}  max |d|  mean |d|  flips")
+    rows: list[list[Cell]] = []
     for artifact in manifest.artifacts:
         for record in artifact.engines:
-            for name, proof in (("golden", record.golden), ("images", record.data)):
-                if proof:
-                    print(
-                        f"{artifact.file.file:44}  {record.engine:11}  {proof.inputs:4} {name:6}  "
-                        f"{proof.max_abs_delta:7.1e}   {proof.mean_abs_delta:7.1e}  "
-                        f"{proof.flips:5}"
+            for name, parity in (("golden", record.golden), ("images", record.data)):
+                if parity:
+                    flips: Cell = Styled(str(parity.flips), "warning" if parity.flips else "plain")
+                    rows.append(
+                        [
+                            artifact.file.file,
+                            record.engine,
+                            f"{parity.inputs} {name}",
+                            f"{parity.max_abs_delta:.1e}",
+                            f"{parity.mean_abs_delta:.1e}",
+                            flips,
+                        ]
                     )
+    numbers = [Column(title, align="right") for title in ("inputs", "max |d|", "mean |d|", "flips")]
+    print_table([Column("file"), Column("engine"), *numbers], rows)
+
+
+def _print_speeds(manifest: Manifest, report: ExportReport) -> None:
+    """Size and time of each file; a time that could not be measured is a dash with the reason."""
+    records = {artifact.name: artifact for artifact in manifest.artifacts}
+    rows: list[list[Cell]] = []
+    for artifact in report.artifacts:
+        speed = artifact.speed
+        rows.append(
+            [
+                artifact.name,
+                records[artifact.name].engines[0].engine,
+                f"{artifact.bytes / 1e3:,.0f}",
+                "-" if speed.p50_ms is None else f"{speed.p50_ms:.2f}",
+                "-" if speed.of_stock is None else f"{speed.of_stock:.2f}",
+                Styled(speed.why, "faint"),
+            ]
+        )
+    titles = ("kB", "ms an image here", "of unchanged fp32")
+    numbers = [Column(title, align="right") for title in titles]
+    note = [Column("note")] if any(artifact.speed.why for artifact in report.artifacts) else []
+    rows = rows if note else [row[:-1] for row in rows]
+    print_table([Column("artifact"), Column("engine"), *numbers, *note], rows)
 
 
 def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Terminal) -> None:
     """Say what the figures mean, what to know about them, and what to run next."""
     from cxr_edge.export.report import report_path
 
-    _say_speeds(manifest, report, terminal)
+    for line in [*_heatmap_lines(report), *_changed_decisions(report)]:
+        terminal.say(line)
+    for note in (_slow_integers(manifest, report), _thin_golden(manifest)):
+        if note:
+            terminal.say(note)
+    if report.chosen_on:
+        terminal.say(f"recipes were chosen on {report.chosen_on}")
+    terminal.say(f"golden inputs: {report.golden}")
+    terminal.say(f"proven: {report.proves}")
+    terminal.say(f"the report is {printable(report_path(out))}")
+    if report.useless:
+        terminal.say(f"this model is of no use: {report.useless}; train it again before you use it")
+    path = shlex.quote(printable(out))
+    terminal.say(f"next: cxr-edge verify {path}; cxr-edge predict -b {path} IMAGE")
+
+
+def _heatmap_lines(report: ExportReport) -> Iterator[str]:
     for artifact in report.artifacts:
         for proof in artifact.proofs:
             if proof.heatmap_delta is not None:
-                terminal.say(
+                yield (
                     f"{artifact.name} on {proof.engine}: heat maps differ by "
                     f"{proof.heatmap_delta:.1e} from the original's gradient"
                 )
+
+
+def _changed_decisions(report: ExportReport) -> Iterator[str]:
     for artifact in report.artifacts:
         for proof in artifact.proofs:
             for parity in proof.decisions.values():
                 for flip in parity.flips:
-                    terminal.say(
-                        f"changed decision: {artifact.name} on {proof.engine}: {flip.name}: "
-                        f"{flip.original:.3f} became {flip.exported:.3f}"
+                    yield (
+                        f"changed decision: {artifact.name} on {proof.engine}: "
+                        f"{printable(flip.name)}: {flip.original:.3f} became {flip.exported:.3f}"
                     )
-    if 0 in manifest.golden.decisions.values():
-        terminal.say(
-            f"note: the original model's decisions on the golden inputs are "
-            f"{manifest.golden.decisions}; they test numbers, not every decision"
+
+
+def _thin_golden(manifest: Manifest) -> str | None:
+    """What golden inputs cannot show because some labels are rare among their decisions."""
+    golden = manifest.golden
+    rare = [label for label, count in golden.decisions.items() if count < _FEW_INPUTS]
+    if not rare:
+        return None
+    counts = [f"{label} {golden.decisions[label]}" for label in rare[:_MOST_NAMED]]
+    more = f" and {len(rare) - _MOST_NAMED} more labels" if len(rare) > _MOST_NAMED else ""
+    decided = [label for label, count in golden.decisions.items() if count]
+    if len(decided) == 1:
+        return (
+            f"note: the original model decides {decided[0]} for all {golden.inputs} golden inputs; "
+            "they test numbers, not every decision"
         )
-    if any(artifact.quantization for artifact in manifest.artifacts):
-        terminal.say(f"recipes were chosen on {report.chosen_on}")
-    terminal.say(f"proven: {report.proves}")
-    terminal.say(f"the report is {report_path(out)}")
-    print(f"next: cxr-edge verify {out}; cxr-edge predict -b {out} IMAGE", file=sys.stderr)
+    return f"note: of {golden.inputs} golden inputs, few test {', '.join(counts)}{more}"
 
 
-def _say_speeds(manifest: Manifest, report: ExportReport, terminal: Terminal) -> None:
+def _slow_integers(manifest: Manifest, report: ExportReport) -> str | None:
+    """Which integer files are slower here than the fastest float32 one."""
     integer = {
         artifact.name
         for artifact in manifest.artifacts
         if artifact.quantization and artifact.quantization.arithmetic != "weights"
     }
-    speeds = {artifact.name: artifact.speed for artifact in report.artifacts}
-    for name, speed in speeds.items():
-        terminal.say(
-            f"{name}: {speed.p50_ms:.2f} ms an image here, "
-            f"{speed.of_stock:.2f} of the unchanged network's float32 ONNX"
-        )
-    float_ms = min((s.p50_ms for name, s in speeds.items() if name not in integer), default=None)
-    for name in speeds:
-        if name in integer and float_ms is not None and speeds[name].p50_ms > float_ms:
-            terminal.say(f"note: {name} is slower than float32 on this machine")
+    times = {a.name: a.speed.p50_ms for a in report.artifacts if a.speed.p50_ms is not None}
+    fastest = min((ms for name, ms in times.items() if name not in integer), default=None)
+    slow = [name for name in times if name in integer and fastest and times[name] > fastest]
+    if not slow:
+        return None
+    return (
+        f"note: slower than float32 on this machine: {', '.join(slow)}; cxr-edge tune measures "
+        "which file a device should run"
+    )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.golden import GoldenSet
+from cxr_edge.bundle.manifest import Parity
 from cxr_edge.bundle.parity import compare
 from cxr_edge.data.folders import Labels
 from cxr_edge.decision import Scores
-from cxr_edge.engines import open_engine
+from cxr_edge.engines import Engine, open_engine
 from cxr_edge.errors import EngineError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.convert.metadata import embed
@@ -30,6 +31,7 @@ from cxr_edge.export.quantize.recipe import (
 from cxr_edge.export.quantize.trials import TABLE_HEAD, Trial, median_ms, trial_row
 from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.reporting import Reporter
+from cxr_edge.spec import ModelSpec
 
 _MOST_PROBES, _MOST_REFINED = 24, 8
 _MOST_TRIALS = 48
@@ -48,8 +50,9 @@ class SelectionImages:
     """(N, spec.outputs), the original's."""
     labels: Labels | None
     """(N,) the truth; None: unknown."""
-    golden: GoldenSet
-    """Golden inputs; no decision on them may change, whatever the budget."""
+    golden: GoldenSet | None
+    """Golden inputs; no decision on them may change, whatever the budget. None: the images are a
+    user's, and drawn inputs do not overrule them."""
 
 
 class SearchFailed(ParityError):  # noqa: N818 - an outcome with its trials
@@ -136,6 +139,11 @@ class Search:
         self._best_data = b""
         self._gains: list[tuple[float, tuple[str, ...]]] = []
 
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every recipe that was tried so far, in order."""
+        return tuple(self._trials)
+
     def run(self) -> SearchResult:
         """Search.
 
@@ -172,7 +180,7 @@ class Search:
             f"{len(self._images.batch)} {self._images.source}; the best: "
         )
         after = (
-            "; nothing was written; give more images (--validation) or allow more (--max-flips, "
+            "; give more images (--validation) or allow more (--max-flips, "
             "--max-delta-p, --max-auc-drop)"
         )
         room = _LONGEST_MESSAGE - len(before) - len(after)
@@ -259,15 +267,21 @@ class Search:
             engine = open_engine(self._engine, data, spec)
             scores = engine.run(images.batch)
             parity = compare(images.scores, scores, spec)
-            golden = normalize(images.golden.pixels, spec.input)
-            on_golden = compare(images.golden.scores, engine.run(golden), spec)
+            on_golden = _compare_golden(images.golden, engine, spec)
         except EngineError as err:
             return Trial(recipe, None, None, len(data), None, str(err))
         drop = auc_drop(images.scores, scores, images.labels, spec)
         excess = self._budget.excess(parity, drop)
-        if not excess and (beyond := self._budget.on_golden().excess(on_golden, None)):
-            excess = f"{beyond}, on golden inputs"
+        if on_golden and not excess:
+            beyond = self._budget.on_golden().excess(on_golden, None)
+            excess = f"{beyond}, on golden inputs" if beyond else ""
         return Trial(recipe, parity, drop, len(data), median_ms(engine, images.batch[:1]), excess)
+
+
+def _compare_golden(golden: GoldenSet | None, engine: Engine, spec: ModelSpec) -> Parity | None:
+    if golden is None:
+        return None
+    return compare(golden.scores, engine.run(normalize(golden.pixels, spec.input)), spec)
 
 
 def _with_float(recipe: QuantizationRecipe, layers: tuple[str, ...]) -> QuantizationRecipe:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.cli import application
-from cxr_edge.errors import ExportError
+from cxr_edge.errors import CxrEdgeError, ExportError
 from cxr_edge.export import pipeline
 from cxr_edge.export.quantize.budget import Budget
+from cxr_edge.export.report import ArtifactReport, FailedArtifact, Speed, make_report
 from cxr_edge.export.request import ExportRequest
 
 
@@ -46,10 +48,13 @@ def test_without_options_the_reference_is_exported_with_the_default_request(
 
 
 def test_every_option_reaches_the_field_that_it_is_for(
-    requested: list[tuple[Any, ...]],
+    requested: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in "cvd":
+        (tmp_path / folder).mkdir()
     run(
-        *("--int8", "--artifacts", "tflite-fp16, onnx-int8-arm64", "-o", "out"),
+        *("--int8", "--artifacts", "tflite-fp16, onnx-int8-arm64", "-o", "out", "--keep-images"),
         *("--calibration", "c", "--validation", "v", "--data", "d"),
         *("--max-flips", "3", "--max-delta-p", "0.15", "--max-auc-drop", "0.25"),
         *("--thorough", "--distill", "--patient-pattern", r"^(\d+)-"),
@@ -66,7 +71,79 @@ def test_every_option_reaches_the_field_that_it_is_for(
         budget=Budget(max_flips=3, max_delta_p=0.15, max_auc_drop=0.25),
         thorough=True,
         distill=True,
+        keep_images=True,
         named=frozenset({"tflite-fp16", "onnx-int8-arm64"}),
         group_of=request.group_of,
     )
     assert request.group_of(Path("12-a.png")) == request.group_of(Path("12-b.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["-o", "."], 6, "a folder of its own"),
+        (["-o", "/"], 6, "a folder of its own"),
+        (["-o", "file"], 6, "is a file"),
+        (["-o", "full"], 6, "holds 'notes.txt' and no bundle"),
+        (["-o", "file/bundle"], 6, "cannot be written"),
+        (["-o", "x" * 300], 6, "cannot be written"),
+        (["--data", "nowhere"], 2, "nowhere: does not exist, --data expects a folder"),
+        (["--int8", "--validation", "file"], 2, "file: is a file, --validation expects a folder"),
+        (["--artifacts", "onnx-int7"], 2, "did you mean onnx-int8"),
+    ],
+)
+def test_a_mistake_is_found_before_any_work(
+    requested: list[tuple[Any, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("x")
+    before = sorted(tmp_path.rglob("*"))
+    error = CliRunner().invoke(application(), ["export", *arguments]).exception
+    assert isinstance(error, CxrEdgeError), error
+    assert error.exit_code == code and words in str(error) and len(str(error)) <= 500
+    assert requested == [] and sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manifest = Bundle.open().manifest
+    kept = manifest.artifacts[0]
+    reason = "tf2onnx cannot convert the model"
+    written = ArtifactReport(
+        *(kept.name, kept.file.bytes, Budget(), (), None, "", (), Speed(1.5, None, reason))
+    )
+    failed = FailedArtifact("tflite-fp32", True, "tflite-fp32: the converter changes it", ())
+    report = make_report(
+        chosen_on=None,
+        calibration=None,
+        preprocessing=None,
+        lowered="",
+        artifacts=[written],
+        failed=[failed],
+        golden="32 phantoms",
+        useless="the model decides NORMAL for all 40 images",
+    )
+    monkeypatch.setattr(pipeline, "export", lambda *given: (manifest, report))
+    result = CliRunner().invoke(application(), ["export", "-o", str(tmp_path / "my bundle")])
+    assert isinstance(result.exception, ExportError)
+    assert str(result.exception) == f"tflite-fp32 is missing, see above; written: {kept.name}"
+    (row,) = [line.split() for line in result.stdout.splitlines() if reason in line]
+    assert row[:5] == [
+        kept.name,
+        kept.engines[0].engine,
+        f"{kept.file.bytes / 1e3:,.0f}",
+        "1.50",
+        "-",
+    ]
+    lines = result.stderr.splitlines()
+    assert any("of no use: the model decides NORMAL for all 40 images" in line for line in lines)
+    assert not any("None" in line or "{" in line or "chosen on" in line for line in lines)
+    assert lines[-1].startswith(f"next: cxr-edge verify '{tmp_path / 'my bundle'}'")

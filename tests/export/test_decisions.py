@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from cxr_edge.decision import decide, decision_margins, probabilities
 from cxr_edge.errors import EngineError
 from cxr_edge.export import decisions
-from cxr_edge.export.decisions import Flip, auc, compare_decisions
+from cxr_edge.export.decisions import Flip, auc, auc_drop, compare_decisions
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 # The sigmoid is P(NORMAL) and PNEUMONIA, labels[0], is the positive one.
@@ -284,3 +284,18 @@ def test_the_margin_of_three_labels_is_half_the_lead_of_the_largest() -> None:
     for step, kept in ((0.099, True), (0.101, False)):
         moved = table[:1] + np.array([[-step, step, 0.0]])
         assert bool(decide(moved, SOFTMAX_3)[0] == 0) is kept
+
+
+def test_scores_that_collapse_to_one_on_each_side_lose_what_the_ties_hide() -> None:
+    """No decision changes and each score moves a little; which image is worse is lost."""
+    labels = np.array([0, 1] * 20)  # PNEUMONIA is the positive one
+    order = np.linspace(0.36, 0.44, 40)
+    original = column(*(1 - np.where(labels == 0, order + 0.1, order)))
+    above = original[:, 0] <= 1 - SPEC.threshold
+    collapsed = column(*np.where(above, original[above].mean(), original[~above].mean()))
+    assert (decide(probabilities(collapsed, SPEC), SPEC) == np.where(above, 0, 1)).all()
+    expected = [roc_auc_score(labels == 0, 1 - scores[:, 0]) for scores in (original, collapsed)]
+    drop = auc_drop(original, collapsed, labels, SPEC)
+    assert drop == pytest.approx(expected[0] - expected[1]) and drop > 0.1
+    everything_tied = np.full_like(original, 0.5)
+    assert auc_drop(original, everything_tied, labels, SPEC) == pytest.approx(expected[0] - 0.5)

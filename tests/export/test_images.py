@@ -8,7 +8,8 @@ import pytest
 from cxr_edge.bundle.manifest import Calibration
 from cxr_edge.data.samples import Samples
 from cxr_edge.errors import DataError
-from cxr_edge.export.images import describe_calibration, refuse_overlap
+from cxr_edge.export.images import ExportImages, describe_calibration, refuse_overlap
+from cxr_edge.export.pipeline import judge
 from cxr_edge.export.request import CalibrationImages
 from cxr_edge.files import sha256
 from cxr_edge.spec import InputSpec, ModelSpec
@@ -94,3 +95,34 @@ def test_images_that_differ_in_a_pixel_are_not_the_same() -> None:
     others = Samples(samples.pixels ^ 1, None, samples.names)
     assert not set(samples.hashes()) & set(others.hashes())
     refuse_overlap(samples, others, "others")  # does not raise
+
+
+class Labelled(ExportImages):
+    """Images of a user, labelled or not."""
+
+    def __init__(self, scores: list[float], labels: list[int] | None) -> None:
+        self._given = np.array(scores, np.float32)[:, np.newaxis], labels
+
+    def labelled(self) -> tuple[Samples, np.ndarray, str] | None:
+        scores, labels = self._given
+        if labels is None:
+            return None
+        pixels = np.zeros((len(scores), 4, 5, 1), np.uint8)
+        return Samples(pixels, np.array(labels), ()), scores, "validation images"
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "words"),
+    [
+        ([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], "decides NORMAL for all 4 images, on 4 validation"),
+        ([0.1, 0.9, 0.9, 0.1], [0, 0, 1, 1], "AUC is 0.500"),
+        ([0.1, 0.2, 0.9, 0.8], [0, 0, 1, 1], None),
+        ([0.9, 0.9, 0.9, 0.9], None, None),
+    ],
+    ids=["one label for everything", "guesses", "of use", "no labels"],
+)
+def test_an_original_that_is_of_no_use_on_the_users_images_is_told(
+    scores: list[float], labels: list[int] | None, words: str | None
+) -> None:
+    reason = judge(Labelled(scores, labels), SPEC)
+    assert reason is None if words is None else words in str(reason)

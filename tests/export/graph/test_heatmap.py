@@ -348,7 +348,7 @@ def test_the_gate_refuses_another_map_although_the_scores_are_right(
     monkeypatch.setattr(heatmap, "direction", lambda *given: alter(right(*given)))
     err = attempt(trained, tmp_path / "b", EXPLAIN)
     assert isinstance(err, ParityError) and err.exit_code == 6
-    assert "heat map" in str(err) and "nothing was written" in str(err)
+    assert "heat map" in str(err)
 
 
 class Said(Silent):

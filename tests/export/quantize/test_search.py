@@ -422,7 +422,7 @@ def test_nan_on_golden_inputs_alone_is_recorded_and_never_taken(bench: Bench) ->
 
 
 def test_where_every_file_answers_nan_nothing_is_written(bench: Bench) -> None:
-    with pytest.raises(ParityError, match=r"no probability.*nothing was written"):
+    with pytest.raises(ParityError, match="no probability"):
         bench.run(moved(np.nan))
 
 
@@ -482,7 +482,7 @@ def test_where_nothing_holds_the_error_names_the_best_in_one_line(bench: Bench) 
     assert caught.value.exit_code == 6
     assert message.startswith("onnx-int8: none of ")
     assert "on 200 drawn inputs; the best: max |Δscore| 0.06, allowed 0.05" in message
-    assert "; nothing was written; give more images (--validation)" in message
+    assert "; give more images (--validation)" in message
     assert len(message.splitlines()) == 1 and len(message) <= 300
 
 
@@ -502,7 +502,7 @@ def test_the_line_of_a_failed_search_is_cut_where_an_engine_says_too_much(bench:
     with pytest.raises(SearchFailed) as caught:
         bench.run(answer)
     message = str(caught.value)
-    assert len(message) == 300 and "…; nothing was written; " in message
+    assert len(message) == 300 and "…; give more images" in message
 
 
 @pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:1]], ids=["two pairs", "one pair"])

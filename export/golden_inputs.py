@@ -1,0 +1,218 @@
+"""The golden inputs of one export: drawn first, then moved to where the network works.
+
+The rule, in this order:
+
+1. Phantoms, as for every model. Nobody's image is in them.
+2. Where a file with measured ranges is made and the calibration images are the user's: if a golden
+   input drives an activation out of the ranges of those images, golden inputs are chosen among the
+   drawn pictures that do not, after pictures with the statistics of those images have been drawn
+   too (:mod:`cxr_edge.export.alike`).
+3. Where recipes were chosen by the user's images: a golden input on which such a file differs by
+   more than on those images is replaced, and if a decision would be left without inputs, the
+   tolerance of that file becomes what was measured. A file that changes every input of a decision
+   is not spared: the gate refuses it.
+
+With ``keep_images`` they are the user's own images instead, which then are in the bundle; never
+without being asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_edge.bundle.golden import GoldenSet
+from cxr_edge.data.samples import Samples
+from cxr_edge.decision import Scores, decide, decision_margins, probabilities
+from cxr_edge.engines import open_engine
+from cxr_edge.errors import EngineError
+from cxr_edge.export.alike import draw_alike, measure
+from cxr_edge.export.artifacts import ArtifactKind
+from cxr_edge.export.gate import proving_engines
+from cxr_edge.export.golden import (
+    COUNT,
+    ROUNDING,
+    choose_golden,
+    describe_golden,
+    draw_pictures,
+)
+from cxr_edge.preprocess import Pixels, normalize
+from cxr_edge.reporting import Reporter
+from cxr_edge.spec import ModelSpec
+
+SLACK = 0.1
+"""By how much an activation may leave the calibrated range, as a share of it."""
+_ENOUGH = 8
+"""Inputs of a decision below which more pictures are drawn."""
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Score = Callable[[Pixels], Scores]
+"""The original model's scores of (N, height, width, channels) pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reproduction:
+    """How a file answers the pool of golden inputs, the worst of its engines."""
+
+    name: str
+    """The file's kind."""
+    flipped: Flags
+    """(N,) whether a decision changes."""
+    delta: Floats
+    """(N,) largest |difference| of an output, 0..1."""
+    allowed: float
+    """What its budget allows."""
+
+
+def reproduce(
+    data: bytes, kind: ArtifactKind, pool: GoldenSet, spec: ModelSpec, allowed: float
+) -> Reproduction | None:
+    """Run a file on a pool of inputs; None: an engine refuses it, which the gate will say."""
+    batch, before = (
+        normalize(pool.pixels, spec.input),
+        decide(probabilities(pool.scores, spec), spec),
+    )
+    flipped, delta = np.zeros(len(batch), np.bool_), np.zeros(len(batch))
+    try:
+        for engine in proving_engines(kind.name, kind.format):
+            scores = open_engine(engine, data, spec).run(batch)
+            flipped |= decide(probabilities(scores, spec), spec) != before
+            delta = np.maximum(delta, np.abs(scores - pool.scores).max(axis=1))
+    except EngineError:
+        return None
+    return Reproduction(kind.name, flipped, delta, allowed)
+
+
+class GoldenInputs:
+    """Chooses golden inputs from a pool that may grow."""
+
+    def __init__(
+        self, spec: ModelSpec, score: Score, allowed: float, count: int, reporter: Reporter
+    ) -> None:
+        """Draw phantoms and choose among them.
+
+        Args:
+            spec: the contract.
+            score: the original model.
+            allowed: the change of a score that the budget allows, 0..1.
+            count: pictures to draw.
+            reporter: shows progress.
+        """
+        self._spec, self._score, self._allowed, self._count = spec, score, allowed, count
+        self._labels = len(spec.labels)
+        with reporter.bar("drawing golden inputs") as advance:
+            pictures = draw_pictures(spec, 0, count, advance, striped=True)
+        self.source = describe_golden(count)
+        """What they are, for the manifest."""
+        self.tolerances: dict[str, float] = {}
+        """Largest |difference| that is accepted on them, by kind of file, where it is not the
+        budget's."""
+        self._start(GoldenSet(pictures, score(pictures)))
+
+    def keep(self, samples: Samples, scores: Scores) -> None:
+        """Take them from the user's images, which will be in the bundle."""
+        self.source = (
+            f"up to {COUNT} of {len(scores)} images of the user, kept in the bundle as asked"
+        )
+        self._start(GoldenSet(samples.pixels, scores))
+
+    def _start(self, pool: GoldenSet) -> None:
+        self.pool = pool
+        """All inputs that golden ones may be chosen from."""
+        self.chosen, self.margin = choose_golden(pool, self._spec, self._allowed)
+        """The golden inputs, and the smallest margin of their decisions."""
+
+    def move_inside(self, excess: Callable[[Pixels], Floats], calibration: Samples) -> None:
+        """Choose inputs whose activations stay within the calibrated ranges.
+
+        Args:
+            excess: (N,) by how much activations leave the ranges, as a share of them.
+            calibration: the user's images that the ranges were measured on.
+        """
+        everything = len(np.unique(self._decisions(self.chosen))) == self._labels
+        if everything and (excess(self.chosen.pixels) <= SLACK).all():
+            return
+        outside, pool = excess(self.pool.pixels), self.pool
+        counts = np.bincount(self._decisions(pool)[outside <= SLACK], minlength=self._labels)
+        statistics = measure(calibration)
+        if statistics and (counts.min() < _ENOUGH or counts.sum() < COUNT):
+            pixels = draw_alike(statistics, self._spec, 0, self._count)
+            pool = _join(pool, GoldenSet(pixels, self._score(pixels)))
+            outside = np.concatenate([outside, excess(pixels)])
+        clear, where = self._is_clear(pool), "within"
+        inside = clear & (outside <= SLACK)
+        if not inside.any():
+            where = "nearest to"
+            inside = clear & (outside <= np.quantile(outside[clear], 0.25))
+        before = len(self.pool.scores)
+        self.pool = _take(pool, inside)
+        self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)
+        alike = int(inside[before:].sum())
+        self.source = (
+            f"{len(self.chosen.scores)} of {len(self.pool.scores)} drawn pictures {where} the "
+            f"calibrated ranges: {len(self.pool.scores) - alike} phantoms and {alike} pictures "
+            "with average grey levels and frequencies of the calibration images"
+        )
+
+    def replace(self, files: Sequence[Reproduction]) -> None:
+        """Replace inputs on which files differ though they hold their budget on the user's images.
+
+        Args:
+            files: how each answers :attr:`pool`.
+        """
+        decisions, clear = self._decisions(self.pool), self._is_clear(self.pool)
+        spared = [f for f in files if _keeps_every_decision(f.flipped, decisions, clear)]
+        if not spared:
+            return
+        steady = ~np.any([f.flipped for f in spared], axis=0)
+        close = steady & np.all([f.delta <= f.allowed for f in spared], axis=0)
+        golden = self._is_chosen()
+        wanted = np.unique(decisions[golden])
+        if close[golden].all() or not np.isin(wanted, decisions[steady & clear]).all():
+            return
+        usable = close if np.isin(wanted, decisions[close & clear]).all() else steady
+        replaced = int(np.sum(golden & ~usable))
+        kept = _take(self.pool, usable)
+        self.chosen, self.margin = choose_golden(kept, self._spec, self._allowed)
+        self.pool, golden = kept, self._is_chosen_of(kept)
+        for file in spared:
+            worst = float(file.delta[usable][golden].max())
+            if worst > file.allowed:
+                self.tolerances[file.name] = min(1.0, float(f"{1.1 * worst:.2g}"))
+        if replaced:
+            self.source += (
+                f"; {replaced} were replaced on which a quantized file differed by more than on "
+                "the user's images"
+            )
+
+    def _decisions(self, inputs: GoldenSet) -> npt.NDArray[np.intp]:
+        return decide(probabilities(inputs.scores, self._spec), self._spec)
+
+    def _is_clear(self, inputs: GoldenSet) -> Flags:
+        table = probabilities(inputs.scores, self._spec)
+        return np.asarray(decision_margins(table, self._spec) > ROUNDING)
+
+    def _is_chosen(self) -> Flags:
+        return self._is_chosen_of(self.pool)
+
+    def _is_chosen_of(self, pool: GoldenSet) -> Flags:
+        chosen = {image.tobytes() for image in self.chosen.pixels}
+        return np.asarray([image.tobytes() in chosen for image in pool.pixels], np.bool_)
+
+
+def _keeps_every_decision(flipped: Flags, decisions: npt.NDArray[np.intp], clear: Flags) -> bool:
+    return all((~flipped & clear)[decisions == d].any() for d in np.unique(decisions[clear]))
+
+
+def _join(one: GoldenSet, other: GoldenSet) -> GoldenSet:
+    return GoldenSet(
+        np.concatenate([one.pixels, other.pixels]), np.concatenate([one.scores, other.scores])
+    )
+
+
+def _take(inputs: GoldenSet, which: Flags) -> GoldenSet:
+    return GoldenSet(inputs.pixels[which], inputs.scores[which])
