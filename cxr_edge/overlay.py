@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.classifier import Classifier
-from cxr_edge.data.folders import HEATMAP_SUFFIX
 from cxr_edge.engines import Heatmaps
 from cxr_edge.errors import OutputError
 from cxr_edge.files import printable, write_file
+from cxr_edge.image.listing import HEATMAP_SUFFIX
 from cxr_edge.lettering import BACKGROUND, Lettering, Picture
 from cxr_edge.preprocess import image_area
 from cxr_edge.results import Explanation, Failure, Prediction
@@ -48,8 +49,10 @@ def write_overlays(
     Yields:
         In order, predictions with the path of their picture, and failures.
 
+    A picture whose name is too long, or is that of a folder, makes its image a failure.
+
     Raises:
-        OutputError: a picture could not be written.
+        OutputError: a picture could not be written, and the next could not either.
         EngineError: the engine failed, or its output is no probability.
     """
     paths = (source for source in sources if isinstance(source, str))
@@ -64,7 +67,13 @@ def write_overlays(
         encoded, data = cv2.imencode(".png", draw_overlay(result, classifier.spec))
         if not encoded:
             raise OutputError(f"{printable(path)}: OpenCV cannot encode the picture")
-        write_file(path, data.tobytes())
+        try:
+            write_file(path, data.tobytes())
+        except OutputError as err:
+            if not _concerns_only(path, err):
+                raise
+            yield Failure(source, type(err).__name__, str(err), err.exit_code)
+            continue
         yield dataclasses.replace(result.prediction, heatmap=str(path))
 
 
@@ -183,6 +192,14 @@ def _free_name(folder: Path, stem: str, taken: set[str]) -> Path:
         number += 1
         path = folder / f"{stem}-{number}{HEATMAP_SUFFIX}"
     return path
+
+
+def _concerns_only(path: Path, err: OutputError) -> bool:
+    """Whether only this file cannot be written, because of its name or of what has that name."""
+    cause = err.__cause__
+    if isinstance(cause, OSError):
+        return cause.errno == errno.ENAMETOOLONG
+    return path.parent.is_dir()
 
 
 def _key(path: Path) -> str:

@@ -255,7 +255,7 @@ def open_engine(
     info = ENGINES[name]
     if not is_installed(info.package):
         raise MissingExtraError(
-            f"the engine {name} needs {info.package}, which is not installed; "
+            f"the engine {name} needs {info.distribution}, which is not installed; "
             f"install it with {info.install}"
         )
     module = importlib.import_module(info.module)
