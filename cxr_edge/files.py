@@ -40,6 +40,8 @@ def read_file(
             not its recorded size.
     """
     name = os.fspath(path)
+    if not name:
+        raise error("an empty path, expected the name of a file")
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_symlinks else os.O_NOFOLLOW)
     try:
         descriptor = os.open(name, flags)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cxr_edge.classifier import Classifier
 from cxr_edge.engines import Heatmaps
-from cxr_edge.errors import OutputError
+from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import printable, write_file
 from cxr_edge.image.listing import HEATMAP_SUFFIX
 from cxr_edge.lettering import BACKGROUND, Lettering, Picture
@@ -64,17 +64,35 @@ def write_overlays(
         source = result.prediction.source
         path = _free_name(folder, Path(source).stem if source else "stdin", taken)
         taken.add(_key(path))
-        encoded, data = cv2.imencode(".png", draw_overlay(result, classifier.spec))
-        if not encoded:
-            raise OutputError(f"{printable(path)}: OpenCV cannot encode the picture")
         try:
-            write_file(path, data.tobytes())
+            _write_picture(path, draw_overlay(result, classifier.spec))
         except OutputError as err:
             if not _concerns_only(path, err):
                 raise
             yield Failure(source, type(err).__name__, str(err), err.exit_code)
             continue
         yield dataclasses.replace(result.prediction, heatmap=str(path))
+
+
+def save_overlay(explanation: Explanation, path: Path) -> None:
+    """Write the picture that :func:`draw_overlay` draws as a PNG.
+
+    Raises:
+        UsageError: the path does not end in ``.png``, or the explanation has no spec.
+        OutputError: the file cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{printable(path)}: a heat map is saved as PNG; end the name in .png")
+    if explanation.spec is None:
+        raise UsageError("the explanation has no spec; save one that a Classifier returned")
+    _write_picture(path, draw_overlay(explanation, explanation.spec))
+
+
+def _write_picture(path: Path, picture: Picture) -> None:
+    encoded, data = cv2.imencode(".png", picture)
+    if not encoded:
+        raise OutputError(f"{printable(path)}: OpenCV cannot encode the picture")
+    write_file(path, data.tobytes())
 
 
 def draw_overlay(explanation: Explanation, spec: ModelSpec, *, max_side: int = MAX_SIDE) -> Picture:

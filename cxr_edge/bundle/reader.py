@@ -235,20 +235,16 @@ def _unsuited(artifact: ArtifactRecord) -> str:
 
 def _no_bundle(path: Path) -> str:
     """Say what a path is that holds no manifest, and what to do."""
-    name = printable(path)
+    name = f"{printable(path)}: no bundle here"
+    export = f"run 'cxr-edge export {printable(path)} -o bundle', then name the bundle"
     if path.suffix in (".keras", ".h5"):
-        return (
-            f"{name}: is a Keras model, expected a bundle; run 'cxr-edge export {name} -o bundle'"
-        )
+        return f"{name} but a Keras model; {export}"
     if (path / "model.keras").exists():
-        return f"{name}: is a run folder, expected a bundle; run 'cxr-edge export {name} -o bundle'"
+        return f"{name} but the run folder of a training; {export}"
     if path.suffix in (".onnx", ".tflite"):
-        folder = printable(path.parent)
-        return f"{name}: is one model file, expected the bundle's folder; try -b {folder}"
+        return f"{name} but one model file; name its folder, {printable(path.parent)}"
     if path.is_file():
-        return f"{name}: is a file, expected the folder that 'cxr-edge export' wrote"
+        return f"{name} but a file; name the folder that 'cxr-edge export' wrote"
     if not path.exists():
-        return f"{name}: no such folder, expected a bundle; check the path"
-    return (
-        f"{name}: no bundle here ({MANIFEST_NAME} is missing); name a folder of 'cxr-edge export'"
-    )
+        return f"{name}, no such folder; check the path"
+    return f"{name} ({MANIFEST_NAME} is missing); name the folder that 'cxr-edge export' wrote"

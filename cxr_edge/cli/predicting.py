@@ -62,6 +62,7 @@ def predict(
             "--out",
             "-o",
             metavar="FILE",
+            readable=False,
             help="Write the results to this file, which is replaced when all are there.",
             show_default="stdout",
         ),
@@ -78,6 +79,7 @@ def predict(
         typer.Option(
             "--heatmap",
             metavar="DIR",
+            readable=False,
             help="Write a picture of each image to this folder, coloured where it moved the score.",
         ),
     ] = None,

@@ -57,13 +57,15 @@ class LabelledImages:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """List the image files below a folder, as :func:`cxr_edge.image.list_images` does.
+    """List the image files below a folder by suffix, sorted.
+
+    Hidden files and folders and our own heat maps are skipped; links to folders are not followed.
 
     Raises:
         DataError: the folder cannot be listed.
     """
     try:
-        return list(list_images(folder).images)
+        return list(list_images(folder, by_content=False).images)
     except OSError as err:
         raise DataError(f"{printable(folder)}: cannot be listed: {err.strerror}") from err
 

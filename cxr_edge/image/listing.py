@@ -32,12 +32,15 @@ class Listing:
     """Number of other files; hidden files and our own heat maps are not counted."""
 
 
-def list_images(folder: Path) -> Listing:
+def list_images(folder: Path, *, by_content: bool = True) -> Listing:
     """List the image files below a folder.
 
-    A file without a suffix, or with a number for one, as archives name DICOM files, is an image if
-    its first bytes are those of a supported format. Hidden files and folders are skipped; links to
-    folders are not followed.
+    Hidden files and folders are skipped; links to folders are not followed.
+
+    Args:
+        folder: where to look.
+        by_content: whether a file without a suffix, or with a number for one, as archives name
+            DICOM files, is an image if its first bytes are those of a supported format.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -51,8 +54,8 @@ def list_images(folder: Path) -> Listing:
                 continue
             path = Path(root, name)
             suffix = path.suffix.lower()
-            has_none = not suffix.strip(".0123456789")
-            if suffix in SUFFIXES or (has_none and looks_like_image(path)):
+            looked_into = by_content and not suffix.strip(".0123456789")
+            if suffix in SUFFIXES or (looked_into and looks_like_image(path)):
                 images.append(path)
             else:
                 ignored += 1

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-import numpy as np
-
 from cxr_edge.errors import ImageError, MissingExtraError, UsageError
 from cxr_edge.files import printable, read_file
-from cxr_edge.image.decode import decode
+from cxr_edge.image.decode import decode, to_channels
 from cxr_edge.image.formats import inspect, is_dicom
 from cxr_edge.image.header import DEFAULT_LIMITS, ImageLimits
 from cxr_edge.preprocess import Image
@@ -65,6 +63,5 @@ def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec
     if is_dicom(data):
         from cxr_edge.image import dicom  # many devices never read DICOM
 
-        grey = dicom.read(data, limits)
-        return grey if channels == 1 else np.repeat(grey[..., None], 3, axis=2)
+        return to_channels(dicom.read(data, limits), channels)
     return decode(data, inspect(data, limits), channels, shrink_for)
