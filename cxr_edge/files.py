@@ -51,7 +51,7 @@ def read_file(
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise error(f"{printable(name)}: not a regular file")
+            raise error(f"{printable(name)}: not a regular file; name one that is")
         if status.st_size == 0:
             raise error(f"{printable(name)}: the file is empty; get it again")
         if expected_bytes not in (None, status.st_size):

@@ -152,12 +152,12 @@ def _check_array(array: npt.NDArray[Any]) -> Image:
         raise ImageError(f"{found}; use array[..., 0]")
     if array.ndim == 3 and array.shape[2] == 4:
         raise ImageError(f"{found}; flatten the transparency and use array[..., :3]")
-    if array.ndim == 4:
+    if 0 in shape:
+        raise ImageError(f"the array is empty, {shape}, expected at least one pixel")
+    if array.ndim not in (2, 3):
         raise ImageError(f"{found}; give one image at a time")
-    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
+    if shape[2:] not in ((), (3,)):
         raise ImageError(f"{found}; transpose it")
-    if 0 in array.shape:
-        raise ImageError(f"{found}; it is empty")
     return cast(Image, np.ascontiguousarray(array))
 
 
@@ -175,7 +175,9 @@ def _pixels_of(image: PillowImage, limits: ImageLimits) -> Image:
     check_size(*image.size, limits)
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
-        raise ImageError(f"the image has {frames} frames, expected one; copy the one to read")
+        raise ImageError(
+            f"the image has {frames} frames, expected one; give a copy() of the one to read"
+        )
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
         if image.mode[-1:] in "Aa" or "transparency" in getattr(image, "info", {}):

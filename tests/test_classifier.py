@@ -342,7 +342,7 @@ GREY = np.zeros((9, 9), np.uint8)
         (np.zeros((9, 9, 4), np.uint8), ImageError, "flatten the transparency"),
         (np.zeros((3, 9, 9), np.uint8), ImageError, "transpose it"),
         (np.zeros((2, 9, 9, 3), np.uint8), ImageError, "one image at a time"),
-        (GREY[:0], ImageError, "it is empty"),
+        (GREY[:0], ImageError, "the array is empty"),
         (Pillow.new("CMYK", (9, 9)), ImageError, r"convert\('L'\)"),
         (Pillow.new("I", (9, 9)), ImageError, "mode I"),
         (Pillow.new("RGBA", (9, 9)), ImageError, "transparent in places"),

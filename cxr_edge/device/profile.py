@@ -149,7 +149,7 @@ def parse_profile(data: bytes, name: str) -> Profile:
     renew = "run 'cxr-edge tune' again"
     version = documents.read_version(data, FORMAT, name=name, error=ProfileError, renew=renew)
     if version is None:
-        raise ProfileError(f"{name}: no profile of cxr-edge tune; expected its format first")
+        raise ProfileError(f"{name}: is no profile of cxr-edge tune, which begins with its format")
     return documents.parse(data, Profile, name=name, error=ProfileError, version=version)
 
 

@@ -103,7 +103,7 @@ def _decode(data: bytes, flags: int) -> Image:
         image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as err:
         reason = " ".join(str(err.err or err).split())
-        raise ImageError(f"cannot be decoded: {reason}") from err
+        raise ImageError(f"cannot be decoded: {reason}; save it as PNG") from err
     if image is None:
         raise ImageError(
             "cannot be decoded; the file is damaged or of an unsupported variant, save it as PNG"
