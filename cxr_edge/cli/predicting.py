@@ -101,7 +101,7 @@ def predict(
         from cxr_edge.image import ImageLimits
 
     cv2.setNumThreads(1)  # workers share the processors already; decoding has one thread anyway
-    sources = _expand(paths, max_bytes, quiet)
+    sources, remarks = _expand(paths, max_bytes)
     if len(sources) > 1 and workers is None and threads is None:
         threads = 1  # one image per processor is faster than one image on several
     with terminal.if_slow("cxr-edge: loading the model …"):
@@ -122,9 +122,11 @@ def predict(
     else:
         from cxr_edge.overlay import CAUTION, write_overlays
 
-        if not quiet:
-            terminal.say(f"cxr-edge: {CAUTION}")
+        remarks.insert(0, CAUTION)
         results = write_overlays(classifier, sources, heatmap)
+    if not quiet:
+        for remark in remarks:
+            streams.tell(f"cxr-edge: {remark}")
     tally = Tally()
     results = _with_progress(_report_failures(tally.count(results)), len(sources), quiet)
     with _results_to(out):
@@ -149,17 +151,24 @@ def _check_paths(paths: list[str], out: Path | None) -> None:
         raise UsageError(f"{printable(out)}: the results would replace this image; name another")
 
 
-def _expand(paths: list[str], max_bytes: int, quiet: bool) -> list[str | bytes]:
-    """Replace folders by the images in them, and ``-`` by the bytes on stdin."""
+def _expand(paths: list[str], max_bytes: int) -> tuple[list[str | bytes], list[str]]:
+    """Replace folders by the images in them, and ``-`` by the bytes on stdin.
+
+    Returns:
+        The images, and remarks about files that are none.
+    """
     sources: list[str | bytes] = []
+    remarks: list[str] = []
     for path in paths:
         if path == "-":
             sources.append(_read_stdin(max_bytes))
         elif _is_folder(path):
-            sources += _list_folder(path, quiet)
+            images, remark = _list_folder(path)
+            sources += images
+            remarks += remark
         else:
             sources.append(path)
-    return sources
+    return sources, remarks
 
 
 def _read_stdin(max_bytes: int) -> bytes:
@@ -182,8 +191,8 @@ def _is_folder(path: str) -> bool:
         return False
 
 
-def _list_folder(path: str, quiet: bool) -> list[str]:
-    """The images in a folder; says how many other files it holds.
+def _list_folder(path: str) -> tuple[list[str], list[str]]:
+    """The images in a folder, and a remark if it holds other files.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -199,9 +208,8 @@ def _list_folder(path: str, quiet: bool) -> list[str]:
     if not listing.images:
         but = f", but {files}" if listing.ignored else ""
         raise ImageError(f"{printable(path)}: holds no images{but}; name a folder with images")
-    if listing.ignored and not quiet:
-        streams.tell(f"cxr-edge: {printable(path)}: {files} not read, no images by name or content")
-    return [str(image) for image in listing.images]
+    remark = f"{printable(path)}: {files} not read, no images by name or content"
+    return [str(image) for image in listing.images], [remark] if listing.ignored else []
 
 
 @contextlib.contextmanager

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 KEEP_NATIVE = "CXR_EDGE_NATIVE_STDERR"
 """Environment variable: if it is not empty, native libraries may write to stderr."""
@@ -59,12 +64,15 @@ def _stderr_for_python() -> Iterator[None]:
     except (OSError, ValueError, AttributeError):  # replaced by an object that is no file
         writes_to_2 = False
     stderr.flush()
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
+    nowhere = os.open(os.devnull, os.O_RDONLY)  # a write fails, which no library minds
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     if writes_to_2:
-        sys.stderr = os.fdopen(
-            os.dup(original), "w", 1, encoding=stderr.encoding, errors="backslashreplace"
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(_Descriptor(original)),
+            encoding=stderr.encoding,
+            errors="backslashreplace",
+            line_buffering=True,
         )
     try:
         yield
@@ -75,6 +83,25 @@ def _stderr_for_python() -> Iterator[None]:
             sys.stderr = stderr
         os.dup2(original, 2)
         os.close(original)
+
+
+class _Descriptor(io.RawIOBase):
+    """Writes to an open file descriptor, which it does not own."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer) -> int:
+        return os.write(self._descriptor, data)
 
 
 def no_colour() -> bool:

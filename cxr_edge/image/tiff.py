@@ -70,8 +70,8 @@ def _check_kind(directory: Directory) -> None:
     if bits != {8} or directory.first(_SAMPLE_FORMAT, 1) != 1:
         depths = "/".join(str(depth) for depth in sorted(bits))
         raise ImageError(
-            f"the TIFF has {depths} {'bit' if bits == {1} else 'bits'} a sample, supported are 8, "
-            "unsigned; choose a window and save it as 8 bits"
+            f"the TIFF has {depths} bits a sample, supported are 8, unsigned; choose a window and "
+            "save it as 8 bits"
         )
     if samples != _PHOTOMETRICS[photometric] or directory.first(_PLANAR, 1) != 1:
         raise ImageError(f"the TIFF has {samples} samples a pixel; flatten it to grey or RGB first")
