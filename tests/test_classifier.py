@@ -394,6 +394,7 @@ def test_a_classifier_shows_what_it_is_and_is_not_pickled(
         ({"artifact": "onnx"}, UsageError),
         ({"engine": "tensorrt"}, UsageError),
         ({"threads": 0}, UsageError),
+        ({"threads": 1025}, UsageError),
         ({"artifact": "tflite-fp32", "engine": "onnxruntime"}, UsageError),
         ({"artifact": "onnx-fp32", "heatmap": True}, UsageError),
     ],

@@ -11,7 +11,7 @@ from typing import Literal
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Manifest
 from cxr_edge.device.machine import Machine, this_machine
-from cxr_edge.engines import ENGINES
+from cxr_edge.engines import ENGINES, MOST_THREADS
 from cxr_edge.errors import ProfileError
 from cxr_edge.extras import package_version
 from cxr_edge.files import printable, read_file, write_file
@@ -21,7 +21,6 @@ FORMAT = "1.0"
 """Version of the document, ``major.minor``; 1.0 is written as 1."""
 
 _MAX_BYTES = 2**16
-_MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ class Profile:
     """Median time of one inference, milliseconds."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= _MOST_THREADS:
-            raise ProfileError(f"threads is {self.threads}, expected 1 to {_MOST_THREADS}")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ProfileError(f"threads is {self.threads}, expected 1 to {MOST_THREADS}")
 
 
 @dataclass(frozen=True, slots=True)
