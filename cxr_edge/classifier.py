@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
-
-import numpy as np
+from typing import Literal, NoReturn, TypeVar, get_args
 
 from cxr_edge.batch import map_in_order
 from cxr_edge.bundle.manifest import ArtifactRecord
@@ -17,14 +15,11 @@ from cxr_edge.device.profile import find_profile
 from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
 from cxr_edge.errors import ImageError, MissingExtraError, UsageError, unknown_name
-from cxr_edge.files import read_file
-from cxr_edge.image import ImageLimits, read_image
+from cxr_edge.image import ImageLimits
 from cxr_edge.preprocess import Image, Pixels, normalize, resize_to_input
 from cxr_edge.results import Explanation, Failure, Prediction
-from cxr_edge.spec import InputSpec, ModelSpec
-
-Source = str | os.PathLike[str] | bytes | Image
-"""A path, the bytes of a file, or a decoded image: (H, W) grey or (H, W, 3) RGB, uint8."""
+from cxr_edge.sources import Source, check_many, decode_source, load, name_of
+from cxr_edge.spec import ModelSpec
 
 Decoding = Literal["fast", "exact"]
 """``fast`` decodes a JPEG at reduced size where the network's input allows it; ``exact`` decodes
@@ -58,6 +53,7 @@ class Classifier:
         decode: Decoding = "fast",
         threads: int = 1,
         profile: Path | None = None,
+        bundle: Path | None = None,
     ) -> None:
         if decode not in get_args(Decoding):
             raise unknown_name("decoding", decode, get_args(Decoding))
@@ -71,6 +67,8 @@ class Classifier:
         """Threads for one inference."""
         self.profile = profile
         """The profile that artifact, engine and threads were taken from; None: no profile."""
+        self.bundle = bundle
+        """Folder of the bundle; None: the model is of no bundle."""
         self._engine, self._limits, self._domain = engine, limits, domain
         self._shrink_for = spec.input if decode == "fast" else None
 
@@ -133,12 +131,31 @@ class Classifier:
             decode=decode,
             threads=threads,
             profile=tuned.path if tuned else None,
+            bundle=opened.folder,
+        )
+
+    def __repr__(self) -> str:
+        bundle = None if self.bundle is None else str(self.bundle)
+        return (
+            f"Classifier(bundle={bundle!r}, artifact={self.artifact!r}, engine={self.engine!r}, "
+            f"threads={self.threads})"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Classifier cannot be pickled or copied; load one in each process, and let threads "
+            "share it"
         )
 
     def predict(self, source: Source) -> Prediction:
         """Classify one image.
 
+        Args:
+            source: a path, the bytes of a file, a file opened with ``"rb"``, an image of Pillow, or
+                an array: uint8, (H, W) grey or (H, W, 3) with red first. See :data:`Source`.
+
         Raises:
+            TypeError: it is none of these.
             ImageError: it cannot be read, exceeds a limit, or is damaged.
             MissingExtraError: reading it needs an optional package.
             EngineError: the engine failed, or its output is no probability.
@@ -155,9 +172,15 @@ class Classifier:
         Raises:
             ImageError, MissingExtraError, EngineError: as :meth:`predict`.
         """
-        data = _read_bytes(source, self._limits)
+        data = load(source, self._limits)
         on_stage("read")
-        image = _decode(data, source, self.spec, self._limits, self._shrink_for)
+        image = decode_source(
+            data,
+            channels=self.spec.input.channels,
+            limits=self._limits,
+            name=name_of(source),
+            shrink_for=self._shrink_for,
+        )
         on_stage("decode")
         pixels = resize_to_input(image, self.spec.input)
         batch = normalize(pixels, self.spec.input)
@@ -180,13 +203,14 @@ class Classifier:
         image = _read(source, self.spec, self._limits)
         pixels = resize_to_input(image, self.spec.input)
         scores, heatmaps = self._engine.explain(normalize(pixels, self.spec.input))
-        return Explanation(self._prediction(source, pixels, scores), heatmaps[0], image)
+        prediction = self._prediction(source, pixels, scores)
+        return Explanation(prediction, heatmaps[0], image, self.spec)
 
     def _prediction(self, source: Source, pixels: Pixels, scores: Scores) -> Prediction:
         table = probabilities(scores, self.spec)
         labels = self.spec.labels
         return Prediction(
-            source=_name(source),
+            source=name_of(source),
             label=labels[decide(table, self.spec)[0]],
             score=float(positive_scores(table, self.spec)[0]),
             scores=dict(zip(labels, table[0].tolist(), strict=True)),
@@ -210,17 +234,21 @@ class Classifier:
             workers: images processed at the same time, at least 1.
 
         Raises:
+            TypeError: ``sources`` is one image, or one of them is no image.
             EngineError: the engine failed, or its output is no probability.
             UsageError: ``workers`` is below 1.
         """
+        check_many(sources)
         return map_in_order(_or_failure(self.predict), sources, workers)
 
     def explain_many(self, sources: Iterable[Source]) -> Iterator[Explanation | Failure]:
         """Explain images one at a time, in order, with failures as in :meth:`predict_many`.
 
         Raises:
+            TypeError: as :meth:`predict_many`.
             EngineError: as :meth:`explain`.
         """
+        check_many(sources)
         return map_in_order(_or_failure(self.explain), sources, 1)
 
 
@@ -238,30 +266,12 @@ def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = No
 
 
 def _read(source: Source, spec: ModelSpec, limits: ImageLimits) -> Image:
-    return _decode(_read_bytes(source, limits), source, spec, limits, shrink_for=None)
-
-
-def _read_bytes(source: Source, limits: ImageLimits) -> bytes | Image:
-    if isinstance(source, bytes | np.ndarray):
-        return source
-    return read_file(source, max_bytes=limits.max_bytes, error=ImageError)
-
-
-def _decode(
-    data: bytes | Image,
-    source: Source,
-    spec: ModelSpec,
-    limits: ImageLimits,
-    shrink_for: InputSpec | None,
-) -> Image:
-    if not isinstance(data, bytes):
-        return data
-    return read_image(
-        data,
+    return decode_source(
+        load(source, limits),
         channels=spec.input.channels,
         limits=limits,
-        name=_name(source),
-        shrink_for=shrink_for,
+        name=name_of(source),
+        shrink_for=None,
     )
 
 
@@ -276,11 +286,6 @@ def _or_failure(classify: Callable[[Source], Result]) -> Callable[[Source], Resu
         try:
             return classify(source)
         except (ImageError, MissingExtraError) as err:
-            return Failure(_name(source), type(err).__name__, str(err), err.exit_code)
+            return Failure(name_of(source), type(err).__name__, str(err), err.exit_code)
 
     return classify_or_fail
-
-
-def _name(source: Source) -> str | None:
-    """The path as it was given; None for bytes and arrays."""
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else None

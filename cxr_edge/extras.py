@@ -13,6 +13,19 @@ from types import ModuleType
 from typing import Any
 
 from cxr_edge.errors import MissingExtraError
+from cxr_edge.reporting import announce
+
+_DISTRIBUTIONS = {
+    "ai_edge_litert": "ai-edge-litert",
+    "cv2": "opencv-python-headless",
+    "google": "protobuf",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+    "yaml": "pyyaml",
+}
+"""Modules whose package has another name on the package index."""
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -25,11 +38,21 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
-        missing = (err.name or module).partition(".")[0]
-        needed = "" if missing == module.partition(".")[0] else f", which {module} needs,"
+        missing = distribution_of(err.name or module)
+        wanted = distribution_of(module)
+        needed = "" if missing == wanted else f", which {wanted} needs,"
         raise MissingExtraError(
             f"{missing}{needed} is not installed; run: pip install 'cxr-edge[{extra}]'"
         ) from err
+
+
+_BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
+
+
+def distribution_of(module: str) -> str:
+    """Name on the package index of the package that a module belongs to."""
+    top = module.partition(".")[0]
+    return _DISTRIBUTIONS.get(top, top)
 
 
 def is_installed(module: str) -> bool:
@@ -51,6 +74,7 @@ def require_keras(extra: str) -> Any:
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
         return sys.modules["keras"]
+    announce(f"loading {_BACKENDS.get(backend, backend)} and Keras …")
     with quiet_stderr():
         require(backend, extra)
         return require("keras", extra)

@@ -21,6 +21,7 @@ def read_file(
     max_bytes: int,
     error: type[CxrEdgeError],
     follow_symlinks: bool = True,
+    expected_bytes: int | None = None,
 ) -> bytes:
     """Read a whole regular file.
 
@@ -32,11 +33,15 @@ def read_file(
         max_bytes: largest size accepted.
         error: type of the error to raise.
         follow_symlinks: whether the path may be a symbolic link.
+        expected_bytes: the size that was recorded for the file; None: any.
 
     Raises:
-        error: the file is absent, not regular, not readable, empty, too large or changing.
+        error: the file is absent, not regular, not readable, empty, too large or changing, or has
+            not its recorded size.
     """
     name = os.fspath(path)
+    if not name:
+        raise error("an empty path, expected the name of a file")
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_symlinks else os.O_NOFOLLOW)
     try:
         descriptor = os.open(name, flags)
@@ -46,9 +51,14 @@ def read_file(
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise error(f"{printable(name)}: not a regular file")
+            raise error(f"{printable(name)}: not a regular file; name one that is")
         if status.st_size == 0:
-            raise error(f"{printable(name)}: the file is empty")
+            raise error(f"{printable(name)}: the file is empty; get it again")
+        if expected_bytes not in (None, status.st_size):
+            raise error(
+                f"{printable(name)}: {status.st_size:,} bytes, {expected_bytes:,} were recorded; "
+                "the file changed, restore it or export again"
+            )
         if status.st_size > max_bytes:
             raise error(f"{printable(name)}: {status.st_size:,} bytes, the limit is {max_bytes:,}")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.classifier import Classifier
-from cxr_edge.data.folders import HEATMAP_SUFFIX
 from cxr_edge.engines import Heatmaps
-from cxr_edge.errors import OutputError
+from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import printable, write_file
+from cxr_edge.image.listing import HEATMAP_SUFFIX
 from cxr_edge.lettering import BACKGROUND, Lettering, Picture
 from cxr_edge.preprocess import image_area, shown_area
 from cxr_edge.results import Explanation, Failure, Prediction
@@ -48,8 +49,10 @@ def write_overlays(
     Yields:
         In order, predictions with the path of their picture, and failures.
 
+    A picture whose name is too long, or is that of a folder, makes its image a failure.
+
     Raises:
-        OutputError: a picture could not be written.
+        OutputError: a picture could not be written, and the next could not either.
         EngineError: the engine failed, or its output is no probability.
     """
     paths = (source for source in sources if isinstance(source, str))
@@ -61,11 +64,35 @@ def write_overlays(
         source = result.prediction.source
         path = _free_name(folder, Path(source).stem if source else "stdin", taken)
         taken.add(_key(path))
-        encoded, data = cv2.imencode(".png", draw_overlay(result, classifier.spec))
-        if not encoded:
-            raise OutputError(f"{printable(path)}: OpenCV cannot encode the picture")
-        write_file(path, data.tobytes())
+        try:
+            _write_picture(path, draw_overlay(result, classifier.spec))
+        except OutputError as err:
+            if not _concerns_only(path, err):
+                raise
+            yield Failure(source, type(err).__name__, str(err), err.exit_code)
+            continue
         yield dataclasses.replace(result.prediction, heatmap=str(path))
+
+
+def save_overlay(explanation: Explanation, path: Path) -> None:
+    """Write the picture that :func:`draw_overlay` draws as a PNG.
+
+    Raises:
+        UsageError: the path does not end in ``.png``, or the explanation has no spec.
+        OutputError: the file cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{printable(path)}: a heat map is saved as PNG; end the name in .png")
+    if explanation.spec is None:
+        raise UsageError("the explanation has no spec; save one that a Classifier returned")
+    _write_picture(path, draw_overlay(explanation, explanation.spec))
+
+
+def _write_picture(path: Path, picture: Picture) -> None:
+    encoded, data = cv2.imencode(".png", picture)
+    if not encoded:
+        raise OutputError(f"{printable(path)}: OpenCV cannot encode the picture")
+    write_file(path, data.tobytes())
 
 
 def draw_overlay(explanation: Explanation, spec: ModelSpec, *, max_side: int = MAX_SIDE) -> Picture:
@@ -196,6 +223,14 @@ def _free_name(folder: Path, stem: str, taken: set[str]) -> Path:
         number += 1
         path = folder / f"{stem}-{number}{HEATMAP_SUFFIX}"
     return path
+
+
+def _concerns_only(path: Path, err: OutputError) -> bool:
+    """Whether only this file cannot be written, because of its name or of what has that name."""
+    cause = err.__cause__
+    if isinstance(cause, OSError):
+        return cause.errno == errno.ENAMETOOLONG
+    return path.parent.is_dir()
 
 
 def _key(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 Advance = Callable[[int, int], None]
@@ -29,6 +29,25 @@ class Silent:
     def bar(self, label: str) -> contextlib.AbstractContextManager[Advance]:
         """Show nothing."""
         return contextlib.nullcontext(lambda done, total: None)
+
+
+_listeners: list[Callable[[str], None]] = []
+
+
+@contextlib.contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call ``listener`` with every announcement while the block runs."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def announce(message: str) -> None:
+    """Say that something slow begins; only the command line listens."""
+    for listener in _listeners:
+        listener(message)
 
 
 def notice(message: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # numpy is slow to import
     import numpy as np
     import numpy.typing as npt
+
+    from cxr_edge.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,22 @@ class Explanation:
     The map covers the network's input. It shows what moved the score, not where a disease is."""
     image: npt.NDArray[np.uint8]
     """(H, W) grey or (H, W, 3) RGB, as it was decoded."""
+    spec: ModelSpec | None = None
+    """Of the model that explained it; None: made by hand, and cannot be saved."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a PNG of the image with its heat map, the decision, the score and a colour bar.
+
+        Args:
+            path: ends in ``.png``; an existing file is replaced.
+
+        Raises:
+            UsageError: it has another suffix, or the explanation has no spec.
+            OutputError: the file cannot be written.
+        """
+        from cxr_edge.overlay import save_overlay
+
+        save_overlay(self, Path(path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import doctest
 import importlib
+import io
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image as Pillow
 
 import cxr_edge.bundle.reader
 from cxr_edge.bundle.reader import Bundle
@@ -282,18 +286,106 @@ def test_a_colour_network_sees_red_green_and_blue_in_that_order(
         assert math.isclose(red.predict(source).score, score, abs_tol=1e-6)
 
 
-def test_a_colour_network_takes_a_grey_file_and_refuses_a_grey_array(
+def test_a_colour_network_takes_a_grey_file_and_a_grey_array_alike(
     red: Classifier, picture: Path
 ) -> None:
     grey = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
     assert math.isclose(red.predict(picture).score, grey.mean() / 255, abs_tol=0.01)
-    with pytest.raises(ImageError, match="RGB"):
-        red.predict(grey)
+    assert red.predict(grey).score == red.predict(picture).score
 
 
-def test_a_grey_network_refuses_a_colour_array(classifier: Classifier) -> None:
-    with pytest.raises(ImageError, match=r"expected uint8 \(H, W\)"):
-        classifier.predict(np.zeros((20, 20, 3), np.uint8))
+def test_a_grey_network_turns_colour_to_grey_as_it_does_that_of_a_file(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    rgb = np.random.default_rng(5).integers(0, 256, (90, 120, 3), np.uint8)
+    path = tmp_path / "colour.png"
+    cv2.imwrite(str(path), rgb[..., ::-1])
+    by_file = classifier.predict(path).score
+    flipped = np.ascontiguousarray(rgb[::-1, ::-1])
+    arrays = (rgb, np.asfortranarray(rgb), flipped[::-1, ::-1], Pillow.open(path))
+    assert [classifier.predict(array).score for array in arrays] == [by_file] * 4
+    assert classifier.predict(rgb[..., ::-1]).score != by_file  # blue first is another picture
+
+
+def test_everything_that_holds_a_file_or_an_image_is_answered_as_the_file_is(
+    classifier: Classifier, picture: Path
+) -> None:
+    data = picture.read_bytes()
+    expected = dataclasses.replace(classifier.predict(picture), source=None)
+    pillow = Pillow.open(picture)
+    modes = [pillow.convert(mode) for mode in ("RGB", "RGBA", "LA", "P")]
+    for source in (bytearray(data), memoryview(data), io.BytesIO(data), pillow, *modes):
+        assert classifier.predict(source) == expected
+    with picture.open("rb") as file:
+        assert classifier.predict(file).source == str(picture)
+
+
+def test_an_image_of_pillow_is_turned_upright_as_its_file_is(
+    classifier: Classifier, picture: Path, tmp_path: Path
+) -> None:
+    path, exif = tmp_path / "turned.png", Pillow.Exif()
+    exif[0x0112] = 6
+    Pillow.open(picture).save(path, exif=exif)
+    assert classifier.predict(path).score != classifier.predict(picture).score
+    assert classifier.predict(Pillow.open(path)).score == classifier.predict(path).score
+
+
+GREY = np.zeros((9, 9), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "advice"),
+    [
+        (GREY.astype(np.float32), ImageError, r"astype\('uint8'\)"),
+        (GREY.astype(np.uint16), ImageError, "scale it to 0..255"),
+        (GREY[..., None], ImageError, r"array\[\.\.\., 0\]"),
+        (np.zeros((9, 9, 4), np.uint8), ImageError, "flatten the transparency"),
+        (np.zeros((3, 9, 9), np.uint8), ImageError, "transpose it"),
+        (np.zeros((2, 9, 9, 3), np.uint8), ImageError, "one image at a time"),
+        (GREY[:0], ImageError, "the array is empty"),
+        (Pillow.new("CMYK", (9, 9)), ImageError, r"convert\('L'\)"),
+        (Pillow.new("I", (9, 9)), ImageError, "mode I"),
+        (Pillow.new("RGBA", (9, 9)), ImageError, "transparent in places"),
+        (Pillow.new("L", (9_000, 9_000)), ImageError, "the limit is 50,000,000"),
+        (io.StringIO("text"), TypeError, "open it with 'rb'"),
+        (None, TypeError, "give a path"),
+        ([GREY], TypeError, "of type list"),
+        ("", ImageError, "an empty path"),
+    ],
+    ids=str,
+)
+def test_what_is_no_image_is_refused_on_one_line_that_says_what_to_do(
+    classifier: Classifier, source: Any, error: type[Exception], advice: str
+) -> None:
+    with pytest.raises(error, match=advice) as caught:
+        classifier.predict(source)
+    assert len(str(caught.value)) <= 300 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sources", ["abc", b"abc", Path("a.png"), GREY, np.zeros((9, 9, 3), np.uint8), io.BytesIO(), 5]
+)
+def test_one_image_where_several_are_expected_is_a_type_error_at_once(
+    classifier: Classifier, sources: Any
+) -> None:
+    with pytest.raises(TypeError, match="expected"):
+        classifier.predict_many(sources)
+
+
+def test_a_stack_of_grey_arrays_is_several_images(classifier: Classifier) -> None:
+    assert len(list(classifier.predict_many(np.stack([GREY] * 5)))) == 5
+
+
+def test_a_classifier_shows_what_it_is_and_is_not_pickled(
+    classifier: Classifier, exported_bundle: Path
+) -> None:
+    assert repr(classifier) == (
+        f"Classifier(bundle='{exported_bundle}', artifact='onnx-fp32', engine='onnxruntime', "
+        "threads=1)"
+    )
+    for copy_it in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="load one in each process"):
+            copy_it(classifier)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +394,7 @@ def test_a_grey_network_refuses_a_colour_array(classifier: Classifier) -> None:
         ({"artifact": "onnx"}, UsageError),
         ({"engine": "tensorrt"}, UsageError),
         ({"threads": 0}, UsageError),
+        ({"threads": 1025}, UsageError),
         ({"artifact": "tflite-fp32", "engine": "onnxruntime"}, UsageError),
         ({"artifact": "onnx-fp32", "heatmap": True}, UsageError),
     ],

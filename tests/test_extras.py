@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cxr_edge import extras
 from cxr_edge.errors import MissingExtraError
-from cxr_edge.extras import package_version, require
+from cxr_edge.extras import package_version, require, require_keras
+from cxr_edge.reporting import listening
 
 
 def test_an_installed_module_is_imported() -> None:
@@ -36,3 +38,21 @@ def test_a_package_that_an_installed_module_needs_is_named(
 def test_the_version_of_a_package_that_is_not_installed_is_none() -> None:
     assert package_version("no-such-package") is None
     assert package_version("numpy")
+
+
+def test_a_missing_module_is_named_as_pip_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingExtraError, match=r"^scikit-learn is not installed; run: pip"):
+        require("sklearn.metrics", "evaluate")
+
+
+def test_a_slow_import_is_announced_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.setattr(extras, "require", lambda module, extra: events.append(module))
+    with listening(events.append):
+        require_keras("train")
+    assert events == ["loading TensorFlow and Keras …", "tensorflow", "keras"]
+    require_keras("train")
+    assert len(events) == 5  # nobody listens any more

@@ -256,3 +256,16 @@ def test_a_name_that_no_file_can_have_is_refused_on_one_line(tmp_path: Path) -> 
     with pytest.raises(OutputError) as caught:
         write_file(tmp_path / "a\0b\nc", b"data")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_size_than_recorded_is_said_to_have_changed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 900)
+    assert read_file(path, max_bytes=1000, error=ImageError, expected_bytes=900) == b"x" * 900
+    for recorded in (899, 901):
+        message = refused(path, expected_bytes=recorded)
+        assert f"900 bytes, {recorded} were recorded; the file changed" in message
+
+
+def test_an_empty_name_is_refused_as_such() -> None:
+    assert refused("") == "an empty path, expected the name of a file"

@@ -11,7 +11,7 @@ import pytest
 
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.phantom import draw_phantom
-from cxr_edge.errors import OutputError
+from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.lettering import BACKGROUND
 from cxr_edge.overlay import MAX_SIDE, MIN_WIDTH, colour_image, draw_overlay, write_overlays
 from cxr_edge.preprocess import image_area
@@ -262,3 +262,17 @@ def test_a_folder_that_cannot_be_written_is_a_typed_error(
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(OutputError, match="cannot be written"):
         list(write_overlays(explaining, [save(tmp_path / "x.png", 1)], tmp_path / "file"))
+
+
+def test_an_explanation_saves_its_picture(tmp_path: Path) -> None:
+    made = explanation(np.full((200, 300), 99, np.uint8), np.eye(10))
+    with pytest.raises(UsageError, match="has no spec"):
+        made.save(tmp_path / "a.png")
+    whole = dataclasses.replace(made, spec=SEED_SPEC)
+    whole.save(str(tmp_path / "a.png"))
+    np.testing.assert_array_equal(
+        cv2.imread(str(tmp_path / "a.png")), draw_overlay(whole, SEED_SPEC)
+    )
+    with pytest.raises(UsageError, match=r"end the name in \.png"):
+        whole.save(tmp_path / "a.jpeg")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -56,7 +56,7 @@ class Bundle:
         except OSError as err:  # a name too long, a folder that may not be searched
             raise BundleError(f"{printable(path)}: cannot be opened: {err.strerror}") from err
         if not exists:
-            raise BundleError(f"{printable(path)}: no bundle here ({MANIFEST_NAME} is missing)")
+            raise BundleError(_no_bundle(path))
         data = read_file(name, max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
         return cls(path, parse_manifest(data, printable(name)))
 
@@ -67,13 +67,18 @@ class Bundle:
             BundleError: it is absent or changed.
         """
         path = self.folder / record.file
-        limit = min(record.bytes, MAX_FILE_BYTES)
-        data = read_file(path, max_bytes=limit, error=BundleError, follow_symlinks=False)
+        data = read_file(
+            path,
+            max_bytes=MAX_FILE_BYTES,
+            error=BundleError,
+            follow_symlinks=False,
+            expected_bytes=record.bytes,
+        )
         digest = sha256(data)
         if digest != record.sha256:
             raise BundleError(
-                f"{path}: sha256 is {digest[:8]}…, {MANIFEST_NAME} says {record.sha256[:8]}…; "
-                "the file changed after export, export again or restore it"
+                f"{printable(path)}: sha256 is {digest[:8]}…, {MANIFEST_NAME} says "
+                f"{record.sha256[:8]}…; the file changed after export, export again or restore it"
             )
         return data
 
@@ -226,3 +231,20 @@ def _unsuited(artifact: ArtifactRecord) -> str:
         f"{artifact.name} is for {artifact.target}; this CPU saturates sums of 8-bit products "
         "and would score wrongly"
     )
+
+
+def _no_bundle(path: Path) -> str:
+    """Say what a path is that holds no manifest, and what to do."""
+    name = f"{printable(path)}: no bundle here"
+    export = f"run 'cxr-edge export {printable(path)} -o bundle', then name the bundle"
+    if path.suffix in (".keras", ".h5"):
+        return f"{name} but a Keras model; {export}"
+    if (path / "model.keras").exists():
+        return f"{name} but the run folder of a training; {export}"
+    if path.suffix in (".onnx", ".tflite"):
+        return f"{name} but one model file; name its folder, {printable(path.parent)}"
+    if path.is_file():
+        return f"{name} but a file; name the folder that 'cxr-edge export' wrote"
+    if not path.exists():
+        return f"{name}, no such folder; check the path"
+    return f"{name} ({MANIFEST_NAME} is missing); name the folder that 'cxr-edge export' wrote"

@@ -16,14 +16,18 @@ from typing import Annotated, Any
 
 import typer
 
-from cxr_edge.errors import CxrEdgeError, OutputError, UsageError
+from cxr_edge.cli import streams
+from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
 from cxr_edge.files import printable
+from cxr_edge.reporting import listening
 
 # typer keeps click inside itself since 0.28, and exports few of its errors.
 _click_errors: Any = sys.modules[typer.BadParameter.__module__]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+PIPE_CLOSED = 141
+"""Exit code where the reader of stdout has stopped, as of a process that SIGPIPE ended."""
 
 COMMANDS = {
     "predict": "predicting",
@@ -38,6 +42,7 @@ COMMANDS = {
     "train": "training",
     "evaluate": "evaluating",
     "data": "data",
+    "completion": "completing",
 }
 """Every command, in the order of the help, and its module in this package."""
 
@@ -52,6 +57,7 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
         help="Export a Keras image classifier, check that it still makes the same decisions, and "
         "run it on a small device. Research software, not a medical device.",
         no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
         add_completion=False,
         pretty_exceptions_enable=False,
     )
@@ -90,10 +96,10 @@ def _global_options(
 
 def main() -> None:
     """Run the command line and exit with a code documented in ``cxr_edge.errors``."""
-    if sys.stderr is None:  # closed by the caller: nobody can be told anything
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
     try:
-        sys.exit(_run())
+        with streams.prepared():
+            code = _run()
+        sys.exit(code)
     finally:
         gc.freeze()  # skips a last collection of 25 ms at exit
 
@@ -104,50 +110,87 @@ def _run() -> int:
     Returns:
         The exit code.
     """
+    arguments = sys.argv[1:]
     if sys.stdout is None:
-        return _fail(UsageError("stdout is closed; redirect it, for example to /dev/null"))
+        if not {"-o", "--out"}.intersection(arguments):
+            return _fail(UsageError("stdout is closed; redirect it, for example to /dev/null"))
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
     stdout = sys.stdout
-    for stream in (sys.stdout, sys.stderr):
-        # A file name may hold characters that the terminal's encoding lacks.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     # Imports create 100,000 lasting objects; collecting garbage among them takes 10 ms.
     gc.set_threshold(50_000)
-    command = sys.argv[1:2]
-    app = application(command if command and command[0] in COMMANDS else COMMANDS)
     try:
-        code = app(standalone_mode=False)
+        with listening(_announce):
+            code = _call(arguments)
         sys.stdout.flush()  # a full disk is found here, not while the interpreter ends
     except CxrEdgeError as err:
         return _fail(err)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        streams.stop_writing()
+        return PIPE_CLOSED
+    except OSError as err:
+        return _fail_for_system(err)
+    except MemoryError:
+        return _fail(CxrEdgeError("out of memory; use fewer --workers, or lower --max-pixels"))
+    except SystemExit:
+        if sys.stdout is not stdout:  # click: the reader, such as `head`, has closed the pipe
+            streams.stop_writing()
+            return PIPE_CLOSED
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _call(arguments: list[str]) -> object:
+    """Run the command that the arguments name.
+
+    Returns:
+        What typer returns: an exit code, or None.
+
+    Raises:
+        CxrEdgeError: the call is wrong, or the command failed.
+    """
+    first = arguments[0] if arguments else "--help"
+    if first not in COMMANDS and not first.startswith("-"):
+        known = (*COMMANDS, "--version", "--help")
+        raise UsageError(f"{unknown_name('command', first, known)}; see 'cxr-edge --help'")
+    app = application([first] if first in COMMANDS else COMMANDS)
+    try:
+        return app(standalone_mode=False)
     except _click_errors.NoArgsIsHelpError as err:
         err.show()
         return UsageError.exit_code
     except _click_errors.UsageError as err:
         where = err.ctx.command_path if err.ctx else "cxr-edge"
-        return _fail(UsageError(f"{err.format_message().rstrip('.')}; see '{where} --help'"))
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        return _stop_writing(0)
-    except OSError as err:
-        if err.filename is not None:
-            raise
-        _fail(OutputError(f"stdout: cannot be written: {err.strerror}"))
-        return _stop_writing(OutputError.exit_code)
-    except SystemExit:
-        if sys.stdout is not stdout:  # click: the reader, such as `head`, has closed the pipe
-            return _stop_writing(0)
-        raise
-    return code if isinstance(code, int) else 0
+        message = err.format_message().rstrip(".")
+        raise UsageError(f"{message}; see '{where} --help'") from err
+
+
+def _announce(message: str) -> None:
+    from cxr_edge.cli.console import Terminal
+
+    Terminal().say(f"cxr-edge: {message}")
 
 
 def _fail(error: CxrEdgeError) -> int:
     """Say what is wrong on one line, whatever a name in it holds."""
-    print(f"cxr-edge: {printable(str(error))}", file=sys.stderr)
+    streams.tell(f"cxr-edge: {printable(str(error))}")
     return error.exit_code
 
 
-def _stop_writing(code: int) -> int:
-    """Send what is still buffered for stdout nowhere: writing it would fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _fail_for_system(error: OSError) -> int:
+    """Report what the operating system refused and no command expected.
+
+    Only writing to stdout fails without a file's name, and a working folder that was deleted.
+    """
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        name = error.filename if isinstance(error.filename, str) else repr(error.filename)
+        return _fail(OutputError(f"{printable(name)}: {reason}"))
+    try:
+        Path.cwd()
+    except OSError:
+        return _fail(UsageError("the working folder does not exist any more; change to another"))
+    code = _fail(OutputError(f"stdout: cannot be written: {reason}"))
+    streams.stop_writing()
     return code

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
-import typer
-
+from cxr_edge.cli.streams import no_colour
 from cxr_edge.reporting import Advance
+
+_BAR_WIDTH = 30
+_REDRAW_SECONDS = 0.1
+_SLOW_SECONDS = 0.8
 
 
 class Terminal:
@@ -17,9 +22,8 @@ class Terminal:
 
     def say(self, message: str) -> None:
         """Print a message on lines of its own."""
-        # A progress bar may have left its text on this line.
-        erase = "\r\x1b[K" if sys.stderr.isatty() else ""
-        print(f"{erase}{message}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # a full disk behind stderr: nobody can be told
+            print(f"{_erase()}{message}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def bar(self, label: str, *, with_rate: bool = False) -> Iterator[Advance]:
@@ -29,14 +33,81 @@ class Terminal:
             label: the work in progress.
             with_rate: whether to show steps per second.
         """
-        start = time.monotonic()
-        with typer.progressbar(length=1, label=label, file=sys.stderr, show_pos=True) as shown:
+        if not sys.stderr.isatty():
+            self.say(label)
+            yield lambda done, total: None
+            return
+        shown = _Bar(label, with_rate)
+        shown.draw()
+        try:
+            yield shown.advance
+        finally:
+            shown.draw()
+            with contextlib.suppress(OSError):
+                print(file=sys.stderr, flush=True)
 
-            def advance(done: int, total: int) -> None:
-                shown.length = total
-                if with_rate:
-                    seconds = max(time.monotonic() - start, 1e-3)
-                    shown.label = f"{label}, {done / seconds:.0f}/s"
-                shown.update(done - shown.pos)
+    @contextlib.contextmanager
+    def if_slow(self, message: str) -> Iterator[None]:
+        """Print a message on a terminal if the block takes longer than a user likes to wonder."""
+        if not sys.stderr.isatty():
+            yield
+            return
+        timer = threading.Timer(_SLOW_SECONDS, self.say, [message])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
-            yield advance
+
+class _Bar:
+    """One line that is drawn again and again."""
+
+    def __init__(self, label: str, with_rate: bool) -> None:
+        self._label, self._with_rate = label, with_rate
+        self._start = self._drawn = time.monotonic()
+        self._done, self._total = 0, 0
+        self._first: tuple[int, float] | None = None
+        """Steps done at the first call, and when it came."""
+
+    def advance(self, done: int, total: int) -> None:
+        self._done, self._total = done, total
+        now = time.monotonic()
+        self._first = self._first or (done, now)
+        if now - self._drawn >= _REDRAW_SECONDS or done == total:
+            self._drawn = now
+            self.draw()
+
+    def draw(self) -> None:
+        share = self._done / self._total if self._total else 0.0
+        bar = "#" * round(share * _BAR_WIDTH)
+        label = self._label
+        if self._with_rate:
+            seconds = max(time.monotonic() - self._start, 1e-3)
+            label = f"{label}, {self._done / seconds:.0f}/s"
+        text = f"{label}  [{bar:-<{_BAR_WIDTH}}]"
+        if self._total:
+            text += f"  {self._done}/{self._total}{self._time_left()}"
+        width = shutil.get_terminal_size().columns - 1
+        with contextlib.suppress(OSError):
+            print(f"{_erase()}{text[: max(width, 1)]}", end="", file=sys.stderr, flush=True)
+
+    def _time_left(self) -> str:
+        """From the steps after the first, which often pays for a start that the others do not."""
+        if self._first is None or self._done <= self._first[0] or self._done == self._total:
+            return ""
+        steps, since = self._first
+        seconds = (time.monotonic() - since) / (self._done - steps) * (self._total - self._done)
+        minutes, seconds = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"  {hours:02}:{minutes:02}:{seconds:02}"
+
+
+def _erase() -> str:
+    """What clears the line, where a progress bar may have left its text."""
+    if not sys.stderr.isatty():
+        return ""
+    if no_colour():
+        return f"\r{' ' * (shutil.get_terminal_size().columns - 1)}\r"
+    return "\r\x1b[K"

@@ -26,6 +26,32 @@ SCHEMA = "cxr-edge.predictions/1"
 """Name and version of the schema."""
 
 
+class Tally:
+    """Counts results that pass."""
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        """The failures so far."""
+        self._predicted = self._uncertain = self._outside = 0
+
+    def count(self, results: Iterable[Result]) -> Iterator[Result]:
+        """Pass results on and count each."""
+        for result in results:
+            if isinstance(result, Failure):
+                self.failures.append(result)
+            else:
+                self._predicted += 1
+                self._uncertain += result.uncertain
+                self._outside += bool(result.out_of_domain)
+            yield result
+
+    def __str__(self) -> str:
+        return (
+            f"{self._predicted:,} predicted, {self._uncertain:,} uncertain, "
+            f"{self._outside:,} out of domain, {len(self.failures):,} failed"
+        )
+
+
 def print_results(results: Iterable[Result], spec: ModelSpec, kind: Format) -> None:
     """Write results to stdout, each as soon as it is there."""
     if kind == "table":

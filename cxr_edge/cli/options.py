@@ -10,7 +10,11 @@ import typer
 Bundle = Annotated[
     Path | None,
     typer.Option(
-        "--bundle", "-b", help="Folder of an export.", show_default="the bundled reference"
+        "--bundle",
+        "-b",
+        help="Folder of an export.",
+        readable=False,  # what cannot be read is said by what reads it
+        show_default="the bundled reference",
     ),
 ]
 Artifact = Annotated[
@@ -46,6 +50,7 @@ Profile = Annotated[
     Path | None,
     typer.Option(
         help="File of 'cxr-edge tune', which names artifact, engine and threads.",
+        readable=False,
         show_default="the one kept for this bundle on this machine, if any",
     ),
 ]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from cxr_edge.cli import options
+from cxr_edge.cli import options, streams
 from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.formats import Format, Result, print_results
-from cxr_edge.errors import ImageError, UsageError
-from cxr_edge.files import printable
+from cxr_edge.cli.formats import Format, Result, Tally, print_results
+from cxr_edge.errors import DataError, ImageError, UsageError
+from cxr_edge.files import atomic_path, printable
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
 
@@ -52,6 +56,20 @@ def predict(
         ),
     ] = "fast",
     format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = "table",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            readable=False,
+            help="Write the results to this file, which is replaced when all are there.",
+            show_default="stdout",
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no summary on stderr.")
+    ] = False,
     max_pixels: Annotated[
         int, typer.Option(help="Refuse larger images; width x height.")
     ] = 50_000_000,
@@ -61,6 +79,7 @@ def predict(
         typer.Option(
             "--heatmap",
             metavar="DIR",
+            readable=False,
             help="Write a picture of each image to this folder, coloured where it moved the score.",
         ),
     ] = None,
@@ -68,28 +87,34 @@ def predict(
     """Classify images.
 
     An image that cannot be read is reported, and the others are still classified. The exit code
-    is then 1, or 4 if it was the only image.
+    is then 1, or 4 if it was the only image. Of more than one image, a last line on stderr counts
+    the results.
     """
-    import cv2
+    started = time.monotonic()
+    _check_paths(paths, out)
+    terminal = Terminal()
+    with terminal.if_slow("cxr-edge: loading the model …"):
+        import cv2
 
-    from cxr_edge.classifier import Classifier
-    from cxr_edge.device.machine import usable_cpus
-    from cxr_edge.image import ImageLimits
+        from cxr_edge.classifier import Classifier
+        from cxr_edge.device.machine import usable_cpus
+        from cxr_edge.image import ImageLimits
 
     cv2.setNumThreads(1)  # workers share the processors already; decoding has one thread anyway
-    sources = _expand(paths, max_bytes)
+    sources, remarks = _expand(paths, max_bytes)
     if len(sources) > 1 and workers is None and threads is None:
         threads = 1  # one image per processor is faster than one image on several
-    classifier = Classifier.load(
-        bundle,
-        artifact=artifact,
-        engine=engine,
-        threads=threads,
-        limits=ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes),
-        heatmap=heatmap is not None,
-        decode=decode,
-        profile=profile,
-    )
+    with terminal.if_slow("cxr-edge: loading the model …"):
+        classifier = Classifier.load(
+            bundle,
+            artifact=artifact,
+            engine=engine,
+            threads=threads,
+            limits=ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes),
+            heatmap=heatmap is not None,
+            decode=decode,
+            profile=profile,
+        )
     results: Iterable[Result]
     if heatmap is None:
         workers = workers or max(1, usable_cpus() // classifier.threads)
@@ -97,52 +122,131 @@ def predict(
     else:
         from cxr_edge.overlay import CAUTION, write_overlays
 
-        print(f"cxr-edge: {CAUTION}", file=sys.stderr)
+        remarks.insert(0, CAUTION)
         results = write_overlays(classifier, sources, heatmap)
-    failures: list[Failure] = []
-    results = _with_progress(_report_failures(results, failures), len(sources))
-    print_results(results, classifier.spec, format)
-    if failures and len(sources) == 1:
-        raise typer.Exit(failures[0].exit_code)
-    if failures:
-        print(f"cxr-edge: {len(failures)} of {len(sources)} images failed", file=sys.stderr)
+    if not quiet:
+        for remark in remarks:
+            streams.tell(f"cxr-edge: {remark}")
+    tally = Tally()
+    results = _with_progress(_report_failures(tally.count(results)), len(sources), quiet)
+    with _results_to(out):
+        print_results(results, classifier.spec, format)
+    if tally.failures and len(sources) == 1:
+        raise typer.Exit(tally.failures[0].exit_code)
+    if len(sources) > 1 and not quiet:
+        streams.tell(f"cxr-edge: {tally}, {time.monotonic() - started:.1f} s")
+    if tally.failures:
         raise typer.Exit(SOME_FAILED)
 
 
-def _expand(paths: list[str], max_bytes: int) -> list[str | bytes]:
-    """Replace folders by the images in them, and ``-`` by the bytes on stdin."""
+def _check_paths(paths: list[str], out: Path | None) -> None:
+    """Refuse what no image can be, before anything is loaded.
+
+    Raises:
+        UsageError: a path is empty, or the results would replace an image.
+    """
+    if "" in paths:
+        raise UsageError("an empty PATH, expected an image or a folder; is a variable not set?")
+    if out is not None and str(out) in paths:
+        raise UsageError(f"{printable(out)}: the results would replace this image; name another")
+
+
+def _expand(paths: list[str], max_bytes: int) -> tuple[list[str | bytes], list[str]]:
+    """Replace folders by the images in them, and ``-`` by the bytes on stdin.
+
+    Returns:
+        The images, and remarks about files that are none.
+    """
     sources: list[str | bytes] = []
+    remarks: list[str] = []
     for path in paths:
         if path == "-":
-            if sys.stdin is None:
-                raise UsageError("stdin is closed; give the image to it, or name a file")
-            # One byte over the limit is enough to be refused for it.
-            sources.append(sys.stdin.buffer.read(max_bytes + 1))
-        elif Path(path).is_dir():
-            from cxr_edge.data.folders import find_images
-
-            images = find_images(Path(path))
-            if not images:
-                raise ImageError(f"{printable(path)}: holds no images")
-            sources += [str(image) for image in images]
+            sources.append(_read_stdin(max_bytes))
+        elif _is_folder(path):
+            images, remark = _list_folder(path)
+            sources += images
+            remarks += remark
         else:
             sources.append(path)
-    return sources
+    return sources, remarks
 
 
-def _report_failures(results: Iterable[Result], failures: list[Failure]) -> Iterator[Result]:
-    """Pass results on; print and collect those that are failures."""
+def _read_stdin(max_bytes: int) -> bytes:
+    if sys.stdin is None:
+        raise UsageError("stdin is closed; give the image to it, or name a file")
+    if sys.stdin.isatty():
+        Terminal().say("cxr-edge: reading an image from stdin …")
+    try:
+        # One byte over the limit is enough to be refused for it.
+        return sys.stdin.buffer.read(max_bytes + 1)
+    except OSError as err:
+        raise ImageError(f"stdin: cannot be read: {err.strerror}") from err
+
+
+def _is_folder(path: str) -> bool:
+    """Whether a path is a folder; False where this cannot be found out, which reading will say."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - Path.is_dir raises
+    except (OSError, ValueError):
+        return False
+
+
+def _list_folder(path: str) -> tuple[list[str], list[str]]:
+    """The images in a folder, and a remark if it holds other files.
+
+    Raises:
+        DataError: the folder cannot be listed.
+        ImageError: it holds no images.
+    """
+    from cxr_edge.image import list_images
+
+    try:
+        listing = list_images(Path(path))
+    except OSError as err:
+        raise DataError(f"{printable(path)}: cannot be listed: {err.strerror}") from err
+    files = "1 other file" if listing.ignored == 1 else f"{listing.ignored:,} other files"
+    if not listing.images:
+        but = f", but {files}" if listing.ignored else ""
+        raise ImageError(f"{printable(path)}: holds no images{but}; name a folder with images")
+    remark = f"{printable(path)}: {files} not read, no images by name or content"
+    return [str(image) for image in listing.images], [remark] if listing.ignored else []
+
+
+@contextlib.contextmanager
+def _results_to(out: Path | None) -> Iterator[None]:
+    """Send stdout to a file, which replaces an older one if the block succeeds.
+
+    Raises:
+        UsageError: the older one is an image.
+        OutputError: the file cannot be written; the old one is untouched.
+    """
+    if out is None:
+        yield
+        return
+    from cxr_edge.image.listing import looks_like_image
+
+    if looks_like_image(out):
+        raise UsageError(f"{printable(out)}: is an image, the results would replace it")
+    with (
+        atomic_path(out) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+        contextlib.redirect_stdout(file),
+    ):
+        yield
+
+
+def _report_failures(results: Iterable[Result]) -> Iterator[Result]:
+    """Pass results on, and print those that are failures."""
     terminal = Terminal()
     for result in results:
         if isinstance(result, Failure):
-            failures.append(result)
-            terminal.say(f"cxr-edge: {result.message}")
+            terminal.say(streams.shortened(f"cxr-edge: {result.message}"))
         yield result
 
 
-def _with_progress(results: Iterable[Result], total: int) -> Iterator[Result]:
+def _with_progress(results: Iterable[Result], total: int, quiet: bool) -> Iterator[Result]:
     """Pass results on, counted by a bar on stderr unless stdout shares its terminal."""
-    wanted = total > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
+    wanted = total > 1 and not quiet and sys.stderr.isatty() and not sys.stdout.isatty()
     bar = Terminal().bar("classifying", with_rate=True) if wanted else Silent().bar("")
     with bar as advance:
         for done, result in enumerate(results, 1):

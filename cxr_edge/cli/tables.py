@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from cxr_edge.cli.streams import no_colour
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -131,7 +132,9 @@ def _print_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]])
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False)
+    # Without colours, rich would still write bold and dim.
+    system: Literal["auto"] | None = None if no_colour() else "auto"
+    return Console(file=sys.stdout, highlight=False, color_system=system)
 
 
 def _rich_line(cells: Sequence[Cell]) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,13 @@ import numpy.typing as npt
 
 from cxr_edge.errors import DataError, ImageError
 from cxr_edge.files import printable
-from cxr_edge.image import SUFFIXES, read_image
+from cxr_edge.image import SUFFIXES, list_images, read_image
 from cxr_edge.preprocess import Pixels, resize_to_input
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
 
 SPLITS = ("train", "val", "test")
 """Folder names of a data set's splits."""
-
-HEATMAP_SUFFIX = ".heatmap.png"
-"""Ends the name of every picture that ``cxr-edge predict --heatmap`` writes."""
 
 Labels = npt.NDArray[np.intp]
 """(N,) indices into the labels."""
@@ -68,20 +64,10 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         DataError: the folder cannot be listed.
     """
-    images: list[Path] = []
     try:
-        for root, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            images += [
-                Path(root, name)
-                for name in sorted(names)
-                if Path(name).suffix.lower() in SUFFIXES
-                and not name.startswith(".")
-                and not name.endswith(HEATMAP_SUFFIX)
-            ]
+        return list(list_images(folder, by_content=False).images)
     except OSError as err:
         raise DataError(f"{printable(folder)}: cannot be listed: {err.strerror}") from err
-    return images
 
 
 def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFolder:
@@ -173,10 +159,6 @@ def _class_names(root: Path) -> list[str]:
         return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as err:
         raise DataError(f"{printable(root)}: cannot be listed: {err.strerror}") from err
-
-
-def _raise(err: OSError) -> None:
-    raise err
 
 
 def _abbreviate(names: Sequence[str], limit: int = 8) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Manifest
 from cxr_edge.device.machine import Machine, this_machine
-from cxr_edge.engines import ENGINES
+from cxr_edge.engines import ENGINES, MOST_THREADS
 from cxr_edge.errors import ProfileError
 from cxr_edge.extras import package_version
 from cxr_edge.files import printable, read_file, write_file
@@ -47,8 +47,8 @@ class Profile:
     """Median time of one inference, milliseconds."""
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ProfileError(f"threads is {self.threads}, expected at least 1")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ProfileError(f"threads is {self.threads}, expected 1 to {MOST_THREADS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ def find_profile(manifest: Manifest, path: Path | None = None) -> StoredProfile 
     """Find the profile for a bundle on this machine.
 
     A profile for another bundle, machine or engine version is ignored with a warning in the log
-    ``cxr_edge``. So is a malformed one in the default path, since it only affects speed.
+    ``cxr_edge``. So is one in the default path that is malformed, cannot be read, or belongs to
+    another user than this one and root, since it only affects speed.
 
     Args:
         manifest: the manifest of the bundle.
@@ -101,6 +102,8 @@ def find_profile(manifest: Manifest, path: Path | None = None) -> StoredProfile 
     if file is None or (path is None and not _is_there(file)):
         return None
     try:
+        if path is None:
+            _check_owner(file)
         data = read_file(file, max_bytes=_MAX_BYTES, error=ProfileError)
         profile = parse_profile(data, printable(file))
     except ProfileError as err:
@@ -112,6 +115,20 @@ def find_profile(manifest: Manifest, path: Path | None = None) -> StoredProfile 
         notice(f"{printable(file)} is ignored: {reason}; run 'cxr-edge tune' again")
         return None
     return StoredProfile(profile, file)
+
+
+def _check_owner(file: Path) -> None:
+    """Refuse a profile that another user may have put here.
+
+    Raises:
+        ProfileError: it belongs neither to this user nor to root.
+    """
+    try:
+        owner = file.stat().st_uid
+    except OSError as err:
+        raise ProfileError(f"{printable(file)}: cannot be opened: {err.strerror}") from err
+    if owner not in (os.geteuid(), 0):
+        raise ProfileError(f"{printable(file)}: belongs to user {owner}, expected your own")
 
 
 def _is_there(path: Path) -> bool:
@@ -131,7 +148,7 @@ def parse_profile(data: bytes, name: str) -> Profile:
     renew = "run 'cxr-edge tune' again"
     version = documents.read_version(data, FORMAT, name=name, error=ProfileError, renew=renew)
     if version is None:
-        raise ProfileError(f"{name}: no profile of cxr-edge tune; expected its format first")
+        raise ProfileError(f"{name}: is no profile of cxr-edge tune, which begins with its format")
     return documents.parse(data, Profile, name=name, error=ProfileError, version=version)
 
 

@@ -40,6 +40,9 @@ Heatmaps = npt.NDArray[np.float32]
 # Larger batches are no faster on a CPU.
 _LARGEST_BATCH = 8
 
+MOST_THREADS = 1024
+"""More threads for one inference than any machine has use for: starting them takes its memory."""
+
 SCORES: tuple[Output, ...] = ("scores",)
 """The outputs of an ordinary model file."""
 
@@ -244,7 +247,7 @@ def open_engine(
         outputs: the outputs that the manifest declares; the file must have these and no others.
 
     Raises:
-        UsageError: no engine has that name, or ``threads`` is below 1.
+        UsageError: no engine has that name, or ``threads`` is below 1 or above 1024.
         MissingExtraError: the engine's package is not installed.
         EngineError: the engine cannot load the file, or the file does not fit the spec.
     """
@@ -252,10 +255,12 @@ def open_engine(
         raise unknown_name("engine", name, ENGINES)
     if threads < 1:
         raise UsageError(f"threads is {threads}, expected at least 1")
+    if threads > MOST_THREADS:
+        raise UsageError(f"threads is {threads}, expected at most {MOST_THREADS}")
     info = ENGINES[name]
     if not is_installed(info.package):
         raise MissingExtraError(
-            f"the engine {name} needs {info.package}, which is not installed; "
+            f"the engine {name} needs {info.distribution}, which is not installed; "
             f"install it with {info.install}"
         )
     module = importlib.import_module(info.module)

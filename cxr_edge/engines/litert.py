@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
 from cxr_edge.engines import SCORES, Engine, Output, Port
-from cxr_edge.errors import EngineError
+from cxr_edge.errors import EngineError, first_line
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
@@ -37,7 +37,7 @@ class LiteRtEngine(Engine):
                 interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as err:
-                raise EngineError(f"LiteRT cannot load the model: {err}") from err
+                raise EngineError(f"LiteRT cannot load the model: {first_line(err)}") from err
             self._local.interpreter = interpreter
         return self._local.interpreter
 
@@ -47,7 +47,7 @@ class LiteRtEngine(Engine):
             interpreter.set_tensor(self._input, self._input_port.quantize(batch))
             interpreter.invoke()
         except (ValueError, RuntimeError) as err:
-            raise EngineError(f"LiteRT failed: {err}") from err
+            raise EngineError(f"LiteRT failed: {first_line(err)}") from err
         return [self._output_port.dequantize(interpreter.get_tensor(self._output))]
 
 

@@ -40,8 +40,7 @@ class OpenVinoEngine(Engine):
             network = core.read_model(model)
             self._compiled = core.compile_model(network, "CPU", settings)
         except RuntimeError as err:
-            reason = (str(err).strip().splitlines() or ["no reason given"])[-1]
-            raise EngineError(f"OpenVINO cannot load the model: {reason}") from err
+            raise EngineError(f"OpenVINO cannot load the model: {_last_line(err)}") from err
         self._check_contract(
             [_port(i) for i in self._compiled.inputs], [_port(o) for o in self._compiled.outputs]
         )
@@ -53,7 +52,7 @@ class OpenVinoEngine(Engine):
         try:
             results = self._local.request.infer([batch], share_inputs=True)
         except RuntimeError as err:
-            raise EngineError(f"OpenVINO failed: {err}") from err
+            raise EngineError(f"OpenVINO failed: {_last_line(err)}") from err
         return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
 
 
@@ -62,6 +61,11 @@ def open_model(
 ) -> Engine:
     """Load an ONNX file; see :func:`cxr_edge.engines.open_engine`."""
     return OpenVinoEngine(model, spec, threads, outputs)
+
+
+def _last_line(err: RuntimeError) -> str:
+    """The reason; the lines above it name places in OpenVINO's source."""
+    return (str(err).strip().splitlines() or ["no reason given"])[-1][:300]
 
 
 def _port(port: Any) -> Port:

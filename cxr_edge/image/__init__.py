@@ -3,6 +3,7 @@
 ::
 
     reader        read_image: the entry point
+    listing       list_images: the images in a folder
     formats       recognizes the format by content and calls its inspector
     header        what every inspector returns, and the size limits
     jpeg png bmp tiff webp   the inspectors, one for each format
@@ -22,15 +23,20 @@ from typing import TYPE_CHECKING
 from cxr_edge.image.header import ImageLimits
 
 if TYPE_CHECKING:
-    from cxr_edge.image.reader import SUFFIXES, read_image
+    from cxr_edge.image.listing import SUFFIXES, list_images
+    from cxr_edge.image.reader import read_image
 
-__all__ = ["SUFFIXES", "ImageLimits", "read_image"]
+__all__ = ["SUFFIXES", "ImageLimits", "list_images", "read_image"]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cxr_edge.image import reader
+    if name == "read_image":
+        from cxr_edge.image import reader
 
-    value: object = getattr(reader, name)
+        return reader.read_image
+    from cxr_edge.image import listing
+
+    value: object = getattr(listing, name)
     return value

@@ -58,9 +58,9 @@ def decode(
     data = header.payload or data
     if header.has_alpha:
         pixels = _decode(data, cv2.IMREAD_UNCHANGED)
-        _check_opaque(pixels[..., -1] == 255 if pixels.shape[2:] == (4,) else np.True_)
+        check_opaque(pixels[..., -1] == 255 if pixels.shape[2:] == (4,) else np.True_)
     if header.transparent:
-        _check_opaque((_decode(data, cv2.IMREAD_COLOR_RGB) != header.transparent).any(axis=2))
+        check_opaque((_decode(data, cv2.IMREAD_COLOR_RGB) != header.transparent).any(axis=2))
     is_colour = channels == 3 or header.is_colour
     flags = cv2.IMREAD_COLOR_RGB if is_colour else cv2.IMREAD_GRAYSCALE
     factor = 1
@@ -79,9 +79,21 @@ def decode(
     if factor > 1:
         # libjpeg rounds the sides up and pads the border: cut them to the nearest size.
         image = image[: _nearest(header.height / factor), : _nearest(header.width / factor)]
+    return turn_upright(to_channels(image, channels), header.orientation)
+
+
+def to_channels(image: Image, channels: int) -> Image:
+    """Turn colour into grey, or grey into colour: one rule for files, arrays and DICOM.
+
+    Args:
+        image: (H, W) or (H, W, 3) RGB, uint8.
+        channels: 1 for grey, 3 for RGB.
+    """
     if channels == 1 and image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
-    return _turn_upright(image, header.orientation)
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+    if channels == 3 and image.ndim == 2:
+        return np.repeat(image[..., np.newaxis], 3, axis=2)
+    return image
 
 
 def _decode(data: bytes, flags: int) -> Image:
@@ -91,7 +103,7 @@ def _decode(data: bytes, flags: int) -> Image:
         image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as err:
         reason = " ".join(str(err.err or err).split())
-        raise ImageError(f"cannot be decoded: {reason}") from err
+        raise ImageError(f"cannot be decoded: {reason}; save it as PNG") from err
     if image is None:
         raise ImageError(
             "cannot be decoded; the file is damaged or of an unsupported variant, save it as PNG"
@@ -103,8 +115,12 @@ def _decode(data: bytes, flags: int) -> Image:
     return image.astype(np.uint8, copy=False)
 
 
-def _check_opaque(opaque: npt.NDArray[np.bool_] | np.bool_) -> None:
-    """Refuse transparent pixels: the background is unknown."""
+def check_opaque(opaque: npt.NDArray[np.bool_] | np.bool_) -> None:
+    """Refuse transparent pixels: the background is unknown.
+
+    Raises:
+        ImageError: one is transparent.
+    """
     if not opaque.all():
         raise ImageError("the image is transparent in places, expected opaque; flatten it first")
 
@@ -119,7 +135,8 @@ def _upright_size(header: Header) -> tuple[int, int]:
     return (header.width, header.height) if swap else (header.height, header.width)
 
 
-def _turn_upright(image: Image, orientation: int) -> Image:
+def turn_upright(image: Image, orientation: int) -> Image:
+    """Apply an EXIF orientation, 1..8."""
     swap, reverse_rows, reverse_columns = _UPRIGHT[orientation]
     if swap:
         image = image.swapaxes(0, 1)

@@ -103,7 +103,9 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
             "the DICOM file is raw detector data (FOR PROCESSING); send the processed one"
         )
     if photometric == "MONOCHROME2" and dataset.get("PresentationLUTShape") == "INVERSE":
-        raise ImageError("the DICOM file contradicts itself: MONOCHROME2 with an INVERSE shape")
+        raise ImageError(
+            "the DICOM file contradicts itself: MONOCHROME2 with an INVERSE shape; export it again"
+        )
 
 
 def _rescale(dataset: Any, pixels: npt.NDArray[Any], pydicom: Any) -> _Values:

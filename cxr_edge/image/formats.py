@@ -35,6 +35,20 @@ _UNSUPPORTED = (
 )
 
 
+def is_dicom(data: bytes) -> bool:
+    """Whether ``data`` has a DICOM preamble; files without one are not recognized."""
+    return data[128:132] == b"DICM"
+
+
+def recognizes(data: bytes) -> bool:
+    """Whether a file that begins with ``data`` is of a supported format.
+
+    Args:
+        data: the first 132 bytes or more.
+    """
+    return is_dicom(data) or any(recognize(data) for _, recognize, _ in _INSPECTORS)
+
+
 def inspect(data: bytes, limits: ImageLimits) -> Header:
     """Recognize the format by its first bytes and check its header.
 

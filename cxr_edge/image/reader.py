@@ -5,21 +5,13 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-import numpy as np
-
-from cxr_edge.errors import ImageError, UsageError
+from cxr_edge.errors import ImageError, MissingExtraError, UsageError
 from cxr_edge.files import printable, read_file
-from cxr_edge.image.decode import decode
-from cxr_edge.image.formats import inspect
+from cxr_edge.image.decode import decode, to_channels
+from cxr_edge.image.formats import inspect, is_dicom
 from cxr_edge.image.header import DEFAULT_LIMITS, ImageLimits
 from cxr_edge.preprocess import Image
 from cxr_edge.spec import InputSpec
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
-    | {".dcm", ".dicom"}
-)
-"""Lower-case suffixes of the files that count as images in a folder; content gives the format."""
 
 
 def read_image(
@@ -59,23 +51,17 @@ def read_image(
         label = printable(name or source)
     try:
         return _read(data, channels, limits, shrink_for)
-    except ImageError as err:
-        raise ImageError(f"{label}: {printable(str(err))}") from err
+    except (ImageError, MissingExtraError) as err:
+        raise type(err)(f"{label}: {printable(str(err))}") from err
 
 
 def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec | None) -> Image:
     if not data:
         raise ImageError("the file is empty, expected an image; get it again")
     if len(data) > limits.max_bytes:
-        raise ImageError(f"{len(data):,} bytes, the limit is {limits.max_bytes:,}")
+        raise ImageError(f"{len(data):,} bytes, the limit is {limits.max_bytes:,} (max_bytes)")
     if is_dicom(data):
         from cxr_edge.image import dicom  # many devices never read DICOM
 
-        grey = dicom.read(data, limits)
-        return grey if channels == 1 else np.repeat(grey[..., None], 3, axis=2)
+        return to_channels(dicom.read(data, limits), channels)
     return decode(data, inspect(data, limits), channels, shrink_for)
-
-
-def is_dicom(data: bytes) -> bool:
-    """Whether ``data`` has a DICOM preamble; files without one are not recognized."""
-    return data[128:132] == b"DICM"

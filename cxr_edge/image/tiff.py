@@ -63,9 +63,9 @@ def _check_kind(directory: Directory) -> None:
     bits = set(directory.get(_BITS).tolist()) or {1}
     compression = directory.first(_COMPRESSION, 1)
     if photometric not in _PHOTOMETRICS:
+        kind = "no photometric" if photometric < 0 else f"photometric {photometric}"
         raise ImageError(
-            f"the TIFF has photometric {photometric}, supported are grey, RGB and palette; "
-            "save it as PNG"
+            f"the TIFF has {kind}, supported are grey, RGB and palette; save it as PNG"
         )
     if bits != {8} or directory.first(_SAMPLE_FORMAT, 1) != 1:
         depths = "/".join(str(depth) for depth in sorted(bits))

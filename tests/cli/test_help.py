@@ -7,7 +7,8 @@ import pytest
 
 COMMANDS = (
     ["predict"], ["verify"], ["info"], ["tune"], ["doctor"],
-    ["benchmark"], ["spec"], ["export"], ["train"], ["evaluate"], ["data", "check"],
+    ["benchmark"], ["report"], ["spec"], ["export"], ["train"], ["evaluate"],
+    ["data", "check"], ["completion"],
 )  # fmt: skip
 
 
@@ -29,10 +30,11 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(cli, command):
-    result = cli(*command, "--help")
+def test_every_command_explains_itself(in_process, command):
+    result = in_process(*command, "--help")
     assert result.returncode == 0
     assert "Usage" in result.stdout
+    assert in_process(*command, "-h").stdout == result.stdout
 
 
 def test_every_command_is_listed(cli):

@@ -144,9 +144,10 @@ def test_a_profile_is_read_as_it_was_written(profile: Profile) -> None:
     assert parse_profile(documents.dump(profile), "p.json") == profile
 
 
-def test_no_thread_at_all_is_refused(profile: Profile) -> None:
-    data = documents.dump(profile).replace(b'"threads": 2', b'"threads": 0')
-    with pytest.raises(ProfileError, match="threads is 0"):
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**9])
+def test_threads_that_no_engine_could_start_are_refused(profile: Profile, threads: int) -> None:
+    data = documents.dump(profile).replace(b'"threads": 2', b'"threads": %d' % threads)
+    with pytest.raises(ProfileError, match=f"threads is {threads}, expected 1 to 1024"):
         documents.parse(data, Profile, name="p.json", error=ProfileError)
 
 

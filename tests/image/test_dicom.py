@@ -285,8 +285,9 @@ def test_a_missing_codec_says_what_to_install(xray: Image) -> None:
 def test_pydicom_is_optional(xray: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     data = save(draw(xray, 8))
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'cxr-edge\[dicom\]'"):
-        read_image(data)
+    expected = r"^scan\.dcm: pydicom is not installed; run: pip install 'cxr-edge\[dicom\]'"
+    with pytest.raises(MissingExtraError, match=expected):
+        read_image(data, name="scan.dcm")
 
 
 def test_warnings_do_not_reach_the_user(xray: Image, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,192 @@
+"""What may be given as an image: a path, bytes, an open file, an array, or an image of Pillow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, BinaryIO, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr_edge.errors import ImageError
+from cxr_edge.files import printable, read_file
+from cxr_edge.image import ImageLimits, read_image
+from cxr_edge.image.decode import check_opaque, to_channels, turn_upright
+from cxr_edge.image.header import check_size
+from cxr_edge.preprocess import Image
+from cxr_edge.spec import InputSpec
+
+
+class PillowImage(Protocol):
+    """The part of ``PIL.Image.Image`` that is used; Pillow itself is not needed."""
+
+    mode: str
+    size: tuple[int, int]
+
+    def convert(self, mode: str) -> Any:
+        """The image in another mode."""
+
+    def getexif(self) -> Any:
+        """EXIF tags by number."""
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | PillowImage
+"""A path, the bytes of a file, a file opened with ``"rb"``, an image of Pillow, or an array: uint8,
+(H, W) grey or (H, W, 3) with red first (OpenCV reads blue first: ``image[..., ::-1]``).
+
+Colour becomes grey, and grey colour, as the network needs it, by the rule for files."""
+
+_EXPECTED = (
+    "give a path, the bytes of a file, a file opened with 'rb', a uint8 array or an image of Pillow"
+)
+_ORIENTATION = 0x0112
+_PLAIN_MODES = ("1", "L", "RGB", "P", "LA", "PA", "RGBA", "La", "RGBa", "YCbCr")
+
+
+def load(source: Source, limits: ImageLimits) -> bytes | Image | PillowImage:
+    """Read what is a file, to its bytes; return an image as it is.
+
+    Raises:
+        ImageError: the file cannot be read, or is too large.
+        TypeError: ``source`` is no image.
+    """
+    if isinstance(source, bytes | np.ndarray):
+        return source
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return read_file(source, max_bytes=limits.max_bytes, error=ImageError)
+    if _is_pillow(source):
+        return cast(PillowImage, source)
+    read = getattr(source, "read", None)
+    if read is None:
+        raise TypeError(f"an image cannot be of type {type(source).__name__}; {_EXPECTED}")
+    data = read(limits.max_bytes + 1)  # one byte over the limit is enough to be refused
+    if not isinstance(data, bytes):
+        raise TypeError(f"the file gives {type(data).__name__}, expected bytes; open it with 'rb'")
+    return data
+
+
+def decode_source(
+    data: bytes | Image | PillowImage,
+    *,
+    channels: int,
+    limits: ImageLimits,
+    name: str | None,
+    shrink_for: InputSpec | None,
+) -> Image:
+    """Turn what :func:`load` returned into pixels.
+
+    Args:
+        data: bytes of a file, or an image.
+        channels: 1 for grey, 3 for RGB.
+        limits: the largest file and picture accepted.
+        name: for messages; None: it has none.
+        shrink_for: see :func:`cxr_edge.image.read_image`.
+
+    Returns:
+        (H, W) or (H, W, 3) uint8, upright.
+
+    Raises:
+        ImageError: it is damaged, too large, or not supported.
+        MissingExtraError: reading it needs an optional package.
+    """
+    if isinstance(data, bytes):
+        return read_image(
+            data,
+            channels=3 if channels == 3 else 1,
+            limits=limits,
+            name=name,
+            shrink_for=shrink_for,
+        )
+    if isinstance(data, np.ndarray):
+        return to_channels(_check_array(data), channels)
+    try:
+        return to_channels(_pixels_of(data, limits), channels)
+    except ImageError as err:
+        raise ImageError(f"{printable(name or '<image>')}: {err}") from err
+
+
+def name_of(source: object) -> str | None:
+    """The path as it was given, or that of an open file; None for bytes and images."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None) if hasattr(source, "read") else None
+    return name if isinstance(name, str) else None
+
+
+def check_many(sources: object) -> None:
+    """Refuse one image where many are expected: it would be taken apart.
+
+    Raises:
+        TypeError: ``sources`` is one image, or cannot be iterated over.
+    """
+    one = isinstance(sources, str | os.PathLike | bytes | bytearray | memoryview)
+    if isinstance(sources, np.ndarray):  # one image is (H, W) or (H, W, 3), several are (N, H, W)
+        one = sources.ndim < 3 or (sources.ndim == 3 and sources.shape[-1] == 3)
+    if one or hasattr(sources, "read") or _is_pillow(sources):
+        raise TypeError(
+            f"one image ({type(sources).__name__}) where several are expected; "
+            "give a list of images, or use predict or explain"
+        )
+    if not isinstance(sources, Iterable):
+        raise TypeError(f"images are {type(sources).__name__}, expected a list of images")
+
+
+def _is_pillow(source: object) -> bool:
+    return all(hasattr(source, name) for name in ("mode", "size", "convert", "getexif"))
+
+
+def _check_array(array: npt.NDArray[Any]) -> Image:
+    """Refuse an array that is no image; the result lies in one block of memory.
+
+    Raises:
+        ImageError: its type or shape is not that of an image.
+    """
+    shape = tuple(array.shape)
+    found = f"the array is {array.dtype} {shape}, expected uint8 (H, W) or (H, W, 3) RGB"
+    if array.dtype != np.uint8:
+        raise ImageError(f"{found}; scale it to 0..255 and use astype('uint8')")
+    if array.ndim == 3 and array.shape[2] == 1:
+        raise ImageError(f"{found}; use array[..., 0]")
+    if array.ndim == 3 and array.shape[2] == 4:
+        raise ImageError(f"{found}; flatten the transparency and use array[..., :3]")
+    if 0 in shape:
+        raise ImageError(f"the array is empty, {shape}, expected at least one pixel")
+    if array.ndim not in (2, 3):
+        raise ImageError(f"{found}; give one image at a time")
+    if shape[2:] not in ((), (3,)):
+        raise ImageError(f"{found}; transpose it")
+    return cast(Image, np.ascontiguousarray(array))
+
+
+def _pixels_of(image: PillowImage, limits: ImageLimits) -> Image:
+    """(H, W) or (H, W, 3) uint8 of an image of Pillow, upright and opaque, by the rules for files.
+
+    Raises:
+        ImageError: it is too large, not of 8 bits, in part transparent, animated or damaged.
+    """
+    if image.mode not in _PLAIN_MODES:
+        raise ImageError(
+            f"the image has mode {image.mode}, supported are 8 bits of grey or RGB; "
+            "use convert('L') or convert('RGB')"
+        )
+    check_size(*image.size, limits)
+    frames = getattr(image, "n_frames", 1)
+    if frames != 1:
+        raise ImageError(
+            f"the image has {frames} frames, expected one; give a copy() of the one to read"
+        )
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        if image.mode[-1:] in "Aa" or "transparency" in getattr(image, "info", {}):
+            pixels = np.asarray(image.convert("RGBA"), np.uint8)
+            check_opaque(pixels[..., 3] == 255)
+            is_grey = image.mode[0] in "1L"
+            pixels = pixels[..., 0] if is_grey else pixels[..., :3]
+        else:
+            pixels = np.asarray(image.convert("L" if image.mode in "1L" else "RGB"), np.uint8)
+    except (OSError, SyntaxError, ValueError) as err:  # of the file that it is read from
+        raise ImageError(f"Pillow cannot read the image: {err}") from err
+    return turn_upright(pixels, orientation if orientation in range(1, 9) else 1)
