@@ -8,11 +8,20 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 from cxr_edge.errors import MissingExtraError
+
+_DISTRIBUTIONS = {
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+    "ai_edge_litert": "ai-edge-litert",
+    "cv2": "opencv-python-headless",
+    "torch": "PyTorch",
+}
+"""Modules whose package has another name."""
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -28,8 +37,28 @@ def require(module: str, extra: str) -> ModuleType:
         missing = (err.name or module).partition(".")[0]
         needed = "" if missing == module.partition(".")[0] else f", which {module} needs,"
         raise MissingExtraError(
-            f"{missing}{needed} is not installed; run: pip install 'cxr-edge[{extra}]'"
+            f"{_DISTRIBUTIONS.get(missing, missing)}{needed} is not installed; "
+            f"run: pip install 'cxr-edge[{extra}]'"
         ) from err
+
+
+def require_installed(modules: Sequence[str], extra: str, *, user: str) -> None:
+    """Refuse at once what would lack a package later; nothing is imported.
+
+    Args:
+        modules: top-level modules.
+        extra: brings all of them.
+        user: what needs them, such as ``cxr-edge train``.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    if missing := [_DISTRIBUTIONS.get(name, name) for name in modules if not is_installed(name)]:
+        verb = "is" if len(missing) == 1 else "are"
+        raise MissingExtraError(
+            f"{user} needs {' and '.join(missing)}, which {verb} not installed; "
+            f"run: pip install 'cxr-edge[{extra}]'"
+        )
 
 
 def is_installed(module: str) -> bool:
