@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
 from cxr_edge.decision import Scores
@@ -16,7 +17,7 @@ from cxr_edge.errors import EngineError, MissingExtraError, ModelError
 from cxr_edge.files import printable, read_file
 from cxr_edge.metrics.evaluation import ModelSource
 from cxr_edge.original.keras_model import keras_scores, load_keras
-from cxr_edge.original.run_folder import open_run
+from cxr_edge.original.run_folder import UNKNOWN, open_run
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import notice
 from cxr_edge.spec import ModelSpec
@@ -80,8 +81,13 @@ def keras_model(model: Path, spec: Path | None) -> ScoredModel:
     def scorer(pixels: Pixels) -> Scores:
         return keras_scores(network, pixels, run.spec)
 
-    name = printable(model.resolve().name)
-    source = ModelSource(name, printable(run.model.resolve().name), KERAS, run.spec)
+    source = ModelSource(
+        name=printable(model.resolve().name),
+        artifact=printable(run.model.resolve().name),
+        engine=KERAS,
+        spec=run.spec,
+        recipe=_known_recipe(run.provenance),
+    )
     return ScoredModel(source, scorer, domain)
 
 
@@ -104,8 +110,13 @@ def exported_model(
         return np.concatenate(rows)
 
     name = printable(bundle.resolve().name) if bundle else "the bundled reference"
-    source = ModelSource(name, record.name, runs_on, spec)
+    recipe = _known_recipe(opened.manifest.provenance)
+    source = ModelSource(name, record.name, runs_on, spec, recipe)
     return ScoredModel(source, scorer, opened.domain(), _explainer(opened, threads))
+
+
+def _known_recipe(provenance: Provenance) -> str | None:
+    return None if provenance.recipe == UNKNOWN.recipe else provenance.recipe
 
 
 def _explainer(bundle: Bundle, threads: int) -> Explainer | None:
