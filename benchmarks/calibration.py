@@ -8,7 +8,6 @@ validation images; then how similar each distilled image is to the nearest train
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,4 +109,6 @@ def main(run: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    from arguments import paths
+
+    main(*paths(__doc__, "RUN", "DATA"))

@@ -9,7 +9,6 @@ float32 ONNX on onnxruntime. The script and Keras need the extra ``export``.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -158,4 +157,6 @@ def throughput(paths: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    from arguments import paths
+
+    main(*paths(__doc__, "IMAGES"))

@@ -6,7 +6,6 @@ dicom and odd_images. Prints the share of flagged images: false alarms, then det
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,4 +148,6 @@ def main(run: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    from arguments import paths
+
+    main(*paths(__doc__, "RUN", "DATA"))

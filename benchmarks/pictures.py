@@ -52,4 +52,6 @@ def main(folder: Path = PICTURES) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    from arguments import paths
+
+    main(*paths(__doc__, "OUT", optional=1))

@@ -6,7 +6,6 @@ benchmarks/report.json, so that a test can hold both documents against it.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from cxr_edge.benchmark.report import Report, parse_report
@@ -40,4 +39,6 @@ def main(source: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    from arguments import paths
+
+    main(*paths(__doc__, "REPORT.json"))

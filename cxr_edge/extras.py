@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +26,8 @@ _DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Modules whose package has another name on the package index."""
+
+_BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -46,13 +48,29 @@ def require(module: str, extra: str) -> ModuleType:
         ) from err
 
 
-_BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
-
-
 def distribution_of(module: str) -> str:
     """Name on the package index of the package that a module belongs to."""
     top = module.partition(".")[0]
     return _DISTRIBUTIONS.get(top, top)
+
+
+def require_installed(modules: Sequence[str], extra: str, *, user: str) -> None:
+    """Refuse at once what would lack a package later; nothing is imported.
+
+    Args:
+        modules: top-level modules.
+        extra: brings all of them.
+        user: what needs them, such as ``cxr-edge train``.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    if missing := [distribution_of(name) for name in modules if not is_installed(name)]:
+        verb = "is" if len(missing) == 1 else "are"
+        raise MissingExtraError(
+            f"{user} needs {' and '.join(missing)}, which {verb} not installed; "
+            f"run: pip install 'cxr-edge[{extra}]'"
+        )
 
 
 def is_installed(module: str) -> bool:
@@ -74,7 +92,7 @@ def require_keras(extra: str) -> Any:
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
         return sys.modules["keras"]
-    announce(f"loading {_BACKENDS.get(backend, backend)} and Keras …")
+    announce(f"loading {_BACKENDS.get(backend, backend)} …")
     with quiet_stderr():
         require(backend, extra)
         return require("keras", extra)

@@ -134,7 +134,6 @@ def export(
     request.check()
     for kind in kinds:
         check_machine(kind)
-    reporter.say("loading TensorFlow …")
     require_tensorflow("export")
     model = original.model
     if model is None:

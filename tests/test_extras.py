@@ -53,6 +53,6 @@ def test_a_slow_import_is_announced_before_it_begins(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(extras, "require", lambda module, extra: events.append(module))
     with listening(events.append):
         require_keras("train")
-    assert events == ["loading TensorFlow and Keras …", "tensorflow", "keras"]
+    assert events == ["loading TensorFlow …", "tensorflow", "keras"]
     require_keras("train")
     assert len(events) == 5  # nobody listens any more

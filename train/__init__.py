@@ -4,6 +4,7 @@
 
     pipeline      everything that ``cxr-edge train`` does
     recipe        training recipes: every setting, named and versioned
+    request       what can be wrong with a call, found before anything slow
     fitting/      network, data, augmentation, epochs, checkpoints, calibration
     evaluation/   figures with intervals, robustness, baseline, pages
 

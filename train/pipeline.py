@@ -11,7 +11,6 @@ from cxr_edge.data.folders import LabelledImages, read_folder
 from cxr_edge.data.patients import Grouping
 from cxr_edge.data.samples import dump_samples
 from cxr_edge.domain import dump_domain
-from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
 from cxr_edge.files import atomic_path, write_file
 from cxr_edge.metrics.evaluation import EVALUATION_NAME, Evaluation, ModelSource
@@ -38,7 +37,6 @@ from cxr_edge.train.fitting.data import (
     TrainingData,
     calibration_samples,
     counts,
-    find_labels,
     read_training_data,
     validation_samples,
 )
@@ -47,7 +45,8 @@ from cxr_edge.train.fitting.fit import fit_network, identify
 from cxr_edge.train.fitting.history import HISTORY_NAME, Epoch, History
 from cxr_edge.train.fitting.network import build_network, layer_table
 from cxr_edge.train.pictures import draw_class_counts, draw_history, draw_samples
-from cxr_edge.train.recipe import TrainingRecipe, for_labels
+from cxr_edge.train.recipe import TrainingRecipe, recipe_name
+from cxr_edge.train.request import CHECKPOINT_NAME, check_request
 
 keras = require_keras("train")
 
@@ -93,10 +92,8 @@ def train(
             or data; the recipe does not fit the labels.
         OutputError: ``out`` cannot be written.
     """
-    checkpoint = out / "checkpoint"
-    if (out / MODEL_NAME).exists() and not checkpoint.exists():
-        raise UsageError(f"{out}: holds a finished training; choose another output folder")
-    recipe = for_labels(recipe, find_labels(data), positive)
+    checkpoint = out / CHECKPOINT_NAME
+    recipe = check_request(data, out, recipe, positive=positive, use_val_folder=use_val_folder)
     images = read_training_data(
         data, recipe, seed=seed, group_of=group_of, use_val_folder=use_val_folder, reporter=reporter
     )
@@ -123,7 +120,7 @@ def train(
     write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
     _write_history(images, recipe, seed, epochs, out)
     model = ScoredModel(
-        ModelSource(out.resolve().name, MODEL_NAME, KERAS, spec),
+        ModelSource(out.resolve().name, MODEL_NAME, KERAS, spec, recipe_name(recipe)),
         lambda pixels: keras_scores(network, pixels, spec),
         domain,
     )
@@ -210,7 +207,7 @@ def _write_provenance(
     about_limits: str,
 ) -> None:
     provenance = Provenance(
-        recipe=f"{recipe.name} v{recipe.version}",
+        recipe=recipe_name(recipe),
         seed=seed,
         data=about_data,
         limits=about_limits,

@@ -225,6 +225,29 @@ def find_recipe(name: str) -> TrainingRecipe:
     return RECIPES[name]
 
 
+def with_epochs(recipe: TrainingRecipe, epochs: int) -> TrainingRecipe:
+    """Change how long a recipe trains; a warm-up as long as the training is cut short.
+
+    Raises:
+        UsageError: ``epochs`` is below 1.
+    """
+    if epochs < 1:
+        raise UsageError(f"epochs is {epochs}, expected at least 1")
+    schedule = recipe.schedule
+    if isinstance(schedule, Cosine):
+        schedule = Cosine(min(schedule.warmup_epochs, epochs - 1))
+    return dataclasses.replace(recipe, epochs=epochs, schedule=schedule)
+
+
+def recipe_name(recipe: TrainingRecipe) -> str:
+    """What provenance calls a recipe: ``robust v1``, or ``robust v1, 3 epochs`` if that differs."""
+    name = f"{recipe.name} v{recipe.version}"
+    named = RECIPES.get(recipe.name)
+    if named is None or named.epochs == recipe.epochs:
+        return name
+    return f"{name}, {recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
+
+
 def for_labels(
     recipe: TrainingRecipe, labels: tuple[str, ...], positive: str | None
 ) -> TrainingRecipe:

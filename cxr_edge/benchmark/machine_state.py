@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cxr_edge.benchmark.report import MachineState
-from cxr_edge.device.machine import Machine
+from cxr_edge.device.machine import BUSY_LOAD, Machine
 
 _CPU0 = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _HOT_C = 80.0
-_BUSY_LOAD = 0.5
 # Bits of `vcgencmd get_throttled` about the present: low voltage, capped, throttled, soft limit.
 _THROTTLED_NOW = 0xF
 
@@ -40,7 +39,7 @@ def state_warnings(machine: Machine, before: MachineState, after: MachineState) 
         before: its state before the timing.
         after: its state after the timing.
     """
-    if before.load_average is not None and before.load_average > _BUSY_LOAD:
+    if before.load_average is not None and before.load_average > BUSY_LOAD:
         yield (
             f"the machine was busy before the timing (load average {before.load_average:.2f}, "
             f"{machine.cpus} CPUs): times are too long, ratios are more reliable"

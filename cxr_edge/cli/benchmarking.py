@@ -78,6 +78,8 @@ def benchmark(
     from cxr_edge.benchmark.runner import BenchmarkRequest, run_benchmark
     from cxr_edge.benchmark.suite import read_suite
     from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.cli.preflight import check_keras, check_writable
+    from cxr_edge.extras import is_installed
     from cxr_edge.files import read_file
     from cxr_edge.report.documents import draw_page_beside
 
@@ -89,6 +91,9 @@ def benchmark(
             )
         data = read_file(compare, max_bytes=MAX_REPORT_BYTES, error=BenchmarkError)
         old = parse_report(data, printable(compare))
+    bundle, terminal = Bundle.open(folder), Terminal()
+    check_writable(out)
+    _check_inputs(images, keras)
     request = BenchmarkRequest(
         keras=keras,
         with_baselines=baselines,
@@ -99,8 +104,9 @@ def benchmark(
         suite=read_suite(suite) if suite else (),
         command=shlex.join(["cxr-edge", *sys.argv[1:]]),
     )
-    terminal = Terminal()
-    report = run_benchmark(Bundle.open(folder), request, terminal)
+    if baselines and is_installed("keras") and is_installed("tensorflow"):
+        check_keras(user="cxr-edge benchmark", extra="export")
+    report = run_benchmark(bundle, request, terminal)
     _write(report, out)
     _print_rows(report)
     for row in report.rows:
@@ -116,6 +122,18 @@ def benchmark(
         print(f"\n{comparison_text(comparison, max_slowdown)}")
         if comparison.slower:
             raise typer.Exit(SLOWER)
+
+
+def _check_inputs(images: Path | None, keras: Path | None) -> None:
+    """Refuse absent files and packages before anything is measured."""
+    from cxr_edge.extras import require_installed
+
+    if images and not images.is_dir():
+        raise UsageError(f"{printable(images)}: no such folder; expected images (--images)")
+    if keras:
+        if not keras.is_file():
+            raise UsageError(f"{printable(keras)}: no such file; expected a model (--keras)")
+        require_installed(["keras", "tensorflow"], "export", user="cxr-edge benchmark --keras")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cxr_edge.cli.streams import no_colour
 from cxr_edge.reporting import Advance
@@ -15,6 +15,8 @@ from cxr_edge.reporting import Advance
 _BAR_WIDTH = 30
 _REDRAW_SECONDS = 0.1
 _SLOW_SECONDS = 0.8
+_LEAST_STEPS, _LEAST_SECONDS = 5, 2.0
+"""What an estimate of the time left is based on at least."""
 
 
 class Terminal:
@@ -24,6 +26,13 @@ class Terminal:
         """Print a message on lines of its own."""
         with contextlib.suppress(OSError):  # a full disk behind stderr: nobody can be told
             print(f"{_erase()}{message}", file=sys.stderr, flush=True)
+
+    def warn(self, message: str) -> None:
+        """Print a message that must not be overlooked."""
+        mark = "WARNING"
+        if sys.stderr.isatty() and not no_colour():
+            mark = f"\x1b[1;31m{mark}\x1b[0m"
+        self.say(f"{mark}: {message}")
 
     @contextlib.contextmanager
     def bar(self, label: str, *, with_rate: bool = False) -> Iterator[Advance]:
@@ -68,13 +77,12 @@ class _Bar:
         self._label, self._with_rate = label, with_rate
         self._start = self._drawn = time.monotonic()
         self._done, self._total = 0, 0
-        self._first: tuple[int, float] | None = None
-        """Steps done at the first call, and when it came."""
+        self._time_left, self._left = TimeLeft(), ""
 
     def advance(self, done: int, total: int) -> None:
         self._done, self._total = done, total
         now = time.monotonic()
-        self._first = self._first or (done, now)
+        self._left = self._time_left.text(done, total)
         if now - self._drawn >= _REDRAW_SECONDS or done == total:
             self._drawn = now
             self.draw()
@@ -88,20 +96,10 @@ class _Bar:
             label = f"{label}, {self._done / seconds:.0f}/s"
         text = f"{label}  [{bar:-<{_BAR_WIDTH}}]"
         if self._total:
-            text += f"  {self._done}/{self._total}{self._time_left()}"
+            text += f"  {self._done}/{self._total}" + (self._left and f"  {self._left}")
         width = shutil.get_terminal_size().columns - 1
         with contextlib.suppress(OSError):
             print(f"{_erase()}{text[: max(width, 1)]}", end="", file=sys.stderr, flush=True)
-
-    def _time_left(self) -> str:
-        """From the steps after the first, which often pays for a start that the others do not."""
-        if self._first is None or self._done <= self._first[0] or self._done == self._total:
-            return ""
-        steps, since = self._first
-        seconds = (time.monotonic() - since) / (self._done - steps) * (self._total - self._done)
-        minutes, seconds = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"  {hours:02}:{minutes:02}:{seconds:02}"
 
 
 def _erase() -> str:
@@ -111,3 +109,30 @@ def _erase() -> str:
     if no_colour():
         return f"\r{' ' * (shutil.get_terminal_size().columns - 1)}\r"
     return "\r\x1b[K"
+
+
+class TimeLeft:
+    """Estimates the time left from all steps but the first, which often loads or compiles.
+
+    Args:
+        clock: seconds that only rise; the system's by default.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.monotonic
+        self._first: tuple[int, float] | None = None
+
+    def text(self, done: int, total: int) -> str:
+        """``4 min left`` after ``done`` steps of ``total``; empty while that would be a guess."""
+        now = self._clock()
+        if self._first is None:
+            self._first = done, now
+        steps, seconds = done - self._first[0], now - self._first[1]
+        if steps < _LEAST_STEPS or seconds < _LEAST_SECONDS or done >= total:
+            return ""
+        left = seconds / steps * (total - done)
+        if left < 60:
+            return f"{left:.0f} s left"
+        if left < 3600:
+            return f"{left / 60:.0f} min left"
+        return f"{left / 3600:.1f} h left"

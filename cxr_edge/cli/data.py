@@ -85,6 +85,8 @@ def _print_report(report: DataReport) -> None:
             findings.append(["", ", ".join(patients[:5]) + (", …" if len(patients) > 5 else "")])
     findings.append(_count("unreadable files", len(report.unreadable)))
     findings += [["", message] for message in report.unreadable]
+    if report.ignored:
+        findings.append(["ignored folders", ", ".join(report.ignored)])
     print_table([Column(), Column()], findings)
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.schemas import EVALUATE, EvaluatedModel, EvaluateDocument, print_document
+from cxr_edge.cli.tables import print_sections
 from cxr_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from cxr_edge.train.evaluation.evaluate import EvaluationResults
+    from cxr_edge.train.evaluation.scorers import ScoredModel
 
 SOME_FAILED = 1
 
@@ -54,44 +60,98 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", help="Folder for page, JSON, charts, gallery and scores."),
     ] = None,
+    format: options.Format = "table",
 ) -> None:
     """Score labelled images with Keras or an exported file; report how often it is right.
 
     Exits with 1 if some images could not be read and were left out.
     """
+    from cxr_edge.cli.preflight import check_writable
     from cxr_edge.data.patients import grouping
+    from cxr_edge.extras import require_installed
     from cxr_edge.files import printable
-    from cxr_edge.report.evaluation.text import report_text
     from cxr_edge.train.evaluation.evaluate import evaluate_models
-    from cxr_edge.train.evaluation.inputs import EvaluationOptions
-    from cxr_edge.train.evaluation.scorers import exported_model, keras_model
-    from cxr_edge.train.evaluation.seeds import spread_text
+    from cxr_edge.train.evaluation.inputs import EvaluationOptions, check_output
 
     if model and (bundle or artifact or engine):
         raise UsageError("--model is run by Keras: leave out --bundle, --artifact and --engine")
-    group_of = grouping(patient_pattern)
-    terminal = Terminal()
-    if model:
-        models = [keras_model(path, spec, terminal) for path in model]
-    else:
-        models = [exported_model(bundle, artifact, engine, threads)]
+    if spec and not model:
+        raise UsageError("--spec describes a .keras file: name it with --model")
     request = EvaluationOptions(
         data,
-        group_of,
+        grouping(patient_pattern),
         out=out,
         baseline=baseline,
         shifts=shifts,
         copies=copies,
         command=shlex.join(["cxr-edge", *sys.argv[1:]]),
     )
+    check_output(request)
+    if out:
+        check_writable(out)
+    if baseline:
+        require_installed(["sklearn"], "evaluate", user="cxr-edge evaluate --baseline")
+    terminal = Terminal()
+    if model:
+        models = _keras_models(model, spec, data, terminal)
+    else:
+        from cxr_edge.train.evaluation.scorers import exported_model
+
+        models = [exported_model(bundle, artifact, engine, threads)]
     results = evaluate_models(models, request, terminal)
+    if format == "json":
+        print_document(_document(results))
+    else:
+        _print_results(results)
     for name, evaluation in results.evaluations.items():
-        heading = f"{name}\n" if results.spread else ""
-        print(f"{heading}{report_text(evaluation)}" + ("\n" if results.spread else ""))
-    if results.spread:
-        print(f"{len(models)} models\n{spread_text(results.spread)}")
+        if reason := evaluation.why_useless:
+            terminal.warn(f"{name} is of no use: {reason}")
     if results.page:
         terminal.say(f"the page is {printable(results.page)}")
     evaluations = results.evaluations.values()
     if any(e.data.unreadable or (e.copies and e.copies.unreadable) for e in evaluations):
         raise typer.Exit(SOME_FAILED)
+
+
+def _keras_models(
+    paths: list[Path], spec: Path | None, data: Path, terminal: Terminal
+) -> list[ScoredModel]:
+    """Load models; what is wrong with their files or the images' folders is found before Keras."""
+    from cxr_edge.cli.preflight import check_keras
+    from cxr_edge.data.folders import open_folder
+    from cxr_edge.original.run_folder import open_run
+
+    runs = [open_run(path, spec) for path in paths]
+    open_folder(data, runs[0].spec.labels)
+    check_keras(user="cxr-edge evaluate --model", extra="train")
+    from cxr_edge.train.evaluation.scorers import keras_model
+
+    return [keras_model(path, spec) for path in paths]
+
+
+def _document(results: EvaluationResults) -> EvaluateDocument:
+    from cxr_edge.metrics.evaluation_sources import have_one_recipe
+
+    evaluations = results.evaluations
+    sources = [evaluation.model for evaluation in evaluations.values()]
+    return EvaluateDocument(
+        schema=EVALUATE,
+        models={name: EvaluatedModel(e.why_useless, e) for name, e in evaluations.items()},
+        one_recipe=have_one_recipe(sources) if results.spread else None,
+        spread=results.spread,
+    )
+
+
+def _print_results(results: EvaluationResults) -> None:
+    """Every evaluation as tables; several with their names, and their spread."""
+    from cxr_edge.report.evaluation.text import report_sections, spread_section
+
+    for name, evaluation in results.evaluations.items():
+        if results.spread:
+            print(name)
+        print_sections(report_sections(evaluation))
+        if results.spread:
+            print()
+    if results.spread:
+        sources = [evaluation.model for evaluation in results.evaluations.values()]
+        print_sections([spread_section(sources, results.spread)])

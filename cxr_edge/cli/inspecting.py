@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxr_edge.cli import options
+from cxr_edge.cli.schemas import (
+    INFO,
+    VERIFY,
+    Check,
+    InfoDocument,
+    VerifyDocument,
+    bundle_name,
+    print_document,
+)
 from cxr_edge.cli.tables import Cell, Column, Style, Styled, print_table, stream_table
-from cxr_edge.errors import MissingExtraError, ParityError
+from cxr_edge.errors import CxrEdgeError, EngineError, MissingExtraError, ParityError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
     from cxr_edge.bundle.manifest import ArtifactRecord, Manifest
+    from cxr_edge.bundle.reader import Bundle
     from cxr_edge.bundle.verify import Outcome, Verdict
 
 Folder = Annotated[
@@ -22,6 +33,16 @@ Folder = Annotated[
     typer.Argument(
         metavar="[BUNDLE]", help="Folder of an export; the bundled reference by default."
     ),
+]
+
+_VERDICT_COLUMNS = [
+    Column("artifact", 21),
+    Column("engine", 11),
+    Column("outcome", 13),
+    Column("max |d|", align="right"),
+    Column("allowed", align="right"),
+    Column("flips", 8),
+    Column("file"),
 ]
 
 _OUTCOME_STYLES: dict[Outcome, Style] = {
@@ -32,7 +53,7 @@ _OUTCOME_STYLES: dict[Outcome, Style] = {
 }
 
 
-def verify(folder: Folder = None) -> None:
+def verify(folder: Folder = None, format: options.Format = "table") -> None:
     """Check on this device that every exported model makes the same decisions as the original.
 
     Checks the hash of every file, then runs the golden inputs through every model file on every
@@ -41,23 +62,34 @@ def verify(folder: Folder = None) -> None:
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.bundle.verify import verify as verify_bundle
 
-    bundle = Bundle.open(folder)
+    bundle: Bundle | None = None
     verdicts: list[Verdict] = []
+    try:
+        bundle = Bundle.open(folder)
+        _report_strays(bundle)
+        outcomes = _collect(verify_bundle(bundle), verdicts)
+        if format == "json":
+            for _ in outcomes:
+                pass
+        else:
+            stream_table(_VERDICT_COLUMNS, (_verdict_row(each, bundle) for each in outcomes))
+        _raise_failures(verdicts, bundle)
+    except CxrEdgeError as err:
+        if format == "json":
+            print_document(_verify_document(folder, bundle, verdicts, err))
+        raise
+    if format == "json":
+        print_document(_verify_document(folder, bundle, verdicts, None))
+    print(_conclusion(verdicts), file=sys.stderr)
 
-    def rows() -> Iterator[list[Cell]]:
-        for verdict in verify_bundle(bundle):
-            verdicts.append(verdict)
-            yield _verdict_row(verdict)
 
-    columns = [
-        Column("artifact", 21),
-        Column("engine", 11),
-        Column("outcome", 13),
-        Column("max |d|", align="right"),
-        Column("allowed", align="right"),
-        Column("flips"),
-    ]
-    stream_table(columns, rows())
+def _collect(verdicts: Iterator[Verdict], collected: list[Verdict]) -> Iterator[Verdict]:
+    for verdict in verdicts:
+        collected.append(verdict)
+        yield verdict
+
+
+def _report_strays(bundle: Bundle) -> None:
     if not bundle.card_is_current():
         print(
             "cxr-edge: MODEL_CARD.md was changed, or another version of cxr-edge wrote it",
@@ -65,14 +97,59 @@ def verify(folder: Folder = None) -> None:
         )
     for name in bundle.unlisted():
         print(f"cxr-edge: {printable(name)}: is not listed by the manifest", file=sys.stderr)
+
+
+def _raise_failures(verdicts: list[Verdict], bundle: Bundle) -> None:
+    """Raise unless a file was proven and none failed."""
     if failed := [verdict for verdict in verdicts if verdict.outcome == "failed"]:
-        raise ParityError("; ".join(f"{v.artifact} on {v.engine}: {v.reason}" for v in failed))
-    if not any(verdict.outcome == "proven" for verdict in verdicts):
-        raise MissingExtraError(
-            "nothing could be checked: no engine for these files is installed; "
-            "see 'cxr-edge doctor'"
-        )
-    print(_conclusion(verdicts), file=sys.stderr)
+        first = failed[0]
+        file = bundle.artifact(first.artifact).file.file
+        more = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
+        raise ParityError(f"{file}: {first.artifact} on {first.engine}: {first.reason}{more}")
+    if any(verdict.outcome == "proven" for verdict in verdicts):
+        return
+    unsuited = list(dict.fromkeys(v.artifact for v in verdicts if v.outcome == "not-for-this-cpu"))
+    missing = list(dict.fromkeys(v.engine for v in verdicts if v.outcome == "not-installed"))
+    reasons = []
+    if unsuited:
+        verb = "is" if len(unsuited) == 1 else "are"
+        reasons.append(f"{', '.join(unsuited)} {verb} not made for this CPU")
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        reasons.append(f"{', '.join(missing)} {verb} not installed")
+    message = f"nothing could be checked: {' and '.join(reasons)}; see 'cxr-edge doctor'"
+    raise MissingExtraError(message) if missing else EngineError(message)
+
+
+def _verify_document(
+    folder: Path | None, bundle: Bundle | None, verdicts: list[Verdict], err: CxrEdgeError | None
+) -> VerifyDocument:
+    return VerifyDocument(
+        schema=VERIFY,
+        bundle=bundle_name(folder),
+        ok=err is None,
+        error=type(err).__name__ if err else None,
+        message=printable(str(err)) if err else None,
+        checks=tuple(_check(v, bundle) for v in verdicts) if bundle else (),
+        card_is_current=bundle.card_is_current() if bundle else None,
+        unlisted=bundle.unlisted() if bundle else (),
+    )
+
+
+def _check(verdict: Verdict, bundle: Bundle) -> Check:
+    parity = verdict.parity
+    return Check(
+        artifact=verdict.artifact,
+        file=bundle.artifact(verdict.artifact).file.file,
+        engine=verdict.engine,
+        outcome=verdict.outcome,
+        allowed=verdict.tolerance,
+        max_abs_delta=parity.max_abs_delta if parity else None,
+        mean_abs_delta=parity.mean_abs_delta if parity else None,
+        flips=parity.flips if parity else None,
+        inputs=parity.inputs if parity else None,
+        reason=verdict.reason,
+    )
 
 
 def _conclusion(verdicts: list[Verdict]) -> str:
@@ -85,7 +162,7 @@ def _conclusion(verdicts: list[Verdict]) -> str:
     return text
 
 
-def _verdict_row(verdict: Verdict) -> list[Cell]:
+def _verdict_row(verdict: Verdict, bundle: Bundle) -> list[Cell]:
     outcome = Styled(verdict.outcome, _OUTCOME_STYLES[verdict.outcome])
     figures = ["", "", ""]
     if verdict.parity:
@@ -94,14 +171,30 @@ def _verdict_row(verdict: Verdict) -> list[Cell]:
             f"{verdict.tolerance:.0e}",
             f"{verdict.parity.flips} of {verdict.parity.inputs}",
         ]
-    return [verdict.artifact, verdict.engine, outcome, *figures]
+    file = bundle.artifact(verdict.artifact).file.file
+    return [verdict.artifact, verdict.engine, outcome, *figures, file]
 
 
-def info(folder: Folder = None) -> None:
+def info(folder: Folder = None, format: options.Format = "table") -> None:
     """Show what a bundle is: its intended use, input and labels, files, origin and figures."""
     from cxr_edge.bundle.reader import Bundle
 
     manifest = Bundle.open(folder).manifest
+    if format == "json":
+        print_document(
+            InfoDocument(
+                schema=INFO,
+                bundle=bundle_name(folder),
+                format=manifest.format,
+                sha256=manifest.sha256,
+                notice=manifest.notice,
+                spec=manifest.spec,
+                artifacts=manifest.artifacts,
+                golden=manifest.golden,
+                provenance=manifest.provenance,
+            )
+        )
+        return
     print_table(
         [Column(), Column()],
         [[Styled(name, "faint"), text] for name, text in _description(manifest)],

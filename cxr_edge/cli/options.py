@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -61,4 +61,8 @@ Patient = Annotated[
         help="Regular expression searched in each file name; its (groups) identify the patient.",
         show_default="Kermany's file names; any other file is a patient of its own",
     ),
+]
+Format = Annotated[
+    Literal["table", "json"],
+    typer.Option("--format", "-f", help="Output on stdout; docs/json.md describes the JSON."),
 ]

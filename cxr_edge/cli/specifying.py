@@ -95,12 +95,10 @@ def spec(
             raise UsageError(f"the label {label!r:.80} cannot be printed; rename it")
 
     from cxr_edge import documents
-    from cxr_edge.cli.console import Terminal
     from cxr_edge.files import write_file
     from cxr_edge.original.infer import Given, infer_spec
     from cxr_edge.original.keras_model import open_keras
 
-    Terminal().say("loading TensorFlow …")
     network = open_keras(model, extra="export")
     given = Given(
         name=printable(model.stem),

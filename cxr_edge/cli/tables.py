@@ -9,16 +9,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from cxr_edge.cli.streams import no_colour
-from cxr_edge.files import printable
+from cxr_edge.report.text_tables import (
+    Cell,
+    Column,
+    Style,
+    Styled,
+    aligned,
+    cell_text,
+    fitting_widths,
+    has_heading,
+    heading,
+    line,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-Style = Literal["plain", "good", "warning", "bad", "faint"]
+    from cxr_edge.report.evaluation.text import Section
+
+__all__ = ["Cell", "Column", "Style", "Styled", "print_sections", "print_table", "stream_table"]
 
 _RICH_STYLES: dict[Style, str] = {
     "plain": "",
@@ -27,27 +40,6 @@ _RICH_STYLES: dict[Style, str] = {
     "bad": "bold red",
     "faint": "dim",
 }
-
-
-class Column(NamedTuple):
-    """Heading and layout of a column."""
-
-    title: str = ""
-    """Heading; a table whose titles are all empty has none."""
-    width: int = 0
-    """Least width, characters; at least the title's."""
-    align: Literal["left", "right"] = "left"
-    """``right`` for numbers."""
-
-
-class Styled(NamedTuple):
-    """Text of a cell that stands out on a terminal."""
-
-    text: str
-    style: Style
-
-
-Cell = str | Styled
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
@@ -61,13 +53,18 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> No
     if sys.stdout.isatty():
         _print_rich_table(columns, rows)
         return
-    widths = [
-        max(column.width, len(column.title), *(len(_text(row[place])) for row in rows))
-        if rows
-        else max(column.width, len(column.title))
-        for place, column in enumerate(columns)
-    ]
-    _print_lines(columns, widths, rows)
+    _print_lines(columns, fitting_widths(columns, rows), rows)
+
+
+def print_sections(sections: Iterable[Section]) -> None:
+    """Print texts with their tables, an empty line between two sections."""
+    for number, section in enumerate(sections):
+        if number:
+            print()
+        if section.text:
+            print(section.text)
+        if section.rows:
+            print_table(section.columns, section.rows)
 
 
 def stream_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
@@ -84,29 +81,14 @@ def _print_lines(
     columns: Sequence[Column], widths: Sequence[int], rows: Iterable[Sequence[Cell]]
 ) -> None:
     console = _console() if sys.stdout.isatty() else None
-    heading = [Styled(column.title, "faint") for column in columns]
     for number, row in enumerate(rows):
-        lines = [heading, row] if number == 0 and any(c.title for c in columns) else [row]
+        lines = [heading(columns), row] if number == 0 and has_heading(columns) else [row]
         for cells in lines:
-            aligned = [
-                _align(cell, column, width)
-                for cell, column, width in zip(cells, columns, widths, strict=True)
-            ]
+            padded = aligned(cells, columns, widths)
             if console:
-                console.print(_rich_line(aligned), soft_wrap=True)
+                console.print(_rich_line(padded), soft_wrap=True)
             else:
-                print("  ".join(_text(cell) for cell in aligned).rstrip(), flush=True)
-
-
-def _align(cell: Cell, column: Column, width: int) -> Cell:
-    text = _text(cell)
-    text = text.rjust(width) if column.align == "right" else text.ljust(width)
-    return Styled(text, cell.style) if isinstance(cell, Styled) else text
-
-
-def _text(cell: Cell) -> str:
-    """The text on one line: a name in it may hold a line break or an escape sequence."""
-    return printable(cell.text if isinstance(cell, Styled) else cell)
+                print(line(padded), flush=True)
 
 
 def _print_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
@@ -115,7 +97,7 @@ def _print_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]])
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        show_header=any(column.title for column in columns),
+        show_header=has_heading(columns),
         show_edge=False,
         pad_edge=False,
         header_style="dim",
@@ -140,13 +122,13 @@ def _console() -> Console:
 def _rich_line(cells: Sequence[Cell]) -> Text:
     from rich.text import Text
 
-    line = Text("  ").join(_rich_text(cell) for cell in cells)
-    line.rstrip()
-    return line
+    text = Text("  ").join(_rich_text(cell) for cell in cells)
+    text.rstrip()
+    return text
 
 
 def _rich_text(cell: Cell) -> Text:
     from rich.text import Text
 
     style: Style = cell.style if isinstance(cell, Styled) else "plain"
-    return Text(_text(cell), style=_RICH_STYLES[style])
+    return Text(cell_text(cell), style=_RICH_STYLES[style])

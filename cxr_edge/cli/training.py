@@ -11,6 +11,8 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.tables import print_sections
+from cxr_edge.files import printable
 
 
 def train(
@@ -23,6 +25,12 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")] = Path("run"),
     recipe: Annotated[str, typer.Option(help="Training recipe: robust or seed.")] = "robust",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Passes over the training images.", show_default="the recipe's own number"
+        ),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -53,19 +61,31 @@ def train(
 
     After an interruption the same command resumes from the last finished epoch.
     """
+    from cxr_edge.cli.preflight import check_keras, check_writable
     from cxr_edge.data.patients import grouping
-    from cxr_edge.report.evaluation.text import report_text
-    from cxr_edge.train.pipeline import train as run_training
-    from cxr_edge.train.recipe import find_recipe
+    from cxr_edge.extras import require_installed
+    from cxr_edge.report.evaluation.text import report_sections
+    from cxr_edge.train.recipe import find_recipe, with_epochs
+    from cxr_edge.train.request import check_request
 
+    chosen = find_recipe(recipe)
+    if epochs is not None:
+        chosen = with_epochs(chosen, epochs)
+    group_of = grouping(patient_pattern)
+    check_request(data, out, chosen, positive=positive, use_val_folder=use_val_folder)
+    check_writable(out)
+    require_installed(["sklearn"], "train", user="cxr-edge train")
     terminal = Terminal()
     try:
+        check_keras(user="cxr-edge train", extra="train")
+        from cxr_edge.train.pipeline import train as run_training
+
         evaluations = run_training(
             data,
             out,
-            find_recipe(recipe),
+            chosen,
             seed=seed,
-            group_of=grouping(patient_pattern),
+            group_of=group_of,
             use_val_folder=use_val_folder,
             reporter=terminal,
             about_data=about_data,
@@ -77,5 +97,16 @@ def train(
         terminal.say("interrupted; run the same command to resume after the last finished epoch")
         raise
     for split, evaluation in evaluations.items():
-        print(f"{split}\n{report_text(evaluation)}\n")
-    terminal.say(f"next: cxr-edge export {out}")
+        print(split)
+        print_sections(report_sections(evaluation))
+        print()
+    useless = {split: e.why_useless for split, e in evaluations.items() if e.why_useless}
+    for split, reason in useless.items():
+        terminal.warn(f"{split}: {reason}")
+    if useless:
+        terminal.say(
+            "this model is not worth exporting: check the labels of the images "
+            f"(cxr-edge data check {shlex.quote(printable(data))}), add images, or train longer"
+        )
+    else:
+        terminal.say(f"next: cxr-edge export {shlex.quote(printable(out))}")

@@ -10,17 +10,30 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.schemas import (
+    DOCTOR,
+    TUNE,
+    DoctorDocument,
+    TimedCandidate,
+    TunedChoice,
+    TuneDocument,
+    bundle_name,
+    print_document,
+)
 from cxr_edge.cli.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import OutputError, ParityError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
+    from cxr_edge.device.doctor import Diagnosis
+    from cxr_edge.device.profile import Profile
+    from cxr_edge.device.startup import ProcessStart
     from cxr_edge.device.tune import Candidate
 
 _SUMS = {
     True: "exact",
     False: "saturate: 7-bit weights are needed",
-    None: "unknown: onnxruntime is not installed",
+    None: "unknown: onnxruntime could not measure it here",
 }
 
 
@@ -46,15 +59,18 @@ def tune(
     forget: Annotated[
         bool, typer.Option("--forget", help="Delete the stored choice instead of measuring.")
     ] = False,
+    format: options.Format = "table",
 ) -> None:
     """Find the fastest artifact, engine and number of threads on this machine.
 
     Only artifacts that pass the parity check on this machine are timed, in turn; predict then uses
     the fastest.
     """
+    from cxr_edge.benchmark.machine_state import read_machine_state, state_warnings
     from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.cli.preflight import check_writable
     from cxr_edge.device.machine import this_machine
-    from cxr_edge.device.profile import Profile, engine_version, profile_path, write_profile
+    from cxr_edge.device.profile import FORMAT, Profile, engine_version, profile_path, write_profile
     from cxr_edge.device.tune import fastest
     from cxr_edge.device.tune import tune as measure
 
@@ -64,28 +80,70 @@ def tune(
         raise OutputError("this user has no folder for settings; name a file with --profile")
     if forget:
         _forget(path, terminal)
+        if format == "json":
+            print_document(TuneDocument(TUNE, bundle_name(folder), None, (), ()))
         return
+    check_writable(path.parent, path)
+    before = read_machine_state()
     candidates = measure(bundle, max_threads=threads, rounds=rounds, reporter=terminal)
+    warnings = tuple(state_warnings(machine, before, read_machine_state()))
     chosen = fastest(candidates)
-    _print_candidates(candidates, chosen)
-    if chosen is None or chosen.p50_ms is None:
+    choice = None
+    if chosen and chosen.p50_ms is not None:
+        stored = Profile(
+            format=FORMAT,
+            bundle=bundle.manifest.sha256,
+            machine=machine.key,
+            processor=machine.processor,
+            artifact=chosen.artifact,
+            engine=chosen.engine,
+            engine_version=engine_version(chosen.engine),
+            threads=chosen.threads,
+            p50_ms=round(chosen.p50_ms, 4),
+            load_average=before.load_average,
+        )
+        write_profile(stored, path)
+        choice = _choice(stored, path)
+    if format == "json":
+        timed = tuple(map(_timed_candidate, candidates))
+        print_document(TuneDocument(TUNE, bundle_name(folder), choice, timed, warnings))
+    else:
+        _print_candidates(candidates, chosen)
+    for warning in warnings:
+        terminal.say(f"note: {warning}")
+    if choice is None:
         raise ParityError("no artifact passes the parity check here; see 'cxr-edge verify'")
-    stored = Profile(
-        format=1,
-        bundle=bundle.manifest.sha256,
-        machine=machine.key,
-        processor=machine.processor,
-        artifact=chosen.artifact,
-        engine=chosen.engine,
-        engine_version=engine_version(chosen.engine),
-        threads=chosen.threads,
-        p50_ms=round(chosen.p50_ms, 4),
-    )
-    write_profile(stored, path)
-    plural = "" if chosen.threads == 1 else "s"
+    plural = "" if choice.threads == 1 else "s"
     terminal.say(
-        f"predict now uses {chosen.artifact} on {chosen.engine}, {chosen.threads} thread{plural}; "
-        f"stored in {printable(path)}"
+        f"predict now uses {choice.artifact} on {choice.engine}, {choice.threads} thread{plural}; "
+        f"stored in {choice.profile}"
+    )
+
+
+def _choice(profile: Profile, path: Path) -> TunedChoice:
+    return TunedChoice(
+        artifact=profile.artifact,
+        engine=profile.engine,
+        threads=profile.threads,
+        p50_ms=profile.p50_ms,
+        load_average=profile.load_average,
+        profile=printable(path),
+    )
+
+
+def _timed_candidate(candidate: Candidate) -> TimedCandidate:
+    verdict, parity = candidate.verdict, candidate.verdict.parity
+    return TimedCandidate(
+        artifact=candidate.artifact,
+        engine=candidate.engine,
+        threads=candidate.threads,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        bytes=candidate.bytes,
+        p50_ms=candidate.p50_ms,
+        p90_ms=candidate.p90_ms,
+        max_abs_delta=parity.max_abs_delta if parity else None,
+        mean_abs_delta=parity.mean_abs_delta if parity else None,
     )
 
 
@@ -141,13 +199,51 @@ def doctor(
     ] = False,
     starts: Annotated[int, typer.Option(min=1, help="Starts of each process.")] = 9,
     engine: options.Engine = None,
+    format: options.Format = "table",
 ) -> None:
     """Show this machine and installation, and what would make them faster."""
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.device.doctor import diagnose
-    from cxr_edge.device.startup import FLOOR, measure_starts
+    from cxr_edge.device.startup import measure_starts
 
     diagnosis = diagnose(Bundle.open(folder))
+    processes = None
+    if startup and format == "json":
+        processes = measure_starts(folder, _engine_option(engine), starts, Terminal())
+    if format == "json":
+        print_document(_doctor_document(folder, diagnosis, processes))
+        return
+    _print_diagnosis(diagnosis)
+    if startup:  # the table above comes at once
+        _print_starts(measure_starts(folder, _engine_option(engine), starts, Terminal()), starts)
+
+
+def _engine_option(engine: str | None) -> list[str]:
+    return ["-e", engine] if engine else []
+
+
+def _doctor_document(
+    folder: Path | None, diagnosis: Diagnosis, processes: tuple[ProcessStart, ...] | None
+) -> DoctorDocument:
+    machine, tuned = diagnosis.machine, diagnosis.tuned
+    return DoctorDocument(
+        schema=DOCTOR,
+        bundle=bundle_name(folder),
+        processor=machine.processor,
+        architecture=machine.architecture,
+        instructions=machine.instructions,
+        cpus=machine.cpus,
+        sums_8bit={True: "exact", False: "saturate", None: None}[diagnosis.sums_are_exact],
+        python=platform.python_version(),
+        engines=diagnosis.engines,
+        extras=diagnosis.extras,
+        tuned=_choice(tuned.profile, tuned.path) if tuned else None,
+        advice=diagnosis.advice,
+        startup=processes,
+    )
+
+
+def _print_diagnosis(diagnosis: Diagnosis) -> None:
     machine, tuned = diagnosis.machine, diagnosis.tuned
     rows = [
         ("processor", f"{machine.processor}, {machine.architecture}, {machine.cpus} usable"),
@@ -171,16 +267,19 @@ def doctor(
         [Column(), Column()],
         [(name, Styled(text, "warning") if name == "advice" else text) for name, text in rows],
     )
-    if startup:
-        engine_option = ["-e", engine] if engine else []
-        processes = measure_starts(folder, engine_option, starts, Terminal())
-        floor_ms = next(process.ms for process in processes if process.command == FLOOR)
-        print()
-        columns = [Column(title, align="right") for title in ("ms", "of floor", "peak MB")]
-        print_table(
-            [*columns, Column(f"process, started {starts} times")],
-            [
-                (f"{one.ms:.0f}", f"{one.ms / floor_ms:.2f}", f"{one.peak_mb:.0f}", one.command)
-                for one in processes
-            ],
-        )
+
+
+def _print_starts(processes: tuple[ProcessStart, ...], starts: int) -> None:
+    from cxr_edge.device.startup import FLOOR
+
+    floor_ms = next(process.ms for process in processes if process.command == FLOOR)
+    print()
+    columns = [Column(title, align="right") for title in ("ms", "of floor", "peak MB")]
+    times = "once" if starts == 1 else f"{starts} times"
+    print_table(
+        [*columns, Column(f"process, started {times}")],
+        [
+            (f"{one.ms:.0f}", f"{one.ms / floor_ms:.2f}", f"{one.peak_mb:.0f}", one.command)
+            for one in processes
+        ],
+    )

@@ -40,6 +40,8 @@ class DataReport:
     """The duplicates whose files have different labels or lie in different splits."""
     shared_patients: dict[str, tuple[str, ...]]
     """``split/split`` → patients with images in both."""
+    ignored: tuple[str, ...] = ()
+    """Folders beside the classes that no person made, such as ``__MACOSX``."""
 
     @property
     def clean(self) -> bool:
@@ -51,8 +53,8 @@ def check_data(data: Path, group_of: Grouping, progress: Advance | None = None) 
     """Read every image of a data set.
 
     Args:
-        data: a folder with ``train``, ``val`` or ``test``, each with a folder for each class; or
-            the class folders themselves.
+        data: a folder with ``train``, ``val`` or ``test`` (see :func:`find_split`), each with a
+            folder for each class; or the class folders themselves.
         group_of: gives each file's patient.
         progress: called after each file.
 
@@ -89,6 +91,9 @@ def check_data(data: Path, group_of: Grouping, progress: Advance | None = None) 
         duplicates=_paths(duplicates),
         contradictions=_paths(contradictions),
         shared_patients=_shared_patients(patients),
+        ignored=tuple(
+            str(folder.root / name) for folder in folders.values() for name in folder.ignored
+        ),
     )
 
 

@@ -12,12 +12,20 @@ import numpy.typing as npt
 from cxr_edge.errors import DataError, ImageError
 from cxr_edge.files import printable
 from cxr_edge.image import SUFFIXES, list_images, read_image
+from cxr_edge.image.listing import is_litter
 from cxr_edge.preprocess import Pixels, resize_to_input
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
 
 SPLITS = ("train", "val", "test")
-"""Folder names of a data set's splits."""
+"""Names of a data set's splits."""
+
+_SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""What the folder of a split may be called, in any case."""
 
 Labels = npt.NDArray[np.intp]
 """(N,) indices into the labels."""
@@ -35,6 +43,8 @@ class LabelledFolder:
     """Image files, sorted within each class."""
     indices: tuple[int, ...]
     """For each file, the index of its label."""
+    ignored: tuple[str, ...] = ()
+    """Folders beside the classes that no person made, such as ``__MACOSX``."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -59,7 +69,8 @@ class LabelledImages:
 def find_images(folder: Path) -> list[Path]:
     """List the image files below a folder by suffix, sorted.
 
-    Hidden files and folders and our own heat maps are skipped; links to folders are not followed.
+    Hidden files and folders, what archivers leave and our own heat maps are skipped; links to
+    folders are not followed.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -81,13 +92,15 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFold
         DataError: the folder does not exist, its class folders are not ``labels``, or a class has
             no images.
     """
-    present = _class_names(root)
+    folders = _subfolders(root)
+    present = [name for name in folders if not is_litter(name)]
     names = tuple(present if labels is None else labels)
     if len(present) < 2 or set(present) != set(names):
-        expected = f"the folders {', '.join(names)}" if labels else "a folder for each class"
-        raise DataError(
-            f"{printable(root)}: found {_abbreviate(present)}, expected {expected} with its images"
-        )
+        if labels:
+            expected = f"the folders {_abbreviate(names)}, each with its images"
+        else:
+            expected = "a folder for each class, at least two, each with its images"
+        raise DataError(f"{printable(root)}: found {_abbreviate(present)}, expected {expected}")
     by_label = [find_images(root / name) for name in names]
     for name, files in zip(names, by_label, strict=True):
         if not files:
@@ -100,19 +113,49 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFold
         names,
         tuple(path for files in by_label for path in files),
         tuple(index for index, files in enumerate(by_label) for _ in files),
+        tuple(name for name in folders if is_litter(name)),
     )
 
 
 def find_split(data: Path, split: str) -> Path | None:
     """The folder of one split of a data set, or None if the data set has no such split.
 
+    Args:
+        data: holds ``train``, ``val`` or ``test``, also in capitals or as ``training``, ``valid``,
+            ``validation`` or ``testing``.
+        split: one of :data:`SPLITS`.
+
     Raises:
-        DataError: the data set's folder cannot be opened.
+        DataError: the data set's folder cannot be opened, or several folders are this split.
     """
+    names = _SPLIT_FOLDERS[split]
     try:
-        return data / split if (data / split).is_dir() else None
+        if not data.is_dir():
+            return None
+        matching = sorted(p for p in data.iterdir() if p.name.lower() in names and p.is_dir())
     except OSError as err:
         raise DataError(f"{printable(data)}: cannot be opened: {err.strerror}") from err
+    if len(matching) > 1:
+        listing = _abbreviate([path.name for path in matching])
+        raise DataError(f"{printable(data)}: has the folders {listing}; keep one of them")
+    return matching[0] if matching else None
+
+
+def training_folder(data: Path) -> Path:
+    """The folder of classes to train on: the data set's ``train``, or the data set itself.
+
+    Raises:
+        DataError: the data set has another split but no ``train``, or cannot be opened.
+    """
+    if folder := find_split(data, "train"):
+        return folder
+    for split in SPLITS:
+        if other := find_split(data, split):
+            raise DataError(
+                f"{printable(data)}: has the folder {printable(other.name)} but no train; "
+                "expected train with a folder for each class"
+            )
+    return data
 
 
 def read_folder(
@@ -132,6 +175,8 @@ def read_folder(
         DataError: a class has no readable image.
     """
     reporter = reporter or Silent()
+    if folder.ignored:
+        reporter.say(f"{printable(folder.root)}: ignored: {_abbreviate(folder.ignored)}")
     pixels, kept, unreadable = [], [], []
     with reporter.bar(f"reading {folder.root.name}") as advance:
         for index, path in enumerate(folder.files):
@@ -151,12 +196,12 @@ def read_folder(
     return LabelledImages(np.concatenate(pixels), labels, files, tuple(unreadable))
 
 
-def _class_names(root: Path) -> list[str]:
-    """Names of the folders in ``root``, sorted, without hidden ones."""
+def _subfolders(root: Path) -> list[str]:
+    """Names of the folders in ``root``, sorted."""
     try:
         if not root.is_dir():
             raise DataError(f"{printable(root)}: no such folder; check the path")
-        return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return sorted(path.name for path in root.iterdir() if path.is_dir())
     except OSError as err:
         raise DataError(f"{printable(root)}: cannot be listed: {err.strerror}") from err
 
@@ -164,4 +209,4 @@ def _class_names(root: Path) -> list[str]:
 def _abbreviate(names: Sequence[str], limit: int = 8) -> str:
     """The first few names in one line."""
     more = ", …" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more if names else "nothing"
+    return ", ".join(f"{printable(n):.40}" for n in names[:limit]) + more if names else "nothing"

@@ -12,7 +12,10 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.machine import Machine, this_machine
 from cxr_edge.device.profile import StoredProfile, engine_version, find_profile
 from cxr_edge.engines import ENGINES, installed_engines
+from cxr_edge.errors import EngineError
 from cxr_edge.extras import is_installed
+
+_X86 = ("x86_64", "AMD64", "i686")
 
 # A module that only this extra installs.
 _EXTRAS = {
@@ -30,7 +33,7 @@ class Diagnosis:
 
     machine: Machine
     sums_are_exact: bool | None
-    """Whether onnxruntime adds 8-bit products without saturating here; None: not installed."""
+    """Whether onnxruntime adds 8-bit products without saturating here; None: unknown."""
     engines: dict[str, str | None]
     """Version of each engine; None: not installed."""
     extras: dict[str, bool]
@@ -51,12 +54,22 @@ def diagnose(bundle: Bundle) -> Diagnosis:
     tuned = find_profile(bundle.manifest)
     engines = {name: engine_version(name) for name in ENGINES}
     extras = {name: is_installed(module) for name, module in _EXTRAS.items()}
-    exact: bool | None = None
-    if "onnxruntime" in installed_engines():
+    exact = _sums_are_exact(machine)
+    return Diagnosis(machine, exact, engines, extras, tuned, tuple(_advice(bundle, tuned)))
+
+
+def _sums_are_exact(machine: Machine) -> bool | None:
+    """Whether 8-bit sums are exact here; None where that cannot be measured or explained."""
+    if "onnxruntime" not in installed_engines():
+        return None
+    try:
         from cxr_edge.engines.onnxruntime import sums_are_exact
 
         exact = sums_are_exact()
-    return Diagnosis(machine, exact, engines, extras, tuned, tuple(_advice(bundle, tuned)))
+    except (ImportError, EngineError):  # installed, but it cannot run here
+        return None
+    # Only x86 CPUs are known to saturate: elsewhere a wrong sum has another cause.
+    return exact or (False if machine.architecture in _X86 else None)
 
 
 def _advice(bundle: Bundle, tuned: StoredProfile | None) -> Iterator[str]:
@@ -68,6 +81,11 @@ def _advice(bundle: Bundle, tuned: StoredProfile | None) -> Iterator[str]:
         yield (
             "'cxr-edge tune' has not measured this bundle here: predict uses the first artifact "
             "that runs, which may not be the fastest"
+        )
+    elif tuned.profile.of_busy_machine:
+        yield (
+            f"'cxr-edge tune' ran on a busy machine (load average "
+            f"{tuned.profile.load_average:.1f}): run it again when nothing else runs"
         )
     for name in ENGINES:
         if name in runnable and name not in installed:

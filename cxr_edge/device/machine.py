@@ -8,6 +8,9 @@ from pathlib import Path
 
 from cxr_edge.files import sha256
 
+BUSY_LOAD = 0.5
+"""A load average above this before a timing makes its times too long."""
+
 # Keys of /proc/cpuinfo that identify a CPU model on x86 and arm64; other values change over time or
 # differ between cores.
 _IDENTITY = (

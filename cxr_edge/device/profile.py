@@ -10,15 +10,15 @@ from typing import Literal
 
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Manifest
-from cxr_edge.device.machine import Machine, this_machine
+from cxr_edge.device.machine import BUSY_LOAD, Machine, this_machine
 from cxr_edge.engines import ENGINES, MOST_THREADS
 from cxr_edge.errors import ProfileError
 from cxr_edge.extras import package_version
 from cxr_edge.files import printable, read_file, write_file
 from cxr_edge.reporting import notice
 
-FORMAT = "1.0"
-"""Version of the document, ``major.minor``; 1.0 is written as 1."""
+FORMAT: Literal["1.1"] = "1.1"
+"""Version of the document, ``major.minor``; 1.0 was written as 1."""
 
 _MAX_BYTES = 2**16
 
@@ -27,8 +27,8 @@ _MAX_BYTES = 2**16
 class Profile:
     """The fastest proven way to run one bundle on one machine."""
 
-    format: Literal[1]
-    """Version of this document, :data:`FORMAT`."""
+    format: Literal[1, "1.1"]
+    """Version of this document, :data:`FORMAT` or an older one."""
     bundle: str
     """SHA-256 of the bundle's manifest."""
     machine: str
@@ -45,10 +45,17 @@ class Profile:
     """Threads for one inference, at least 1."""
     p50_ms: float
     """Median time of one inference, milliseconds."""
+    load_average: float | None = documents.since("1.1", None)
+    """Of the machine before the timing, over a minute; null: unknown."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MOST_THREADS:
             raise ProfileError(f"threads is {self.threads}, expected 1 to {MOST_THREADS}")
+
+    @property
+    def of_busy_machine(self) -> bool:
+        """Whether other programs ran beside the timing, so that another choice may be faster."""
+        return self.load_average is not None and self.load_average > BUSY_LOAD
 
 
 @dataclass(frozen=True, slots=True)

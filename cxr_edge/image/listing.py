@@ -18,6 +18,8 @@ SUFFIXES = frozenset(
 HEATMAP_SUFFIX = ".heatmap.png"
 """Ends the name of every picture that ``cxr-edge predict --heatmap`` writes."""
 
+_LITTER = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information")
+"""Folders that archivers and file managers leave, in lower case."""
 _DICOM_INDEX = "DICOMDIR"
 _ENOUGH_BYTES = 132  # up to the end of DICOM's magic, which comes last
 
@@ -35,7 +37,7 @@ class Listing:
 def list_images(folder: Path, *, by_content: bool = True) -> Listing:
     """List the image files below a folder.
 
-    Hidden files and folders are skipped; links to folders are not followed.
+    Hidden files and folders and those of archivers are skipped, links to folders not followed.
 
     Args:
         folder: where to look.
@@ -48,7 +50,7 @@ def list_images(folder: Path, *, by_content: bool = True) -> Listing:
     images: list[Path] = []
     ignored = 0
     for root, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_litter(name))
         for name in sorted(names):
             if name.startswith(".") or name.endswith(HEATMAP_SUFFIX):
                 continue
@@ -60,6 +62,11 @@ def list_images(folder: Path, *, by_content: bool = True) -> Listing:
             else:
                 ignored += 1
     return Listing(tuple(images), ignored)
+
+
+def is_litter(folder: str) -> bool:
+    """Whether a folder of this name was made by a program for itself."""
+    return folder.startswith(".") or folder.lower() in _LITTER
 
 
 def looks_like_image(path: Path) -> bool:

@@ -31,6 +31,7 @@ from cxr_edge.metrics.evaluation_parts import (
 )
 from cxr_edge.metrics.evaluation_sources import ImageSource, ModelSource, Origin
 from cxr_edge.metrics.intervals import Interval
+from cxr_edge.metrics.usefulness import why_confusion_useless
 
 __all__ = [
     "CURVE_SPECIFICITY",
@@ -177,6 +178,11 @@ class Evaluation:
     def auc(self) -> float:
         """Area under the ROC curve; mean of one against the rest for more than two labels."""
         return self.figures["auc"].value
+
+    @property
+    def why_useless(self) -> str | None:
+        """One sentence if the model is worth nothing on these images; None: it is of some use."""
+        return why_confusion_useless(self.confusion, self.auc, names=self.labels)
 
     @property
     def loss(self) -> float:

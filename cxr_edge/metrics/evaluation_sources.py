@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cxr_edge import documents
 from cxr_edge.errors import DataError
 from cxr_edge.metrics.evaluation_parts import CHECK
 from cxr_edge.spec import ModelSpec
@@ -21,12 +23,29 @@ class ModelSource:
     """What ran it: ``Keras``, or an engine's name."""
     spec: ModelSpec
     """Input, labels, decision rule and how the threshold was chosen."""
+    recipe: str | None = documents.since("1.1", None)
+    """Training recipe with its version; null: unknown."""
 
     @property
     def description(self) -> str:
         """For example ``onnx-int8 of bundle, run by onnxruntime``."""
         file = self.name if self.artifact == self.name else f"{self.artifact} of {self.name}"
         return f"{file}, run by {self.engine}"
+
+
+def have_one_recipe(models: Iterable[ModelSource]) -> bool:
+    """Whether one known recipe trained all models, so that they differ in their seed only."""
+    recipes = {(model.recipe, model.spec.name, model.spec.input) for model in models}
+    return len(recipes) == 1 and all(recipe is not None for recipe, *_ in recipes)
+
+
+def spread_meaning(models: Sequence[ModelSource]) -> str:
+    """What the standard deviation over several models means, as the end of a sentence."""
+    if have_one_recipe(models):
+        return "what another seed of the same recipe changes by chance"
+    recipes = list(dict.fromkeys(model.recipe or f"unknown, {model.name}" for model in models))
+    listing = "; ".join(recipes[:4]) + ("; …" if len(recipes) > 4 else "")
+    return f"not chance alone: the models are not known to be of one recipe ({listing})"
 
 
 @dataclass(frozen=True, slots=True)

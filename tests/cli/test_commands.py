@@ -173,6 +173,39 @@ def test_an_unknown_recipe_exits_2(in_process, drawn_data):
     assert "seed" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--recipe", "sead"], 2, "did you mean seed?"),
+        (["--epochs", "0"], 2, "--epochs"),
+        (["--patient-pattern", "("], 2, "is malformed"),
+        (["--positive", "CAT"], 2, "no label is called 'CAT'"),
+        (["--use-val-folder"], 2, "val: no such folder"),
+        (["-o", "/dev/null/run"], 6, "/dev/null/run: cannot be written"),
+    ],
+)
+def test_train_finds_mistakes_before_it_loads_keras(
+    in_process, drawn_data, monkeypatch, arguments, code, words
+):
+    def never(*arguments: object, **options: object) -> None:
+        raise AssertionError("Keras is loaded")
+
+    monkeypatch.setattr("cxr_edge.cli.preflight.check_keras", never)
+    result = in_process("train", drawn_data, *arguments)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert words in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_train_names_missing_packages_before_it_reads_images(in_process, drawn_data, monkeypatch):
+    monkeypatch.setattr("cxr_edge.extras.is_installed", lambda module: module != "sklearn")
+    result = in_process("train", drawn_data)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr == (
+        "cxr-edge: cxr-edge train needs scikit-learn, which is not installed; "
+        "run: pip install 'cxr-edge[train]'\n"
+    )
+
+
 def test_data_check_counts_and_is_content_with_a_clean_set(in_process, drawn_data):
     result = in_process("data", "check", drawn_data)
     assert result.returncode == 0, result.stdout

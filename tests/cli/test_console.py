@@ -10,7 +10,7 @@ from contextlib import redirect_stderr
 import pytest
 
 from cxr_edge.cli import console
-from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.console import Terminal, TimeLeft
 
 
 class Screen(io.StringIO):
@@ -44,18 +44,16 @@ def test_a_bar_starts_empty_and_ends_full(screen: Screen) -> None:
     assert screen.getvalue().endswith("\n")
 
 
-def test_the_time_left_does_not_count_a_slow_first_step(
-    screen: Screen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bar_names_the_time_left(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with redirect_stderr(screen), Terminal().bar("training") as advance:
-        for done, seconds in ((1, 60.0), (2, 1.0), (3, 1.0)):
+        for done, seconds in ((1, 60.0), (2, 1.0), (6, 4.0)):
             now[0] += seconds
             advance(done, 100)
     _, first, second, third, _ = frames(screen)
-    assert first.endswith("1/100")
-    assert second.endswith("2/100  00:01:38") and third.endswith("3/100  00:01:37")
+    assert first.endswith("1/100") and second.endswith("2/100")
+    assert third.endswith("6/100  2 min left")  # 94 steps of a second; the slow first is no step
 
 
 def test_a_narrow_terminal_and_a_rate(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +80,49 @@ def test_only_what_is_slow_is_announced(screen: Screen, monkeypatch: pytest.Monk
         while not screen.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
     assert frames(screen) == ["loading …"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize("first", [0, 600])
+def test_the_first_time_left_does_not_count_what_came_before_the_second_step(first: int) -> None:
+    """A training compiles for 20 s in its first step; a resumed one begins in the middle."""
+    clock = Clock()
+    time_left = TimeLeft(clock)
+    clock.seconds += 20
+    texts = []
+    for step in range(1, 30):
+        texts.append(time_left.text(first + step, first + 1201))
+        clock.seconds += 0.25
+    named = [text for text in texts if text]
+    assert named[0] == "5 min left"  # 1,200 steps of a quarter of a second
+    assert texts.index(named[0]) == 8  # after two seconds of steps
+
+
+def test_few_steps_are_no_estimate_and_the_last_has_no_time_left() -> None:
+    clock = Clock()
+    time_left = TimeLeft(clock)
+    for step in range(1, 6):
+        assert time_left.text(step, 10) == ""
+        clock.seconds += 10
+    assert time_left.text(6, 10) == "40 s left"
+    assert time_left.text(10, 10) == ""
+
+
+def test_hours_are_named_as_such() -> None:
+    clock = Clock()
+    time_left = TimeLeft(clock)
+    time_left.text(0, 1000)
+    clock.seconds += 100
+    assert time_left.text(10, 1000) == "2.8 h left"
+
+
+def test_a_warning_stands_out(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().warn("it is dead")
+    assert capsys.readouterr().err == "WARNING: it is dead\n"

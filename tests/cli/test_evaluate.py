@@ -58,7 +58,7 @@ def test_an_unreadable_image_is_left_out_and_exits_1(cli, drawn_data, tmp_path):
     (root / "NORMAL/broken.jpeg").write_bytes(b"no image")
     result = cli("evaluate", root, "--no-shifts")
     assert result.returncode == 1
-    assert "1 unreadable files are not counted" in result.stdout
+    assert "1 unreadable file is not counted" in result.stdout
     assert "images 16 " in result.stdout
     assert "broken.jpeg" in result.stderr
 
@@ -85,9 +85,59 @@ def test_several_runs_are_a_table_with_their_spread(in_process, run_folder, draw
         *("-m", run_folder, "-m", run_folder / "model.keras"),
     )
     assert result.returncode == 0, result.stderr
-    tail = result.stdout[result.stdout.index("2 models\n") :].splitlines()
+    tail = result.stdout[result.stdout.index("2 models;") :].splitlines()
+    assert tail[0].endswith(
+        "are not known to be of one recipe (seed v1, 2 epochs; unknown, model.keras)"
+    )
     assert tail[1].split() == ["accuracy", "auc", "sensitivity", "specificity", "ece"]
     assert [line.split()[0] for line in tail[2:]] == ["1-run", "2-model.keras", "mean", "standard"]
     assert tail[-1].split()[-5:] == ["0.0000"] * 5
     assert (tmp_path / "out/1-run/evaluation.html").is_file()
     assert (tmp_path / "out/seeds.html").is_file()
+
+
+def test_what_is_wrong_is_found_before_a_model_loads(in_process, run_folder, drawn_data, tmp_path):
+    (tmp_path / "evaluation.json").write_text("{}")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for arguments, code, words in (
+        ((drawn_data / "test", "-o", tmp_path), 2, "holds an evaluation"),
+        ((drawn_data / "test", "-o", blocked / "out"), 6, f"{blocked} is a file"),
+        ((drawn_data, "-m", run_folder), 2, "expected the folders "),
+        ((drawn_data / "test", "-m", tmp_path / "absent"), 5, "no such file"),
+        ((drawn_data / "test", "--copies", tmp_path / "absent"), 2, "absent: no such folder"),
+        ((drawn_data / "test", "--spec", run_folder / "spec.json"), 2, "name it with --model"),
+    ):
+        done = in_process("evaluate", *arguments)
+        assert (done.returncode, done.stdout) == (code, ""), arguments
+        assert words in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_package_is_named_before_anything_is_read(in_process, tmp_path, monkeypatch):
+    monkeypatch.setattr("cxr_edge.extras.is_installed", lambda module: False)
+    done = in_process("evaluate", tmp_path, "--baseline", tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "cxr-edge: cxr-edge evaluate --baseline needs scikit-learn, which is not installed; "
+        "run: pip install 'cxr-edge[evaluate]'\n"
+    )
+
+
+def test_a_model_of_no_use_is_named_loudly(in_process, drawn_data, tmp_path):
+    """The reference has never seen discs; with the labels exchanged it is worse than guessing."""
+    root = shutil.copytree(drawn_data / "test", tmp_path / "data")
+    (root / "NORMAL").rename(root / "other")
+    (root / "PNEUMONIA").rename(root / "NORMAL")
+    (root / "other").rename(root / "PNEUMONIA")
+    results = [
+        in_process("evaluate", data, "--no-shifts", "-f", "json")
+        for data in (root, drawn_data / "test")
+    ]
+    useless = [
+        next(iter(json.loads(result.stdout)["models"].values()))["why_useless"]
+        for result in results
+    ]
+    assert any(useless)
+    for reason, result in zip(useless, results, strict=True):
+        assert ("WARNING: " in result.stderr) == (reason is not None)
+        assert reason is None or reason in result.stderr

@@ -61,6 +61,15 @@ def test_a_folder_without_parts_is_one_part(data: Path) -> None:
     assert report.shared_patients == {}
 
 
+def test_what_archivers_leave_is_named_and_not_counted(data: Path) -> None:
+    (data / "train").rename(data / "Train")
+    expected = check_data(data, KERMANY)
+    (data / "Train" / "__MACOSX").mkdir()
+    report = check_data(data, KERMANY)
+    assert report.counts == expected.counts and set(report.counts) == {"train", "test"}
+    assert report.ignored == (str(data / "Train" / "__MACOSX"),) and report.clean
+
+
 def test_a_damaged_file_is_named_and_spoils_the_data_set(data: Path) -> None:
     damaged = data / "train" / "NORMAL" / "IM-0001-0002.png"
     damaged.write_bytes(damaged.read_bytes()[:-30])

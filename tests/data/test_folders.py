@@ -10,7 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge.data.folders import find_images, find_split, open_folder, read_folder
+from cxr_edge.data.folders import (
+    SPLITS,
+    find_images,
+    find_split,
+    open_folder,
+    read_folder,
+    training_folder,
+)
 from cxr_edge.errors import DataError
 from cxr_edge.image import read_image
 from cxr_edge.preprocess import resize_to_input
@@ -131,9 +138,51 @@ def test_a_message_about_a_folder_stays_on_one_line(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_parts_of_a_data_set_are_found_where_they_exist(folder: Path) -> None:
-    assert find_split(folder, "cat") == folder / "cat"
-    assert find_split(folder, "val") is None
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *(("train", "train"), ("Train", "train"), ("training", "train")),
+        *(("TEST", "test"), ("Testing", "test"), ("valid", "val"), ("Validation", "val")),
+    ],
+)
+def test_parts_of_a_data_set_are_found_in_any_spelling(
+    tmp_path: Path, name: str, split: str
+) -> None:
+    (tmp_path / name).mkdir()
+    assert find_split(tmp_path, split) == tmp_path / name
+    assert all(find_split(tmp_path, other) is None for other in {*SPLITS} - {split})
+    assert find_split(tmp_path / "absent", split) is None
+
+
+def test_a_part_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "val").mkdir()
+    (tmp_path / "validation").mkdir()
+    with pytest.raises(DataError, match="has the folders val, validation; keep one"):
+        find_split(tmp_path, "val")
+
+
+def test_what_archivers_leave_is_no_class_and_is_named(folder: Path) -> None:
+    expected = open_folder(folder)
+    for name in ("__MACOSX", ".ipynb_checkpoints", ".DS_Store"):
+        (folder / name).mkdir()
+        (folder / name / "a.png").write_bytes(expected.files[0].read_bytes())
+    (folder / "cat" / "__MACOSX").mkdir()
+    (folder / "cat" / "__MACOSX" / "b.png").write_bytes(b"")
+    listed = open_folder(folder)
+    assert (listed.labels, listed.files) == (expected.labels, expected.files)
+    assert listed.ignored == (".DS_Store", ".ipynb_checkpoints", "__MACOSX")
+    reporter = Recording()
+    read_folder(listed, SMALL, reporter)
+    assert reporter.messages == [f"{folder}: ignored: .DS_Store, .ipynb_checkpoints, __MACOSX"]
+
+
+def test_a_test_folder_without_a_training_folder_is_no_class(folder: Path) -> None:
+    assert training_folder(folder) == folder
+    (folder / "Test").mkdir()
+    with pytest.raises(DataError, match="has the folder Test but no train"):
+        training_folder(folder)
+    (folder / "TRAIN").mkdir()
+    assert training_folder(folder) == folder / "TRAIN"
 
 
 def test_images_are_read_in_order_at_the_networks_size(folder: Path) -> None:

@@ -35,7 +35,7 @@ def opened() -> Bundle:
 def profile(opened: Bundle) -> Profile:
     """Another choice than the one without a profile."""
     return Profile(
-        format=1,
+        format="1.1",
         bundle=opened.manifest.sha256,
         machine=this_machine().key,
         processor="this one",
@@ -133,9 +133,9 @@ def test_a_kept_profile_that_is_damaged_is_ignored_and_a_given_one_refused(
 def test_a_profile_of_a_newer_cxr_edge_is_refused_with_the_advice_to_update(
     profile: Profile,
 ) -> None:
-    for newer in (b"2", b'"1.1"'):
-        data = documents.dump(profile).replace(b'"format": 1', b'"format": ' + newer)
-        with pytest.raises(ProfileError, match=r"reads up to 1\.0; update cxr-edge") as caught:
+    for newer in (b"2", b'"1.2"'):
+        data = documents.dump(profile).replace(b'"format": "1.1"', b'"format": ' + newer)
+        with pytest.raises(ProfileError, match=r"reads up to 1\.1; update cxr-edge") as caught:
             parse_profile(data, "p.json")
         assert len(str(caught.value).splitlines()) == 1
 
@@ -149,6 +149,19 @@ def test_threads_that_no_engine_could_start_are_refused(profile: Profile, thread
     data = documents.dump(profile).replace(b'"threads": 2', b'"threads": %d' % threads)
     with pytest.raises(ProfileError, match=f"threads is {threads}, expected 1 to 1024"):
         documents.parse(data, Profile, name="p.json", error=ProfileError)
+
+
+def test_a_profile_of_an_older_cxr_edge_is_read(profile: Profile) -> None:
+    data = documents.dump(profile).replace(b'"format": "1.1"', b'"format": 1')
+    data = data.replace(b',\n  "load_average": null', b"")
+    assert parse_profile(data, "p.json") == dataclasses.replace(profile, format=1)
+
+
+@pytest.mark.parametrize(("load", "busy"), [(None, False), (0.1, False), (1.7, True)])
+def test_a_busy_machine_is_one_with_other_work(
+    profile: Profile, load: float | None, busy: bool
+) -> None:
+    assert dataclasses.replace(profile, load_average=load).of_busy_machine is busy
 
 
 def test_each_bundle_and_machine_has_a_profile_of_its_own(opened: Bundle) -> None:

@@ -243,6 +243,24 @@ def test_a_seeds_document_has_a_page(tmp_path):
     text = visible(draw_page(path).decode())
     assert "Over 2 runs: accuracy 0.940 ± 0.014" in text
     assert "1-run" in text
+    assert "not chance alone" in text and "changes by chance" not in text
+
+
+def test_runs_of_one_recipe_are_said_to_differ_by_chance(tmp_path):
+    document = DRAWN["draw_seeds"]()
+    models = {n: dataclasses.replace(m, recipe="seed v1") for n, m in document.models.items()}
+    path = tmp_path / "seeds.json"
+    path.write_bytes(documents.dump(dataclasses.replace(document, models=models)))
+    text = visible(draw_page(path).decode())
+    assert "± is one sample standard deviation: what another seed of the same recipe" in text
+
+
+def test_a_model_of_no_use_is_said_first(tmp_path):
+    sound = evaluation()
+    assert sound.why_useless is None and "of no use" not in visible(page_of(sound, tmp_path))
+    decided = tuple((0, sum(row)) for row in sound.confusion)
+    text = visible(page_of(dataclasses.replace(sound, confusion=decided), tmp_path))
+    assert f"This model is of no use: the model decides {BINARY.labels[1]} for all" in text
 
 
 def test_a_damaged_evaluation_is_refused(tmp_path):

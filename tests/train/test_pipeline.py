@@ -239,7 +239,7 @@ def test_the_provenance_names_recipe_seed_data_and_figures(
 ) -> None:
     provenance = open_run(run_folder).provenance
     data = read(drawn_data)
-    assert (provenance.recipe, provenance.seed) == ("seed v1", 3)
+    assert (provenance.recipe, provenance.seed) == ("seed v1, 2 epochs", 3)
     assert provenance.data == ""  # nothing was said of it
     assert provenance.data_sha256 == data.sha256
     assert provenance.train_images == {"PNEUMONIA": 36, "NORMAL": 36}
@@ -319,7 +319,7 @@ def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
     assert len(dark) == 3
     assert (dark >= run.spec.threshold).all()  # 97 % of three
     assert parse_domain(run.domain.read_bytes(), "", ModelError).limit > 0
-    assert run.provenance.recipe == "robust v1"
+    assert run.provenance.recipe == "robust v1, 2 epochs"
 
 
 # The images of a training.
@@ -340,27 +340,59 @@ def test_no_patient_is_both_trained_on_and_validated_on(tmp_path: Path) -> None:
 
 
 def draw_copies(root: Path, patients: int) -> Path:
-    """One uniform image a patient; 0, 2 and 4 come twice, 1 comes under both labels."""
+    """One uniform image a patient; 0, 2 and 4 come twice."""
     draw_patients(root, patients=patients, images=1)
     for patient in (0, 2, 4):
         copy = root / LABELS[0] / f"{patient}_copy.png"
         copy.write_bytes((root / LABELS[0] / f"{patient}_0.png").read_bytes())
-    (root / LABELS[0] / "1_0.png").write_bytes((root / LABELS[1] / "1_0.png").read_bytes())
     return root
 
 
-def test_of_byte_identical_files_the_first_is_kept_and_contradictions_are_left_out(
-    tmp_path: Path,
-) -> None:
+def test_of_byte_identical_files_the_first_is_kept(tmp_path: Path) -> None:
     reporter = Recording()
     root = draw_copies(tmp_path, patients=40)
     distinct = read(root, recipe=dataclasses.replace(TINY, distinct=True), reporter=reporter)
     shown = levels(distinct.pixels) | levels(distinct.validation_pixels)
-    assert shown == {4 * patient: 1 for patient in range(40) if patient != 1}
-    assert reporter.messages == ["left out: 5 byte-identical copies of other training images"]
+    assert shown == {4 * patient: 1 for patient in range(40)}
+    assert reporter.messages == ["left out: 3 byte-identical copies of other training images"]
     everything = read(root)
-    assert len(everything.labels) + len(everything.validation_labels) == 44
+    assert len(everything.labels) + len(everything.validation_labels) == 43
     assert everything.sha256 == distinct.sha256
+
+
+@pytest.mark.parametrize("recipe", [TINY, dataclasses.replace(TINY, distinct=True)])
+def test_the_same_file_under_two_labels_stops_a_training(
+    tmp_path: Path, recipe: TrainingRecipe
+) -> None:
+    root = draw_copies(tmp_path, patients=40)
+    (root / LABELS[0] / "1_0.png").write_bytes((root / LABELS[1] / "1_0.png").read_bytes())
+    with pytest.raises(DataError) as caught:
+        read(root, recipe=recipe)
+    first, second = (f"{label}/1_0.png" for label in LABELS)
+    assert str(caught.value) == (
+        f"{first} and {second} show the same image under two labels; keep the right one of each"
+    )
+
+
+def test_the_same_picture_in_another_format_stops_a_training(tmp_path: Path) -> None:
+    root = draw_patients(tmp_path, patients=40, images=1)
+    for patient in (0, 2):
+        bmp = cv2.imencode(".bmp", np.full((20, 24), 4 * patient, np.uint8))[1]
+        (root / LABELS[1] / f"{patient}.bmp").write_bytes(bmp.tobytes())
+    with pytest.raises(DataError, match=r"under two labels \(4 files are such contradictions\)"):
+        read(root)
+
+
+def test_a_training_file_with_another_label_in_the_test_folder_stops_a_training(
+    tmp_path: Path,
+) -> None:
+    draw_patients(tmp_path / "Train", patients=40, images=1)
+    draw_patients(tmp_path / "Test", patients=4, images=1, first=50)
+    (tmp_path / "Test" / LABELS[1] / "x.png").write_bytes(
+        (tmp_path / "Train" / LABELS[0] / "0_0.png").read_bytes()
+    )
+    with pytest.raises(DataError, match=r"^Train/.*/0_0.png and Test/.*/x.png are the same file"):
+        read(tmp_path)
 
 
 def test_the_drawn_runs_validation_and_training_files_are_different(drawn_data: Path) -> None:
@@ -518,7 +550,7 @@ def test_the_same_command_goes_on_and_reports_unreadable_files_everywhere(
     assert (results["test"].data.images, results["test"].data.unreadable) == (5, 1)
     assert evaluations_of(interrupted) == results
     assert open_run(interrupted).provenance.data == ABOUT_DATA
-    assert "1 unreadable files" in (interrupted / "test-report.txt").read_text()
+    assert "1 unreadable file is" in (interrupted / "test-report.txt").read_text()
 
 
 def empty(root: Path) -> None:

@@ -6,7 +6,17 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.errors import CxrEdgeError, UsageError
-from cxr_edge.train.recipe import RECIPES, ROBUST, SEED, TrainingRecipe, find_recipe, for_labels
+from cxr_edge.train.recipe import (
+    RECIPES,
+    ROBUST,
+    SEED,
+    Cosine,
+    TrainingRecipe,
+    find_recipe,
+    for_labels,
+    recipe_name,
+    with_epochs,
+)
 
 
 def test_the_robust_recipe_is_the_first_and_names_are_found() -> None:
@@ -47,3 +57,13 @@ def test_three_labels_are_refused() -> None:
         UsageError, match="needs two labels, the folder has 3: a, b, c; keep two class folders"
     ):
         for_labels(ROBUST, ("a", "b", "c"), None)
+
+
+def test_a_changed_number_of_epochs_is_in_the_name_and_shortens_the_warm_up() -> None:
+    assert with_epochs(ROBUST, 30) == ROBUST and recipe_name(ROBUST) == "robust v1"
+    assert recipe_name(with_epochs(SEED, 7)) == "seed v1, 7 epochs"
+    once = with_epochs(ROBUST, 1)
+    assert recipe_name(once) == "robust v1, 1 epoch"
+    assert (once.epochs, once.schedule) == (1, Cosine(warmup_epochs=0))
+    with pytest.raises(UsageError, match="epochs is 0, expected at least 1"):
+        with_epochs(ROBUST, 0)

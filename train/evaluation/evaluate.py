@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
 from cxr_edge.metrics.evaluation import (
     EVALUATION_NAME,
@@ -23,11 +22,15 @@ from cxr_edge.spec import InputSpec
 from cxr_edge.train.evaluation.curves import roc_points
 from cxr_edge.train.evaluation.figures import SampledFigures, compute_figures, figure_differences
 from cxr_edge.train.evaluation.gallery import write_gallery
-from cxr_edge.train.evaluation.inputs import EvaluationInputs, EvaluationOptions, read_inputs
+from cxr_edge.train.evaluation.inputs import (
+    EvaluationInputs,
+    EvaluationOptions,
+    check_output,
+    read_inputs,
+)
 from cxr_edge.train.evaluation.outputs import (
     ScoredImages,
     make_origin,
-    remove_outputs,
     write_document,
     write_part,
     write_seeds,
@@ -66,16 +69,13 @@ def evaluate_models(
 
     Raises:
         DataError: a folder is not laid out as expected, or no copy has the name of an image.
-        UsageError: the models' labels differ.
+        UsageError: the models' labels differ, or ``out`` holds an evaluation.
         EngineError: a score is no probability.
         MissingExtraError: scikit-learn is not installed, for a baseline.
         OutputError: ``out`` cannot be written.
     """
     check_same_labels(models)
-    if options.out and options.out.resolve().is_relative_to(options.data.resolve()):
-        raise UsageError(
-            f"{printable(options.out)}: lies among the images to evaluate; write elsewhere (-o)"
-        )
+    check_output(options)
     part = printable(options.data.resolve().name)
     out = options.out
     alone = len(models) == 1
@@ -90,8 +90,6 @@ def evaluate_models(
         if size not in inputs:
             inputs[size] = read_inputs(options, model.spec, part, reporter)
         folder = out if alone or out is None else out / name
-        if folder:
-            remove_outputs(folder)
         evaluation = evaluate_model(
             model, inputs[size], shifts=options.shifts, out=folder, reporter=reporter
         )

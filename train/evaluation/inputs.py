@@ -11,9 +11,10 @@ import numpy as np
 
 from cxr_edge.data.folders import LabelledImages, open_folder, read_folder
 from cxr_edge.data.patients import Grouping
+from cxr_edge.errors import DataError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.metrics import Resamples
-from cxr_edge.metrics.evaluation import ImageSource
+from cxr_edge.metrics.evaluation import EVALUATION_NAME, SEEDS_NAME, ImageSource
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.baseline import Baseline, ScoredBaseline, fit_baseline
@@ -39,6 +40,25 @@ class EvaluationOptions:
     """The same images at another resolution; None: none."""
     command: str = ""
     """Makes the documents again."""
+
+
+def check_output(options: EvaluationOptions) -> None:
+    """Refuse an output folder that holds an evaluation, or lies among the images.
+
+    Raises:
+        UsageError: another folder must be chosen.
+    """
+    out = options.out
+    if out is None:
+        return
+    if any((out / name).exists() for name in (EVALUATION_NAME, SEEDS_NAME)):
+        raise UsageError(
+            f"{printable(out)}: holds an evaluation; choose another output folder (-o) or delete it"
+        )
+    if out.resolve().is_relative_to(options.data.resolve()):
+        raise UsageError(
+            f"{printable(out)}: lies among the images to evaluate; write elsewhere (-o)"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +141,8 @@ def read_inputs(
     training = None
     if options.baseline:  # a mistake there is reported before images are read
         training = open_folder(options.baseline, spec.labels)
+    if options.copies and not options.copies.is_dir():
+        raise DataError(f"{printable(options.copies)}: no such folder; expected copies (--copies)")
     images = read_folder(folder, spec.input, reporter)
     copies = None
     if options.copies:

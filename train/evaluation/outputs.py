@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import glob
 import io
 import platform
 from collections.abc import Iterable
@@ -14,9 +13,8 @@ from pathlib import Path
 from cxr_edge import documents
 from cxr_edge.decision import positive_scores
 from cxr_edge.engines import ENGINES
-from cxr_edge.errors import DataError
 from cxr_edge.extras import package_version
-from cxr_edge.files import remove_file, write_file
+from cxr_edge.files import write_file
 from cxr_edge.metrics.evaluation import (
     EVALUATION_NAME,
     EVALUATION_SCHEMA,
@@ -28,11 +26,9 @@ from cxr_edge.metrics.evaluation import (
     Origin,
     SeedsDocument,
     Spread,
-    read_evaluation,
 )
 from cxr_edge.report.documents import can_draw
 from cxr_edge.report.evaluation.text import report_text
-from cxr_edge.train.evaluation.gallery import gallery_folder, remove_pictures
 from cxr_edge.train.evaluation.inputs import EvaluationInputs
 from cxr_edge.train.evaluation.scored import Scored
 
@@ -66,29 +62,6 @@ def make_origin(command: str, models: Iterable[ModelSource]) -> Origin:
             **{name: version for name, version in versions.items() if version},
         },
     )
-
-
-def remove_outputs(out: Path) -> None:
-    """Remove what an earlier evaluation wrote into a folder, so that nothing outlives its figures.
-
-    Args:
-        out: the folder; nothing is removed where its ``evaluation.json`` is no evaluation.
-
-    Raises:
-        OutputError: a file cannot be removed.
-    """
-    document = out / EVALUATION_NAME
-    try:
-        parts = read_evaluation(document).parts
-    except DataError:
-        return
-    names = [document, document.with_suffix(".html")]
-    for part in parts:
-        names += [out / f"{part}-report.txt", out / f"{part}-scores.csv"]
-        names += out.glob(f"{glob.escape(part)}-*.png")
-        remove_pictures(gallery_folder(out, part))
-    for path in names:
-        remove_file(path)
 
 
 def write_document(out: Path, parts: dict[str, Evaluation], origin: Origin) -> None:

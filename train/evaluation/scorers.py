@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
 from cxr_edge.decision import Scores
@@ -17,7 +18,7 @@ from cxr_edge.files import printable, read_file
 from cxr_edge.metrics.evaluation import ModelSource
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.original.opening import load_original
-from cxr_edge.original.run_folder import open_run
+from cxr_edge.original.run_folder import UNKNOWN, open_run
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Reporter, notice
 from cxr_edge.spec import ModelSpec
@@ -81,8 +82,13 @@ def keras_model(model: Path, spec: Path | None, reporter: Reporter | None = None
     def scorer(pixels: Pixels) -> Scores:
         return keras_scores(original.model, pixels, original.spec)
 
-    name = printable(model.resolve().name)
-    source = ModelSource(name, printable(run.model.resolve().name), KERAS, original.spec)
+    source = ModelSource(
+        name=printable(model.resolve().name),
+        artifact=printable(run.model.resolve().name),
+        engine=KERAS,
+        spec=original.spec,
+        recipe=_known_recipe(run.provenance),
+    )
     return ScoredModel(source, scorer, domain)
 
 
@@ -105,8 +111,13 @@ def exported_model(
         return np.concatenate(rows)
 
     name = printable(bundle.resolve().name) if bundle else "the bundled reference"
-    source = ModelSource(name, record.name, runs_on, spec)
+    recipe = _known_recipe(opened.manifest.provenance)
+    source = ModelSource(name, record.name, runs_on, spec, recipe)
     return ScoredModel(source, scorer, opened.domain(), _explainer(opened, threads))
+
+
+def _known_recipe(provenance: Provenance) -> str | None:
+    return None if provenance.recipe == UNKNOWN.recipe else provenance.recipe
 
 
 def _explainer(bundle: Bundle, threads: int) -> Explainer | None:

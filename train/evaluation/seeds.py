@@ -1,4 +1,4 @@
-"""Several trainings of one recipe on the same images: how far figures vary with the seed."""
+"""Several models on the same images: how far their figures vary."""
 
 from __future__ import annotations
 
@@ -48,17 +48,3 @@ def spread(evaluations: dict[str, Evaluation]) -> dict[str, Spread]:
         values = list(runs.values())
         spreads[name] = Spread(runs, statistics.fmean(values), statistics.stdev(values))
     return spreads
-
-
-def spread_text(figures: dict[str, Spread]) -> str:
-    """The runs, their mean and their standard deviation as an aligned table."""
-    runs = list(next(iter(figures.values())).runs)
-    spreads = figures.values()
-    rows = {run: [figure.runs[run] for figure in spreads] for run in runs}
-    rows["mean"] = [figure.mean for figure in spreads]
-    rows["standard deviation"] = [figure.standard_deviation for figure in spreads]
-    width = max(map(len, rows))
-    lines = [f"{'':{width}}" + "".join(f"  {name:>11}" for name in figures)]
-    for name, values in rows.items():
-        lines.append(f"{name:{width}}" + "".join(f"  {value:11.4f}" for value in values))
-    return "\n".join(lines)

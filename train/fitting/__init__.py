@@ -3,6 +3,7 @@
 ::
 
     data          training and validation images in memory, split by patient
+    contradictions  refuses the same image under two labels
     augment       random changes of a training image
     photometry    the single changes of exposure, sharpness, noise and compression
     batches       augmented batches, reproducible from seed and epoch

@@ -9,7 +9,7 @@ from typing import Any
 
 from cxr_edge import documents
 from cxr_edge.errors import OutputError, UsageError
-from cxr_edge.files import atomic_path, read_file, write_file
+from cxr_edge.files import atomic_path, printable, read_file, write_file
 from cxr_edge.train.fitting.history import Epoch
 
 STATE_NAME = "state.json"
@@ -57,8 +57,8 @@ def load_state(folder: Path, identity: str) -> State | None:
     state = documents.parse(data, State, name=str(folder / STATE_NAME), error=UsageError)
     if state.identity != identity:
         raise UsageError(
-            f"{folder.parent}: holds an unfinished training of another recipe, seed or data; "
-            "choose another output folder or delete it"
+            f"{printable(folder.parent)}: holds an unfinished training of another recipe, seed or "
+            "data (or number of epochs); choose another output folder or delete it"
         )
     return state
 

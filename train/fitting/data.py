@@ -13,8 +13,6 @@ from cxr_edge.data.folders import (
     LabelledFolder,
     LabelledImages,
     Labels,
-    find_split,
-    open_folder,
     read_folder,
 )
 from cxr_edge.data.patients import Grouping, hold_out
@@ -23,7 +21,9 @@ from cxr_edge.errors import DataError
 from cxr_edge.files import printable, sha256
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
+from cxr_edge.train.fitting.contradictions import refuse_contradictions
 from cxr_edge.train.recipe import TrainingRecipe
+from cxr_edge.train.request import open_training_folders
 
 CALIBRATION_IMAGES = 100
 """Most images of each label that are kept for an export to calibrate on."""
@@ -53,15 +53,6 @@ class TrainingData:
     """The test folder, not read; None: there is none, or the recipe does not use it."""
 
 
-def find_labels(data: Path) -> tuple[str, ...]:
-    """The sorted names of a data set's class folders.
-
-    Raises:
-        DataError: there are fewer than two, or one without images.
-    """
-    return open_folder(find_split(data, "train") or data).labels
-
-
 def read_training_data(
     data: Path,
     recipe: TrainingRecipe,
@@ -83,22 +74,23 @@ def read_training_data(
         reporter: shows progress and the files that are left out.
 
     Raises:
-        DataError: the folders are not laid out as expected, or a label is missing on one side of
-            the split.
+        DataError: the folders are not laid out as expected, the same image has two labels, or a
+            label is missing on one side of the split.
     """
-    labels = recipe.spec.labels
-    folder = open_folder(find_split(data, "train") or data, labels)
-    validation_folder = open_folder(data / "val", labels) if use_val_folder else None
-    test = find_split(data, "test") if recipe.opens_test else None
-    test_folder = open_folder(test, labels) if test else None
-
+    folder, validation_folder, test_folder = open_training_folders(
+        data, recipe, use_val_folder=use_val_folder
+    )
     images = read_folder(folder, recipe.spec.input, reporter)
     hashes = [sha256(path.read_bytes()) for path in images.files]
     fingerprint = _fingerprint(hashes, images.labels)
+    held = (
+        read_folder(validation_folder, recipe.spec.input, reporter) if validation_folder else None
+    )
+    refuse_contradictions(images, hashes, held, test_folder, data)
     if recipe.distinct:
         images = _drop_copies(images, hashes, reporter)
-    if validation_folder:
-        training, validation = images, read_folder(validation_folder, recipe.spec.input, reporter)
+    if held:
+        training, validation = images, held
     else:
         patients = [group_of(path) for path in images.files]
         held_out = np.asarray(
@@ -147,15 +139,14 @@ def _fingerprint(hashes: list[str], labels: Labels) -> str:
 
 
 def _drop_copies(images: LabelledImages, hashes: list[str], reporter: Reporter) -> LabelledImages:
-    """Keep the first of byte-identical files, or none of them if their labels differ."""
-    labels_of: dict[str, set[int]] = {}
+    """Keep the first of byte-identical files."""
     first: dict[str, int] = {}
-    for index, (hash, label) in enumerate(zip(hashes, images.labels.tolist(), strict=True)):
-        labels_of.setdefault(hash, set()).add(label)
+    for index, hash in enumerate(hashes):
         first.setdefault(hash, index)
-    indices = [index for hash, index in first.items() if len(labels_of[hash]) == 1]
+    indices = list(first.values())
     if dropped := len(hashes) - len(indices):
-        reporter.say(f"left out: {dropped} byte-identical copies of other training images")
+        copies = "copy" if dropped == 1 else "copies"
+        reporter.say(f"left out: {dropped} byte-identical {copies} of other training images")
     distinct = _select(images, np.asarray(indices, np.intp))
     return dataclasses.replace(distinct, unreadable=images.unreadable)
 

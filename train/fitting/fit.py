@@ -126,9 +126,9 @@ def _optimizer(recipe: TrainingRecipe, steps: int) -> Any:
     if isinstance(recipe.schedule, Cosine):
         warmup = recipe.schedule.warmup_epochs * steps
         rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0,
+            initial_learning_rate=0.0 if warmup else recipe.learning_rate,
             decay_steps=recipe.epochs * steps - warmup,
-            warmup_target=recipe.learning_rate,
+            warmup_target=recipe.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
     if recipe.optimizer == "rmsprop":

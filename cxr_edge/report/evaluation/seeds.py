@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from cxr_edge.metrics.evaluation import SeedsDocument
+from cxr_edge.metrics.evaluation_sources import spread_meaning
 from cxr_edge.report.charts import Figure, records, significant
 from cxr_edge.report.evaluation import summary
 from cxr_edge.report.page import render_page
@@ -47,7 +48,7 @@ def _verdict(document: SeedsDocument) -> list[str]:
     ]
     return [
         f"Over {len(document.models)} runs: {', '.join(parts)}.",
-        "± is one sample standard deviation: what the same recipe changes by chance.",
+        f"± is one sample standard deviation: {spread_meaning(list(document.models.values()))}.",
     ]
 
 

@@ -70,7 +70,9 @@ def definition(figure: str) -> str:
 def verdict(evaluation: Evaluation) -> list[str]:
     """What a reader should know first: how good, on what, and against what."""
     figures = evaluation.figures
+    reason = evaluation.why_useless
     sentences = [
+        *([f"This model is of no use: {reason}."] if reason else []),
         f"{_percent(evaluation.accuracy)} of {images_text(evaluation.data)} are classified "
         f"correctly ({_range(figures['accuracy'], percent=True)}); AUC {_number(figures['auc'])}.",
         _mistakes(evaluation),

@@ -2,39 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from cxr_edge.metrics import Interval
 from cxr_edge.metrics.evaluation import (
     CopyComparison,
     Evaluation,
     FigureComparison,
+    ModelSource,
+    Spread,
 )
+from cxr_edge.metrics.evaluation_sources import spread_meaning
+from cxr_edge.report.text_tables import Cell, Column, table_lines
 
 # Not "1.000 to 1.000", which would claim certainty.
 _ALIKE = "the same in every sample"
 
 
+class Section(NamedTuple):
+    """A sentence or two, then perhaps a table."""
+
+    text: str
+    """One line or several; empty: only the table."""
+    columns: Sequence[Column] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+
+    def lines(self) -> list[str]:
+        """The section as plain text."""
+        text = self.text.splitlines()
+        return [*text, *table_lines(self.columns, self.rows)] if self.rows else text
+
+
 def report_text(evaluation: Evaluation) -> str:
     """The classification report, the confusion matrix, and every figure with its interval."""
+    return "\n\n".join("\n".join(section.lines()) for section in report_sections(evaluation))
+
+
+def report_sections(evaluation: Evaluation) -> Iterator[Section]:
+    """The parts of :func:`report_text`, for a terminal to lay out."""
     model, data = evaluation.model, evaluation.data
-    lines = [f"{model.spec.name}; {model.description}", ""]
-    lines += [*_by_label(evaluation), "", *_confusion(evaluation), ""]
-    lines.append(
+    yield Section(f"{model.spec.name}; {model.description}")
+    if reason := evaluation.why_useless:
+        yield Section(f"of no use: {reason}")
+    yield _by_label(evaluation)
+    yield _confusion(evaluation)
+    counts = (
         f"images {data.images}   patients {data.patients}   "
         f"accuracy {evaluation.accuracy:.4f}   AUC {evaluation.auc:.4f}   "
         f"loss {evaluation.loss:.4f}"
     )
     if data.unreadable:
-        lines.append(f"{data.unreadable} unreadable files are not counted")
-    lines += ["", *_intervals(evaluation)]
+        counts += f"\n{_not_counted(data.unreadable, 'file')}"
+    yield Section(counts)
+    yield _intervals(evaluation)
     if evaluation.baseline:
-        lines += ["", *_baseline(evaluation, evaluation.baseline.comparison)]
+        yield _baseline(evaluation, evaluation.baseline.comparison)
     if evaluation.shifts:
-        lines += ["", *_shifts(evaluation, evaluation.shifts)]
+        yield _shifts(evaluation, evaluation.shifts)
     if evaluation.copies:
-        lines += ["", *_copies(evaluation.copies)]
-    return "\n".join(lines)
+        yield Section(_copies(evaluation.copies))
+
+
+def spread_section(models: Sequence[ModelSource], spreads: dict[str, Spread]) -> Section:
+    """Every run's figures, their mean and their standard deviation, and what that means.
+
+    Args:
+        models: at least two.
+        spreads: figure → its values over these models.
+    """
+    runs = next(iter(spreads.values())).runs
+    values = {run: [figure.runs[run] for figure in spreads.values()] for run in runs}
+    values["mean"] = [figure.mean for figure in spreads.values()]
+    values["standard deviation"] = [figure.standard_deviation for figure in spreads.values()]
+    rows = [(name, *(f"{value:.4f}" for value in row)) for name, row in values.items()]
+    heading = f"{len(models)} models; their standard deviation is {spread_meaning(models)}"
+    return Section(heading, [Column(), *_numbers(*spreads)], rows)
 
 
 def interval_text(figure: Interval) -> str:
@@ -64,69 +107,79 @@ def describe_intervals(evaluation: Evaluation) -> str:
     )
 
 
-def _by_label(evaluation: Evaluation) -> Iterator[str]:
-    width = _first_column(evaluation)
-    yield f"{'':{width}}  precision   recall       f1   images"
-    for name, figures in evaluation.by_label.items():
-        yield (
-            f"{name:{width}}  {figures.precision:9.4f}{figures.recall:9.4f}{figures.f1:9.4f}"
-            f"{figures.support:9d}"
-        )
+def _not_counted(count: int, noun: str, plural: str = "") -> str:
+    if count == 1:
+        return f"1 unreadable {noun} is not counted"
+    return f"{count} unreadable {plural or noun + 's'} are not counted"
 
 
-def _confusion(evaluation: Evaluation) -> Iterator[str]:
-    width = _first_column(evaluation)
-    columns = [max(len(name), 6) for name in evaluation.by_label]
-    head = "".join(f"  {n:>{w}}" for n, w in zip(evaluation.by_label, columns, strict=True))
-    yield f"{'true / decided':{width}}{head}"
-    for name, row in zip(evaluation.by_label, evaluation.confusion, strict=True):
-        cells = "".join(f"  {n:>{w}d}" for n, w in zip(row, columns, strict=True))
-        yield f"{name:{width}}{cells}"
+def _numbers(*titles: str) -> list[Column]:
+    return [Column(title, align="right") for title in titles]
 
 
-def _intervals(evaluation: Evaluation) -> Iterator[str]:
-    width = max(map(len, evaluation.figures))
-    yield describe_intervals(evaluation)
+def _by_label(evaluation: Evaluation) -> Section:
+    rows = [
+        (name, f"{f.precision:.4f}", f"{f.recall:.4f}", f"{f.f1:.4f}", str(f.support))
+        for name, f in evaluation.by_label.items()
+    ]
+    return Section("", [Column(), *_numbers("precision", "recall", "f1", "images")], rows)
+
+
+def _confusion(evaluation: Evaluation) -> Section:
+    rows = [
+        (name, *map(str, row))
+        for name, row in zip(evaluation.by_label, evaluation.confusion, strict=True)
+    ]
+    return Section("", [Column("true / decided"), *_numbers(*evaluation.by_label)], rows)
+
+
+def _intervals(evaluation: Evaluation) -> Section:
     notes = {"ece": f"; perfectly calibrated: {evaluation.calibration_error_floor:.3f}"}
-    for name, figure in evaluation.figures.items():
-        yield f"  {name:{width}}  {interval_text(figure)}{notes.get(name, '')}"
+    rows = [
+        (name, f"{interval_text(figure)}{notes.get(name, '')}")
+        for name, figure in evaluation.figures.items()
+    ]
+    return Section(describe_intervals(evaluation), [Column(), Column()], rows)
 
 
-def _baseline(evaluation: Evaluation, baseline: FigureComparison) -> Iterator[str]:
-    yield "compared with a logistic regression on 16 numbers of brightness and sharpness"
-    yield f"  {'':11}  {'model':26}  {'baseline':26}  model minus baseline"
-    for name, difference in baseline.difference.items():
-        own, other = evaluation.figures[name], baseline.figures[name]
-        yield (
-            f"  {name:11}  {interval_text(own):26}  {interval_text(other):26}  "
-            f"{change_text(difference)}"
+def _baseline(evaluation: Evaluation, baseline: FigureComparison) -> Section:
+    rows = [
+        (
+            name,
+            interval_text(evaluation.figures[name]),
+            interval_text(baseline.figures[name]),
+            change_text(difference),
         )
-
-
-def _shifts(evaluation: Evaluation, shifts: dict[str, FigureComparison]) -> Iterator[str]:
-    names = list(next(iter(shifts.values())).difference)
-    width = max(map(len, ("unchanged", *shifts)))
-    yield "on shifted images"
-    heads = "".join(f"  {name:>11}" for name in names)
-    yield f"  {'':{width}}{heads}  change of accuracy"
-    own = "".join(f"  {evaluation.figures[name].value:11.3f}" for name in names)
-    yield f"  {'unchanged':{width}}{own}"
-    for shift, comparison in shifts.items():
-        cells = "".join(f"  {comparison.figures[name].value:11.3f}" for name in names)
-        yield f"  {shift:{width}}{cells}  {change_text(comparison.difference['accuracy'])}"
-
-
-def _copies(copies: CopyComparison) -> Iterator[str]:
-    yield (
-        f"copies at another resolution: {copies.pairs} pairs, {len(copies.changed)} decided "
-        f"differently, |dP| mean {copies.mean_abs_delta:.4f}, max {copies.max_abs_delta:.4f}"
+        for name, difference in baseline.difference.items()
+    ]
+    titles = ("", "model", "baseline", "model minus baseline")
+    return Section(
+        "compared with a logistic regression on 16 numbers of brightness and sharpness",
+        [Column(title) for title in titles],
+        rows,
     )
-    yield f"  accuracy {copies.accuracy:.4f}, of the copies {copies.copy_accuracy:.4f}"
-    for pair in copies.changed:
-        yield f"  {pair.name}: {pair.score:.4f}, its copy {pair.copy_score:.4f}"
+
+
+def _shifts(evaluation: Evaluation, shifts: dict[str, FigureComparison]) -> Section:
+    names = list(next(iter(shifts.values())).difference)
+    rows = [("unchanged", *(f"{evaluation.figures[name].value:.3f}" for name in names), "")]
+    for shift, comparison in shifts.items():
+        cells = (f"{comparison.figures[name].value:.3f}" for name in names)
+        rows.append((shift, *cells, change_text(comparison.difference["accuracy"])))
+    columns = [Column(), *_numbers(*names), Column("change of accuracy")]
+    return Section("on shifted images", columns, rows)
+
+
+def _copies(copies: CopyComparison) -> str:
+    lines = [
+        f"copies at another resolution: {copies.pairs} pairs, {len(copies.changed)} decided "
+        f"differently, |dP| mean {copies.mean_abs_delta:.4f}, max {copies.max_abs_delta:.4f}",
+        f"  accuracy {copies.accuracy:.4f}, of the copies {copies.copy_accuracy:.4f}",
+    ]
+    lines += [
+        f"  {pair.name}: {pair.score:.4f}, its copy {pair.copy_score:.4f}"
+        for pair in copies.changed
+    ]
     if copies.unreadable:
-        yield f"  {copies.unreadable} unreadable copies are not counted"
-
-
-def _first_column(evaluation: Evaluation) -> int:
-    return max(len("true \\ decided"), *(len(name) for name in evaluation.by_label))
+        lines.append(f"  {_not_counted(copies.unreadable, 'copy', 'copies')}")
+    return "\n".join(lines)

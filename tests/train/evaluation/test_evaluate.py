@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import statistics
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from cxr_edge.metrics.evaluation import (
     read_seeds,
 )
 from cxr_edge.preprocess import Pixels
-from cxr_edge.report.evaluation.text import report_text
+from cxr_edge.report.evaluation.text import report_text, spread_section
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 from cxr_edge.train.evaluation import baseline as baseline_module
@@ -34,7 +33,6 @@ from cxr_edge.train.evaluation import robustness as robustness_module
 from cxr_edge.train.evaluation.evaluate import evaluate_models
 from cxr_edge.train.evaluation.inputs import EvaluationOptions
 from cxr_edge.train.evaluation.scorers import ScoredModel
-from cxr_edge.train.evaluation.seeds import spread_text
 from cxr_edge.train.evaluation.shifts import SHIFTS
 
 pytestmark = pytest.mark.slow
@@ -274,8 +272,10 @@ def test_several_models_get_a_folder_each_and_their_spread(folders: Path, tmp_pa
         32,
         list(results.evaluations),
     )
-    lines = spread_text(results.spread).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [
+    sources = [each.model for each in results.evaluations.values()]
+    lines = spread_section(sources, results.spread).lines()
+    assert "not chance alone" in lines[0]  # nobody knows how these were trained
+    assert [line.split()[0] for line in lines[2:]] == [
         "1-run",
         "2-run",
         "3-run",
@@ -357,24 +357,14 @@ def test_a_model_of_another_label_order_gives_the_same_figures(folders: Path) ->
     assert first.baseline and second.baseline == first.baseline
 
 
-def test_nothing_of_an_earlier_evaluation_outlives_its_figures(
-    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_earlier_evaluation_is_not_written_over(folders: Path, tmp_path: Path) -> None:
     plain = asked(folders, tmp_path, baseline=None, copies=None)
-    evaluate_models([bright()], plain, Silent())
-    (tmp_path / "notes.txt").write_text("mine")
-    before = {path.name for path in tmp_path.iterdir()}
-    assert {"part-shifts.png", "evaluation.html"} <= before
-    other = dataclasses.replace(plain, data=folders / "small", shifts=False)
-    monkeypatch.setitem(sys.modules, "altair", None)  # no pages here any more
-    monkeypatch.setattr("cxr_edge.report.documents.is_installed", lambda module: False)
-    evaluate_models([bright()], other, Silent())
-    left = {path.name for path in tmp_path.iterdir()}
-    assert {name for name in left if name.startswith("part")} <= {"part-gallery"}
-    assert list((tmp_path / "part-gallery").iterdir()) == []
-    assert left - before == {"small-report.txt", "small-scores.csv", "small-gallery"}
-    assert "evaluation.html" not in left
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    for name in ("evaluation.json", "seeds.json"):
+        (tmp_path / name).write_text("of an earlier one")
+        with pytest.raises(UsageError, match="holds an evaluation; choose another output folder"):
+            evaluate_models([bright()], plain, Silent())
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
 
 
 def test_results_do_not_go_among_the_images(folders: Path) -> None:

@@ -205,9 +205,9 @@ def test_the_report_holds_every_figure_under_its_heading(evaluation: Evaluation)
         *("AUC", f"{evaluation.auc:.4f}", "loss", f"{evaluation.loss:.4f}"),
     ]
     for name, found in evaluation.figures.items():
-        (line,) = (line for line in lines if line.startswith(f"  {name}  "))
+        (line,) = (line for line in lines if line.startswith(f"{name}  "))
         shown = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
-        assert line.removeprefix(f"  {name}").strip().startswith(shown)
+        assert line.removeprefix(name).strip().startswith(shown)
 
 
 def test_the_report_says_what_was_not_counted() -> None:

@@ -19,7 +19,7 @@ from cxr_edge.spec import InputSpec
 from cxr_edge.train.fitting.data import TrainingData
 from cxr_edge.train.fitting.fit import fit_network
 from cxr_edge.train.fitting.history import Epoch
-from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe
+from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe, with_epochs
 
 STEPS = 3
 """Batches an epoch."""
@@ -239,3 +239,11 @@ def test_seeds_beyond_32_bits_train_too(tmp_path: Path) -> None:
     recipe = dataclasses.replace(TINY, epochs=1)
     _, epochs = train(tmp_path / "checkpoint", recipe=recipe, seed=2**32 + 5)
     assert len(epochs) == 1
+
+
+def test_a_recipe_with_a_warm_up_can_train_one_epoch(tmp_path: Path) -> None:
+    weights, (epoch,) = train(tmp_path, recipe=with_epochs(TINY_ROBUST, 1))
+    assert epoch.learning_rate == pytest.approx(TINY_ROBUST.learning_rate)
+    assert np.isfinite(epoch.loss) and all(np.isfinite(array).all() for array in weights)
+    with pytest.raises(UsageError, match="number of epochs"):
+        train(tmp_path, recipe=with_epochs(TINY_ROBUST, 2))
