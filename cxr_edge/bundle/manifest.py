@@ -241,8 +241,6 @@ class Manifest:
     """Where the model comes from."""
 
     def __post_init__(self) -> None:
-        if self.spec.activation == "logits":
-            raise BundleError("spec.activation is logits, expected sigmoid or softmax")
         names = [a.name for a in self.artifacts]
         files = [record.file for record in self.files]
         if len(set(names)) != len(names) or len(set(files)) != len(files):
