@@ -355,8 +355,8 @@ GREY = np.zeros((9, 9), np.uint8)
     ids=[
         "float", "16 bits", "channel axis", "4 channels", "channels first", "several", "empty",
         "CMYK", "mode I", "RGBA", "too large", "text file", "None", "list", "empty path",
-    ],  # fmt: skip
-)
+    ],
+)  # fmt: skip
 def test_what_is_no_image_is_refused_on_one_line_that_says_what_to_do(
     classifier: Classifier, source: Any, error: type[Exception], advice: str
 ) -> None:

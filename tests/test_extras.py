@@ -42,6 +42,7 @@ def test_the_version_of_a_package_that_is_not_installed_is_none() -> None:
 
 def test_a_missing_module_is_named_as_pip_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "sklearn.metrics", raising=False)
     with pytest.raises(MissingExtraError, match=r"^scikit-learn is not installed; run: pip"):
         require("sklearn.metrics", "evaluate")
 

@@ -12,6 +12,7 @@ import shutil
 import site
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -52,7 +53,8 @@ def as_nobody(tmp_path: Path):
     """Calls ``run`` as user 65534, who may read ``tmp_path``."""
     if os.geteuid() != 0:
         pytest.skip("only root may run a process as another user")
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+    temporary = Path(tempfile.gettempdir())
+    for folder in (f for f in (tmp_path, *tmp_path.parents) if temporary in f.parents):
         folder.chmod(folder.stat().st_mode | 0o055)
     # Where this Python lies in a folder of root's, the system's runs the same packages.
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"

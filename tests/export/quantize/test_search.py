@@ -12,7 +12,7 @@ from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.errors import EngineError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
-from cxr_edge.export.graph.graph import Graph, Input, Linear, Node
+from cxr_edge.export.graph.graph import Graph, Input, Linear, Node, linear_name
 from cxr_edge.export.quantize import search
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.equalize import Pair
@@ -264,7 +264,7 @@ def test_layers_of_a_deep_network_are_probed_in_24_groups_at_most(bench: Bench) 
     groups = [group for group in floats if len(group) <= 3]
     assert 12 <= len(groups) <= 24
     assert [layer for group in groups for layer in group] == [
-        f"{node.name}-p{i}" for i, node in enumerate(chain(50).nodes) if i
+        linear_name(node.name, i) for i, node in enumerate(chain(50).nodes) if i
     ]
     assert max(map(len, floats)) <= 25  # half of them stay integer
 
