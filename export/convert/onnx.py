@@ -6,6 +6,8 @@ import logging
 from typing import Any
 
 from cxr_edge.errors import ExportError, first_line
+from cxr_edge.export.convert.frozen import freeze, trace
+from cxr_edge.export.convert.rewrite import FOR_ONNX, rewrite
 from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.extras import require, require_tensorflow
 
@@ -37,13 +39,16 @@ def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
     shape = (None if dynamic_batch else 1, *model.inputs[0].shape[1:])
     signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=_INPUT)]
 
-    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448); from_function works.
-    @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def infer(image: Any) -> Any:
-        return model(image, training=False)
-
+    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448), and from_function makes
+    # inputs of captured tensors.
     try:
-        converted, _ = tf2onnx.convert.from_function(infer, input_signature=signature, opset=OPSET)
+        frozen = rewrite(freeze(trace(model, signature)), FOR_ONNX)
+        converted, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph_def,
+            input_names=list(frozen.inputs),
+            output_names=list(frozen.outputs),
+            opset=OPSET,
+        )
     except Exception as err:  # whatever a converter raises
         raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
     _canonicalize(converted, _OUTPUTS[: len(model.outputs)], dynamic_batch)
