@@ -57,10 +57,7 @@ def freeze(traced: Any) -> FrozenGraph:
     """Turn the variables and captured tensors of a traced model into constants."""
     frozen = _freeze(traced)
     if any("PartitionedCall" in node.op for node in frozen.graph_def.node):
-        # Keras compiles grouped convolutions by XLA, which keeps them from being inlined.
-        for node in _all_nodes(frozen.graph_def):
-            for attribute in _XLA:
-                node.attr.pop(attribute, None)
+        _release_from_xla(frozen.graph_def)
         frozen = _freeze(frozen.function())
     return frozen
 
@@ -77,7 +74,18 @@ def _freeze(traced: Any) -> FrozenGraph:
     )
 
 
-def _all_nodes(graph_def: Any) -> list[Any]:
-    """Operations and functions, whose attributes say how they are compiled."""
+def _release_from_xla(graph_def: Any) -> None:
+    """Let functions be inlined that Keras compiles by XLA: those of grouped convolutions.
+
+    They get new names, since TensorFlow knows the old ones with XLA.
+    """
     functions = graph_def.library.function
-    return [*graph_def.node, *functions, *(node for f in functions for node in f.node_def)]
+    names = {function.signature.name for function in functions}
+    for function in functions:
+        function.signature.name += "_inlined"
+    for item in (*graph_def.node, *functions, *(n for f in functions for n in f.node_def)):
+        for attribute in _XLA:
+            item.attr.pop(attribute, None)
+        for value in item.attr.values():
+            if value.func.name in names:
+                value.func.name += "_inlined"
