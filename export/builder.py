@@ -24,7 +24,6 @@ from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, pr
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
-from cxr_edge.export.graph.layers import unusual_layers
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.images import ExportImages
@@ -151,16 +150,10 @@ class ArtifactBuilder:
     ) -> BuiltArtifact:
         self._reporter.say(f"converting to {kind.name}")
         budget = conversion.budget or self._request.budget
-        try:
-            if isinstance(conversion, HeatmapConversion):
-                converted = conversion.convert(self._graph, self._spec)
-            else:
-                converted = conversion.convert(self._graph)
-        except ExportError as err:
-            suspects = ", ".join(unusual_layers(self._graph))
-            if not suspects:
-                raise
-            raise ExportError(f"{err}; its unusual layers are {suspects}") from err
+        if isinstance(conversion, HeatmapConversion):
+            converted = conversion.convert(self._graph, self._spec)
+        else:
+            converted = conversion.convert(self._graph)
         data = embed(converted, kind.format, self._embedded)
         proofs = self._prove(data, kind, budget)
         if isinstance(conversion, HeatmapConversion):

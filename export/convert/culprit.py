@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cxr_edge.errors import ExportError, first_line
+from cxr_edge.errors import ExportError
 from cxr_edge.export.graph.calls import LayerCall, fill_in, producing_call
 from cxr_edge.extras import require_keras
 
@@ -17,6 +17,8 @@ _PLAIN = (
     *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "Add", "Concatenate"),
     *("ZeroPadding2D", "Multiply", "Dropout", "Flatten", "Rescaling", "Channels", "GetItem"),
 )
+# TensorFlow and Keras precede the reason by a traceback, and colour it.
+_INNER, _COLOUR = re.compile(r"^\s*\w+Error: (.+)$", re.MULTILINE), re.compile(r"\x1b\[\d*m")
 _LONGEST_NAME, _LONGEST_REASON = 60, 90
 
 
@@ -103,11 +105,15 @@ def _described(operation: Any) -> str:
     activation = getattr(operation, "activation", None)
     if kind == "Activation":
         kind = f"activation {getattr(activation, '__name__', activation)}"
-    return f"the layer {name[:_LONGEST_NAME]} ({kind})"
+    return f"the layer {name[:_LONGEST_NAME].strip()} ({kind})"
 
 
 def _reason(error: Exception) -> str:
     missing = _MISSING.search(str(error))
     if missing:
         return f"it has no operation like TensorFlow's {missing[1] or missing[2]}"
-    return first_line(error)[:_LONGEST_REASON]
+    text = _COLOUR.sub("", str(error))
+    inner = _INNER.search(text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return (inner[1] if inner else (told or [type(error).__name__])[0])[:_LONGEST_REASON]

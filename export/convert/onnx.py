@@ -137,7 +137,40 @@ def _rename_body(body: Any, names: dict[str, str]) -> None:
     ports = [*body.input, *body.output]
     for port in body.input:
         names[port.name] = f"t{len(names)}"
+    ordered = _in_order(body)
+    del body.node[:]
+    body.node.extend(ordered)
     _rename(body, names)
     for port in ports:
         port.name = names[port.name]
+        port.type.tensor_type.ClearField("shape")  # unknown sides have numbers of the process
     body.name, body.doc_string = "body", ""
+
+
+def _in_order(body: Any) -> list[Any]:
+    """The nodes of a branch or loop, each after those that it reads.
+
+    tf2onnx orders them by names, in which there are counters of the process.
+    """
+    makers = {name: node for node in body.node for name in node.output}
+    pending = [port.name for port in reversed(body.output)]
+    ordered: dict[str, Any] = {}
+    while pending:
+        node = makers.get(pending[-1])
+        waiting = [name for name in _read(node) if name in makers] if node else []
+        waiting = [name for name in waiting if makers[name].output[0] not in ordered]
+        if waiting:
+            pending += reversed(waiting)
+            continue
+        pending.pop()
+        if node:
+            ordered.setdefault(node.output[0], node)
+    return list(ordered.values())
+
+
+def _read(node: Any) -> list[str]:
+    """Names that a node reads, also those inside its branches."""
+    bodies = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    inner = [name for body in bodies for each in body.node for name in _read(each)]
+    results = [port.name for body in bodies for port in body.output]
+    return [*node.input, *inner, *results]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,10 @@ def network(body: Callable[[Any, Any, Any], Any], *, channels: int = 3) -> Any:
     return keras.Model(image, layers.Dense(1, "sigmoid", name="out")(value))
 
 
-def case(name: str, body: Callable[[Any, Any, Any], Any], *, channels: int = 3) -> Case:
-    return Case(name, lambda: network(body, channels=channels), spec=_PIXELS)
+def case(
+    name: str, body: Callable[[Any, Any, Any], Any], *, channels: int = 3, tflite: bool = False
+) -> Case:
+    return Case(name, lambda: network(body, channels=channels), spec=_PIXELS, tflite=tflite)
 
 
 def adapted(_: Any, layers: Any, image: Any) -> Any:
@@ -49,8 +52,18 @@ def drawn(*shape: int) -> Any:
     return np.random.default_rng(5).uniform(0.5, 1.5, shape).astype(np.float32)
 
 
+_MORE = (
+    preprocessing("mobilenet_v2"),
+    preprocessing("efficientnet"),
+    case(
+        "Normalization inverted",
+        lambda _, layers, image: layers.Normalization(mean=1.0, variance=1e-4, invert=True)(image),
+    ),
+)
+
 CASES = (
-    case("Normalization adapted", adapted),
+    *(dataclasses.replace(case, large=True) for case in _MORE),
+    case("Normalization adapted", adapted, tflite=True),
     case(
         "Normalization with mean and variance",
         lambda _, layers, image: layers.Normalization(
@@ -62,14 +75,8 @@ CASES = (
         lambda _, layers, image: layers.Normalization(axis=None, mean=120.0, variance=3e3)(image),
         channels=1,
     ),
-    case(
-        "Normalization inverted",
-        lambda _, layers, image: layers.Normalization(mean=1.0, variance=1e-4, invert=True)(image),
-    ),
     preprocessing("resnet50"),
     preprocessing("densenet"),
-    preprocessing("mobilenet_v2"),
-    preprocessing("efficientnet"),
     case("multiplied by a vector", lambda k, _, image: k.ops.multiply(image, drawn(3) / 255)),
     case("an image added", lambda k, _, image: image / 255 + drawn(32, 32, 3)),
     case(
