@@ -143,7 +143,8 @@ def _rename_body(body: Any, names: dict[str, str]) -> None:
     _rename(body, names)
     for port in ports:
         port.name = names[port.name]
-        port.type.tensor_type.ClearField("shape")  # unknown sides have numbers of the process
+        for side in port.type.tensor_type.shape.dim:
+            side.ClearField("dim_param")  # an unknown side has a number of the process
     body.name, body.doc_string = "body", ""
 
 

@@ -89,13 +89,16 @@ def test_a_grouped_convolution_is_no_function_compiled_by_xla() -> None:
     np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
-def test_a_branch_inside_a_graph_is_renamed_with_it_to_the_same_bytes_every_time() -> None:
+def test_branches_and_loops_are_renamed_with_their_graph_to_the_same_bytes_every_time() -> None:
     image = keras.Input((12, 12, 1))
     value = keras.layers.Normalization(mean=0.3, variance=0.2)(image)
     value = keras.layers.Resizing(6, 9, pad_to_aspect_ratio=True)(value)
-    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(value)))
+    value = keras.layers.GRU(3)(keras.layers.Reshape((6, 9))(value))
+    model = keras.Model(image, keras.layers.Dense(2)(value))
     again = keras.models.clone_model(model)  # with other names
     again.set_weights(model.get_weights())
     data = export_onnx(model)
     assert export_onnx(again) == data
-    open_session(data, 1)  # which checks the names inside the branch
+    picture = np.random.default_rng(3).random((1, 12, 12, 1), np.float32)
+    (scores,) = open_session(data, 1).run(None, {"image": picture})
+    np.testing.assert_allclose(scores, model(picture), atol=1e-6)
