@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from cxr_edge.errors import ExportError, MissingExtraError
@@ -51,22 +53,36 @@ def _convert(model: Any, batch: int | None) -> Any:
     """Convert a ``keras.Model`` to a checked ``onnx.ModelProto``; raises whatever is raised."""
     _, tensorflow = require_tensorflow("export")
     tf2onnx, onnx = require("tf2onnx", "export"), require("onnx", "export")
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     signature = [
         tensorflow.TensorSpec((batch, *i.shape[1:]), i.dtype, name=_INPUT) for i in model.inputs
     ]
     # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448), and from_function makes
     # inputs of captured tensors.
-    frozen = rewrite(freeze(trace(model, signature)), FOR_ONNX)
-    converted, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph_def,
-        input_names=list(frozen.inputs),
-        output_names=list(frozen.outputs),
-        opset=OPSET,
-    )
+    with _without_logs("tf2onnx", "tensorflow"):
+        frozen = rewrite(freeze(trace(model, signature)), FOR_ONNX)
+        converted, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph_def,
+            input_names=list(frozen.inputs),
+            output_names=list(frozen.outputs),
+            opset=OPSET,
+        )
     # tf2onnx logs an unknown operation and writes it nevertheless.
     onnx.checker.check_model(converted, full_check=True)
     return converted
+
+
+@contextlib.contextmanager
+def _without_logs(*names: str) -> Iterator[None]:
+    """Silence loggers while the block runs: tf2onnx calls deprecated functions of TensorFlow."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def tensor_names(data: bytes) -> tuple[str, ...]:

@@ -89,7 +89,9 @@ def test_a_grouped_convolution_is_no_function_compiled_by_xla() -> None:
     np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
-def test_branches_and_loops_are_renamed_with_their_graph_to_the_same_bytes_every_time() -> None:
+def test_branches_and_loops_are_renamed_with_their_graph_to_the_same_bytes_every_time(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     image = keras.Input((12, 12, 1))
     value = keras.layers.Normalization(mean=0.3, variance=0.2)(image)
     value = keras.layers.Resizing(6, 9, pad_to_aspect_ratio=True)(value)
@@ -99,6 +101,7 @@ def test_branches_and_loops_are_renamed_with_their_graph_to_the_same_bytes_every
     again.set_weights(model.get_weights())
     data = export_onnx(model)
     assert export_onnx(again) == data
+    assert capfd.readouterr() == ("", "")
     picture = np.random.default_rng(3).random((1, 12, 12, 1), np.float32)
     (scores,) = open_session(data, 1).run(None, {"image": picture})
     np.testing.assert_allclose(scores, model(picture), atol=1e-6)
