@@ -44,8 +44,8 @@ def rewrite(frozen: FrozenGraph, rewrites: Mapping[str, Rewrite]) -> FrozenGraph
             return np.asarray(result)
 
     changed = type(frozen.graph_def)()
-    changed.CopyFrom(frozen.graph_def)
-    del changed.node[:]
+    changed.versions.CopyFrom(frozen.graph_def.versions)
+    changed.library.CopyFrom(frozen.graph_def.library)
     for node in frozen.graph_def.node:
         if node.op in rewrites:
             operation = function.graph.get_operation_by_name(node.name)
