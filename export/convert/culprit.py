@@ -93,7 +93,8 @@ def _alone(call: LayerCall) -> Any:
         for tensor in call.inputs
     }
     args, kwargs = fill_in(call.arguments, inputs)
-    return keras.Model(list(inputs.values()), call.operation(*args, **kwargs))
+    ports = list(inputs.values())
+    return keras.Model(ports if len(ports) > 1 else ports[0], call.operation(*args, **kwargs))
 
 
 def _described(operation: Any) -> str:

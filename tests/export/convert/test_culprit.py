@@ -68,6 +68,19 @@ def test_tensorflow_lite_refuses_by_the_name_of_the_layer_and_prints_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+def test_only_the_refused_operation_fails_alone() -> None:
+    failed = []
+
+    def convert(part: Any) -> None:
+        try:
+            export_onnx(part)
+        except ExportError:
+            failed.append(part.operations[-1].name)
+
+    refusal("it", "ONNX", network(Odd(name="strange")), ValueError("no"), convert)
+    assert failed == ["strange"]
+
+
 def test_where_every_operation_converts_alone_the_converters_own_words_are_shown() -> None:
     error = refusal("it", "ONNX", network(layers.ReLU()), ValueError("no\nidea"), lambda _: None)
     assert str(error).startswith("it cannot convert the model, though it converts each of its")
