@@ -10,7 +10,7 @@ import numpy as np
 
 from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.manifest import Quantization
-from cxr_edge.errors import ExportError, ParityError
+from cxr_edge.errors import ParityError
 from cxr_edge.export.artifacts import (
     ArtifactKind,
     HeatmapConversion,
@@ -25,7 +25,6 @@ from cxr_edge.export.golden_inputs import reproduce
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
-from cxr_edge.export.graph.layers import unusual_layers
 from cxr_edge.export.graph.proof import lower_proven
 from cxr_edge.export.images import ExportImages
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork, calibrate
@@ -169,16 +168,10 @@ class ArtifactBuilder:
     def _convert(self, kind: ArtifactKind) -> bytes:
         conversion = kind.conversion
         assert not isinstance(conversion, QuantizedConversion)  # noqa: S101 - as FloatFiles says
-        try:
-            if isinstance(conversion, HeatmapConversion):
-                converted = conversion.convert(self._graph, self._spec)
-            else:
-                converted = conversion.convert(self._graph)
-        except ExportError as err:
-            suspects = ", ".join(unusual_layers(self._graph))
-            if not suspects:
-                raise
-            raise ExportError(f"{err}; its unusual layers are {suspects}") from err
+        if isinstance(conversion, HeatmapConversion):
+            converted = conversion.convert(self._graph, self._spec)
+        else:
+            converted = conversion.convert(self._graph)
         return embed(converted, kind.format, self._embedded)
 
     def _search(self, kind: ArtifactKind, conversion: QuantizedConversion) -> Draft:

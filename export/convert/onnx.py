@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any
 
-from cxr_edge.errors import ExportError, first_line
+from cxr_edge.errors import ExportError, MissingExtraError
+from cxr_edge.export.convert.culprit import refusal
+from cxr_edge.export.convert.frozen import freeze, trace
+from cxr_edge.export.convert.rewrite import FOR_ONNX, rewrite
 from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.extras import require, require_tensorflow
 
@@ -28,33 +33,56 @@ def export_onnx(model: Any, *, dynamic_batch: bool = False) -> bytes:
         and ``heatmap`` if the model has a second output.
 
     Raises:
-        ExportError: the converter failed, or its result has other inputs or outputs.
+        ExportError: the converter failed, with the layer that it cannot convert, or its result has
+            other inputs or outputs.
         MissingExtraError: a package of the extra ``export`` is missing.
     """
-    _, tensorflow = require_tensorflow("export")
-    tf2onnx = require("tf2onnx", "export")
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-    shape = (None if dynamic_batch else 1, *model.inputs[0].shape[1:])
-    signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=_INPUT)]
-
-    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448); from_function works.
-    @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def infer(image: Any) -> Any:
-        return model(image, training=False)
-
     try:
-        converted, _ = tf2onnx.convert.from_function(infer, input_signature=signature, opset=OPSET)
+        converted = _convert(model, None if dynamic_batch else 1)
+    except MissingExtraError:
+        raise
     except Exception as err:  # whatever a converter raises
-        raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
+        raise refusal("tf2onnx", "ONNX", model, err, lambda part: _convert(part, 1)) from err
     _canonicalize(converted, _OUTPUTS[: len(model.outputs)], dynamic_batch)
     del converted.metadata_props[:]
-    # tf2onnx logs an unknown operation and writes it nevertheless.
-    try:
-        require("onnx", "export").checker.check_model(converted, full_check=True)
-    except Exception as err:  # the checker's and the shape inference's own
-        raise ExportError(f"tf2onnx cannot convert the model: {first_line(err)}") from err
     data: bytes = converted.SerializeToString(deterministic=True)
     return data
+
+
+def _convert(model: Any, batch: int | None) -> Any:
+    """Convert a ``keras.Model`` to a checked ``onnx.ModelProto``; raises whatever is raised."""
+    _, tensorflow = require_tensorflow("export")
+    tf2onnx, onnx = require("tf2onnx", "export"), require("onnx", "export")
+    signature = [
+        tensorflow.TensorSpec((batch, *i.shape[1:]), i.dtype, name=_INPUT) for i in model.inputs
+    ]
+    # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448), and from_function makes
+    # inputs of captured tensors.
+    with _without_logs("tf2onnx", "tensorflow"):
+        frozen = rewrite(freeze(trace(model, signature)), FOR_ONNX)
+        converted, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph_def,
+            input_names=list(frozen.inputs),
+            output_names=list(frozen.outputs),
+            opset=OPSET,
+        )
+    # tf2onnx logs an unknown operation and writes it nevertheless.
+    onnx.checker.check_model(converted, full_check=True)
+    return converted
+
+
+@contextlib.contextmanager
+def _without_logs(*names: str) -> Iterator[None]:
+    """Silence loggers while the block runs: tf2onnx calls deprecated functions of TensorFlow."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def tensor_names(data: bytes) -> tuple[str, ...]:
@@ -69,8 +97,7 @@ def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> 
     Weights are numbered and stored in the order in which the nodes use them.
 
     Raises:
-        ExportError: the model has other inputs or outputs. tf2onnx silently turns a tensor captured
-            from outside the converted function into a required input.
+        ExportError: the model has other inputs or outputs.
     """
     graph = model.graph
     if len(graph.input) != 1 or len(graph.output) != len(outputs):
@@ -81,6 +108,26 @@ def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> 
         )
     output_names = [port.name for port in graph.output]
     names = {graph.input[0].name: _INPUT, **dict(zip(output_names, outputs, strict=True)), "": ""}
+    _rename(graph, names)
+    for port in (graph.input[0], *graph.output):
+        port.name = names[port.name]
+    graph.name, graph.doc_string = "model", ""
+    model.producer_name, model.producer_version, model.doc_string = "cxr-edge", "", ""
+    for port in (graph.input[0], *graph.output):
+        batch = port.type.tensor_type.shape.dim[0]
+        if dynamic_batch:
+            batch.dim_param = _BATCH
+        else:
+            batch.dim_value = 1
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    """Number the tensors and weights of a graph, and of the branches and loops inside it.
+
+    Args:
+        graph: changed in place.
+        names: the names that are given already, by the old ones; those of the graph are added.
+    """
     weights = {initializer.name: initializer for initializer in graph.initializer}
     for position, node in enumerate(graph.node):
         weight_names = list(node.input[1:])
@@ -94,19 +141,57 @@ def _canonicalize(model: Any, outputs: tuple[str, ...], dynamic_batch: bool) -> 
         node.doc_string = ""
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename_body(attribute.g, names)
     used = [weights[name] for name in names if name in weights]
     for initializer in used:
         initializer.name = names[initializer.name]
     del graph.initializer[:]
     graph.initializer.extend(used)
-    for port in (graph.input[0], *graph.output):
-        port.name = names[port.name]
-    graph.name, graph.doc_string = "model", ""
     del graph.value_info[:]
-    model.producer_name, model.producer_version, model.doc_string = "cxr-edge", "", ""
-    for port in (graph.input[0], *graph.output):
-        batch = port.type.tensor_type.shape.dim[0]
-        if dynamic_batch:
-            batch.dim_param = _BATCH
-        else:
-            batch.dim_value = 1
+
+
+def _rename_body(body: Any, names: dict[str, str]) -> None:
+    """Rename inside a branch or loop, which may read the tensors of the graph around it."""
+    ports = [*body.input, *body.output]
+    for port in body.input:
+        names[port.name] = f"t{len(names)}"
+    ordered = _in_order(body)
+    del body.node[:]
+    body.node.extend(ordered)
+    _rename(body, names)
+    for port in ports:
+        port.name = names[port.name]
+        for side in port.type.tensor_type.shape.dim:
+            side.ClearField("dim_param")  # an unknown side has a number of the process
+    body.name, body.doc_string = "body", ""
+
+
+def _in_order(body: Any) -> list[Any]:
+    """The nodes of a branch or loop, each after those that it reads.
+
+    tf2onnx orders them by names, in which there are counters of the process.
+    """
+    makers = {name: node for node in body.node for name in node.output}
+    pending = [port.name for port in reversed(body.output)]
+    ordered: dict[str, Any] = {}
+    while pending:
+        node = makers.get(pending[-1])
+        waiting = [name for name in _read(node) if name in makers] if node else []
+        waiting = [name for name in waiting if makers[name].output[0] not in ordered]
+        if waiting:
+            pending += reversed(waiting)
+            continue
+        pending.pop()
+        if node:
+            ordered.setdefault(node.output[0], node)
+    return list(ordered.values())
+
+
+def _read(node: Any) -> list[str]:
+    """Names that a node reads, also those inside its branches."""
+    bodies = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    inner = [name for body in bodies for each in body.node for name in _read(each)]
+    results = [port.name for body in bodies for port in body.output]
+    return [*node.input, *inner, *results]

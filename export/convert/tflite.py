@@ -8,7 +8,10 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
-from cxr_edge.errors import ExportError, first_line
+from cxr_edge.errors import MissingExtraError
+from cxr_edge.export.convert.culprit import refusal
+from cxr_edge.export.convert.frozen import freeze, trace
+from cxr_edge.export.convert.rewrite import FOR_TFLITE, needs_rewriting, rewrite
 from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.extras import quiet_stderr, require, require_tensorflow
 from cxr_edge.preprocess import Batch
@@ -30,16 +33,10 @@ def export_tflite(model: Any, precision: Precision = "fp32") -> bytes:
             8-bit weights, activations quantized while the model runs.
 
     Raises:
-        ExportError: the converter failed.
+        ExportError: the converter failed; the message names the layer that it cannot convert.
         MissingExtraError: a package of the extra ``export`` is missing.
     """
-    _, tensorflow = require_tensorflow("export")
-    converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
-    if precision != "fp32":
-        converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-    if precision == "fp16":
-        converter.target_spec.supported_types = [tensorflow.float16]
-    return _convert(converter.convert)
+    return _run(model, lambda: _convert(model, precision))
 
 
 def export_static(
@@ -55,7 +52,7 @@ def export_static(
             fixed range, since its measured one is too coarse near the threshold.
 
     Raises:
-        ExportError: the converter failed.
+        ExportError: the converter failed; the message names the layer that it cannot convert.
         MissingExtraError: a package of the extra ``export`` is missing.
     """
     _, tensorflow = require_tensorflow("export")
@@ -65,40 +62,75 @@ def export_static(
         for index in range(len(batch)):
             yield [batch[index : index + 1]]
 
-    converter = lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [lite.Optimize.DEFAULT]
-    converter.representative_dataset = images
-    if integer_io:
-        converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tensorflow.int8
-        return _fix_logit_range(_convert(converter.convert))
-    if not left_out:
-        return _convert(converter.convert)
-
     def convert() -> bytes:
+        converter = _converter(model)
+        converter.optimizations = [lite.Optimize.DEFAULT]
+        converter.representative_dataset = images
+        if integer_io:
+            converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tensorflow.int8
+        if not left_out:
+            return bytes(converter.convert())
         # The documented way to keep operations in float32.
         options = lite.experimental.QuantizationDebugOptions(denylisted_nodes=list(left_out))
         debugger = lite.experimental.QuantizationDebugger(
             converter=converter, debug_dataset=images, debug_options=options
         )
-        result: bytes = debugger.get_nondebug_quantized_model()
-        return result
+        return bytes(debugger.get_nondebug_quantized_model())
 
-    return _convert(convert)
+    data = _run(model, convert)
+    return _fix_logit_range(data) if integer_io else data
 
 
-def _convert(convert: Callable[[], bytes]) -> bytes:
-    """Run a converter without what it prints on stdout and stderr."""
+def _convert(model: Any, precision: Precision) -> bytes:
+    """Convert without calibration; raises whatever is raised."""
+    _, tensorflow = require_tensorflow("export")
+    converter = _converter(model)
+    if precision != "fp32":
+        converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+    if precision == "fp16":
+        converter.target_spec.supported_types = [tensorflow.float16]
+    return bytes(converter.convert())
+
+
+def _converter(model: Any) -> Any:
+    """TensorFlow's converter, of the model or of its rewritten graph."""
+    _, tensorflow = require_tensorflow("export")
+    signature = [tensorflow.TensorSpec(i.shape, i.dtype) for i in model.inputs]
+    traced = trace(model, signature)
+    if not needs_rewriting(traced.graph.as_graph_def().node, FOR_TFLITE):
+        return tensorflow.lite.TFLiteConverter.from_keras_model(model)
+    # Only a graph without variables: of another one the converter makes a file that answers NaN.
+    rewritten = rewrite(freeze(traced), FOR_TFLITE).function()
+    return tensorflow.lite.TFLiteConverter.from_concrete_functions([rewritten])
+
+
+def _run(model: Any, convert: Callable[[], bytes]) -> bytes:
+    """Run a converter; an error names the layer that it cannot convert."""
     try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            quiet_stderr(),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            return bytes(convert())
+        return _quietly(convert)
+    except MissingExtraError:
+        raise
     except Exception as err:  # whatever a converter raises
-        raise ExportError(f"TensorFlow Lite cannot convert the model: {first_line(err)}") from err
+        raise refusal(
+            "TensorFlow Lite",
+            "tflite",
+            model,
+            err,
+            lambda part: _quietly(lambda: _convert(part, "fp32")),
+        ) from err
+
+
+def _quietly(convert: Callable[[], bytes]) -> bytes:
+    """Run a converter without what it prints on stdout and stderr, even if it fails."""
+    failure: Exception | None = None
+    with contextlib.redirect_stdout(io.StringIO()), quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return convert()
+        except Exception as err:  # quiet_stderr shows what was printed before an exception
+            failure = err
+    raise failure
 
 
 def float_operations(data: bytes, float_layers: Collection[str]) -> tuple[str, ...]:

@@ -28,7 +28,10 @@ class Case:
     spec: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the spec that differ from what is inferred: ``{"input": {"scale": 1.0}}``."""
     large: bool = False
-    """Whether only ``make test-models`` exports it, because it takes more than two seconds."""
+    """Whether only ``make test-models`` exports it: it takes more than a second, or is one of many
+    of its kind."""
+    tflite: bool = False
+    """Whether ``make test`` also exports it to TensorFlow Lite, which takes half a second."""
 
 
 def kinds() -> dict[str, tuple[Case, ...]]:

@@ -1,0 +1,120 @@
+"""Strangers' models: each exports within the tolerance, or is refused in one line.
+
+``make test`` exports the small ones to float32. ``make test-models`` also trains each for some
+seconds, in a process of its own, tries integers, and writes the table docs/models.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prepared import save
+from sweep import FLOAT, ROOT, Outcome, is_current, read, write
+from table import models_page
+from zoo import Case, kinds
+
+from cxr_edge.errors import CxrEdgeError
+from cxr_edge.export.artifacts import find_kinds
+from cxr_edge.export.pipeline import export, original_of_run
+from cxr_edge.export.request import ExportRequest
+from cxr_edge.extras import require_tensorflow
+from cxr_edge.original.run_folder import UNKNOWN, Run
+from cxr_edge.reporting import Silent
+
+require_tensorflow("export")
+
+TOLERANCE = 5e-5
+ROWS = ROOT / "build/models"
+ALL = [
+    pytest.param(kind, case, id=f"{kind}: {case.name}")
+    for kind, cases in kinds().items()
+    for case in cases
+]
+SMALL = [pytest.param(*p.values[1:], id=p.id) for p in ALL if not p.values[1].large]
+LIMIT_S = 3600
+"""A network that needs longer fails."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SMALL)
+def test_a_strangers_model_exports_or_is_refused_by_name(case: Case, tmp_path: Path) -> None:
+    path, spec, _ = save(case, tmp_path)
+    names = ("onnx-fp32", "tflite-fp32") if case.tflite else ("onnx-fp32",)
+    request = ExportRequest(named=frozenset(names), golden_pool=32)
+    try:
+        original = original_of_run(Run(path, spec, UNKNOWN))
+        manifest, _ = export(original, tmp_path / "bundle", find_kinds(names), request, Silent())
+    except CxrEdgeError as err:
+        assert case.refusal is not None, err
+        assert re.search(case.refusal, str(err)), err
+        assert "\n" not in str(err) and len(str(err)) <= 300
+        assert not (tmp_path / "bundle").exists()
+        return
+    assert case.refusal is None, "it was exported"
+    assert {artifact.name for artifact in manifest.artifacts} == {*names}
+    for artifact in manifest.artifacts:
+        for engine in artifact.engines:
+            assert engine.golden.max_abs_delta <= TOLERANCE, engine.name
+
+
+def test_every_case_has_a_name_of_its_own() -> None:
+    names = [case.name for cases in kinds().values() for case in cases]
+    assert sorted(set(names)) == sorted(names)
+
+
+def row_of(case: Case) -> Path:
+    return ROWS / f"{re.sub(r'[^A-Za-z0-9.]+', '-', case.name)}.json"
+
+
+def sweep_one(kind: str, case: Case) -> Outcome:
+    """The outcome of one network: kept from an earlier run of the same code, or made now."""
+    path = row_of(case)
+    outcome = read(path)
+    if outcome and is_current(outcome):
+        return outcome
+    path.unlink(missing_ok=True)
+    script = [sys.executable, str(Path(__file__).parent / "sweep.py"), case.name, str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    try:
+        done = subprocess.run(
+            [*script, "integers"],
+            env=environment,
+            timeout=LIMIT_S,
+            capture_output=True,
+            check=False,
+        )
+        failure = f"the process ended with {done.returncode}: {done.stderr.decode()[-500:]}"
+    except subprocess.TimeoutExpired:
+        failure = f"took longer than {LIMIT_S} s"
+    if not path.exists():
+        write(Outcome(case.name, kind, "", failure=failure), path)
+    outcome = read(path)
+    assert outcome is not None
+    return outcome
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(("kind", "case"), ALL)
+def test_every_model_of_the_sweep_exports_or_is_refused_in_a_line(kind: str, case: Case) -> None:
+    outcome = sweep_one(kind, case)
+    assert not outcome.failure
+    for line in outcome.refusals.values():
+        assert "\n" not in line and len(line) <= 300
+    if case.refusal is None:
+        assert not {*FLOAT} & {*outcome.refusals}, outcome.refusals
+    else:
+        assert re.search(case.refusal, " ".join(outcome.refusals.values()))
+    float_deltas = [d for key, d in outcome.deltas.items() if key.startswith(FLOAT)]
+    assert max(float_deltas, default=0.0) <= TOLERANCE
+
+
+@pytest.mark.models
+def test_the_table_of_all_models_is_written() -> None:
+    outcomes = [outcome for p in ALL if (outcome := read(row_of(p.values[1])))]
+    assert outcomes, "no network was exported"
+    (ROOT / "docs/models.md").write_text(models_page(outcomes))
