@@ -42,14 +42,14 @@ def check_structure(model: Any, name: str, keras: Any) -> None:
             names = listing([_tensor_name(tensor) for tensor in tensors])
             raise refuse(name, f"has {len(tensors)} {what} ({names}), expected one of each")
     quantized = [
-        layer.name
+        f"{layer.name} ({type(layer).__name__}, {layer.quantization_mode})"
         for layer in graph.sublayers(model)
         if getattr(layer, "quantization_mode", None) and not graph.is_model(layer, keras)
     ]
     if quantized:
         raise refuse(
             name,
-            f"was quantized by Keras (layers {listing(quantized)}); save it before "
+            f"was quantized by Keras: {listing(quantized)}; save it before "
             "model.quantize() and export that file, --int8 quantizes it",
         )
     _check_training(model, name, keras)

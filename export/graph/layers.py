@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_edge.export.graph.calls import constants, producing_call
-from cxr_edge.export.graph.graph import Call, Graph, Node
+from cxr_edge.export.graph.graph import Call, Node
 from cxr_edge.extras import require_keras
 
 
@@ -54,23 +54,6 @@ TRAINING_ONLY = LayerGroup(
 """Layers that pass their input on unchanged when the network is not training."""
 _PENALTY = LayerGroup(("ActivityRegularization",))
 
-_COMMON = (
-    ACTIVATIONS
-    | POOLING
-    | FLATTEN
-    | ZERO_PADDING
-    | CONCATENATE
-    | ADD
-    | LayerGroup(
-        (
-            *("Softmax", "Reshape", "Permute", "Cropping2D", "UpSampling2D", "Resizing"),
-            *("Multiply", "Subtract", "Average", "Maximum", "Minimum"),
-            *("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "Normalization"),
-            *("Dropout", "SpatialDropout2D", "GaussianNoise", "LayerNormalization"),
-        )
-    )
-)
-"""Layers that most image classifiers have, so that a failed conversion is rarely their fault."""
 
 HOMOGENEOUS = ("relu", "leaky_relu")
 """Activations with f(s x) = s f(x) for s > 0."""
@@ -147,28 +130,10 @@ def activation_name(node: Node) -> str | None:
     return "leaky_relu" if type(layer) is layers.LeakyReLU else None
 
 
-def unusual_layers(graph: Graph) -> tuple[str, ...]:
-    """Layers that few image classifiers have, ``name (Class)``: suspects if a conversion fails."""
-    return tuple(
-        f"{node.name} ({type(node.operation.operation).__name__})"
-        for node in graph.nodes
-        if isinstance(node.operation, Call)
-        and not is_layer(node, _COMMON)
-        and type(node.operation.operation) is not _slice_class()
-    )
-
-
 @functools.cache
 def _classes(group: LayerGroup) -> frozenset[Any]:
     layers = require_keras("export").layers
     return frozenset(getattr(layers, name) for name in group.names if hasattr(layers, name))
-
-
-@functools.cache
-def _slice_class() -> Any:
-    """The operation behind ``tensor[...]``, as common as a layer; Keras does not export it."""
-    call = producing_call(require_keras("export").KerasTensor((1, 2))[0])
-    return type(call.operation) if call else None
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from cxr_edge.spec import InputSpec, ModelSpec, parse_spec
 
 _SIDE = 64
 """Side of an image where the network takes any, pixels."""
-_LARGEST_FACTOR = 100.0
+_LARGEST_FACTOR = 20.0
 _BATCH = 16
 
 
@@ -58,12 +58,24 @@ def spread(model: Any, spec: ModelSpec) -> None:
     out = next((layer for layer in model.layers if layer.name == "out"), None)
     if out is None:
         return
-    features = keras.Model(model.inputs[0], out.input)
-    kernel, bias = out.get_weights()
     batch = _in_layout(normalize(draw_pictures(spec, 0, 2 * _BATCH), spec.input), model)
-    logits = np.asarray(features(batch, training=False)) @ kernel + bias
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    given = keras.tree.map_structure(lambda _: batch, structure)
+    (scores,) = keras.tree.flatten(model(given, training=False))
+    logits = _logits(np.asarray(scores, np.float64), spec)
     factor = min(2 / max(float(logits.std(axis=0).mean()), 1e-9), _LARGEST_FACTOR)
+    kernel, bias = out.get_weights()
     out.set_weights([kernel * factor, (bias - np.median(logits, axis=0)) * factor])
+
+
+def _logits(scores: Any, spec: ModelSpec) -> Any:
+    """The outputs before their activation, (N, units); a softmax's up to a constant."""
+    if spec.activation == "logits":
+        return scores
+    logs = np.log(np.clip(scores, 1e-7, 1))
+    if spec.activation == "sigmoid":
+        return logs - np.log(np.clip(1 - scores, 1e-7, 1))
+    return logs - logs.mean(axis=1, keepdims=True)
 
 
 def train(model: Any, spec: ModelSpec, seconds: float) -> float:
@@ -129,6 +141,8 @@ def save(case: Case, folder: Path, *, seconds: float | None = None) -> tuple[Pat
 
 
 def _in_layout(batch: Any, model: Any) -> Any:
-    """A batch with its channels first where the model has them so."""
+    """A batch with its channels where the model has them: last, first or nowhere."""
+    if len(model.inputs[0].shape) == 3:
+        return batch[..., 0]
     first = model.inputs[0].shape[-1] not in (1, 3, None)
     return np.moveaxis(batch, -1, 1) if first else batch
