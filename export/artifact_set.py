@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from cxr_edge.errors import ExportError
+from cxr_edge.errors import ExportError, ParityError
 from cxr_edge.export.artifacts import KINDS, ArtifactKind, HeatmapConversion
 from cxr_edge.export.builder import ArtifactBuilder
 from cxr_edge.export.drafts import BuiltArtifact
@@ -125,7 +125,8 @@ class ArtifactSet:
         name, (_, err) = next(iter(self._errors.items()))
         others = [other for other in self._errors if other != name]
         tail = f"; {', '.join(others)} failed too" if others else ""
-        return type(err)(_line(name, err, f"{tail}; nothing was written"))
+        error = ParityError if isinstance(err, ParityError) else ExportError
+        return error(_line(name, err, f"{tail}; nothing was written"))
 
 
 def _line(name: str, err: ExportError, tail: str = "") -> str:

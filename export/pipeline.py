@@ -36,7 +36,7 @@ from cxr_edge.export.images import ExportImages
 from cxr_edge.export.report import ExportReport, make_report, report_path
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.export.speed import measure_speed
-from cxr_edge.extras import package_version, require_tensorflow
+from cxr_edge.extras import package_version, require_installed, require_tensorflow
 from cxr_edge.files import atomic_path, printable, read_file
 from cxr_edge.metrics.usefulness import why_useless
 from cxr_edge.original.keras_model import load_keras
@@ -132,6 +132,7 @@ def export(
     """
     check_target(out)
     request.check()
+    require_installed(("keras", "tensorflow", "tf2onnx", "onnx"), "export", user="cxr-edge export")
     for kind in kinds:
         check_machine(kind)
     require_tensorflow("export")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
 
 from cxr_edge.decision import RANGE_SLACK, SUM_SLACK, Scores
-from cxr_edge.original import graph
+from cxr_edge.original import keras_graph
 from cxr_edge.original.files import listing, refuse
 from cxr_edge.original.rebuild import is_channels_first
 from cxr_edge.original.saved import RANDOM_LAYERS
@@ -26,8 +25,8 @@ def check_structure(model: Any, name: str, keras: Any) -> None:
     """
     subclassed = [
         f"{layer.name} ({type(layer).__name__})"
-        for layer in graph.sublayers(model)
-        if graph.is_model(layer, keras)
+        for layer in keras_graph.sublayers(model)
+        if keras_graph.is_model(layer, keras)
         and not (isinstance(layer, keras.Sequential) and layer.built)
         and not hasattr(layer, "_run_through_graph")
     ]
@@ -43,8 +42,8 @@ def check_structure(model: Any, name: str, keras: Any) -> None:
             raise refuse(name, f"has {len(tensors)} {what} ({names}), expected one of each")
     quantized = [
         f"{layer.name} ({type(layer).__name__}, {layer.quantization_mode})"
-        for layer in graph.sublayers(model)
-        if getattr(layer, "quantization_mode", None) and not graph.is_model(layer, keras)
+        for layer in keras_graph.sublayers(model)
+        if getattr(layer, "quantization_mode", None) and not keras_graph.is_model(layer, keras)
     ]
     if quantized:
         raise refuse(
@@ -131,13 +130,11 @@ def check_scores(scores: Scores, spec: ModelSpec, name: str) -> None:
 
 def _check_training(model: Any, name: str, keras: Any) -> None:
     running: dict[str, None] = {}
-    for operation, keywords, _ in graph.calls(model, keras):
-        if keywords.get("training") is not True or _trains_by_default(operation):
-            continue
-        for layer in graph.sublayers(operation):
-            kind = type(layer).__name__
-            if kind in _RANDOM_IN_TRAINING or kind == "BatchNormalization":
-                running[f"{layer.name} ({kind})"] = None
+    for call, training in keras_graph.calls(model, keras):
+        if training and not keras_graph.is_model(call.operation, keras):
+            for layer in keras_graph.sublayers(call.operation):
+                if _depends_on_training(layer, keras):
+                    running[f"{layer.name} ({type(layer).__name__})"] = None
     if running:
         raise refuse(
             name,
@@ -146,13 +143,12 @@ def _check_training(model: Any, name: str, keras: Any) -> None:
         )
 
 
-def _trains_by_default(operation: Any) -> bool:
-    """Whether Keras records ``training=True`` for a layer though nobody asked for it.
-
-    Augmentation layers have it as their default; in inference it is overruled, and they do nothing.
-    """
-    training = inspect.signature(operation.call).parameters.get("training")
-    return training is not None and training.default is True
+def _depends_on_training(layer: Any, keras: Any) -> bool:
+    """Whether a layer draws random numbers, or normalizes by the batch, when it trains."""
+    if type(layer) is keras.layers.BatchNormalization:
+        return bool(layer.trainable)
+    strength = getattr(layer, "rate", getattr(layer, "stddev", 1))
+    return type(layer).__name__ in _RANDOM_IN_TRAINING and strength != 0
 
 
 def _tensor_name(tensor: Any) -> str:

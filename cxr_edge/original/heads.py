@@ -5,20 +5,46 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from cxr_edge.original import graph
+from cxr_edge.original import keras_graph
 from cxr_edge.original.files import refuse
 from cxr_edge.original.saved import RANDOM_LAYERS
 from cxr_edge.spec import ModelSpec
 
 Activation = Literal["sigmoid", "softmax"]
-Ending = Literal["sigmoid", "softmax", "linear", "other"]
 
 _MULTI_LABEL = (
     "one sigmoid each (multi-label), which cannot be exported; give one sigmoid for two labels, or "
     "a softmax over the labels"
 )
-_KERNEL_LAYERS = frozenset({"Dense", "EinsumDense", "Conv2D", "Conv1D", "SeparableConv2D"})
 _PASSING = RANDOM_LAYERS | {"Cast", "Flatten", "Reshape", "Squeeze"}
+_AVERAGING = frozenset({"Average", "GlobalAveragePooling2D", "AveragePooling2D"})
+_ACTIVATIONS: dict[str, Literal["sigmoid", "softmax", "linear"]] = {
+    "sigmoid": "sigmoid",
+    "hard_sigmoid": "sigmoid",
+    "softmax": "softmax",
+    "linear": "linear",
+    # softmax(log_softmax(x)) is softmax(x): its outputs are logits, too.
+    "log_softmax": "linear",
+    "logsoftmax": "linear",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ending:
+    """What the last operation of a network applies."""
+
+    activation: Literal["sigmoid", "softmax", "linear", "other", "unknown"]
+    """``linear``: its outputs are logits. ``other``: a function such as ReLU. ``unknown``: an
+    operation that has none."""
+    layer: str
+    """Name of the layer or operation."""
+    kind: str
+    """Its class."""
+    function: str = ""
+    """Name of the function it applies; empty where unknown."""
+
+    def __str__(self) -> str:
+        return f"{self.layer} ({self.kind})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,7 +80,8 @@ def read_head(model: Any, spec: ModelSpec, name: str, *, from_logits: bool, kera
             "that outputs maps, boxes or features is no classifier",
         )
     units, labels = int(shape[0]), len(spec.labels)
-    ending, layer = read_ending(model, keras)
+    last = read_ending(model, keras)
+    ending, layer = last.activation, last.layer
     if ending == "sigmoid" and units > 1:
         raise refuse(name, f"has {units} outputs, {_MULTI_LABEL}")
     if ending == "softmax" and units == 1:
@@ -93,29 +120,41 @@ def read_head(model: Any, spec: ModelSpec, name: str, *, from_logits: bool, kera
     return Head(spec, expected, found=layer)
 
 
-def read_ending(model: Any, keras: Any) -> tuple[Ending, str]:
-    """What a model's last layer applies, and its name.
+def read_ending(model: Any, keras: Any) -> Ending:
+    """Find what a model's last operation applies, through layers that change no value."""
+    return _ending_of(keras_graph.functional(model, keras).outputs[0], keras)
 
-    Returns:
-        ``linear`` for a layer with weights and no activation; ``other`` for what cannot be told.
-    """
-    tensor = graph.functional(model, keras).outputs[0]
-    while True:
-        operation, inputs = graph.producer(tensor)
-        kind = type(operation).__name__
-        if graph.is_model(operation, keras):
-            return read_ending(operation, keras)
-        activation = getattr(getattr(operation, "activation", None), "__name__", "")
-        passes = kind in _PASSING or (kind == "Activation" and activation == "linear")
-        if passes and len(inputs) == 1:
-            tensor = inputs[0]
-            continue
-        if "sigmoid" in (activation, kind.lower()):
-            return "sigmoid", operation.name
-        if "softmax" in (activation, kind.lower()):
-            return "softmax", operation.name
-        is_linear = kind in _KERNEL_LAYERS and activation == "linear"
-        return "linear" if is_linear else "other", operation.name
+
+def _ending_of(tensor: Any, keras: Any) -> Ending:
+    call = keras_graph.producing_call(tensor)
+    if call is None:
+        return Ending("unknown", "", "its input")
+    operation, kind = call.operation, type(call.operation).__name__
+    if keras_graph.is_model(operation, keras) and getattr(operation, "outputs", None):
+        place = next(i for i, output in enumerate(call.outputs) if output is tensor)
+        return _ending_of(operation.outputs[place], keras)
+    function = kind.lower()
+    if function not in _ACTIVATIONS:
+        activation = getattr(operation, "activation", None)
+        passes = activation is None or kind == "Activation"
+        # A layer used as an activation function has no name of a function.
+        function = getattr(activation, "__name__", type(activation).__name__).lower()
+        if passes and (activation is None or function == "linear"):
+            if len(call.inputs) == 1 and (kind in _PASSING or kind == "Activation"):
+                return _ending_of(call.inputs[0], keras)
+            return _average_of(call, kind, keras)
+    activation = _ACTIVATIONS.get(function, "other")
+    return Ending(activation, operation.name, kind, function)
+
+
+def _average_of(call: keras_graph.LayerCall, kind: str, keras: Any) -> Ending:
+    """An ensemble's average of probabilities is one; of anything else, logits."""
+    name = call.operation.name
+    if kind not in _AVERAGING or not call.inputs:
+        return Ending("unknown", name, kind)
+    parts = {_ending_of(tensor, keras).activation for tensor in call.inputs}
+    is_probability = parts in ({"softmax"}, {"sigmoid"})
+    return Ending(parts.pop() if is_probability else "linear", name, kind)
 
 
 def _resolved(spec: ModelSpec, units: int, name: str) -> ModelSpec:

@@ -17,12 +17,10 @@ import numpy.typing as npt
 
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require_keras
+from cxr_edge.original.heads import read_ending
 
 Activation = Literal["sigmoid", "softmax", "logits"]
 
-_PASSING = frozenset({"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Cast"})
-_AVERAGING = frozenset({"Average", "GlobalAveragePooling2D", "AveragePooling2D"})
-_LINEAR = frozenset({"linear", "log_softmax", "logsoftmax"})  # softmax(log_softmax(x)) = softmax(x)
 _SCALING_LAYERS = frozenset({"Normalization", "BatchNormalization", "Rescaling"})
 _NORMAL_SPAN = (0.75, 20.0)  # white minus black after scaling: 1 for 0..1, 4.5 for ImageNet's std
 _CENTRED_SPAN = (200.0, 300.0)  # a mean subtracted from 0..255
@@ -128,61 +126,31 @@ def _output_activation(
     model: Any, outputs: int, height: int | None, width: int | None, name: str
 ) -> tuple[Activation, str, bool]:
     """The activation, the operation that shows it, and whether that is a known one."""
-    activation, ending = _tensor_activation(model.outputs[0])
-    if activation is None:
+    ending = read_ending(model, require_keras("export"))
+    if ending.activation == "unknown":
         scores = _random_scores(model, height or 64, width or 64)
         is_share = bool((scores >= 0).all() and (scores <= 1).all())
         sums_to_one = outputs > 1 and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
         measured: Activation = "logits"
         if is_share and (sums_to_one or outputs == 1):
             measured = "softmax" if outputs > 1 else "sigmoid"
-        return measured, ending, False
-    if activation in ("hard_sigmoid", "sigmoid") and outputs > 1:
+        return measured, str(ending), False
+    if ending.activation == "sigmoid" and outputs > 1:
         raise ModelError(
             f"{name}: ends in {outputs} sigmoids ({ending}), one for each label; multi-label "
             "models are not supported: train one sigmoid for two labels, or a softmax"
         )
-    if activation == "softmax" and outputs == 1:
+    if ending.activation == "softmax" and outputs == 1:
         raise ModelError(
             f"{name}: ends in a softmax over one output ({ending}), which is always 1; "
             "use a sigmoid"
         )
-    if activation in _LINEAR:
-        return "logits", ending, True
-    if activation in ("softmax", "sigmoid", "hard_sigmoid"):
-        return "softmax" if activation == "softmax" else "sigmoid", ending, True
-    raise ModelError(
-        f"{name}: ends in {activation} ({ending}), expected sigmoid, softmax or, for logits, linear"
-    )
-
-
-def _tensor_activation(tensor: Any) -> tuple[str | None, str]:
-    """Name of the activation that a tensor comes from, and of its operation; None: unknown."""
-    history = tensor._keras_history
-    operation, kind = history.operation, type(history.operation).__name__
-    ending = f"{operation.name} ({kind})"
-    if getattr(operation, "outputs", None) and hasattr(operation, "layers"):
-        return _tensor_activation(operation.outputs[history.tensor_index])
-    if kind in ("Softmax", "Sigmoid", "LogSoftmax"):
-        return kind.lower(), ending
-    own = _function_name(getattr(operation, "activation", None))
-    parents = operation._inbound_nodes[history.node_index].input_tensors
-    if own is not None and not (kind == "Activation" and own == "linear"):
-        return own, ending
-    if parents and (kind in _PASSING or kind == "Activation"):
-        return _tensor_activation(parents[0])
-    if parents and kind in _AVERAGING:
-        names = {_tensor_activation(parent)[0] for parent in parents}
-        is_probability = names in ({"softmax"}, {"sigmoid"})
-        return (names.pop() if is_probability else "linear"), ending
-    return None, ending
-
-
-def _function_name(activation: Any) -> str | None:
-    """``softmax`` for the function, and for a layer ``Softmax`` used as one."""
-    if activation is None:
-        return None
-    return str(getattr(activation, "__name__", type(activation).__name__)).lower()
+    if ending.activation == "other":
+        raise ModelError(
+            f"{name}: ends in {ending.function} ({ending}), expected sigmoid, softmax or, for "
+            "logits, linear"
+        )
+    return "logits" if ending.activation == "linear" else ending.activation, str(ending), True
 
 
 def _random_scores(model: Any, height: int, width: int) -> npt.NDArray[np.float32]:

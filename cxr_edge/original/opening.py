@@ -15,7 +15,7 @@ from cxr_edge.decision import Scores
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require, require_keras
 from cxr_edge.files import read_file
-from cxr_edge.original import graph
+from cxr_edge.original import keras_graph
 from cxr_edge.original.archive import save
 from cxr_edge.original.contract import check_input, check_scores, check_structure
 from cxr_edge.original.files import reason, refuse
@@ -113,7 +113,7 @@ def _needed_changes(saved: SavedModel, head: Head, spec: ModelSpec, keras: Any) 
         changes.append(f"as float32 (saved as {', '.join(dtypes)})")
     if keras.backend.standardize_dtype(image.dtype) != "float32" and not dtypes:
         changes.append(f"for float32 inputs (saved for {image.dtype})")
-    formats = {getattr(layer, "data_format", None) for layer in graph.sublayers(model)}
+    formats = {getattr(layer, "data_format", None) for layer in keras_graph.sublayers(model)}
     shape = tuple(image.shape)
     if "channels_first" in formats or is_channels_first(shape, spec.input_shape):
         changes.append("with channels last")
@@ -128,7 +128,7 @@ def _needed_changes(saved: SavedModel, head: Head, spec: ModelSpec, keras: Any) 
     tensors = keras.tree.flatten
     if not changes and (
         saved.kind == "hdf5"
-        or any(struct is not tensors(struct)[0] for struct in graph.structures(model, keras))
+        or any(struct is not tensors(struct)[0] for struct in keras_graph.structures(model, keras))
     ):
         changes.append("as a .keras file of one input and one output")
     return changes
@@ -187,7 +187,7 @@ def _scores(model: Any, batch: npt.NDArray[Any], name: str) -> Scores:
 
 def _run(model: Any, batch: npt.NDArray[Any], name: str, keras: Any) -> Scores:
     image = keras.ops.cast(batch, model.inputs[0].dtype)
-    structure = keras.tree.pack_sequence_as(graph.structures(model, keras)[0], [image])
+    structure = keras.tree.pack_sequence_as(keras_graph.structures(model, keras)[0], [image])
 
     def forward(inputs: Any) -> Any:
         return keras.tree.flatten(model(inputs, training=False))[0]

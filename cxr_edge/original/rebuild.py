@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cxr_edge.errors import ModelError
-from cxr_edge.original import graph
+from cxr_edge.original import keras_graph
 from cxr_edge.original.files import reason, refuse
 from cxr_edge.original.layout import Layout
 from cxr_edge.original.saved import RANDOM_LAYERS
@@ -26,14 +26,14 @@ _DTYPE_KEYS = frozenset({"dtype", "dtype_policy"})
 def needs_float32(model: Any, keras: Any) -> list[str]:
     """The precisions other than float32 that a model computes or keeps weights in."""
     dtypes: dict[str, None] = {}
-    for layer in graph.sublayers(model):
-        if graph.is_model(layer, keras) or isinstance(layer, keras.layers.InputLayer):
+    for layer in keras_graph.sublayers(model):
+        if keras_graph.is_model(layer, keras) or isinstance(layer, keras.layers.InputLayer):
             continue
         for weight in layer.weights:
             dtypes[keras.backend.standardize_dtype(weight.dtype)] = None
         dtypes[layer.dtype_policy.name] = None
-    for _, _, outputs in graph.calls(model, keras):
-        for tensor in outputs:
+    for call, _ in keras_graph.calls(model, keras):
+        for tensor in call.outputs:
             dtypes[keras.backend.standardize_dtype(tensor.dtype)] = None
     low = _FLOATS - {"float32"}
     mixed = [name for name in dtypes if name.removeprefix("mixed_") in low and name not in low]
@@ -105,7 +105,7 @@ class Rebuilder:
             value = keras.layers.Reshape(shape[:2], name=self._unique("without_channels"))(image)
         elif is_channels_first(tuple(old.shape), shape):
             value = self._layout.plain(image)
-        (output,) = graph.run_graph(model, [value], self._call, keras)
+        (output,) = keras_graph.run_graph(model, [value], self._call, keras)
         if activation is not None:
             name = self._unique("probabilities")
             output = keras.layers.Activation(activation, name=name, dtype="float32")(output)
@@ -116,8 +116,8 @@ class Rebuilder:
     def _call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         keras = self._keras
         tensors = [item for item in keras.tree.flatten((args, kwargs)) if _is_symbolic(item, keras)]
-        if graph.is_model(operation, keras):
-            outputs = graph.run_graph(operation, tensors, self._call, keras)
+        if keras_graph.is_model(operation, keras):
+            outputs = keras_graph.run_graph(operation, tensors, self._call, keras)
             return outputs[0] if len(outputs) == 1 else outputs
         if type(operation).__name__ in RANDOM_LAYERS and _is_keras(operation):
             return tensors[0]
@@ -148,8 +148,8 @@ class Rebuilder:
 
     def _copy(self, layer: Any, new: Any) -> None:
         if isinstance(layer, self._keras.layers.Layer):
-            graph.copy_weights(layer, new)
-            for count, part in enumerate(graph.sublayers(new)[1:]):
+            keras_graph.copy_weights(layer, new)
+            for count, part in enumerate(keras_graph.sublayers(new)[1:]):
                 part.name = f"part{count}"  # Keras numbers them by what the process made before
 
     def _constant(self, value: Any) -> Any:

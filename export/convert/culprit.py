@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cxr_edge.errors import ExportError
-from cxr_edge.export.graph.calls import LayerCall, fill_in, producing_call
 from cxr_edge.extras import require_keras
+from cxr_edge.original.keras_graph import LayerCall, fill_in, producing_call
 
 _MISSING = re.compile(r"No Op registered for (\w+)|'tf\.(\w+)' op is neither a custom op")
 # Tried last: every converter converts them alone.

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.export.graph.calls import fill_in, renamed
 from cxr_edge.export.graph.custom_layers import affine_layer, grouped_convolution
 from cxr_edge.extras import require_keras
+from cxr_edge.original.keras_graph import fill_in, renamed
 
 _RESERVED = ("image", "scores", "heatmap", "network")
 _WINDOW = ("kernel_size", "strides", "padding", "dilation_rate", "data_format")
@@ -72,7 +72,7 @@ class Call:
     operation: Any
     """A Keras layer or operation."""
     arguments: Any
-    """Keras's record of the arguments; :func:`cxr_edge.export.graph.calls.fill_in` completes it."""
+    """Keras's record of the arguments; :func:`~cxr_edge.original.keras_graph.fill_in` fills it in."""
     tensors: tuple[int, ...]
     """``id`` of each tensor among the arguments, in the order of the node's inputs."""
     output: int

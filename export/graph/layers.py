@@ -11,9 +11,10 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_edge.export.graph.calls import constants, producing_call
 from cxr_edge.export.graph.graph import Call, Node
 from cxr_edge.extras import require_keras
+from cxr_edge.original.keras_graph import constants, producing_call
+from cxr_edge.original.saved import RANDOM_LAYERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +40,8 @@ MULTIPLY = LayerGroup(("Multiply",))
 CROPPING = LayerGroup(("Cropping2D",))
 RESHAPE = LayerGroup(("Reshape",))
 ACTIVATIONS = LayerGroup(("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU"))
-TRAINING_ONLY = LayerGroup(
-    (
-        *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
-        *("AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization"),
-        *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomShear"),
-        *("RandomPerspective", "RandomBrightness", "RandomContrast", "RandomErasing"),
-        *("RandomGaussianBlur", "RandomHue", "RandomSaturation", "RandomSharpness"),
-        *("RandomColorJitter", "RandomColorDegeneration", "RandomElasticTransform"),
-        *("RandomGrayscale", "RandomInvert", "RandomPosterization", "Solarization"),
-        *("RandAugment", "AugMix", "MixUp", "CutMix"),
-    )
-)
+TRAINING_ONLY = LayerGroup(tuple(sorted(RANDOM_LAYERS)))
 """Layers that pass their input on unchanged when the network is not training."""
-_PENALTY = LayerGroup(("ActivityRegularization",))
-
 
 HOMOGENEOUS = ("relu", "leaky_relu")
 """Activations with f(s x) = s f(x) for s > 0."""
@@ -83,12 +71,6 @@ def is_identity(node: Node) -> bool:
     if type(layer) is getattr(layers, "Pipeline", None):
         return all(type(part) in _classes(TRAINING_ONLY) for part in layer.layers)
     return is_layer(node, TRAINING_ONLY) or activation_name(node) == "linear"
-
-
-def is_random(layer: Any) -> bool:
-    """Whether a layer draws random numbers when it trains."""
-    draws = type(layer) in _classes(TRAINING_ONLY) - _classes(_PENALTY)
-    return draws and getattr(layer, "rate", getattr(layer, "stddev", 1)) != 0
 
 
 def is_exact_call(node: Node, group: LayerGroup, operation: str = "") -> bool:

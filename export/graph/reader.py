@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cxr_edge.errors import ExportError
-from cxr_edge.export.graph.calls import LayerCall, constants, producing_call, training_argument
 from cxr_edge.export.graph.graph import Call, Graph, Input, Linear, Node
-from cxr_edge.export.graph.refusals import check_layer
 from cxr_edge.export.graph.steps import steps_of
 from cxr_edge.extras import require_keras
+from cxr_edge.original.keras_graph import LayerCall, constants, producing_call
 
 _NOT_FUNCTIONAL = (
     "the model is neither functional nor sequential; build it as one of them, so that its layers "
@@ -40,23 +39,20 @@ class _Reader:
         self._keras = require_keras("export")
         shape = tuple(model.inputs[0].shape[1:])
         self.nodes: list[Node] = [Node("image", Input(shape), (), shape[-1])]
-        (self._output,) = self._read(model, [0], None)
+        (self._output,) = self._read(model, [0])
 
     def graph(self) -> Graph:
         """The operations up to the one that outputs the scores."""
         return Graph(tuple(self.nodes[: self._output + 1]))
 
-    def _read(self, model: Any, sources: Sequence[int], training: bool | None) -> list[int]:
+    def _read(self, model: Any, sources: Sequence[int]) -> list[int]:
         """Append a model's operations; the positions of its outputs."""
         known = {id(tensor): at for tensor, at in zip(model.inputs, sources, strict=True)}
         for call in _calls_in_order(model, set(known)):
             inputs = tuple(known[id(tensor)] for tensor in call.inputs)
-            passed = training_argument(call)
-            passed = training if passed is None else passed
             if self._is_plain_model(call):
-                results = self._read(call.operation, inputs, passed)
+                results = self._read(call.operation, inputs)
             else:
-                check_layer(call.operation, passed)
                 results = [self._append(call, index, inputs) for index in range(len(call.outputs))]
             known.update({id(out): at for out, at in zip(call.outputs, results, strict=True)})
         return [known[id(tensor)] for tensor in model.outputs]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cxr_edge.export.graph.calls import LayerCall, as_array, constants, producing_call
 from cxr_edge.export.graph.graph import Affine, Linear, Weights
 from cxr_edge.extras import require_keras
+from cxr_edge.original.keras_graph import LayerCall, as_array, constants, producing_call
 
 Steps = list[Linear | Affine]
 

@@ -13,6 +13,7 @@ import site
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -49,13 +50,18 @@ def run(
 
 
 @pytest.fixture
-def as_nobody(tmp_path: Path):
-    """Calls ``run`` as user 65534, who may read ``tmp_path``."""
+def public() -> Iterator[Path]:
+    """A folder that every user may read, unlike ``tmp_path``."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def as_nobody():
+    """Calls ``run`` as user 65534."""
     if os.geteuid() != 0:
         pytest.skip("only root may run a process as another user")
-    temporary = Path(tempfile.gettempdir())
-    for folder in (f for f in (tmp_path, *tmp_path.parents) if temporary in f.parents):
-        folder.chmod(folder.stat().st_mode | 0o055)
     # Where this Python lies in a folder of root's, the system's runs the same packages.
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     system = shutil.which(version, path="/usr/bin:/usr/local/bin") or sys.executable
@@ -70,8 +76,8 @@ def as_nobody(tmp_path: Path):
     pytest.skip(f"user {NOBODY} can run neither {sys.executable} nor {system}")
 
 
-def test_a_service_account_predicts_in_an_empty_environment(as_nobody, image, tmp_path):
-    copy = shutil.copy(image, tmp_path / "a.png")
+def test_a_service_account_predicts_in_an_empty_environment(as_nobody, image, public):
+    copy = shutil.copy(image, public / "a.png")
     for environment in ({}, {"HOME": "/root"}, {"HOME": "/nonexistent"}):
         done = as_nobody("predict", copy, **environment)
         assert (done.returncode, done.stderr) == (0, ""), environment
@@ -80,11 +86,11 @@ def test_a_service_account_predicts_in_an_empty_environment(as_nobody, image, tm
     assert (closed.returncode, closed.stderr.count("\n")) == (2, 1)
 
 
-def test_what_a_service_account_may_not_read_or_write_is_one_line(as_nobody, image, tmp_path):
-    closed, out = tmp_path / "closed", tmp_path / "out"
+def test_what_a_service_account_may_not_read_or_write_is_one_line(as_nobody, image, public):
+    closed, out = public / "closed", public / "out"
     closed.mkdir(0o700)
     out.mkdir(0o755)
-    inside, copy = (shutil.copy(image, folder / "a.png") for folder in (closed, tmp_path))
+    inside, copy = (shutil.copy(image, folder / "a.png") for folder in (closed, public))
     for arguments, code in (
         (("predict", inside), 4),
         (("predict", closed), 2),

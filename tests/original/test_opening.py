@@ -14,7 +14,7 @@ import pytest
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.errors import BundleError, ModelError
 from cxr_edge.extras import require_keras
-from cxr_edge.original import graph
+from cxr_edge.original import keras_graph
 from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.original.opening import Original, draw_pixels, load_original
 from cxr_edge.original.rebuild import needs_float32
@@ -91,7 +91,7 @@ def is_original(original: Original) -> Iterator[bool]:
     yield tuple(model.outputs[0].shape) == (None, spec.outputs)
     yield not needs_float32(model, keras)
     yield spec.activation in ("sigmoid", "softmax")
-    layers = graph.sublayers(model)
+    layers = keras_graph.sublayers(model)
     yield all(getattr(layer, "data_format", None) != "channels_first" for layer in layers)
 
 
@@ -147,7 +147,7 @@ def test_a_rebuilt_model_has_the_same_bytes_whatever_was_built_before(tmp_path: 
 def test_channels_last_is_proven_against_other_weights(tmp_path: Path, monkeypatch: Any) -> None:
     model, spec = build("channels first")
     model.save(tmp_path / "model.keras")
-    monkeypatch.setattr("cxr_edge.original.rebuild.graph.copy_weights", lambda old, new: None)
+    monkeypatch.setattr("cxr_edge.original.rebuild.keras_graph.copy_weights", lambda old, new: None)
     with pytest.raises(ModelError, match="its scores move by"):
         load_original(tmp_path / "model.keras", spec)
 

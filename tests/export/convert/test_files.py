@@ -106,7 +106,7 @@ def test_the_bundle_carries_the_model_and_the_spec_of_the_run(
     run = open_run(run_folder)
     assert opened.read(opened.manifest.keras) == run.model.read_bytes()
     assert opened.manifest.spec == run.spec
-    assert opened.manifest.provenance.recipe == "seed v1"
+    assert opened.manifest.provenance.recipe == "seed v1, 2 epochs"
     assert opened.manifest.provenance.seed == 3
     assert {"tensorflow", "tf2onnx", "onnxruntime"} <= set(opened.manifest.provenance.tools)
 

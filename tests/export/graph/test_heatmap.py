@@ -304,7 +304,8 @@ REQUEST = ExportRequest(golden_pool=64)
 
 def attempt(original: OriginalModel, out: Path, kind: ArtifactKind) -> CxrEdgeError | None:
     try:
-        export(original, out, (kind,), REQUEST, Silent())
+        request = dataclasses.replace(REQUEST, named=frozenset({kind.name}))
+        export(original, out, (kind,), request, Silent())
     except CxrEdgeError as err:
         assert not out.exists() and len(str(err).splitlines()) == 1
         return err

@@ -1,15 +1,17 @@
 """How a functional Keras model calls its layers: the only module that uses Keras's private API.
 
-Keras 3 has no public list of a model's calls with their arguments, so this reads ``_keras_history``
-of a symbolic tensor, ``_inbound_nodes`` of an operation, and the ``SymbolicArguments`` of a node
-(``keras_tensors``, ``args``, ``kwargs``, ``convert``). A new release of Keras may change them;
-pyproject.toml bounds it.
+Keras 3 has no public list of a model's calls with their arguments, nor a way to run its graph with
+other layers in their places. So this reads ``_keras_history`` of a symbolic tensor,
+``_inbound_nodes`` of an operation, ``_nodes_by_depth``, ``_run_through_graph`` and
+``_flatten_layers`` of a model, and the ``SymbolicArguments`` of a node (``keras_tensors``,
+``args``, ``kwargs``, ``convert``). A new release of Keras may change them; pyproject.toml bounds
+it.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +37,7 @@ def producing_call(tensor: Any) -> LayerCall | None:
     history = getattr(tensor, "_keras_history", None)
     if history is None:
         return None
-    node = history.operation._inbound_nodes[history.node_index]
-    return LayerCall(
-        history.operation,
-        node.arguments,
-        tuple(node.arguments.keras_tensors),
-        tuple(node.output_tensors),
-    )
+    return _call_of(history.operation._inbound_nodes[history.node_index])
 
 
 def fill_in(arguments: Any, tensors: Mapping[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -100,11 +96,11 @@ def training_argument(call: LayerCall) -> bool | None:
     return None if value is None or value == signature.parameters["training"].default else value
 
 
-def with_sublayers(operation: Any) -> tuple[Any, ...]:
-    """A layer and the layers that it holds, at any depth; an operation that is no layer alone."""
+def sublayers(operation: Any) -> list[Any]:
+    """A layer and the layers inside it, at any depth; an operation that is no layer alone."""
     if not isinstance(operation, require_keras("export").layers.Layer):
-        return (operation,)
-    return tuple(operation._flatten_layers())
+        return [operation]
+    return list(operation._flatten_layers(include_self=True, recursive=True))
 
 
 def renamed(operation: Any, name: str, dtype: str | None = None) -> Any:
@@ -121,3 +117,79 @@ def renamed(operation: Any, name: str, dtype: str | None = None) -> Any:
     if dtype is not None and "_dtype_policy" in copy.__dict__:
         copy.__dict__["_dtype_policy"] = require_keras("export").DTypePolicy(dtype)
     return copy
+
+
+def is_model(operation: Any, keras: Any) -> bool:
+    """Whether a layer is a model with a graph of its own."""
+    return isinstance(operation, keras.Model)
+
+
+def functional(model: Any, keras: Any) -> Any:
+    """A model's graph as a functional model; a Sequential keeps it inside.
+
+    Raises:
+        ValueError: it has none: it was written as a subclass, or never built.
+    """
+    if not isinstance(model, keras.Sequential) and hasattr(model, "_run_through_graph"):
+        return model
+    if not isinstance(model, keras.Sequential) or not model.built:
+        raise ValueError(f"the model {model.name} has no graph")
+    return keras.Model(model.inputs, model.outputs)
+
+
+def structures(model: Any, keras: Any) -> tuple[Any, Any]:
+    """What a model takes and returns: symbolic tensors, bare or in lists or dictionaries."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
+
+
+def run_graph(model: Any, inputs: Sequence[Any], call: Callable[..., Any], keras: Any) -> list[Any]:
+    """Run a model's graph; ``call(operation, *args, **kwargs)`` runs each of its calls."""
+    outputs = functional(model, keras)._run_through_graph(list(inputs), call_fn=call)
+    flat: list[Any] = keras.tree.flatten(outputs)
+    return flat
+
+
+def calls(
+    model: Any, keras: Any, training: bool | None = None
+) -> Iterator[tuple[LayerCall, bool | None]]:
+    """Each call in a model and its nested models, and what ``training`` is for it.
+
+    Args:
+        model: a model with a graph.
+        keras: the module.
+        training: what is passed to the model itself; None: nothing.
+    """
+    nodes = functional(model, keras)._nodes_by_depth
+    for node in (node for depth in sorted(nodes, reverse=True) for node in nodes[depth]):
+        if node.operation is None or node.is_input:
+            continue
+        call = _call_of(node)
+        own = training_argument(call)
+        passed = training if own is None else own
+        yield call, passed
+        if is_model(call.operation, keras):
+            yield from calls(call.operation, keras, passed)
+
+
+def copy_weights(source: Any, target: Any) -> None:
+    """Copy the weights of a layer to one made from its configuration, whatever their precision.
+
+    Raises:
+        ValueError: the two do not hold the same weights.
+    """
+    for old, new in zip(sublayers(source), sublayers(target), strict=True):
+        store: dict[str, Any] = {}
+        old.save_own_variables(store)
+        if store:
+            new.load_own_variables(store)
+
+
+def _call_of(node: Any) -> LayerCall:
+    return LayerCall(
+        node.operation,
+        node.arguments,
+        tuple(node.arguments.keras_tensors),
+        tuple(node.output_tensors),
+    )
