@@ -143,8 +143,7 @@ def _ending_of(tensor: Any, keras: Any) -> Ending:
             if len(call.inputs) == 1 and (kind in _PASSING or kind == "Activation"):
                 return _ending_of(call.inputs[0], keras)
             return _average_of(call, kind, keras)
-    activation = _ACTIVATIONS.get(function, "other")
-    return Ending(activation, operation.name, kind, function)
+    return Ending(_ACTIVATIONS.get(function, "other"), operation.name, kind, function)
 
 
 def _average_of(call: keras_graph.LayerCall, kind: str, keras: Any) -> Ending:

@@ -72,7 +72,7 @@ class Call:
     operation: Any
     """A Keras layer or operation."""
     arguments: Any
-    """Keras's record of the arguments; :func:`~cxr_edge.original.keras_graph.fill_in` fills it in."""
+    """Keras's record of them; :func:`cxr_edge.original.keras_graph.fill_in` completes it."""
     tensors: tuple[int, ...]
     """``id`` of each tensor among the arguments, in the order of the node's inputs."""
     output: int
