@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from cxr_edge.errors import UsageError
+from cxr_edge.errors import UsageError, unknown_name
 from cxr_edge.files import PathLike, optional_path, printable
 from cxr_edge.reporting import Reporter, Silent
 
@@ -77,11 +77,14 @@ def benchmark_bundle(
     from cxr_edge.benchmark.runner import BenchmarkRequest, run_benchmark
     from cxr_edge.benchmark.suite import read_suite
     from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.classifier import Decoding
     from cxr_edge.extras import check_keras, is_installed
     from cxr_edge.files import check_writable
 
     if rounds < 2:
         raise UsageError(f"--rounds is {rounds}, expected at least 2")
+    if decode not in get_args(Decoding):
+        raise unknown_name("decoding", decode, get_args(Decoding))
     counts = _thread_counts(threads)
     opened, folder = Bundle.open(bundle), optional_path(out)
     if folder:

@@ -79,6 +79,8 @@ def evaluate_model(
         raise UsageError("--model is run by Keras: leave out --bundle, --artifact and --engine")
     if spec and not originals:
         raise UsageError("--spec describes a .keras file: name it with --model")
+    if threads < 1:
+        raise UsageError(f"--threads is {threads}, expected at least 1")
     options = EvaluationOptions(
         Path(data),
         grouping(patient_pattern),
