@@ -5,6 +5,10 @@ Research software, not a medical device.
 >>> from cxr_edge import Classifier
 >>> classifier = Classifier.load()
 
+Each stage is one function too: :func:`train_model`, :func:`evaluate_model`, :func:`infer_spec`,
+:func:`export_model`, :func:`verify_bundle`, :func:`tune_bundle`, :func:`benchmark_bundle`. They
+need what their commands need; see ``docs/python.md``.
+
 Names are imported on first use, so that ``import cxr_edge`` is fast.
 """
 
@@ -14,7 +18,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cxr_edge.benchmark.stage import BenchmarkResult, benchmark_bundle
+    from cxr_edge.benchmark.tuning import TuningResult, tune_bundle
     from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.bundle.verify import Verdict, verify_bundle
     from cxr_edge.classifier import Classifier
     from cxr_edge.errors import (
         BenchmarkError,
@@ -32,25 +39,35 @@ if TYPE_CHECKING:
         SpecError,
         UsageError,
     )
+    from cxr_edge.export.stage import ExportResult, export_model
     from cxr_edge.image import ImageLimits
+    from cxr_edge.original.infer import InferredSpec
+    from cxr_edge.original.specify import infer_spec
     from cxr_edge.results import Explanation, Failure, Prediction
     from cxr_edge.spec import InputSpec, ModelSpec
+    from cxr_edge.train.evaluation.evaluate import EvaluationResults
+    from cxr_edge.train.evaluation.stage import evaluate_model
+    from cxr_edge.train.stage import TrainingResult, train_model
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "BenchmarkError": "errors",
+    "BenchmarkResult": "benchmark.stage",
     "Bundle": "bundle.reader",
     "BundleError": "errors",
     "Classifier": "classifier",
     "CxrEdgeError": "errors",
     "DataError": "errors",
     "EngineError": "errors",
+    "EvaluationResults": "train.evaluation.evaluate",
     "Explanation": "results",
     "ExportError": "errors",
+    "ExportResult": "export.stage",
     "Failure": "results",
     "ImageError": "errors",
     "ImageLimits": "image",
+    "InferredSpec": "original.infer",
     "InputSpec": "spec",
     "MissingExtraError": "errors",
     "ModelError": "errors",
@@ -60,22 +77,36 @@ _MODULES = {
     "Prediction": "results",
     "ProfileError": "errors",
     "SpecError": "errors",
+    "TrainingResult": "train.stage",
+    "TuningResult": "benchmark.tuning",
     "UsageError": "errors",
+    "Verdict": "bundle.verify",
+    "benchmark_bundle": "benchmark.stage",
+    "evaluate_model": "train.evaluation.stage",
+    "export_model": "export.stage",
+    "infer_spec": "original.specify",
+    "train_model": "train.stage",
+    "tune_bundle": "benchmark.tuning",
+    "verify_bundle": "bundle.verify",
 }
 
 __all__ = [
     "BenchmarkError",
+    "BenchmarkResult",
     "Bundle",
     "BundleError",
     "Classifier",
     "CxrEdgeError",
     "DataError",
     "EngineError",
+    "EvaluationResults",
     "Explanation",
     "ExportError",
+    "ExportResult",
     "Failure",
     "ImageError",
     "ImageLimits",
+    "InferredSpec",
     "InputSpec",
     "MissingExtraError",
     "ModelError",
@@ -85,7 +116,17 @@ __all__ = [
     "Prediction",
     "ProfileError",
     "SpecError",
+    "TrainingResult",
+    "TuningResult",
     "UsageError",
+    "Verdict",
+    "benchmark_bundle",
+    "evaluate_model",
+    "export_model",
+    "infer_spec",
+    "train_model",
+    "tune_bundle",
+    "verify_bundle",
 ]
 
 

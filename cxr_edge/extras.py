@@ -73,6 +73,20 @@ def require_installed(modules: Sequence[str], extra: str, *, user: str) -> None:
         )
 
 
+def check_keras(*, user: str, extra: str) -> None:
+    """Refuse what would lack Keras or its backend later; neither is imported.
+
+    Args:
+        user: what needs Keras, such as ``cxr-edge train``.
+        extra: brings it.
+
+    Raises:
+        MissingExtraError: Keras or its backend is not installed.
+    """
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    require_installed(["keras", backend], extra, user=user)
+
+
 def is_installed(module: str) -> bool:
     """Whether a module can be found, without importing it."""
     return importlib.util.find_spec(module) is not None

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from cxr_edge.errors import CxrEdgeError, OutputError
 
+PathLike = str | os.PathLike[str]
+"""A path as callers of the public functions give it."""
+
 TEMPORARY_PREFIX = ".cxr-edge-"
 """Start of the name of every unfinished file; one left by a killed process may be deleted."""
 
@@ -160,6 +163,37 @@ def _refuse_special(path: Path, name: str) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise OutputError(f"{name}: is {kind}; name a file to write")
+
+
+def check_writable(folder: Path, file: Path | None = None) -> None:
+    """Refuse an output folder that cannot be written or made, without making it.
+
+    What is slow calls this first.
+
+    Args:
+        folder: the folder.
+        file: what is to be written there, for the message; None: the folder itself.
+
+    Raises:
+        OutputError: something of its path is no folder, or this user may not write there.
+    """
+    name = printable(file or folder)
+    try:
+        existing = folder.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        is_folder = existing.is_dir()
+    except OSError as err:
+        raise OutputError(f"{name}: cannot be written: {err.strerror}") from err
+    if not is_folder:
+        raise OutputError(f"{name}: cannot be written: {printable(existing)} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"{name}: cannot be written: no permission in {printable(existing)}")
+
+
+def optional_path(path: PathLike | None) -> Path | None:
+    """A path that a caller may leave out."""
+    return None if path is None else Path(path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -41,11 +41,30 @@ from cxr_edge.files import atomic_path, printable, read_file
 from cxr_edge.metrics.usefulness import why_useless
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.opening import load_original
-from cxr_edge.original.run_folder import Run
+from cxr_edge.original.run_folder import Run, open_run
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
 _TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "openvino")
+
+
+def find_original(
+    source: Path | None, spec: Path | None, reporter: Reporter | None = None
+) -> OriginalModel:
+    """Read the model to export.
+
+    Args:
+        source: a run folder or a Keras model; None: the bundled reference.
+        spec: the model's spec; None: ``spec.json`` beside it.
+        reporter: told in one line of each change.
+
+    Raises:
+        ModelError: there is no model or spec, or the model does not fit its spec.
+        MissingExtraError: TensorFlow is not installed.
+    """
+    if source is None:
+        return original_of_bundle(Bundle.open())
+    return original_of_run(open_run(source, spec), reporter)
 
 
 def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel:

@@ -158,21 +158,11 @@ def run_folder(drawn_data: Path, build_once: Build) -> Path:
     """
 
     def train_run(root: Path) -> None:
-        from cxr_edge.data.patients import grouping
-        from cxr_edge.reporting import Silent
-        from cxr_edge.train.pipeline import train
+        from cxr_edge import train_model
         from cxr_edge.train.recipe import SEED
 
         recipe = dataclasses.replace(SEED, epochs=2, batch_size=8)
-        train(
-            drawn_data,
-            root / "run",
-            recipe,
-            seed=3,
-            group_of=grouping(None),
-            use_val_folder=False,
-            reporter=Silent(),
-        )
+        train_model(drawn_data, root / "run", recipe=recipe, seed=3)
 
     return build_once("trained", train_run) / "run"
 

@@ -2,6 +2,7 @@
 
 ::
 
+    stage         train_model: checks, then the pipeline
     pipeline      everything that ``cxr-edge train`` does
     recipe        training recipes: every setting, named and versioned
     request       what can be wrong with a call, found before anything slow

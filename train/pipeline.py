@@ -26,7 +26,7 @@ from cxr_edge.original.run_folder import (
 from cxr_edge.report.documents import draw_page_beside
 from cxr_edge.reporting import Reporter
 from cxr_edge.train.evaluation.baseline import fit_baseline
-from cxr_edge.train.evaluation.evaluate import evaluate_model
+from cxr_edge.train.evaluation.evaluate import evaluate_part
 from cxr_edge.train.evaluation.inputs import gather_inputs
 from cxr_edge.train.evaluation.outputs import make_origin, write_document
 from cxr_edge.train.evaluation.scorers import KERAS, ScoredModel
@@ -191,7 +191,7 @@ def _evaluate(
         names = [str(path.relative_to(images.test.root)) for path in test.files]
         parts.append(gather_inputs("test", test, spec, patients, names=names, baseline=baseline))
     shifts = recipe.target is not None
-    results = {each.part: evaluate_model(model, each, shifts=shifts, out=out) for each in parts}
+    results = {each.part: evaluate_part(model, each, shifts=shifts, out=out) for each in parts}
     write_document(out, results, make_origin(command, [model.source]))
     draw_page_beside(out / EVALUATION_NAME, reporter)
     return results

@@ -4,6 +4,8 @@ Measuring only: the result is ``report.json``; tables and pages are drawn from i
 
 ::
 
+    stage.py        benchmark_bundle: checks, measures, writes
+    tuning.py       tune_bundle: the fastest way to run a bundle on this machine
     runner.py       one benchmark from start to end
     cases.py        a row while it is measured; the rows of a bundle
     baselines.py    the rows of the original Keras model and its stock conversions

@@ -29,10 +29,12 @@ from cxr_edge.benchmark.report_parts import (
 )
 from cxr_edge.device.machine import Machine
 from cxr_edge.errors import BenchmarkError
+from cxr_edge.files import PathLike, printable, read_file
 
 SCHEMA = "cxr-edge.benchmark/2"
 """Name and version; the version rises whenever a key is added, removed or changes its meaning."""
 _SCHEMA_1 = "cxr-edge.benchmark/1"
+_MAX_BYTES = 2**26
 
 __all__ = [
     "SCHEMA",
@@ -135,6 +137,16 @@ def parse_report(data: bytes, name: str) -> Report:
         BenchmarkError: it is malformed or of another version.
     """
     return documents.parse(_upgraded(data), Report, name=name, error=BenchmarkError)
+
+
+def read_report(path: PathLike) -> Report:
+    """Read the file of a report of this version or of version 1.
+
+    Raises:
+        BenchmarkError: it is absent, malformed or of another version.
+    """
+    data = read_file(path, max_bytes=_MAX_BYTES, error=BenchmarkError)
+    return parse_report(data, printable(path))
 
 
 def _upgraded(data: bytes) -> bytes:

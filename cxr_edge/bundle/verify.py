@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,8 @@ from cxr_edge.bundle.manifest import ArtifactRecord, EngineRecord, Parity
 from cxr_edge.bundle.parity import compare, holds
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.engines import installed_engines, suits
-from cxr_edge.errors import EngineError
+from cxr_edge.errors import EngineError, MissingExtraError, ParityError
+from cxr_edge.files import PathLike
 from cxr_edge.preprocess import normalize
 
 Outcome = Literal["proven", "not-installed", "not-for-this-cpu", "failed"]
@@ -36,7 +37,60 @@ class Verdict:
     """Why it failed or was not run; empty when proven."""
 
 
-def verify(bundle: Bundle) -> Iterator[Verdict]:
+def verify_bundle(bundle: PathLike | None = None) -> tuple[Verdict, ...]:
+    """Check on this machine that every exported model makes the same decisions as the original.
+
+    Checks the hash of every file, then runs the golden inputs through every model file on every
+    installed engine and compares the scores with the Keras model's. Needs no TensorFlow.
+
+    Args:
+        bundle: folder of an export; None: the bundled reference.
+
+    Returns:
+        A verdict for each file and engine, none of them ``failed`` and at least one ``proven``;
+        the others were not run, and say why.
+
+    Raises:
+        BundleError: a file is absent or changed.
+        ParityError: a file's decisions or scores differ from the original's.
+        MissingExtraError: nothing could be checked, because an engine is not installed.
+        EngineError: nothing could be checked, because no file is made for this CPU.
+    """
+    opened = Bundle.open(bundle)
+    verdicts = tuple(replay_bundle(opened))
+    require_proven(verdicts, opened)
+    return verdicts
+
+
+def require_proven(verdicts: Sequence[Verdict], bundle: Bundle) -> None:
+    """Raise unless a file was proven and none failed.
+
+    Raises:
+        ParityError: a file failed.
+        MissingExtraError: nothing was proven, and an engine is not installed.
+        EngineError: nothing was proven, and no file is made for this CPU.
+    """
+    if failed := [verdict for verdict in verdicts if verdict.outcome == "failed"]:
+        first = failed[0]
+        file = bundle.artifact(first.artifact).file.file
+        more = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
+        raise ParityError(f"{file}: {first.artifact} on {first.engine}: {first.reason}{more}")
+    if any(verdict.outcome == "proven" for verdict in verdicts):
+        return
+    unsuited = list(dict.fromkeys(v.artifact for v in verdicts if v.outcome == "not-for-this-cpu"))
+    missing = list(dict.fromkeys(v.engine for v in verdicts if v.outcome == "not-installed"))
+    reasons = []
+    if unsuited:
+        verb = "is" if len(unsuited) == 1 else "are"
+        reasons.append(f"{', '.join(unsuited)} {verb} not made for this CPU")
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        reasons.append(f"{', '.join(missing)} {verb} not installed")
+    message = f"nothing could be checked: {' and '.join(reasons)}; see 'cxr-edge doctor'"
+    raise MissingExtraError(message) if missing else EngineError(message)
+
+
+def replay_bundle(bundle: Bundle) -> Iterator[Verdict]:
     """Hash every file, then replay the golden inputs on every artifact and installed engine.
 
     Raises:

@@ -11,7 +11,7 @@ import typer
 
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.tables import Cell, Column, Styled, print_table
-from cxr_edge.errors import BenchmarkError, UsageError
+from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 SLOWER = 1
 DEFAULT_OUT = Path("benchmark")
-JSON_NAME = "report.json"
-MAX_REPORT_BYTES = 2**26
 
 
 def benchmark(
@@ -74,14 +72,8 @@ def benchmark(
     became slower.
     """
     from cxr_edge.benchmark.compare import compare_reports, comparison_text
-    from cxr_edge.benchmark.report import parse_report
-    from cxr_edge.benchmark.runner import BenchmarkRequest, run_benchmark
-    from cxr_edge.benchmark.suite import read_suite
-    from cxr_edge.bundle.reader import Bundle
-    from cxr_edge.cli.preflight import check_keras, check_writable
-    from cxr_edge.extras import is_installed
-    from cxr_edge.files import read_file
-    from cxr_edge.report.documents import draw_page_beside
+    from cxr_edge.benchmark.report import read_report
+    from cxr_edge.benchmark.stage import JSON_NAME, benchmark_bundle
 
     old = None
     if compare:  # refused before anything is measured
@@ -89,25 +81,22 @@ def benchmark(
             raise UsageError(
                 f"{printable(compare)}: the new report would replace it; use another folder (-o)"
             )
-        data = read_file(compare, max_bytes=MAX_REPORT_BYTES, error=BenchmarkError)
-        old = parse_report(data, printable(compare))
-    bundle, terminal = Bundle.open(folder), Terminal()
-    check_writable(out)
-    _check_inputs(images, keras)
-    request = BenchmarkRequest(
-        keras=keras,
-        with_baselines=baselines,
+        old = read_report(compare)
+    terminal = Terminal()
+    result = benchmark_bundle(
+        folder,
+        out,
         images=images,
+        keras=keras,
+        baselines=baselines,
         threads=_numbers(threads),
         rounds=rounds,
         decode=decode,
-        suite=read_suite(suite) if suite else (),
+        suite=suite,
         command=shlex.join(["cxr-edge", *sys.argv[1:]]),
+        reporter=terminal,
     )
-    if baselines and is_installed("keras") and is_installed("tensorflow"):
-        check_keras(user="cxr-edge benchmark", extra="export")
-    report = run_benchmark(bundle, request, terminal)
-    _write(report, out)
+    report = result.report
     _print_rows(report)
     for row in report.rows:
         for problem in row.problems:
@@ -115,8 +104,8 @@ def benchmark(
     for warning in report.warnings:
         terminal.say(f"note: {warning}")
     terminal.say(f"the report is {printable(out / JSON_NAME)}")
-    if page := draw_page_beside(out / JSON_NAME, terminal):
-        terminal.say(f"the page is {printable(page)}")
+    if result.page:
+        terminal.say(f"the page is {printable(result.page)}")
     if old:
         comparison = compare_reports(old, report, max_slowdown)
         print(f"\n{comparison_text(comparison, max_slowdown)}")
@@ -124,34 +113,11 @@ def benchmark(
             raise typer.Exit(SLOWER)
 
 
-def _check_inputs(images: Path | None, keras: Path | None) -> None:
-    """Refuse absent files and packages before anything is measured."""
-    from cxr_edge.extras import require_installed
-
-    if images and not images.is_dir():
-        raise UsageError(f"{printable(images)}: no such folder; expected images (--images)")
-    if keras:
-        if not keras.is_file():
-            raise UsageError(f"{printable(keras)}: no such file; expected a model (--keras)")
-        require_installed(["keras", "tensorflow"], "export", user="cxr-edge benchmark --keras")
-
-
 def _numbers(text: str) -> tuple[int, ...]:
-    """Numbers of threads, in order, each once; 1 is always among them."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise UsageError(f"--threads is {text!r}, expected whole numbers with commas, such as 1,2")
-    return tuple(sorted({1, *map(int, parts)}))
-
-
-def _write(report: Report, out: Path) -> None:
-    """Write the two forms that need no extra."""
-    from cxr_edge.benchmark.report import dump_report
-    from cxr_edge.files import write_file
-    from cxr_edge.report.benchmark.markdown import report_markdown
-
-    write_file(out / JSON_NAME, dump_report(report))
-    write_file(out / "report.md", report_markdown(report).encode())
+    return tuple(map(int, parts))
 
 
 def _print_rows(report: Report) -> None:

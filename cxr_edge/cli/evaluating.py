@@ -13,11 +13,9 @@ from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.schemas import EVALUATE, EvaluatedModel, EvaluateDocument, print_document
 from cxr_edge.cli.tables import print_sections
-from cxr_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from cxr_edge.train.evaluation.evaluate import EvaluationResults
-    from cxr_edge.train.evaluation.scorers import ScoredModel
 
 SOME_FAILED = 1
 
@@ -66,39 +64,26 @@ def evaluate(
 
     Exits with 1 if some images could not be read and were left out.
     """
-    from cxr_edge.cli.preflight import check_writable
-    from cxr_edge.data.patients import grouping
-    from cxr_edge.extras import require_installed
     from cxr_edge.files import printable
-    from cxr_edge.train.evaluation.evaluate import evaluate_models
-    from cxr_edge.train.evaluation.inputs import EvaluationOptions, check_output
+    from cxr_edge.train.evaluation.stage import evaluate_model
 
-    if model and (bundle or artifact or engine):
-        raise UsageError("--model is run by Keras: leave out --bundle, --artifact and --engine")
-    if spec and not model:
-        raise UsageError("--spec describes a .keras file: name it with --model")
-    request = EvaluationOptions(
+    terminal = Terminal()
+    results = evaluate_model(
         data,
-        grouping(patient_pattern),
-        out=out,
+        model,
+        spec=spec,
+        bundle=bundle,
+        artifact=artifact,
+        engine=engine,
+        threads=threads,
         baseline=baseline,
         shifts=shifts,
         copies=copies,
+        patient_pattern=patient_pattern,
+        out=out,
         command=shlex.join(["cxr-edge", *sys.argv[1:]]),
+        reporter=terminal,
     )
-    check_output(request)
-    if out:
-        check_writable(out)
-    if baseline:
-        require_installed(["sklearn"], "evaluate", user="cxr-edge evaluate --baseline")
-    terminal = Terminal()
-    if model:
-        models = _keras_models(model, spec, data, terminal)
-    else:
-        from cxr_edge.train.evaluation.scorers import exported_model
-
-        models = [exported_model(bundle, artifact, engine, threads)]
-    results = evaluate_models(models, request, terminal)
     if format == "json":
         print_document(_document(results))
     else:
@@ -111,22 +96,6 @@ def evaluate(
     evaluations = results.evaluations.values()
     if any(e.data.unreadable or (e.copies and e.copies.unreadable) for e in evaluations):
         raise typer.Exit(SOME_FAILED)
-
-
-def _keras_models(
-    paths: list[Path], spec: Path | None, data: Path, terminal: Terminal
-) -> list[ScoredModel]:
-    """Load models; what is wrong with their files or the images' folders is found before Keras."""
-    from cxr_edge.cli.preflight import check_keras
-    from cxr_edge.data.folders import open_folder
-    from cxr_edge.original.run_folder import open_run
-
-    runs = [open_run(path, spec) for path in paths]
-    open_folder(data, runs[0].spec.labels)
-    check_keras(user="cxr-edge evaluate --model", extra="train")
-    from cxr_edge.train.evaluation.scorers import keras_model
-
-    return [keras_model(path, spec) for path in paths]
 
 
 def _document(results: EvaluationResults) -> EvaluateDocument:

@@ -12,14 +12,13 @@ import typer
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.tables import Cell, Column, Styled, print_table
-from cxr_edge.errors import ExportError, UsageError
+from cxr_edge.errors import ExportError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
     from cxr_edge.bundle.manifest import Manifest
-    from cxr_edge.export.artifacts import ArtifactKind
     from cxr_edge.export.report import ExportReport
-    from cxr_edge.export.request import ExportRequest
+    from cxr_edge.export.stage import ExportResult
 
 DEFAULT_OUT = Path("bundle")
 
@@ -108,66 +107,35 @@ def export(
     code is 6. For quantized files, recipes are tried until one holds the budget (--max-flips,
     --max-delta-p, --max-auc-drop); OUT.export-report.json lists them.
     """
-    from cxr_edge.data.patients import grouping
-    from cxr_edge.export.artifacts import FP16, INT8, QuantizedConversion, find_kinds
-    from cxr_edge.export.commit import check_target
-    from cxr_edge.export.quantize.budget import Budget
-    from cxr_edge.export.request import ExportRequest
+    from cxr_edge.export.stage import export_model
 
-    names = [name.strip() for name in artifacts.split(",") if name.strip()]
-    kinds = find_kinds((*names, *(INT8 if int8 else ()), *(FP16 if fp16 else ())))
-    for_quantized = {
-        "--calibration": calibration is not None,
-        "--validation": validation is not None,
-        "--thorough": thorough,
-        "--max-flips": max_flips is not None,
-    }
-    if not any(isinstance(kind.conversion, QuantizedConversion) for kind in kinds):
-        for option in (name for name, is_given in for_quantized.items() if is_given):
-            raise UsageError(f"{option} is for quantized files, and none is asked for; add --int8")
-    request = ExportRequest(
+    terminal = Terminal()
+    result = export_model(
+        source,
+        out,
+        int8=int8,
+        fp16=fp16,
+        artifacts=[name.strip() for name in artifacts.split(",") if name.strip()],
+        spec=spec,
+        data=data,
         calibration=calibration,
         validation=validation,
-        data=data,
-        budget=Budget(max_flips, max_delta_p, max_auc_drop),
+        keep_images=keep_images,
+        max_flips=max_flips,
+        max_delta_p=max_delta_p,
+        max_auc_drop=max_auc_drop,
         thorough=thorough,
         distill=distill,
-        keep_images=keep_images,
-        named=frozenset(names),
-        group_of=grouping(patient_pattern),
+        patient_pattern=patient_pattern,
+        reporter=terminal,
     )
-    request.check()
-    check_target(out)
-    terminal = Terminal()
-    terminal.say("reading the model …")
-    manifest, report = _run(source, spec, out, kinds, request, terminal)
-    _print_parity(manifest)
-    _print_speeds(manifest, report)
-    _explain(manifest, report, out, terminal)
-    missing = [artifact for artifact in report.failed if artifact.named]
-    if missing:
+    _print_parity(result.manifest)
+    _print_speeds(result.manifest, result.report)
+    _explain(result, terminal)
+    if missing := result.missing:
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        written = ", ".join(artifact.name for artifact in report.artifacts)
+        written = ", ".join(artifact.name for artifact in result.report.artifacts)
         raise ExportError(f"{missing[0].name}{others} is missing, see above; written: {written}")
-
-
-def _run(
-    source: Path | None,
-    spec: Path | None,
-    out: Path,
-    kinds: tuple[ArtifactKind, ...],
-    request: ExportRequest,
-    terminal: Terminal,
-) -> tuple[Manifest, ExportReport]:
-    from cxr_edge.bundle.reader import Bundle
-    from cxr_edge.export import pipeline
-    from cxr_edge.original.run_folder import open_run
-
-    if source is None:
-        original = pipeline.original_of_bundle(Bundle.open())
-    else:
-        original = pipeline.original_of_run(open_run(source, spec), terminal)
-    return pipeline.export(original, out, kinds, request, terminal)
 
 
 def _print_parity(manifest: Manifest) -> None:
@@ -214,10 +182,9 @@ def _print_speeds(manifest: Manifest, report: ExportReport) -> None:
     print_table([Column("artifact"), Column("engine"), *numbers, *note], rows)
 
 
-def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Terminal) -> None:
+def _explain(result: ExportResult, terminal: Terminal) -> None:
     """Say what the figures mean, what to know about them, and what to run next."""
-    from cxr_edge.export.report import report_path
-
+    manifest, report = result.manifest, result.report
     for line in [*_heatmap_lines(report), *_changed_decisions(report)]:
         terminal.say(line)
     for note in (_slow_integers(manifest, report), _thin_golden(manifest)):
@@ -227,10 +194,10 @@ def _explain(manifest: Manifest, report: ExportReport, out: Path, terminal: Term
         terminal.say(f"recipes were chosen on {report.chosen_on}")
     terminal.say(f"golden inputs: {report.golden}")
     terminal.say(f"proven: {report.proves}")
-    terminal.say(f"the report is {printable(report_path(out))}")
+    terminal.say(f"the report is {printable(result.report_file)}")
     if report.useless:
         terminal.say(f"this model is of no use: {report.useless}; train it again before you use it")
-    path = shlex.quote(printable(out))
+    path = shlex.quote(printable(result.bundle))
     terminal.say(f"next: cxr-edge verify {path}; cxr-edge predict -b {path} IMAGE")
 
 

@@ -20,7 +20,7 @@ from cxr_edge.cli.schemas import (
     print_document,
 )
 from cxr_edge.cli.tables import Cell, Column, Style, Styled, print_table, stream_table
-from cxr_edge.errors import CxrEdgeError, EngineError, MissingExtraError, ParityError
+from cxr_edge.errors import CxrEdgeError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -60,20 +60,20 @@ def verify(folder: Folder = None, format: options.Format = "table") -> None:
     installed engine and compares the scores with the Keras model's. Needs no TensorFlow.
     """
     from cxr_edge.bundle.reader import Bundle
-    from cxr_edge.bundle.verify import verify as verify_bundle
+    from cxr_edge.bundle.verify import replay_bundle, require_proven
 
     bundle: Bundle | None = None
     verdicts: list[Verdict] = []
     try:
         bundle = Bundle.open(folder)
         _report_strays(bundle)
-        outcomes = _collect(verify_bundle(bundle), verdicts)
+        outcomes = _collect(replay_bundle(bundle), verdicts)
         if format == "json":
             for _ in outcomes:
                 pass
         else:
             stream_table(_VERDICT_COLUMNS, (_verdict_row(each, bundle) for each in outcomes))
-        _raise_failures(verdicts, bundle)
+        require_proven(verdicts, bundle)
     except CxrEdgeError as err:
         if format == "json":
             print_document(_verify_document(folder, bundle, verdicts, err))
@@ -97,28 +97,6 @@ def _report_strays(bundle: Bundle) -> None:
         )
     for name in bundle.unlisted():
         print(f"cxr-edge: {printable(name)}: is not listed by the manifest", file=sys.stderr)
-
-
-def _raise_failures(verdicts: list[Verdict], bundle: Bundle) -> None:
-    """Raise unless a file was proven and none failed."""
-    if failed := [verdict for verdict in verdicts if verdict.outcome == "failed"]:
-        first = failed[0]
-        file = bundle.artifact(first.artifact).file.file
-        more = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
-        raise ParityError(f"{file}: {first.artifact} on {first.engine}: {first.reason}{more}")
-    if any(verdict.outcome == "proven" for verdict in verdicts):
-        return
-    unsuited = list(dict.fromkeys(v.artifact for v in verdicts if v.outcome == "not-for-this-cpu"))
-    missing = list(dict.fromkeys(v.engine for v in verdicts if v.outcome == "not-installed"))
-    reasons = []
-    if unsuited:
-        verb = "is" if len(unsuited) == 1 else "are"
-        reasons.append(f"{', '.join(unsuited)} {verb} not made for this CPU")
-    if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        reasons.append(f"{', '.join(missing)} {verb} not installed")
-    message = f"nothing could be checked: {' and '.join(reasons)}; see 'cxr-edge doctor'"
-    raise MissingExtraError(message) if missing else EngineError(message)
 
 
 def _verify_document(

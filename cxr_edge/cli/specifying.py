@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -85,74 +84,41 @@ def spec(
     Prints JSON on stdout, and on stderr where each value comes from. Check what is guessed or
     assumed: a file of weights does not say how the training scaled and resized its images.
     """
-    given_labels = _split_labels(labels)
-    given_size = _parse_size(size)
-    if out is not None and _exists(out):
-        raise UsageError(f"{printable(out)}: exists; remove it or name another file")
-    data_labels = None if data is None else _folder_labels(data)
-    for label in (*(given_labels or ()), *(data_labels or ())):
-        if not label.isprintable():
-            raise UsageError(f"the label {label!r:.80} cannot be printed; rename it")
-
     from cxr_edge import documents
-    from cxr_edge.files import write_file
-    from cxr_edge.original.infer import Given, infer_spec
-    from cxr_edge.original.keras_model import open_keras
+    from cxr_edge.original.specify import infer_spec
 
-    network = open_keras(model, extra="export")
-    given = Given(
-        name=printable(model.stem),
-        labels=given_labels,
-        data_labels=data_labels,
+    inferred = infer_spec(
+        model,
+        labels=_split_labels(labels),
+        data=data,
         preset=preset,
-        size=given_size,
+        size=_parse_size(size),
         geometry=geometry,
         interpolation=interpolation,
         threshold=threshold,
         positive=positive,
+        out=out,
     )
-    inferred = infer_spec(network, given, printable(model))
-    text = documents.dump(inferred.spec)
     if out is None:
+        text = documents.dump(inferred.spec)
         sys.stdout.buffer.write(text)  # UTF-8, whatever the terminal's encoding
         sys.stdout.flush()
-    else:
-        write_file(out, text)
     _explain(inferred, model, out)
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file can have: writing it says why
-        return False
-
-
 def _split_labels(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    labels = tuple(label.strip() for label in text.split(","))
-    if "" in labels or len(set(labels)) != len(labels) or len(labels) < 2:
-        raise UsageError(f"--labels is {text!r:.80}, expected at least two different names: a,b")
-    return labels
+    return None if text is None else tuple(label.strip() for label in text.split(","))
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
-    from cxr_edge.spec import MAX_SIDE
+    from cxr_edge.original.specify import wrong_size
 
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", text.strip())  # noqa: RUF001 - people type it
-    if not match or not all(1 <= int(side) <= MAX_SIDE for side in match.groups()):
-        raise UsageError(f"--size is {text!r:.40}, expected HxW in pixels, for example 224x224")
+    if not match:
+        raise wrong_size(text)
     return int(match[1]), int(match[2])
-
-
-def _folder_labels(data: Path) -> tuple[str, ...]:
-    """The classes of a data set, or of its ``train`` folder."""
-    from cxr_edge.data.folders import find_split, open_folder
-
-    return open_folder(find_split(data, "train") or data).labels
 
 
 def _explain(inferred: InferredSpec, model: Path, out: Path | None) -> None:

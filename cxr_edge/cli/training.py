@@ -61,49 +61,35 @@ def train(
 
     After an interruption the same command resumes from the last finished epoch.
     """
-    from cxr_edge.cli.preflight import check_keras, check_writable
-    from cxr_edge.data.patients import grouping
-    from cxr_edge.extras import require_installed
     from cxr_edge.report.evaluation.text import report_sections
-    from cxr_edge.train.recipe import find_recipe, with_epochs
-    from cxr_edge.train.request import check_request
+    from cxr_edge.train.stage import train_model
 
-    chosen = find_recipe(recipe)
-    if epochs is not None:
-        chosen = with_epochs(chosen, epochs)
-    group_of = grouping(patient_pattern)
-    check_request(data, out, chosen, positive=positive, use_val_folder=use_val_folder)
-    check_writable(out)
-    require_installed(["sklearn"], "train", user="cxr-edge train")
     terminal = Terminal()
     try:
-        check_keras(user="cxr-edge train", extra="train")
-        from cxr_edge.train.pipeline import train as run_training
-
-        evaluations = run_training(
+        result = train_model(
             data,
             out,
-            chosen,
+            recipe=recipe,
+            epochs=epochs,
             seed=seed,
-            group_of=group_of,
+            positive=positive,
             use_val_folder=use_val_folder,
-            reporter=terminal,
+            patient_pattern=patient_pattern,
             about_data=about_data,
             about_limits=about_limits,
-            positive=positive,
             command=shlex.join(["cxr-edge", *sys.argv[1:]]),
+            reporter=terminal,
         )
     except KeyboardInterrupt:
         terminal.say("interrupted; run the same command to resume after the last finished epoch")
         raise
-    for split, evaluation in evaluations.items():
+    for split, evaluation in result.evaluations.items():
         print(split)
         print_sections(report_sections(evaluation))
         print()
-    useless = {split: e.why_useless for split, e in evaluations.items() if e.why_useless}
-    for split, reason in useless.items():
+    for split, reason in result.why_useless.items():
         terminal.warn(f"{split}: {reason}")
-    if useless:
+    if result.why_useless:
         terminal.say(
             "this model is not worth exporting: check the labels of the images "
             f"(cxr-edge data check {shlex.quote(printable(data))}), add images, or train longer"

@@ -66,50 +66,23 @@ def tune(
     Only artifacts that pass the parity check on this machine are timed, in turn; predict then uses
     the fastest.
     """
-    from cxr_edge.benchmark.machine_state import read_machine_state, state_warnings
+    from cxr_edge.benchmark.tuning import find_profile, tune_bundle
     from cxr_edge.bundle.reader import Bundle
-    from cxr_edge.cli.preflight import check_writable
-    from cxr_edge.device.machine import this_machine
-    from cxr_edge.device.profile import FORMAT, Profile, engine_version, profile_path, write_profile
-    from cxr_edge.device.tune import fastest
-    from cxr_edge.device.tune import tune as measure
 
-    bundle, machine, terminal = Bundle.open(folder), this_machine(), Terminal()
-    path = profile or profile_path(bundle.manifest, machine)
-    if path is None:
-        raise OutputError("this user has no folder for settings; name a file with --profile")
+    terminal = Terminal()
     if forget:
-        _forget(path, terminal)
+        _forget(find_profile(Bundle.open(folder), profile), terminal)
         if format == "json":
             print_document(TuneDocument(TUNE, bundle_name(folder), None, (), ()))
         return
-    check_writable(path.parent, path)
-    before = read_machine_state()
-    candidates = measure(bundle, max_threads=threads, rounds=rounds, reporter=terminal)
-    warnings = tuple(state_warnings(machine, before, read_machine_state()))
-    chosen = fastest(candidates)
-    choice = None
-    if chosen and chosen.p50_ms is not None:
-        stored = Profile(
-            format=FORMAT,
-            bundle=bundle.manifest.sha256,
-            machine=machine.key,
-            processor=machine.processor,
-            artifact=chosen.artifact,
-            engine=chosen.engine,
-            engine_version=engine_version(chosen.engine),
-            threads=chosen.threads,
-            p50_ms=round(chosen.p50_ms, 4),
-            load_average=before.load_average,
-        )
-        write_profile(stored, path)
-        choice = _choice(stored, path)
+    result = tune_bundle(folder, threads=threads, rounds=rounds, profile=profile, reporter=terminal)
+    choice = _choice(result.profile, result.profile_file) if result.profile else None
     if format == "json":
-        timed = tuple(map(_timed_candidate, candidates))
-        print_document(TuneDocument(TUNE, bundle_name(folder), choice, timed, warnings))
+        timed = tuple(map(_timed_candidate, result.candidates))
+        print_document(TuneDocument(TUNE, bundle_name(folder), choice, timed, result.warnings))
     else:
-        _print_candidates(candidates, chosen)
-    for warning in warnings:
+        _print_candidates(result.candidates, result.chosen)
+    for warning in result.warnings:
         terminal.say(f"note: {warning}")
     if choice is None:
         raise ParityError("no artifact passes the parity check here; see 'cxr-edge verify'")

@@ -13,4 +13,5 @@
       archive         the same bytes in every process
     network_facts   what a network shows of its input, output and scaling
     infer           its spec, as far as it shows
+    specify         infer_spec: the same for a saved model
 """

@@ -67,7 +67,7 @@ class InferredSpec:
     """In the order of the spec's fields."""
 
 
-def infer_spec(model: Any, given: Given, name: str) -> InferredSpec:
+def infer_from_network(model: Any, given: Given, name: str) -> InferredSpec:
     """Infer the spec of a ``keras.Model``.
 
     Args:

@@ -28,7 +28,7 @@ from cxr_edge.bundle.manifest import (
     parse_manifest,
 )
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.bundle.verify import verify
+from cxr_edge.bundle.verify import replay_bundle
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.documents import since
@@ -105,7 +105,7 @@ def check_opens_and_predicts(folder: Path) -> None:
     assert bundle.manifest.format == "2.0"
     assert bundle.unlisted() == ()
     assert bundle.calibration() is not None
-    verdicts = {(v.artifact, v.engine): v.outcome for v in verify(bundle)}
+    verdicts = {(v.artifact, v.engine): v.outcome for v in replay_bundle(bundle)}
     assert verdicts == {
         (artifact.name, record.engine): (
             "proven" if record.engine in installed_engines() else "not-installed"

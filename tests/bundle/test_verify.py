@@ -16,7 +16,7 @@ from cxr_edge.bundle.embedded import Embedded, read_embedded
 from cxr_edge.bundle.golden import GoldenSet, dump_golden
 from cxr_edge.bundle.manifest import ArtifactRecord, Manifest
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.bundle.verify import Verdict, verify
+from cxr_edge.bundle.verify import Verdict, replay_bundle
 from cxr_edge.engines import ENGINES, Format
 from cxr_edge.errors import BundleError
 from cxr_edge.export.commit import commit, record_file
@@ -72,7 +72,7 @@ def tolerate(tolerance: float) -> Callable[[Manifest], Manifest]:
 
 
 def outcomes(bundle: Bundle) -> dict[tuple[str, str], Verdict]:
-    return {(v.artifact, v.engine): v for v in verify(bundle)}
+    return {(v.artifact, v.engine): v for v in replay_bundle(bundle)}
 
 
 def test_every_artifact_of_a_fresh_export_is_proven_on_every_engine(exported_bundle: Path) -> None:
@@ -272,4 +272,4 @@ def test_a_changed_byte_in_any_file_stops_it_before_the_first_verdict(
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(BundleError, match=path.name):
-        next(verify(Bundle.open(bundle)))
+        next(replay_bundle(Bundle.open(bundle)))

@@ -190,7 +190,7 @@ def test_train_finds_mistakes_before_it_loads_keras(
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError("Keras is loaded")
 
-    monkeypatch.setattr("cxr_edge.cli.preflight.check_keras", never)
+    monkeypatch.setattr("cxr_edge.extras.check_keras", never)
     result = in_process("train", drawn_data, *arguments)
     assert (result.returncode, result.stdout) == (code, "")
     assert words in result.stderr and len(result.stderr.splitlines()) == 1

@@ -64,7 +64,7 @@ def verdict(engine: str, outcome: Any, reason: str = "it differs") -> Verdict:
 
 def test_verify_of_other_decisions_is_a_document_too(in_process, monkeypatch):
     verdicts = [verdict("onnxruntime", "failed"), verdict("openvino", "failed")]
-    monkeypatch.setattr("cxr_edge.bundle.verify.verify", lambda bundle: iter(verdicts))
+    monkeypatch.setattr("cxr_edge.bundle.verify.replay_bundle", lambda bundle: iter(verdicts))
     result = in_process("verify", "-f", "json")
     assert result.returncode == 6
     value = read(result, schemas.VerifyDocument)
@@ -84,7 +84,7 @@ def test_verify_of_other_decisions_is_a_document_too(in_process, monkeypatch):
 def test_verify_says_why_nothing_could_be_checked(in_process, monkeypatch, outcomes, code, words):
     engines = ("onnxruntime", "openvino")
     verdicts = [verdict(*pair, "") for pair in zip(engines, outcomes, strict=False)]
-    monkeypatch.setattr("cxr_edge.bundle.verify.verify", lambda bundle: iter(verdicts))
+    monkeypatch.setattr("cxr_edge.bundle.verify.replay_bundle", lambda bundle: iter(verdicts))
     result = in_process("verify", "-f", "json")
     assert result.returncode == code
     assert words in read(result, schemas.VerifyDocument)["message"]

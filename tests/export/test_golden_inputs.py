@@ -10,7 +10,7 @@ import pytest
 
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.bundle.verify import verify
+from cxr_edge.bundle.verify import replay_bundle
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores
 from cxr_edge.export.alike import FEWEST, draw_alike, measure
@@ -97,7 +97,7 @@ def test_a_network_that_never_saw_a_phantom_is_exported_on_the_users_images(
     assert report.golden == manifest.golden.source
     assert "within the calibrated ranges" in manifest.golden.source
     assert all(count >= 1 for count in manifest.golden.decisions.values())
-    assert {verdict.outcome for verdict in verify(Bundle.open(out))} == {"proven"}
+    assert {verdict.outcome for verdict in replay_bundle(Bundle.open(out))} == {"proven"}
     # Nobody's image: those of the user are not in the bundle.
     held = {image.tobytes() for image in Bundle.open(out).golden().pixels}
     assert original.calibration and original.validation

@@ -11,7 +11,7 @@ import zoo
 from cxr_edge import documents
 from cxr_edge.errors import ModelError, UsageError
 from cxr_edge.extras import require_keras
-from cxr_edge.original.infer import Given, InferredSpec, Origin, infer_spec
+from cxr_edge.original.infer import Given, InferredSpec, Origin, infer_from_network
 from cxr_edge.preprocess import normalize, resize_to_input
 from cxr_edge.spec import InputSpec, parse_spec
 from cxr_edge.spec_file import PRESETS
@@ -34,7 +34,7 @@ def softmax(*first: Any, **settings: Any) -> Any:
 
 
 def infer(model: Any, **given: Any) -> InferredSpec:
-    inferred = infer_spec(model, Given(**given), "m.keras")
+    inferred = infer_from_network(model, Given(**given), "m.keras")
     assert parse_spec(documents.dump(inferred.spec)) == inferred.spec
     return inferred
 

@@ -90,7 +90,7 @@ def evaluate_models(
         if size not in inputs:
             inputs[size] = read_inputs(options, model.spec, part, reporter)
         folder = out if alone or out is None else out / name
-        evaluation = evaluate_model(
+        evaluation = evaluate_part(
             model, inputs[size], shifts=options.shifts, out=folder, reporter=reporter
         )
         if folder:
@@ -107,7 +107,7 @@ def evaluate_models(
     return EvaluationResults(evaluations, spreads, page)
 
 
-def evaluate_model(
+def evaluate_part(
     model: ScoredModel,
     inputs: EvaluationInputs,
     *,
