@@ -139,6 +139,8 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
             layer = next(filter(None, map(layer_of, weight_names)), None)
         node.name = f"{layer}/{node.op_type}_{position}" if layer else f"{node.op_type}_{position}"
         node.doc_string = ""
+        if not node.domain:
+            node.ClearField("domain")  # unset and empty are different bytes
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
         for attribute in node.attribute:
@@ -157,6 +159,7 @@ def _rename_body(body: Any, names: dict[str, str]) -> None:
     ports = [*body.input, *body.output]
     for port in body.input:
         names[port.name] = f"t{len(names)}"
+    _put_copies_last(body)
     ordered = _in_order(body)
     del body.node[:]
     body.node.extend(ordered)
@@ -164,8 +167,22 @@ def _rename_body(body: Any, names: dict[str, str]) -> None:
     for port in ports:
         port.name = names[port.name]
         for side in port.type.tensor_type.shape.dim:
-            side.ClearField("dim_param")  # an unknown side has a number of the process
+            # How many sides tf2onnx knows depends on counters of the process; the rank is needed.
+            side.Clear()
     body.name, body.doc_string = "body", ""
+
+
+def _put_copies_last(body: Any) -> None:
+    """Of two outputs with one value, let the later one be the copy.
+
+    tf2onnx copies either, depending on counters of the process.
+    """
+    places = {port.name: place for place, port in enumerate(body.output)}
+    for node in body.node:
+        if node.op_type == "Identity" and {node.input[0], node.output[0]} <= places.keys():
+            value, copy = places[node.input[0]], places[node.output[0]]
+            if copy < value:
+                body.output[value].name, body.output[copy].name = node.output[0], node.input[0]
 
 
 def _in_order(body: Any) -> list[Any]:
