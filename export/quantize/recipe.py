@@ -117,7 +117,7 @@ def float_groups(graph: Graph) -> tuple[tuple[str, ...], ...]:
 
     Returns:
         The layers of each group in running order: squeeze-and-excitation; the first eighth to the
-        first half of all layers, squeeze-and-excitation included; last the depthwise layers, since
+        first six of all layers, squeeze-and-excitation included; last the depthwise layers, since
         float layers between integer ones take longer than either kind in a row.
     """
     keys = linear_keys(graph)
@@ -130,7 +130,7 @@ def float_groups(graph: Graph) -> tuple[tuple[str, ...], ...]:
     if not depthwise:
         return ()
     gates = _gates(graph)
-    firsts = [keys[: max(1, len(keys) * eighths // 8)] for eighths in (1, 2, 3, 4)]
+    firsts = [keys[: max(1, len(keys) * eighths // 8)] for eighths in range(1, 7)]
     sets = [set(gates), *(set(first) | set(gates) for first in firsts), set(depthwise)]
     groups = [tuple(key for key in keys if key in chosen) for chosen in sets]
     return tuple(dict.fromkeys(group for group in groups if 0 < len(group) < len(keys)))
