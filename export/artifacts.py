@@ -85,9 +85,12 @@ class QuantizedConversion:
             ExportError: the converter would quantize no layer of this network.
         """
         ranges = self.ranges[0] if self.ranges else None
+        layers = linear_keys(graph)
+        if not layers:
+            raise ExportError("the network has no convolution or dense layer to quantize")
         ends = float_ends(graph, first=self.float_first, last=self.float_last)
         float_layers = ends or small_layers(graph, self.smallest)
-        if len(float_layers) == len(linear_keys(graph)):
+        if len(float_layers) == len(layers):
             raise ExportError(
                 f"no layer has {self.smallest} weights, the fewest that its converter quantizes"
             )

@@ -6,5 +6,5 @@
     quantizer     builds a file by a recipe        onnx_int8  inserts the integers into ONNX
     ranges        ranges of activations            equalize   brings channels to similar ranges
     bias          bias correction                  distill    calibration images without patients
-    budget        how much a model may change
+    budget        how much a model may change      onnx_rewrite  what else ONNX needs
 """

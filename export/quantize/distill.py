@@ -8,6 +8,7 @@ gives each the label that it should have (Cai et al. 2020, "ZeroQ"; Yin et al. 2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from cxr_edge.data.samples import Samples
 from cxr_edge.export.golden import draw_pictures
-from cxr_edge.export.graph.graph import Affine, Weights, build_model
+from cxr_edge.export.graph.graph import Affine, Graph, Linear, Weights, build_model, linear_name
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.request import CalibrationImages
 from cxr_edge.extras import require_tensorflow
@@ -28,12 +29,19 @@ SOURCE = "distilled from the network: drawn phantoms with its normalizations' st
 """Source of distilled images, for the manifest."""
 DRAWN_SOURCE = "drawn phantoms: the network has no batch normalization to distil images from"
 """Source of the images if the network has no statistics to distil."""
+NO_GRADIENT_SOURCE = "drawn phantoms: the gradient of the network is not finite"
+"""Source of the images if gradient descent breaks down."""
 STEPS = 80
-"""Steps of gradient descent for each batch of images."""
+"""Most steps of gradient descent for each batch of images."""
 FIRST_PICTURE = 10_000
 """Number of the first phantom that distilling starts from; golden inputs have lower numbers."""
 
 _BATCHES, _BATCH = 2, 16
+_FEWEST_STEPS = 4
+# Bounds the time by the work and not by a clock, so that every machine makes the same images. Two
+# processors that multiply 24e9 times a second take two minutes, since a gradient costs twice what
+# the scores do; EfficientNetB0 at 224 pixels is just below.
+_MOST_MULTIPLICATIONS = 1e12
 _RATE = 0.02
 _LABEL_WEIGHT, _SMOOTHNESS_WEIGHT = 0.1, 1.0
 _CERTAINTY = 0.98
@@ -48,11 +56,12 @@ def distill(
         model: the original ``keras.Model``.
         spec: its contract.
         reporter: shows progress.
-        steps: of gradient descent for each batch of 16 images.
+        steps: of gradient descent for each batch of 16 images; fewer are taken for a network of
+            more than 0.39e9 multiplications an image, so that it ends within a few minutes.
 
     Returns:
         32 images with the labels that they were distilled for; plain phantoms without labels if
-        the network has no batch normalization.
+        the network has no batch normalization, or no finite gradient.
     """
     graph = read_graph(model)
     inputs, statistics = [], []
@@ -64,17 +73,45 @@ def distill(
     if not statistics:
         return CalibrationImages(Samples(drawn, None, ()), DRAWN_SOURCE)
     labels = np.arange(len(drawn)) % len(spec.labels)
-    descent = _Descent(build_model(graph, inputs), statistics, spec)
+    network = build_model(graph, inputs)
+    affordable = affordable_steps(multiplications(graph, network))
+    if affordable < steps:
+        reporter.say(f"a large network: images are distilled in {affordable} steps, not {steps}")
+        steps = affordable
+    descent = _Descent(network, statistics, spec)
     batches = []
     with reporter.bar("distilling calibration images") as advance:
         for number in range(_BATCHES):
             part = slice(number * _BATCH, (number + 1) * _BATCH)
             images, step = descent.start(drawn[part], labels[part])
             for count in range(steps):
-                step()
+                if not step():
+                    return CalibrationImages(Samples(drawn, None, ()), NO_GRADIENT_SOURCE)
                 advance(number * steps + count + 1, _BATCHES * steps)
             batches.append(np.rint(np.asarray(images) * 255).astype(np.uint8))
     return CalibrationImages(Samples(np.concatenate(batches), labels, ()), SOURCE, in_bundle=True)
+
+
+def multiplications(graph: Graph, model: Any) -> int:
+    """How many multiplications the layers of a network do for an image.
+
+    Args:
+        graph: the network.
+        model: what :func:`~cxr_edge.export.graph.graph.build_model` made of it.
+    """
+    total = 0
+    for position, node in enumerate(graph.nodes):
+        if isinstance(node.operation, Linear):
+            layer = model.get_layer(linear_name(node.name, position))
+            places = math.prod(layer.output.shape[1:-1])
+            total += places * node.operation.kernel.size
+    return total
+
+
+def affordable_steps(work: int) -> int:
+    """Steps for each batch that end within minutes, for a network of ``work`` multiplications."""
+    most = _MOST_MULTIPLICATIONS / (_BATCHES * _BATCH * max(work, 1))
+    return max(_FEWEST_STEPS, min(STEPS, int(most)))
 
 
 class _Descent:
@@ -96,10 +133,11 @@ class _Descent:
         self._spec, self._model = spec, model
         self._statistics = statistics
 
-    def start(
-        self, pixels: Pixels, labels: npt.NDArray[np.intp]
-    ) -> tuple[Any, Callable[[], object]]:
-        """A variable of images, and a function that moves them one step towards their labels."""
+    def start(self, pixels: Pixels, labels: npt.NDArray[np.intp]) -> tuple[Any, Callable[[], Any]]:
+        """A variable of images, and a function that moves them one step towards their labels.
+
+        The function returns whether the gradient was finite; if not, the images are of no use.
+        """
         tensorflow = self._tensorflow
         images = tensorflow.Variable(pixels.astype(np.float32) / 255)
         optimizer = self._keras.optimizers.Adam(_RATE)
@@ -107,11 +145,13 @@ class _Descent:
         wanted = self._targets(labels)
 
         @tensorflow.function  # type: ignore[untyped-decorator]
-        def step() -> None:
+        def step() -> Any:
             with tensorflow.GradientTape() as tape:
                 loss = self._loss(images, wanted)
-            optimizer.apply([tape.gradient(loss, images)], [images])
+            gradient = tape.gradient(loss, images)
+            optimizer.apply([gradient], [images])
             images.assign(tensorflow.clip_by_value(images, 0.0, 1.0))
+            return tensorflow.reduce_all(tensorflow.math.is_finite(gradient))
 
         return images, step
 

@@ -11,7 +11,8 @@ from cxr_edge.export.convert.tflite import export_static, export_tflite, float_o
 from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.quantize.bias import correct_biases
 from cxr_edge.export.quantize.equalize import Pair, equalize, find_pairs
-from cxr_edge.export.quantize.onnx_int8 import PRESETS, join_padding, observe, quantize_onnx
+from cxr_edge.export.quantize.onnx_int8 import PRESETS, observe, quantize_onnx
+from cxr_edge.export.quantize.onnx_rewrite import join_padding
 from cxr_edge.export.quantize.ranges import ActivationStatistics, measure_activations
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, layer_key
 from cxr_edge.preprocess import Batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,13 +86,15 @@ def float_ends(graph: Graph, *, first: bool, last: bool) -> tuple[str, ...]:
 
     Args:
         graph: a lowered graph.
-        first: whether to keep a first layer in float32 if it reads only a few channels.
+        first: whether to keep a first convolution in float32 if it reads only a few channels.
         last: whether to keep the layer before the scores in float32: in int8 its output moves in
             steps that can change decisions near the threshold.
     """
     keys = linear_keys(graph)
+    linear = (node.operation for node in graph.nodes if isinstance(node.operation, Linear))
+    is_convolution = any(step.kind != "dense" for step in itertools.islice(linear, 1))
     few_channels = graph.nodes[0].channels <= _FEW_CHANNELS
-    first_key = keys[:1] if first and len(keys) > 2 and few_channels else ()
+    first_key = keys[:1] if first and len(keys) > 2 and few_channels and is_convolution else ()
     last_key = keys[-1:] if last and len(keys) > 1 else ()
     return (*first_key, *last_key)
 
@@ -113,8 +116,9 @@ def float_groups(graph: Graph) -> tuple[tuple[str, ...], ...]:
     whole channels by what a few numbers say. A network without such layers has no groups.
 
     Returns:
-        The layers of each group in running order: squeeze-and-excitation; the depthwise layers;
-        then the first eighth to the first half of all layers, squeeze-and-excitation included.
+        The layers of each group in running order: squeeze-and-excitation; the first eighth to the
+        first six of all layers, squeeze-and-excitation included; last the depthwise layers, since
+        float layers between integer ones take longer than either kind in a row.
     """
     keys = linear_keys(graph)
     kinds = {
@@ -126,8 +130,8 @@ def float_groups(graph: Graph) -> tuple[tuple[str, ...], ...]:
     if not depthwise:
         return ()
     gates = _gates(graph)
-    firsts = [keys[: max(1, len(keys) * eighths // 8)] for eighths in (1, 2, 3, 4)]
-    sets = [set(gates), set(depthwise), *(set(first) | set(gates) for first in firsts)]
+    firsts = [keys[: max(1, len(keys) * eighths // 8)] for eighths in range(1, 7)]
+    sets = [set(gates), *(set(first) | set(gates) for first in firsts), set(depthwise)]
     groups = [tuple(key for key in keys if key in chosen) for chosen in sets]
     return tuple(dict.fromkeys(group for group in groups if 0 < len(group) < len(keys)))
 

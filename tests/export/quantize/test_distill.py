@@ -11,12 +11,22 @@ import pytest
 
 from cxr_edge.data.samples import Samples
 from cxr_edge.export.golden import POOL, draw_pictures
+from cxr_edge.export.graph.graph import build_model
+from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.quantize import distill as module
-from cxr_edge.export.quantize.distill import DRAWN_SOURCE, FIRST_PICTURE, SOURCE
+from cxr_edge.export.quantize.distill import (
+    DRAWN_SOURCE,
+    FIRST_PICTURE,
+    NO_GRADIENT_SOURCE,
+    SOURCE,
+    affordable_steps,
+    multiplications,
+)
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Silent
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
+from cxr_edge.spec_file import PRESETS
 
 COUNT, STEPS = 32, 15
 GREY = dataclasses.replace(SEED_SPEC, input=InputSpec(height=16, width=16))
@@ -37,6 +47,27 @@ RGB = ModelSpec(
     threshold=None,
     threshold_choice="none",
 )
+
+
+def colour(labels: int, **values: Any) -> ModelSpec:
+    """A spec of three channels; two labels have one sigmoid output."""
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return ModelSpec(
+        name="colour",
+        input=InputSpec(height=16, width=16, channels=3, **values),
+        labels=tuple(f"label{number}" for number in range(labels)),
+        activation="softmax" if labels > 2 else "sigmoid",
+        positive_label=None if labels > 2 else "label1",
+        threshold=None if labels > 2 else 0.5,
+        threshold_choice="none",
+    )
+
+
+# What strangers' networks read: pixels of 0..255 and every preset, with few labels and many.
+OTHERS = {
+    preset: colour(labels, **PRESETS[preset].values())
+    for preset, labels in (("none", 2), ("caffe", 20), ("torch", 3), ("tf", 100))
+}
 
 
 def distill(model: Any, spec: ModelSpec) -> tuple[Samples, str]:
@@ -173,6 +204,49 @@ def test_a_network_without_normalization_gets_phantoms_and_says_so(spec: ModelSp
     assert source == DRAWN_SOURCE != SOURCE
     np.testing.assert_array_equal(samples.pixels, phantoms_of(spec))
     assert (samples.labels, samples.names) == (None, ())
+
+
+@pytest.mark.parametrize("preset", OTHERS)
+def test_whatever_range_and_order_a_network_reads_its_images_are_pictures(preset: str) -> None:
+    spec = OTHERS[preset]
+    model = small_network(spec)
+    samples, source = distill(model, spec)
+    assert source == SOURCE
+    assert samples.labels is not None and samples.labels.max() == min(COUNT, len(spec.labels)) - 1
+    assert all(image.std() > 5 and np.ptp(image) > 50 for image in samples.pixels)
+    before, after = (distances(model, p, spec) for p in (phantoms_of(spec), samples.pixels))
+    assert np.all(after < before / 3)
+
+
+def test_a_head_of_logits_is_distilled_with_the_activation_behind_it() -> None:
+    keras, _ = require_tensorflow("export")
+    whole = small_network(GREY)
+    logits = whole.layers[-1]
+    keras.utils.set_random_seed(4)
+    bare = keras.layers.Dense(1)
+    scores = keras.layers.Activation("sigmoid")(bare(logits.input))
+    bare.set_weights(logits.get_weights())
+    samples, _ = distill(keras.Model(whole.input, scores), GREY)
+    assert abs(samples.pixels.astype(int) - distill(whole, GREY)[0].pixels).max() <= 1
+
+
+def test_a_network_that_overflows_gets_phantoms_and_says_so() -> None:
+    model = small_network(GREY)
+    kernel, bias = model.get_layer("conv0").get_weights()
+    model.get_layer("conv0").set_weights([kernel * np.float32(1e30), bias])
+    samples, source = distill(model, GREY)
+    assert source == NO_GRADIENT_SOURCE
+    np.testing.assert_array_equal(samples.pixels, phantoms_of(GREY))
+
+
+def test_a_large_network_is_distilled_in_fewer_steps() -> None:
+    graph = read_graph(small_network(GREY))
+    # 3x3 kernels at 14x14 and 12x12 places, then a dense layer of 576 weights.
+    expected = 14 * 14 * 9 * 4 + 12 * 12 * 9 * 16 + 12 * 12 * 4
+    assert multiplications(graph, build_model(graph)) == expected
+    assert affordable_steps(expected) == affordable_steps(0) == module.STEPS
+    assert affordable_steps(3_900_000_000) == 8  # a ResNet50 at 224 pixels
+    assert affordable_steps(10**12) == 4
 
 
 def test_two_normalizations_of_the_same_values_are_both_counted() -> None:

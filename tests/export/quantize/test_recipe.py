@@ -25,13 +25,14 @@ PLAIN = QuantizationRecipe({"conv-p1": 0.5, "dense-p3": 0.25}, "minmax", True, (
 
 
 def graph_of(layers: int, channels: int = 1) -> Graph:
-    """Dense layers with a shift between the first and the second."""
+    """Convolutions with a shift between the first and the second."""
     nodes = [Node("image", Input((4, 4, channels)), (), channels)]
     for number in range(layers):
         if number == 1:
             shift = Affine(np.ones(channels), np.ones(channels))
             nodes.append(Node("shift", shift, (len(nodes) - 1,), channels))
-        step = Linear("dense", None, np.ones((channels, channels)), np.zeros(channels), False)
+        kernel = np.ones((1, 1, channels, channels))
+        step = Linear("conv", None, kernel, np.zeros(channels), False)
         nodes.append(Node(f"layer{number}", step, (len(nodes) - 1,), channels))
     return Graph(tuple(nodes))
 
@@ -64,6 +65,10 @@ def test_the_ends_stay_float_as_long_as_others_remain(
     assert float_ends(graph_of(layers), first=first, last=last) == expected
 
 
+def test_a_first_dense_layer_is_quantized_whatever_the_image_holds() -> None:
+    assert float_ends(chain("dense", "dense", "dense"), first=True, last=True) == ("dense-p3",)
+
+
 def chain(*kinds: Literal["conv", "depthwise", "dense"]) -> Graph:
     nodes = [Node("image", Input((4, 4, 1)), (), 1)]
     for number, kind in enumerate(kinds, 1):
@@ -72,12 +77,12 @@ def chain(*kinds: Literal["conv", "depthwise", "dense"]) -> Graph:
     return Graph(tuple(nodes))
 
 
-def test_a_depthwise_network_has_groups_from_its_depthwise_layers_to_its_first_half() -> None:
+def test_a_depthwise_network_has_groups_from_its_first_eighth_to_its_depthwise_layers() -> None:
     graph = chain("conv", *(("depthwise", "conv", "conv") * 5))
     keys = linear_keys(graph)
-    depthwise, *firsts = float_groups(graph)
+    *firsts, depthwise = float_groups(graph)
     assert depthwise == tuple(key for key in keys if key.startswith("depthwise"))
-    assert firsts == [keys[:2], keys[:4], keys[:6], keys[:8]]
+    assert firsts == [keys[:count] for count in (2, 4, 6, 8, 10, 12)]
 
 
 @pytest.mark.parametrize("kinds", [(), ("conv",), ("conv", "dense"), ("conv",) * 60])

@@ -1,0 +1,131 @@
+"""Quantizers on small and odd networks, on few images, and layers that stay float in TFLite."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+from cxr_edge.engines import open_engine
+from cxr_edge.errors import ExportError
+from cxr_edge.export.artifacts import KINDS, QuantizedConversion
+from cxr_edge.export.graph.graph import Graph, layer_of
+from cxr_edge.export.graph.lowering import lower
+from cxr_edge.export.graph.reader import read_graph
+from cxr_edge.export.quantize.quantizer import StaticTfliteQuantizer, calibrate
+from cxr_edge.export.quantize.recipe import QuantizationRecipe, linear_keys
+from cxr_edge.extras import require
+from cxr_edge.spec import InputSpec, ModelSpec
+
+pytestmark = pytest.mark.slow
+
+SPEC = ModelSpec(
+    "small",
+    InputSpec(16, 16, 3),
+    ("a", "b"),
+    "sigmoid",
+    positive_label="b",
+    threshold=0.5,
+    threshold_choice="fixed",
+)
+LAYERS = keras.layers
+QUANTIZED = {
+    name: kind for name, kind in KINDS.items() if isinstance(kind.conversion, QuantizedConversion)
+}
+NOISE = np.random.default_rng(5).random((2, 16, 16, 3)).astype(np.float32)
+FEW_IMAGES = {
+    "one": NOISE[:1],
+    "two": NOISE,
+    "grey": np.full((2, 16, 16, 3), 0.5, np.float32),
+    "black": np.zeros((1, 16, 16, 3), np.float32),
+}
+
+
+def head(value: object) -> object:
+    return LAYERS.Dense(1, activation="sigmoid", name="head")(value)
+
+
+def one_layer(image: object) -> object:
+    return head(LAYERS.Flatten()(image))
+
+
+def only_dense(image: object) -> object:
+    value = LAYERS.Dense(40, activation="relu")(LAYERS.Flatten()(image))
+    return head(LAYERS.Dense(8, activation="relu")(value))
+
+
+def operations(image: object) -> object:
+    """Keras operations beside the layers, without names of their own."""
+    value = keras.ops.maximum(LAYERS.Conv2D(8, 3)(image), 0.0) * 2 + 1
+    value = keras.ops.concatenate([value, LAYERS.DepthwiseConv2D(3, padding="same")(value)], -1)
+    value = keras.ops.reshape(keras.ops.mean(value, axis=(1, 2)), (-1, 16))
+    return keras.ops.sigmoid(LAYERS.Dense(1)(LAYERS.Dense(8)(value) - 0.5))
+
+
+def graph_of(build: Callable[[object], object]) -> tuple[keras.Model, Graph]:
+    keras.utils.set_random_seed(6)
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, build(image))
+    return model, lower(read_graph(model))
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_a_network_without_layers_to_quantize_is_refused_as_such(name: str) -> None:
+    _, graph = graph_of(lambda x: keras.ops.sigmoid(keras.ops.mean(x, (2, 3))[:, :1]))
+    conversion = QUANTIZED[name].conversion
+    assert isinstance(conversion, QuantizedConversion)
+    with pytest.raises(ExportError, match="no convolution or dense layer to quantize"):
+        conversion.first_recipe(graph)
+
+
+@pytest.mark.parametrize("build", [one_layer, only_dense, operations])
+def test_small_networks_are_quantized_on_any_images(build: Callable[[object], object]) -> None:
+    model, graph = graph_of(build)
+    kind = KINDS["onnx-int8"]
+    assert isinstance(kind.conversion, QuantizedConversion)
+    recipe = dataclasses.replace(kind.conversion.first_recipe(graph), equalization=None)
+    for images in FEW_IMAGES.values():
+        data = kind.conversion.quantizer(calibrate(graph, images)).build(recipe)
+        scores = open_engine("onnxruntime", data, SPEC).run(images)
+        np.testing.assert_allclose(scores, model.predict(images, verbose=0), atol=0.05)
+
+
+@pytest.mark.parametrize("images", FEW_IMAGES)
+def test_static_tflite_is_made_of_any_images(images: str) -> None:
+    model, graph = graph_of(operations)
+    batch = FEW_IMAGES[images]
+    quantizer = StaticTfliteQuantizer(calibrate(graph, batch), integer_io=False)
+    data = quantizer.build(QuantizationRecipe(None, None, True, ()))
+    scores = open_engine("litert", data, SPEC).run(batch)
+    np.testing.assert_allclose(scores, model.predict(batch, verbose=0), atol=0.05)
+
+
+def test_a_float_depthwise_layer_is_float_in_static_tflite() -> None:
+    def blocks(image: object) -> object:
+        value = LAYERS.ReLU(6.0)(LAYERS.Conv2D(8, 3, name="stem")(image))
+        value = LAYERS.ReLU(6.0)(LAYERS.DepthwiseConv2D(3, name="depthwise")(value))
+        value = LAYERS.Conv2D(8, 1, name="project")(value)
+        return head(LAYERS.GlobalAveragePooling2D()(value))
+
+    _, graph = graph_of(blocks)
+    keys = linear_keys(graph)
+    quantizer = StaticTfliteQuantizer(calibrate(graph, NOISE), integer_io=False)
+    alone = next(key for key in keys if key.startswith("depthwise"))
+    data = quantizer.build(QuantizationRecipe(None, None, True, (alone,)))
+    assert weight_types(data) == {key: np.float32 if key == alone else np.int8 for key in keys}
+
+
+def weight_types(data: bytes) -> dict[str | None, type]:
+    """Type of the weights of every layer of a TFLite file."""
+    tools = require("tensorflow.lite.tools.flatbuffer_utils", "export")
+    graph = tools.convert_bytearray_to_object(bytearray(data)).subgraphs[0]
+    types = {}
+    for operator in graph.operators:
+        layer = layer_of(graph.tensors[operator.outputs[0]].name.decode())
+        if layer and len(operator.inputs) > 1:
+            code = graph.tensors[operator.inputs[1]].type
+            types[layer] = {0: np.float32, 9: np.int8}[code]
+    return types
