@@ -1,9 +1,13 @@
-"""One network of the zoo, exported in a process of its own: ``python sweep.py NAME OUT.json``."""
+"""Networks of the zoo, trained, exported and written down: ``python sweep.py FOLDER NAME...``.
+
+``float`` among the names leaves out the integer files. Each network's outcome is a JSON in FOLDER.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import tempfile
 import traceback
@@ -14,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 FLOAT = ("onnx-fp32", "tflite-fp32")
 INTEGERS = ("onnx-int8", "tflite-int8-dynamic")
-SECONDS, SECONDS_LARGE = 5.0, 60.0
+SECONDS, SECONDS_LARGE = 2.0, 30.0
 """How long a network is trained, small or of an application."""
 _IMAGES = 48
 """Drawn images to calibrate with, and as many to choose recipes by."""
@@ -31,8 +35,12 @@ class Outcome:
     parameters: int = 0
     deltas: dict[str, float] = field(default_factory=dict)
     """The largest difference of a score by ``ARTIFACT on ENGINE``."""
+    of_unchanged: dict[str, float] = field(default_factory=dict)
+    """Time of an artifact as a share of the unchanged network's float32 ONNX."""
     refusals: dict[str, str] = field(default_factory=dict)
-    """The line of each refused export by its artifacts."""
+    """The line of each refused artifact; ``all``: of the model."""
+    integers: bool = True
+    """Whether integer files were tried."""
     failure: str = ""
     """A traceback, or that time ran out; empty: none."""
 
@@ -47,27 +55,24 @@ def sources(kind: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def run(name: str, *, integers: bool, seconds: float | None) -> Outcome:
-    """Train and export one network: float32, then integers, each alone."""
+def run(name: str, *, integers: bool) -> Outcome:
+    """Train one network and export it to each artifact."""
     from prepared import save
     from zoo import kinds
 
     ((kind, case),) = [(k, c) for k, cases in kinds().items() for c in cases if c.name == name]
-    outcome = Outcome(name, kind, sources(kind))
+    outcome = Outcome(name, kind, sources(kind), integers=integers)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if seconds is None:
-            seconds = SECONDS_LARGE if kind == "applications" else SECONDS
+        seconds = SECONDS_LARGE if kind == "applications" else SECONDS
         path, spec, model = save(case, folder, seconds=seconds)
         outcome.parameters = model.count_params()
         images = {
             "calibration": _draw(folder / "calibration", spec, 200_000),
             "validation": _draw(folder / "validation", spec, 300_000),
         }
-        for artifact in FLOAT:
-            _export(path, spec, artifact, {}, outcome)
-        for artifact in INTEGERS if integers and not outcome.refusals else ():
-            _export(path, spec, artifact, images, outcome)
+        names = (*FLOAT, *INTEGERS) if integers else FLOAT
+        _export(path, spec, names, images if integers else {}, outcome)
     return outcome
 
 
@@ -84,9 +89,9 @@ def _draw(folder: Path, spec: Any, first: int) -> Path:
 
 
 def _export(
-    path: Path, spec: Any, artifact: str, images: dict[str, Path], outcome: Outcome
+    path: Path, spec: Any, names: tuple[str, ...], images: dict[str, Path], outcome: Outcome
 ) -> None:
-    """Export one artifact; how far its scores differ, or the line that refuses it."""
+    """Export a network; how far the scores of each file differ, or the line that refuses it."""
     from cxr_edge.errors import CxrEdgeError
     from cxr_edge.export.artifacts import find_kinds
     from cxr_edge.export.pipeline import export, original_of_run
@@ -94,18 +99,29 @@ def _export(
     from cxr_edge.original.run_folder import UNKNOWN, Run
     from cxr_edge.reporting import Silent
 
-    request = ExportRequest(named=frozenset([artifact]), golden_pool=64, **images)
+    request = ExportRequest(named=frozenset(names), golden_pool=64, **images)
     try:
         original = original_of_run(Run(path, spec, UNKNOWN))
-        out = path.parent / artifact
-        manifest, _ = export(original, out, find_kinds((artifact,)), request, Silent())
+        manifest, report = export(
+            original, path.parent / "bundle", find_kinds(names), request, Silent()
+        )
     except CxrEdgeError as err:
-        outcome.refusals[artifact] = str(err)
+        outcome.refusals["all"] = str(err).replace(str(path), path.name)
         return
     for written in manifest.artifacts:
         for engine in written.engines:
             key = f"{written.name} on {engine.engine}"
             outcome.deltas[key] = engine.golden.max_abs_delta
+    for missing in report.failed:
+        outcome.refusals[missing.name] = missing.why
+    for artifact in report.artifacts:
+        if artifact.speed.of_stock is not None:
+            outcome.of_unchanged[artifact.name] = artifact.speed.of_stock
+
+
+def row_of(folder: Path, name: str) -> Path:
+    """Where the outcome of a network is kept."""
+    return folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.json"
 
 
 def read(path: Path) -> Outcome | None:
@@ -123,16 +139,18 @@ def write(outcome: Outcome, path: Path) -> None:
     path.write_text(json.dumps(asdict(outcome), indent=1))
 
 
-def main(name: str, out: str, *options: str) -> None:
+def main(out: str, *names: str) -> None:
     from zoo import kinds
 
-    seconds = next((float(o.partition("=")[2]) for o in options if o.startswith("seconds=")), None)
-    try:
-        outcome = run(name, integers="integers" in options, seconds=seconds)
-    except Exception:  # whatever it is: the sweep shows it
-        kind = next(k for k, cases in kinds().items() if name in {case.name for case in cases})
-        outcome = Outcome(name, kind, "", failure=traceback.format_exc())
-    write(outcome, Path(out))
+    for name in names:
+        if name == "float":
+            continue
+        try:
+            outcome = run(name, integers="float" not in names)
+        except Exception:  # whatever it is: the sweep shows it
+            kind = next(k for k, cases in kinds().items() if name in {case.name for case in cases})
+            outcome = Outcome(name, kind, "", failure=traceback.format_exc())
+        write(outcome, row_of(Path(out), name))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ _HEAD = """# Models that export
 
 What `make test-models` found: each network was trained for some seconds on drawn images, exported
 and compared with Keras. Numbers are the largest difference of a score on golden inputs, on
-onnxruntime and LiteRT; a line in words is the refusal, a dash what was not tried after one.
+onnxruntime and LiteRT; in brackets the time of an integer file as a share of the unchanged
+network's float32 ONNX, on the machine of the run. A line in words is the refusal; a dash: not tried
+after it, or not in this run.
 
 | network | parameters | onnx-fp32 | tflite-fp32 | onnx-int8 | tflite-int8-dynamic |
 |---|---:|---|---|---|---|
@@ -38,7 +40,10 @@ def _cell(outcome: Outcome, artifact: str) -> str:
     engine = _ENGINES[artifact.partition("-")[0]]
     delta = outcome.deltas.get(f"{artifact} on {engine}")
     if delta is not None:
-        return f"{delta:.1e}"
+        share = outcome.of_unchanged.get(artifact)
+        return f"{delta:.1e} ({share:.2f})" if share and artifact in INTEGERS else f"{delta:.1e}"
     if outcome.failure:
         return outcome.failure.strip().splitlines()[-1]
+    if artifact == FLOAT[0] and "all" in outcome.refusals:
+        return outcome.refusals["all"]
     return outcome.refusals.get(artifact, "\N{EN DASH}")
