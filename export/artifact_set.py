@@ -122,7 +122,8 @@ class ArtifactSet:
 
     def _nothing(self) -> ExportError:
         """The error of an export of which nothing holds."""
-        name, (_, err) = next(iter(self._errors.items()))
+        # What a float32 file lacks, the others lack too.
+        name, (_, err) = min(self._errors.items(), key=lambda item: item[1][0].precision != "fp32")
         others = [other for other in self._errors if other != name]
         tail = f"; {', '.join(others)} failed too" if others else ""
         error = ParityError if isinstance(err, ParityError) else ExportError

@@ -169,7 +169,10 @@ FLOAT = ["onnx-fp32", "onnx-fp32-batch", "tflite-fp16", "tflite-fp32"]
     [
         # A network this small answers so sharply that static int8 moves single scores by .1.
         (grey_network, GREY, 120, 10, 0.05, ["onnx-int8", "tflite-int8-dynamic"]),
-        (residual_network, COLOUR, 80, 8, 0.0, ["tflite-int8-dynamic"]),
+        pytest.param(
+            *(residual_network, COLOUR, 80, 8, 0.0, ["tflite-int8-dynamic"]),
+            marks=pytest.mark.models,
+        ),
     ],
     ids=["grey", "residual"],
 )

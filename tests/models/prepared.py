@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -54,18 +55,23 @@ def _merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def spread(model: Any, spec: ModelSpec) -> None:
     """Set the weights of the layer ``out`` so that scores on phantoms lie on both sides of .5."""
-    keras, _ = require_tensorflow("export")
     out = next((layer for layer in model.layers if layer.name == "out"), None)
     if out is None:
         return
     batch = _in_layout(normalize(draw_pictures(spec, 0, 2 * _BATCH), spec.input), model)
-    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    given = keras.tree.map_structure(lambda _: batch, structure)
-    (scores,) = keras.tree.flatten(model(given, training=False))
-    logits = _logits(np.asarray(scores, np.float64), spec)
+    logits = _logits(_run(model, batch).astype(np.float64), spec)
     factor = min(2 / max(float(logits.std(axis=0).mean()), 1e-9), _LARGEST_FACTOR)
     kernel, bias = out.get_weights()
     out.set_weights([kernel * factor, (bias - np.median(logits, axis=0)) * factor])
+
+
+def _run(model: Any, batch: Any) -> Any:
+    """The scores of a batch, whatever structure the model takes and returns."""
+    keras, _ = require_tensorflow("export")
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    given = keras.tree.map_structure(lambda _: batch, structure)
+    (scores,) = keras.tree.flatten(model(given, training=False))
+    return np.asarray(scores)
 
 
 def _logits(scores: Any, spec: ModelSpec) -> Any:
@@ -89,7 +95,8 @@ def train(model: Any, spec: ModelSpec, seconds: float) -> float:
             layer.momentum = 0.7
     one_hot = spec.activation == "softmax" or model.outputs[0].shape[-1] > 1
     loss = keras.losses.CategoricalCrossentropy() if one_hot else keras.losses.BinaryCrossentropy()
-    model.compile(keras.optimizers.Adam(1e-3), loss)
+    if not model.compiled:
+        model.compile(keras.optimizers.Adam(1e-3), loss)
     start, step = time.monotonic(), 0
     while step < 8 or time.monotonic() - start < seconds:
         batch, classes = marked(spec, _BATCH * step, _BATCH)
@@ -97,7 +104,7 @@ def train(model: Any, spec: ModelSpec, seconds: float) -> float:
         model.train_on_batch(_in_layout(normalize(batch, spec.input), model), truth)
         step += 1
     batch, classes = marked(spec, 100_000, 4 * _BATCH)
-    scores = np.asarray(model(_in_layout(normalize(batch, spec.input), model), training=False))
+    scores = _run(model, _in_layout(normalize(batch, spec.input), model))
     decided = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
     return float((decided == classes).mean())
 
@@ -134,7 +141,8 @@ def save(case: Case, folder: Path, *, seconds: float | None = None) -> tuple[Pat
     spec = spec_of(case, model)
     if case.refusal is None:
         if seconds is not None:
-            train(model, spec, seconds)
+            with contextlib.suppress(LookupError):  # an operation that TensorFlow cannot train
+                train(model, spec, seconds)
         spread(model, spec)
     path = folder / "model.keras"
     model.save(path)

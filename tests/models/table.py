@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep import FLOAT, INTEGERS, Outcome
+from sweep import FLOAT, Outcome, integers_of
 
 _HEAD = """# Models that export
 
@@ -12,9 +12,10 @@ What `make test-models` found: each network was trained for some seconds on draw
 and compared with Keras. Numbers are the largest difference of a score on golden inputs, on
 onnxruntime and LiteRT; in brackets the time of an integer file as a share of the unchanged
 network's float32 ONNX, on the machine of the run. A line in words is the refusal; a dash: not tried
-after it, or not in this run.
+after it, or not in this run. `tflite-int8` is `tflite-int8-dynamic` for the applications, else
+`tflite-int8-static`.
 
-| network | parameters | onnx-fp32 | tflite-fp32 | onnx-int8 | tflite-int8-dynamic |
+| network | parameters | onnx-fp32 | tflite-fp32 | onnx-int8 | tflite-int8 |
 |---|---:|---|---|---|---|
 """
 _ENGINES = {"onnx": "onnxruntime", "tflite": "litert"}
@@ -31,7 +32,7 @@ def models_page(outcomes: Sequence[Outcome]) -> str:
 
 def _row(outcome: Outcome) -> str:
     cells = [outcome.name, f"{outcome.parameters:,}"]
-    cells += [_cell(outcome, artifact) for artifact in (*FLOAT, *INTEGERS)]
+    cells += [_cell(outcome, artifact) for artifact in (*FLOAT, *integers_of(outcome.kind))]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -41,7 +42,7 @@ def _cell(outcome: Outcome, artifact: str) -> str:
     delta = outcome.deltas.get(f"{artifact} on {engine}")
     if delta is not None:
         share = outcome.of_unchanged.get(artifact)
-        return f"{delta:.1e} ({share:.2f})" if share and artifact in INTEGERS else f"{delta:.1e}"
+        return f"{delta:.1e} ({share:.2f})" if share and artifact not in FLOAT else f"{delta:.1e}"
     if outcome.failure:
         return outcome.failure.strip().splitlines()[-1]
     if artifact == FLOAT[0] and "all" in outcome.refusals:

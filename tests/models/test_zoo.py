@@ -37,7 +37,26 @@ ALL = [
     for kind, cases in kinds().items()
     for case in cases
 ]
-SMALL = [pytest.param(*p.values[1:], id=p.id) for p in ALL if not p.values[1].large]
+SWEEP_ONLY = {
+    *("Normalization with mean and variance", "Normalization with one mean"),
+    *("preprocess_input of densenet", "multiplied by a vector", "a product with a matrix"),
+    *("channels first inside", "integers as input", "a batch of three", "any height"),
+    *("quantized by Keras: int4", "spectral normalization", "noise as in training"),
+    *("Conv2D in groups, padded and strided", "Conv2D in a group a channel"),
+    *("a normalization as in training", "a nested model as in training"),
+    *("Normalization with a mean for each channel", "Conv2D with groups", "PReLU"),
+    *("Conv2DTranspose", "UpSampling2D bicubic", "GRU", "atan2 and sinh", "log1p and expm1"),
+    *("gelu by hand", "saved under mixed_bfloat16", "saved under float16 with its head"),
+    *("attention under mixed_float16", "LoRA enabled", "a vector plus BatchNormalization"),
+    *("Rescaling plus a number", "one minus BatchNormalization", "a number divided by a map"),
+    *("padding and concatenation along rows", "merges that broadcast"),
+}
+"""Small, but others in ``make test`` are of the same kind."""
+SMALL = [
+    pytest.param(*p.values[1:], id=p.id)
+    for p in ALL
+    if not p.values[1].large and p.values[1].name not in SWEEP_ONLY
+]
 LIMIT_S = 3600
 """A network that needs longer fails."""
 
@@ -82,6 +101,7 @@ def test_a_strangers_model_exports_or_is_refused_by_name(
 def test_every_case_has_a_name_of_its_own() -> None:
     names = [case.name for cases in kinds().values() for case in cases]
     assert sorted(set(names)) == sorted(names)
+    assert {*names} >= SWEEP_ONLY
 
 
 def make_rows(cases: Sequence[Case]) -> None:
