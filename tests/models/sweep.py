@@ -17,9 +17,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FLOAT = ("onnx-fp32", "tflite-fp32")
-INTEGERS = ("onnx-int8", "tflite-int8-static")
-INTEGERS_LARGE = ("onnx-int8", "tflite-int8-dynamic")
-"""The converter to dynamic files quantizes no layer of less than 1024 weights."""
+INTEGERS = ("onnx-int8", "tflite-int8-dynamic")
+"""The second only for large networks: its converter quantizes no layer of less than 1024 weights."""
 SECONDS, SECONDS_LARGE = 2.0, 30.0
 """How long a network is trained, small or of an application."""
 _IMAGES = 48
@@ -73,14 +72,9 @@ def run(name: str, *, integers: bool) -> Outcome:
             "calibration": _draw(folder / "calibration", spec, 200_000),
             "validation": _draw(folder / "validation", spec, 300_000),
         }
-        names = (*FLOAT, *integers_of(kind)) if integers else FLOAT
+        names = (*FLOAT, *INTEGERS[: 2 if kind == "applications" else 1]) if integers else FLOAT
         _export(path, spec, names, images if integers else {}, outcome)
     return outcome
-
-
-def integers_of(kind: str) -> tuple[str, str]:
-    """The integer files that are tried for a kind of network."""
-    return INTEGERS_LARGE if kind == "applications" else INTEGERS
 
 
 def _draw(folder: Path, spec: Any, first: int) -> Path:
