@@ -142,6 +142,22 @@ def package_version(name: str) -> str | None:
 
 
 @contextlib.contextmanager
+def without_logs(*names: str) -> Iterator[None]:
+    """Silence loggers while the block runs: converters call deprecated functions of TensorFlow."""
+    import logging  # takes 3 ms, which most starts do not need
+
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Discard what native code writes to stderr while the block runs, unless the block raises.
 

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,6 +117,7 @@ def _run() -> int:
             return _fail(UsageError("stdout is closed; redirect it, for example to /dev/null"))
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
     stdout = sys.stdout
+    warnings.filterwarnings("ignore", module=r"keras\.")  # they name lines of Keras, not the model
     # Imports create 100,000 lasting objects; collecting garbage among them takes 10 ms.
     gc.set_threshold(50_000)
     try:

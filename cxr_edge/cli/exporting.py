@@ -187,6 +187,8 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
     manifest, report = result.manifest, result.report
     for line in [*_heatmap_lines(report), *_changed_decisions(report)]:
         terminal.say(line)
+    if lost := _lost_integers(manifest, report):
+        terminal.warn(lost)
     for note in (_slow_integers(manifest, report), _thin_golden(manifest)):
         if note:
             terminal.say(note)
@@ -196,9 +198,20 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
     terminal.say(f"proven: {report.proves}")
     terminal.say(f"the report is {printable(result.report_file)}")
     if report.useless:
-        terminal.say(f"this model is of no use: {report.useless}; train it again before you use it")
+        terminal.warn(f"this model is of no use: {report.useless}; train it before you use it")
     path = shlex.quote(printable(result.bundle))
     terminal.say(f"next: cxr-edge verify {path}; cxr-edge predict -b {path} IMAGE")
+
+
+def _lost_integers(manifest: Manifest, report: ExportReport) -> str | None:
+    """That integer files were asked for and none is there."""
+    lost = [missing.name for missing in report.failed if "int8" in missing.name]
+    if not lost or any("int8" in artifact.precision for artifact in manifest.artifacts):
+        return None
+    return (
+        f"no int8 file is in the bundle ({', '.join(lost)} failed, see above), float32 only; your "
+        "own images may help: --calibration and --validation"
+    )
 
 
 def _heatmap_lines(report: ExportReport) -> Iterator[str]:

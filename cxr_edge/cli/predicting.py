@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -55,7 +55,15 @@ def predict(
             "every pixel."
         ),
     ] = "fast",
-    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = "table",
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Output format.",
+            show_default="that of FILE's suffix, else table",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -130,13 +138,18 @@ def predict(
     tally = Tally()
     results = _with_progress(_report_failures(tally.count(results)), len(sources), quiet)
     with _results_to(out):
-        print_results(results, classifier.spec, format)
+        print_results(results, classifier.spec, format or _format_of(out))
     if tally.failures and len(sources) == 1:
         raise typer.Exit(tally.failures[0].exit_code)
     if len(sources) > 1 and not quiet:
         streams.tell(f"cxr-edge: {tally}, {time.monotonic() - started:.1f} s")
     if tally.failures:
         raise typer.Exit(SOME_FAILED)
+
+
+def _format_of(out: Path | None) -> Format:
+    suffix = out.suffix.lower().removeprefix(".") if out else ""
+    return next((name for name in get_args(Format) if name == suffix), "table")
 
 
 def _check_paths(paths: list[str], out: Path | None) -> None:

@@ -139,8 +139,8 @@ def _explain(inferred: InferredSpec, model: Path, out: Path | None) -> None:
         print_table(columns, rows)
     for warning in _warnings(inferred.explanations):
         print(f"CHECK: {warning}", file=sys.stderr)
-    path = printable(out) if out else "spec.json"
-    print(f"next: cxr-edge export {printable(model)} --spec {path}", file=sys.stderr)
+    path, first = (printable(out), "") if out else ("spec.json", "save it as spec.json, then ")
+    print(f"next: {first}cxr-edge export {printable(model)} --spec {path}", file=sys.stderr)
 
 
 def _warnings(explanations: tuple[Explanation, ...]) -> list[str]:

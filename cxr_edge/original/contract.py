@@ -58,11 +58,17 @@ def check_input(model: Any, spec: ModelSpec, name: str) -> None:
     """Refuse an input that the spec's images do not fit.
 
     Raises:
-        ModelError: names both shapes and what to change.
+        ModelError: names both shapes, or the type, and what to change.
     """
     shape, dtype = tuple(model.inputs[0].shape), str(model.inputs[0].dtype)
     height, width, channels = spec.input_shape
     pixels = spec.input
+    if dtype in ("bool", "int8"):
+        raise refuse(
+            name,
+            f"takes {dtype} images, which cannot hold pixels of 0..255; build it for float32 or "
+            "uint8 and save it again",
+        )
     if "int" in dtype and (pixels.scale != 1 or pixels.offset or pixels.mean or pixels.std):
         raise refuse(
             name,

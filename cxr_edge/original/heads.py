@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from cxr_edge.original import keras_graph
 from cxr_edge.original.files import refuse
-from cxr_edge.original.saved import RANDOM_LAYERS
+from cxr_edge.original.saved import RANDOM_LAYERS, SavedModel
 from cxr_edge.spec import ModelSpec
 
 Activation = Literal["sigmoid", "softmax"]
@@ -17,6 +17,7 @@ _MULTI_LABEL = (
     "a softmax over the labels"
 )
 _PASSING = RANDOM_LAYERS | {"Cast", "Flatten", "Reshape", "Squeeze"}
+_LOSSES_OF_EACH = frozenset({"binarycrossentropy", "binaryfocalcrossentropy"})
 _AVERAGING = frozenset({"Average", "GlobalAveragePooling2D", "AveragePooling2D"})
 _ACTIVATIONS: dict[str, Literal["sigmoid", "softmax", "linear"]] = {
     "sigmoid": "sigmoid",
@@ -59,19 +60,19 @@ class Head:
     """The linear layer that was taken for logits without the spec's word; else empty."""
 
 
-def read_head(model: Any, spec: ModelSpec, name: str, *, from_logits: bool, keras: Any) -> Head:
+def read_head(saved: SavedModel, spec: ModelSpec, name: str, keras: Any) -> Head:
     """Check a model's output against its spec.
 
     Args:
-        model: one input, one output.
+        saved: a model of one input and one output.
         spec: what the user says of it.
         name: what messages call it.
-        from_logits: whether its loss expected logits.
         keras: the module.
 
     Raises:
         ModelError: the output is not what the spec says; names what to change.
     """
+    model = saved.model
     shape = tuple(model.outputs[0].shape[1:])
     if len(shape) != 1 or shape[0] is None:
         raise refuse(
@@ -82,8 +83,14 @@ def read_head(model: Any, spec: ModelSpec, name: str, *, from_logits: bool, kera
     units, labels = int(shape[0]), len(spec.labels)
     last = read_ending(model, keras)
     ending, layer = last.activation, last.layer
-    if ending == "sigmoid" and units > 1:
+    if units > 1 and (ending == "sigmoid" or is_multi_label(saved.loss, last)):
         raise refuse(name, f"has {units} outputs, {_MULTI_LABEL}")
+    if ending == "other":
+        raise refuse(
+            name,
+            f"ends in {last.function} (layer {layer!r}), expected a sigmoid, a softmax, or logits "
+            "without an activation; train it with one of these",
+        )
     if ending == "softmax" and units == 1:
         raise refuse(
             name,
@@ -110,7 +117,7 @@ def read_head(model: Any, spec: ModelSpec, name: str, *, from_logits: bool, kera
         raise refuse(name, _wrong_count(units, spec))
     if ending != "linear":
         return Head(spec, None)
-    if not from_logits:
+    if not saved.from_logits:
         raise refuse(
             name,
             f"outputs {units} unbounded number{'s' * (units > 1)} (last layer {layer!r} is "
@@ -118,6 +125,11 @@ def read_head(model: Any, spec: ModelSpec, name: str, *, from_logits: bool, kera
             '"activation": "logits"',
         )
     return Head(spec, expected, found=layer)
+
+
+def is_multi_label(loss: str, last: Ending) -> bool:
+    """Whether logits were trained as one yes or no for each label: their loss says so."""
+    return last.activation == "linear" and loss in _LOSSES_OF_EACH
 
 
 def read_ending(model: Any, keras: Any) -> Ending:

@@ -67,19 +67,20 @@ class InferredSpec:
     """In the order of the spec's fields."""
 
 
-def infer_from_network(model: Any, given: Given, name: str) -> InferredSpec:
+def infer_from_network(model: Any, given: Given, name: str, loss: str = "") -> InferredSpec:
     """Infer the spec of a ``keras.Model``.
 
     Args:
         model: with one image input and one output.
         given: what the user says about it.
         name: what messages call the model.
+        loss: what it was trained with, as :class:`~cxr_edge.original.saved.SavedModel` has it.
 
     Raises:
         ModelError: it is no image classifier with one sigmoid or softmax output, or its logits.
         UsageError: what is given contradicts the model, or is missing where nothing can stand in.
     """
-    facts = network_facts(model, name)
+    facts = network_facts(model, name, loss)
     size = _size(facts, given)
     labels = _labels(facts, given)
     scaling = find_scaling(model)
@@ -205,7 +206,8 @@ def _explain_output(spec: ModelSpec, facts: NetworkFacts, given: Given) -> Itera
     yield Explanation("labels", ", ".join(spec.labels[:8]), origin, note)
     note = f"ends in {facts.ending}"
     if not facts.is_activation_certain:
-        note += ", judged by its scores of random images"
+        is_linear = "trained with" in facts.ending
+        note += ", are these logits?" if is_linear else ", judged by its scores of random images"
     if spec.activation == "logits":
         head = "sigmoid" if facts.outputs == 1 else "softmax"
         note += f"; export appends the {head}"

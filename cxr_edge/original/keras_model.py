@@ -12,7 +12,8 @@ from cxr_edge.decision import Scores
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require_keras
 from cxr_edge.original.contract import check_structure
-from cxr_edge.original.saved import read_saved
+from cxr_edge.original.files import model_kind
+from cxr_edge.original.saved import SavedModel, read_saved
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.spec import ModelSpec
 
@@ -43,12 +44,12 @@ def load_keras(
             file.flush()
             return load_keras(Path(file.name), spec, name=name, extra=extra)
     name = name or str(source)
-    model = open_keras(source, name=name, extra=extra)
+    model = open_keras(source, name=name, extra=extra).model
     _check_contract(model, spec, name)
     return model
 
 
-def open_keras(source: Path, *, name: str = "", extra: str = "train") -> Any:
+def open_keras(source: Path, *, name: str = "", extra: str = "train") -> SavedModel:
     """Load a saved model without a spec to compare it with; see :func:`load_keras`.
 
     Raises:
@@ -56,11 +57,12 @@ def open_keras(source: Path, *, name: str = "", extra: str = "train") -> Any:
             outputs.
         MissingExtraError: Keras is not installed.
     """
-    keras = require_keras(extra)
     name = name or str(source)
+    model_kind(source, name)  # before Keras is loaded, which takes seconds
+    keras = require_keras(extra)
     saved = read_saved(source, name, keras)
     check_structure(saved.model, name, keras)
-    return saved.model
+    return saved
 
 
 def keras_scores(model: Any, pixels: Pixels, spec: ModelSpec) -> Scores:

@@ -17,13 +17,16 @@ import numpy.typing as npt
 
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require_keras
-from cxr_edge.original.heads import read_ending
+from cxr_edge.original.heads import is_multi_label, read_ending
 
 Activation = Literal["sigmoid", "softmax", "logits"]
 
 _SCALING_LAYERS = frozenset({"Normalization", "BatchNormalization", "Rescaling"})
 _NORMAL_SPAN = (0.75, 20.0)  # white minus black after scaling: 1 for 0..1, 4.5 for ImageNet's std
 _CENTRED_SPAN = (200.0, 300.0)  # a mean subtracted from 0..255
+_LEAST_CENTRED = 40.0  # a mean of ImageNet is 104 to 124
+_LEVELS = (0.0, 64.0, 128.0, 192.0, 255.0)
+_LARGEST_RATIO = 3.0  # of the channels' deviations
 _SMALL_CHANGE = 0.01  # relative; an untrained BatchNormalization divides by sqrt(1 + epsilon)
 
 # Names in keras.applications: of the model, or of layers where it was built into another.
@@ -73,15 +76,17 @@ class NetworkFacts:
     ending: str
     """The operation that shows the activation, for people."""
     is_activation_certain: bool
-    """Whether the operation is a known one; else the scores of a few random images show it."""
+    """Whether the operation is a known one, and of logits also the loss; else the scores of a few
+    random images show it."""
 
 
-def network_facts(model: Any, name: str) -> NetworkFacts:
+def network_facts(model: Any, name: str, loss: str = "") -> NetworkFacts:
     """Read size, channels, outputs and activation from a ``keras.Model``.
 
     Args:
         model: with one image input and one output.
         name: what messages call it.
+        loss: what it was trained with, as :class:`~cxr_edge.original.saved.SavedModel` has it.
 
     Raises:
         ModelError: its input is no image of 1 or 3 channels, or its output no classifier's.
@@ -102,7 +107,7 @@ def network_facts(model: Any, name: str) -> NetworkFacts:
         raise ModelError(
             f"{name}: its output is {shape}, expected (None, N): one score or one for each label"
         )
-    activation, ending, is_certain = _output_activation(model, shape[1], height, width, name)
+    activation, ending, is_certain = _output_activation(model, shape[1], height, width, name, loss)
     return NetworkFacts(height, width, channels, shape[1], activation, ending, is_certain)
 
 
@@ -123,7 +128,7 @@ def _image_shape(
 
 
 def _output_activation(
-    model: Any, outputs: int, height: int | None, width: int | None, name: str
+    model: Any, outputs: int, height: int | None, width: int | None, name: str, loss: str
 ) -> tuple[Activation, str, bool]:
     """The activation, the operation that shows it, and whether that is a known one."""
     ending = read_ending(model, require_keras("export"))
@@ -135,7 +140,7 @@ def _output_activation(
         if is_share and (sums_to_one or outputs == 1):
             measured = "softmax" if outputs > 1 else "sigmoid"
         return measured, str(ending), False
-    if ending.activation == "sigmoid" and outputs > 1:
+    if outputs > 1 and (ending.activation == "sigmoid" or is_multi_label(loss, ending)):
         raise ModelError(
             f"{name}: ends in {outputs} sigmoids ({ending}), one for each label; multi-label "
             "models are not supported: train one sigmoid for two labels, or a softmax"
@@ -150,7 +155,9 @@ def _output_activation(
             f"{name}: ends in {ending.function} ({ending}), expected sigmoid, softmax or, for "
             "logits, linear"
         )
-    return "logits" if ending.activation == "linear" else ending.activation, str(ending), True
+    if ending.activation == "linear":
+        return "logits", f"{ending}, trained with {loss or 'an unknown loss'}", "entropy" in loss
+    return ending.activation, str(ending), True
 
 
 def _random_scores(model: Any, height: int, width: int) -> npt.NDArray[np.float32]:
@@ -169,15 +176,20 @@ def find_scaling(model: Any) -> Scaling:
     """Find which preset a network expects, from what it does to pixels, else from its name."""
     if str(model.inputs[0].dtype) == "uint8":
         return Scaling("none", "its input is uint8", is_certain=True)
-    black, white = (_before_weights(model, level) for level in (0.0, 255.0))
+    levels = np.stack([_before_weights(model, level) for level in _LEVELS])
+    black, white = float(np.median(levels[0])), float(np.median(levels[-1]))
     span, start = white - black, black
+    if not _is_plain_scaling(levels):
+        text = "its first layers do not scale all pixels alike"
+        return Scaling(None, text, is_certain=False)
     if abs(span - 255) > 255 * _SMALL_CHANGE or abs(start) > 255 * _SMALL_CHANGE:
         ranges = {"none": (0.0, 255.0), "unit": (0.0, 1.0), "tf": (-1.0, 1.0)}
         for preset, (low, high) in ranges.items():
             reached = [start + span * level / 255 for level in (low, high)]
             wide = abs(reached[1] - reached[0])
-            is_centred = preset == "none" and _CENTRED_SPAN[0] <= wide <= _CENTRED_SPAN[1]
-            if _NORMAL_SPAN[0] <= wide <= _NORMAL_SPAN[1] or is_centred:
+            has_both_signs = min(reached) < -_LEAST_CENTRED and max(reached) > _LEAST_CENTRED
+            is_centred = has_both_signs and _CENTRED_SPAN[0] <= wide <= _CENTRED_SPAN[1]
+            if _NORMAL_SPAN[0] <= wide <= _NORMAL_SPAN[1] or (preset == "none" and is_centred):
                 result = f"{reached[0]:.3g}..{reached[1]:.3g}"
                 text = f"its first layers turn {low:g}..{high:g} into {result}"
                 return Scaling(preset, text, is_certain=True)
@@ -192,11 +204,27 @@ def find_scaling(model: Any) -> Scaling:
     )
 
 
-def _before_weights(model: Any, level: float) -> float:
-    """The median that an image of one level has before the first layer with weights."""
+def _is_plain_scaling(levels: npt.NDArray[np.float64]) -> bool:
+    """Whether values lie on a line over the grey levels, about as steep in every channel.
+
+    Args:
+        levels: (levels, channels), of :data:`_LEVELS`.
+    """
+    span = levels[-1] - levels[0]
+    line = levels[0] + np.outer(np.divide(_LEVELS, 255), span)
+    steepest = float(np.abs(span).max())
+    is_line = np.abs(levels - line).max() <= _SMALL_CHANGE * max(steepest, 1e-6)
+    return bool(is_line and np.abs(span).min() * _LARGEST_RATIO >= steepest)
+
+
+def _before_weights(model: Any, level: float) -> npt.NDArray[np.float64]:
+    """(channels,) medians that an image of one level has before the first layer with weights."""
     shape = _free_filled(model.inputs[0].shape[1:], 64, 64)
     value = _run_until_weights(model, np.full((1, *shape), level, np.float32))
-    return level if value is None else float(np.median(np.asarray(value).astype(np.float32)))
+    if value is None:
+        return np.array([level])
+    values = np.asarray(value).astype(np.float64)
+    return np.asarray(np.median(values.reshape(-1, values.shape[-1]), axis=0))
 
 
 def _run_until_weights(model: Any, value: Any) -> Any:

@@ -18,7 +18,7 @@ from cxr_edge.files import read_file
 from cxr_edge.original import keras_graph
 from cxr_edge.original.archive import save
 from cxr_edge.original.contract import check_input, check_scores, check_structure
-from cxr_edge.original.files import reason, refuse
+from cxr_edge.original.files import model_kind, reason, refuse
 from cxr_edge.original.heads import Head, read_head
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.rebuild import Rebuilder, is_channels_first, needs_float32
@@ -28,6 +28,7 @@ from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import ModelSpec
 
 _INPUTS = 8
+_LEVELS = 16
 _MAX_DELTA, _MAX_DELTA_PRECISION = 1e-4, 0.25
 
 
@@ -72,11 +73,12 @@ def load_original(
                 Path(file.name), spec, name=name or "the model", extra=extra, reporter=reporter
             )
     name = name or str(source)
+    model_kind(source, name)  # before Keras is loaded, which takes seconds
     keras = require_keras(extra)
     saved = read_saved(source, name, keras)
     check_structure(saved.model, name, keras)
     check_input(saved.model, spec, name)
-    head = read_head(saved.model, spec, name, from_logits=saved.from_logits, keras=keras)
+    head = read_head(saved, spec, name, keras)
     pixels = draw_pixels(spec)
     changes = _needed_changes(saved, head, spec, keras)
     if not changes:
@@ -98,11 +100,21 @@ def load_original(
 
 
 def draw_pixels(spec: ModelSpec) -> Pixels:
-    """Noise of several contrasts: (8, height, width, channels) uint8, always the same."""
+    """Pictures on which rebuilding is checked: noise of several contrasts, slopes, grey levels.
+
+    A network may give all noise one score; what it makes of levels then still shows a difference.
+
+    Returns:
+        (32, height, width, channels) uint8, always the same.
+    """
     random = np.random.default_rng(0)
     contrast = random.random((_INPUTS, 1, 1, 1))
     noise = random.random((_INPUTS, *spec.input_shape))
-    return np.asarray(contrast * noise * 256, np.uint8)
+    slope = np.linspace(0, 1, spec.input.height)[:, np.newaxis, np.newaxis]
+    slopes = random.random((_INPUTS, 1, 1, spec.input.channels)) * slope
+    levels = np.linspace(0, 1, _LEVELS)[:, np.newaxis, np.newaxis, np.newaxis]
+    flat = [np.broadcast_to(p, (len(p), *spec.input_shape)) for p in (slopes, levels)]
+    return np.asarray(np.concatenate([contrast * noise, *flat]) * 255, np.uint8)
 
 
 def _needed_changes(saved: SavedModel, head: Head, spec: ModelSpec, keras: Any) -> list[str]:

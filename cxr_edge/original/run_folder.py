@@ -86,7 +86,10 @@ def open_run(path: Path, spec: Path | None = None) -> Run:
         model_kind(model, str(model))
     spec_path = spec or folder / SPEC_NAME
     if not spec_path.is_file():
-        raise ModelError(f"{spec_path}: no such file; say with --spec what the model expects")
+        raise ModelError(
+            f"{spec_path}: no such file; write it with 'cxr-edge spec MODEL -o {SPEC_NAME}', or "
+            "name another with --spec"
+        )
     data = read_file(spec_path, max_bytes=_MAX_DOCUMENT_BYTES, error=ModelError)
     kept = [folder / name for name in (CALIBRATION_NAME, VALIDATION_NAME, DOMAIN_NAME)]
     beside = [p if path.is_dir() and p.is_file() else None for p in kept]

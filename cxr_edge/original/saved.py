@@ -47,6 +47,8 @@ class SavedModel:
     kind: Kind
     from_logits: bool
     """Whether the loss that it was trained with expected logits."""
+    loss: str
+    """Name of that loss, in lower case and without underscores; empty: unknown."""
     mended: bool
     """Whether it loads only without some options or training-time layers."""
 
@@ -73,9 +75,9 @@ def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
     description = _read_archive(path, name) if kind == "keras" else _read_hdf5(path, name)
     if foreign := foreign_layers(description.config):
         raise _holds_code(name, foreign)
-    from_logits = _expects_logits(description.loss)
+    trained = _expects_logits(description.loss), _loss_name(description.loss)
     try:
-        return SavedModel(_load(path, kind, keras), kind, from_logits, mended=False)
+        return SavedModel(_load(path, kind, keras), kind, *trained, mended=False)
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
         if foreign := foreign_layers(description.config, keras):
             raise _holds_code(name, foreign) from err
@@ -84,7 +86,7 @@ def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
             raise _explain(err, name, description) from err
     try:
         with _with_config(path, kind, config) as mended:
-            return SavedModel(_load(mended, kind, keras), kind, from_logits, mended=True)
+            return SavedModel(_load(mended, kind, keras), kind, *trained, mended=True)
     except Exception as err:  # as above
         raise _explain(err, name, description) from err
 
@@ -189,6 +191,15 @@ def _expects_logits(value: Any) -> bool:
         items = [item for key, item in value.items() if "metric" not in key]
         return value.get("from_logits") is True or any(map(_expects_logits, items))
     return isinstance(value, list) and any(map(_expects_logits, value))
+
+
+def _loss_name(compiled: Any) -> str:
+    """The name of the only loss that a model was compiled with; empty where it says none."""
+    loss = compiled.get("loss") if isinstance(compiled, dict) else None
+    if isinstance(loss, dict):
+        inner = loss.get("config")
+        loss = inner if isinstance(inner, str) else loss.get("class_name")
+    return loss.lower().replace("_", "") if isinstance(loss, str) else ""
 
 
 def _load(path: Path, kind: Kind, keras: Any) -> Any:

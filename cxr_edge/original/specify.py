@@ -70,7 +70,7 @@ def infer_spec(
     from cxr_edge.original.infer import Given, infer_from_network
     from cxr_edge.original.keras_model import open_keras
 
-    network = open_keras(path, extra="export")
+    saved = open_keras(path, extra="export")
     given = Given(
         name=printable(path.stem),
         labels=None if labels is None else tuple(labels),
@@ -82,7 +82,7 @@ def infer_spec(
         threshold=threshold,
         positive=positive,
     )
-    inferred = infer_from_network(network, given, printable(path))
+    inferred = infer_from_network(saved.model, given, printable(path), saved.loss)
     if file is not None:
         write_file(file, documents.dump(inferred.spec))
     return inferred

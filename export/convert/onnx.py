@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 from cxr_edge.errors import ExportError, MissingExtraError
@@ -12,7 +9,7 @@ from cxr_edge.export.convert.culprit import refusal
 from cxr_edge.export.convert.frozen import freeze, trace
 from cxr_edge.export.convert.rewrite import FOR_ONNX, rewrite
 from cxr_edge.export.graph.graph import layer_of
-from cxr_edge.extras import require, require_tensorflow
+from cxr_edge.extras import require, require_tensorflow, without_logs
 
 OPSET = 17
 """tf2onnx writes up to 18; onnxruntime runs 17 since version 1.12."""
@@ -58,7 +55,7 @@ def _convert(model: Any, batch: int | None) -> Any:
     ]
     # tf2onnx.convert.from_keras fails on Keras 3 (tensorflow-onnx #2448), and from_function makes
     # inputs of captured tensors.
-    with _without_logs("tf2onnx", "tensorflow"):
+    with without_logs("tf2onnx", "tensorflow"):
         frozen = rewrite(freeze(trace(model, signature)), FOR_ONNX)
         converted, _ = tf2onnx.convert.from_graph_def(
             frozen.graph_def,
@@ -69,20 +66,6 @@ def _convert(model: Any, batch: int | None) -> Any:
     # tf2onnx logs an unknown operation and writes it nevertheless.
     onnx.checker.check_model(converted, full_check=True)
     return converted
-
-
-@contextlib.contextmanager
-def _without_logs(*names: str) -> Iterator[None]:
-    """Silence loggers while the block runs: tf2onnx calls deprecated functions of TensorFlow."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def tensor_names(data: bytes) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from cxr_edge.export.convert.culprit import refusal
 from cxr_edge.export.convert.frozen import freeze, trace
 from cxr_edge.export.convert.rewrite import FOR_TFLITE, needs_rewriting, rewrite
 from cxr_edge.export.graph.graph import layer_of
-from cxr_edge.extras import quiet_stderr, require, require_tensorflow
+from cxr_edge.extras import quiet_stderr, require, require_tensorflow, without_logs
 from cxr_edge.preprocess import Batch
 
 Precision = Literal["fp32", "fp16", "int8-dynamic"]
@@ -124,7 +124,12 @@ def _run(model: Any, convert: Callable[[], bytes]) -> bytes:
 def _quietly(convert: Callable[[], bytes]) -> bytes:
     """Run a converter without what it prints on stdout and stderr, even if it fails."""
     failure: Exception | None = None
-    with contextlib.redirect_stdout(io.StringIO()), quiet_stderr(), warnings.catch_warnings():
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        quiet_stderr(),
+        without_logs("absl"),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         try:
             return convert()

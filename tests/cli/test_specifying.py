@@ -35,7 +35,7 @@ def test_stdout_is_a_spec_and_stderr_explains_it(in_process: Any, model: Path) -
         assert "ASSUMED" in rows[field]
     checks = [line for line in table if line.startswith("CHECK: ")]
     assert len(checks) == 2 and "scaled as unit" in checks[0] and "label_0" in checks[1]
-    assert table[-1] == f"next: cxr-edge export {model} --spec spec.json"
+    assert table[-1] == f"next: save it as spec.json, then cxr-edge export {model} --spec spec.json"
     assert max(map(len, table)) <= 300
 
 

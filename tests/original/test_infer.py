@@ -82,9 +82,9 @@ def by_hand() -> Any:
         (lambda: network(last=(L.Dense(2, "softmax"),)), "softmax", 2, "model"),
         (lambda: network(last=(L.Dense(4), L.Activation("softmax"))), "softmax", 4, "model"),
         (lambda: network(last=(L.Dense(4), L.Softmax(), L.Flatten())), "softmax", 4, "model"),
-        (lambda: network(last=(L.Dense(1),)), "logits", 2, "model"),
-        (lambda: network(last=(L.Dense(3, "log_softmax"),)), "logits", 3, "model"),
-        (lambda: network(last=()), "logits", 4, "model"),
+        (lambda: network(last=(L.Dense(1),)), "logits", 2, "guessed"),
+        (lambda: network(last=(L.Dense(3, "log_softmax"),)), "logits", 3, "guessed"),
+        (lambda: network(last=()), "logits", 4, "guessed"),
         (nested, "softmax", 3, "model"),
         (ensemble, "softmax", 2, "model"),
         (operations, "sigmoid", 2, "model"),
@@ -98,6 +98,41 @@ def test_the_last_operation_tells_the_activation(
     assert (inferred.spec.activation, len(inferred.spec.labels)) == (activation, labels)
     assert origins(inferred)["activation"] == (activation, origin)
     assert (inferred.spec.positive_label is None) == (labels > 2)
+
+
+@pytest.mark.parametrize(
+    ("units", "loss", "origin"),
+    [
+        (1, "binary_crossentropy", "model"),
+        (3, "sparse_categorical_crossentropy", "model"),
+        (1, "mse", "guessed"),  # a regression?
+        (1, "", "guessed"),
+    ],
+)
+def test_the_loss_tells_whether_outputs_are_logits(units: int, loss: str, origin: str) -> None:
+    name = loss.replace("_", "")
+    inferred = infer_from_network(network(last=(L.Dense(units),)), Given("m"), "m", name)
+    assert origins(inferred)["activation"] == ("logits", origin)
+
+
+def test_logits_trained_as_one_yes_or_no_a_label_are_refused() -> None:
+    with pytest.raises(ModelError, match="multi-label"):
+        infer_from_network(network(last=(L.Dense(3),)), Given("m"), "m", "binarycrossentropy")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda x: keras.ops.clip(x, 0, 1),
+        lambda x: L.Concatenate()([L.Rescaling(1 / 255)(x), x]),
+    ],
+    ids=["a clip", "two scales"],
+)
+def test_what_does_not_scale_all_pixels_alike_is_not_taken_for_a_scaling(first: Any) -> None:
+    image = keras.Input((16, 16, 3))
+    value = L.GlobalAveragePooling2D()(L.Conv2D(2, 3)(first(image)))
+    inferred = infer(keras.Model(image, L.Dense(1, "sigmoid")(value)))
+    assert origins(inferred)["preset"] == ("unit", "assumed")
 
 
 @pytest.mark.parametrize(
