@@ -141,7 +141,8 @@ def save(case: Case, folder: Path, *, seconds: float | None = None) -> tuple[Pat
     spec = spec_of(case, model)
     if case.refusal is None:
         if seconds is not None:
-            with contextlib.suppress(LookupError):  # an operation that TensorFlow cannot train
+            # An operation without a gradient; a name that TensorFlow's training cannot have.
+            with contextlib.suppress(LookupError, ValueError):
                 train(model, spec, seconds)
         spread(model, spec)
     path = folder / "model.keras"
