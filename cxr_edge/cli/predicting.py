@@ -143,10 +143,8 @@ def _check_paths(paths: list[str], out: Path | None) -> None:
     """Refuse what no image can be, before anything is loaded.
 
     Raises:
-        UsageError: a path is empty, or the results would replace an image.
+        UsageError: the results would replace an image.
     """
-    if "" in paths:
-        raise UsageError("an empty PATH, expected an image or a folder; is a variable not set?")
     if out is not None and str(out) in paths:
         raise UsageError(f"{printable(out)}: the results would replace this image; name another")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cxr_edge.errors import ModelError
+from cxr_edge.files import why_no_file
 
 MAX_MESSAGE = 300
 """The longest message, characters."""
@@ -89,8 +90,8 @@ def model_kind(path: Path, name: str) -> Kind:
     """
     if path.is_dir():
         raise refuse(name, _describe_folder(path))
-    if not path.is_file():
-        raise refuse(name, "no such file; expected a Keras model (.keras or .h5)")
+    if why := why_no_file(path):
+        raise refuse(name, f"{why}; expected a Keras model (.keras or .h5)")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
