@@ -165,6 +165,14 @@ def _refuse_special(path: Path, name: str) -> None:
         raise OutputError(f"{name}: is {kind}; name a file to write")
 
 
+def is_folder(path: PathLike) -> bool:
+    """Whether a path is a folder; False where this cannot be found out, which reading will say."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - Path.is_dir raises
+    except (OSError, ValueError):
+        return False
+
+
 def why_no_file(path: Path) -> str:
     """Why a path cannot be read as a file, such as ``no such file``; empty: it may be."""
     try:
