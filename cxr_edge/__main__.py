@@ -1,5 +1,19 @@
-"""``python -m cxr_edge`` is ``cxr-edge``."""
+"""``cxr-edge``, which is ``python -m cxr_edge`` too."""
 
-from cxr_edge.cli import main
+import os
+import signal
 
-main()
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # While modules load, and while Python ends, Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    from cxr_edge.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,8 @@ _DISTRIBUTIONS = {
 }
 """Modules whose package has another name on the package index."""
 
+_loading_keras = False
+
 _BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 
 
@@ -107,9 +109,19 @@ def require_keras(extra: str) -> Any:
     if "keras" in sys.modules:
         return sys.modules["keras"]
     announce(f"loading {_BACKENDS.get(backend, backend)} …")
-    with quiet_stderr():
-        require(backend, extra)
-        return require("keras", extra)
+    global _loading_keras
+    _loading_keras = True
+    try:
+        with quiet_stderr():
+            require(backend, extra)
+            return require("keras", extra)
+    finally:
+        _loading_keras = False
+
+
+def is_loading_keras() -> bool:
+    """Whether :func:`require_keras` is importing Keras or its backend at the moment."""
+    return _loading_keras
 
 
 def require_tensorflow(extra: str) -> tuple[Any, Any]:
@@ -159,7 +171,7 @@ def without_logs(*names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Discard what native code writes to stderr while the block runs, unless the block raises.
+    """Discard what native code writes to stderr while the block runs, unless the block fails.
 
     TensorFlow logs before it reads its log level, and its converters ignore it. The redirected
     file descriptor belongs to the whole process, so use this in single-threaded commands only.
@@ -172,9 +184,10 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(captured.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             captured.seek(0)
-            os.write(stderr, captured.read())
+            with contextlib.suppress(OSError):  # the command line has closed it to native code
+                os.write(stderr, captured.read())
             raise
         finally:
             sys.stderr.flush()
@@ -182,11 +195,21 @@ def quiet_stderr() -> Iterator[None]:
             os.close(stderr)
 
 
+def delete_home_writes() -> None:
+    """Delete what Keras wrote when imported, where the process ends without Python's own end."""
+    import shutil
+
+    shutil.rmtree(_redirect_home_writes(), ignore_errors=True)
+
+
 @functools.cache
-def _redirect_home_writes() -> None:
+def _redirect_home_writes() -> str:
     """Send what Keras and matplotlib write when imported to a folder deleted at exit.
 
     Keras imports matplotlib where it is installed, so exports need both.
+
+    Returns:
+        The folder.
     """
     import atexit
     import shutil
@@ -196,3 +219,4 @@ def _redirect_home_writes() -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ.setdefault("KERAS_HOME", folder)
     os.environ.setdefault("MPLCONFIGDIR", folder)
+    return folder

@@ -165,6 +165,29 @@ def _refuse_special(path: Path, name: str) -> None:
         raise OutputError(f"{name}: is {kind}; name a file to write")
 
 
+def is_folder(path: PathLike) -> bool:
+    """Whether a path is a folder; False where this cannot be found out, which reading will say."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - Path.is_dir raises
+    except (OSError, ValueError):
+        return False
+
+
+def why_no_file(path: Path) -> str:
+    """Why a path cannot be read as a file, such as ``no such file``; empty: it may be."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "a link to a file that is not there" if path.is_symlink() else "no such file"
+    except OSError as err:
+        return f"cannot be read: {err.strerror}"
+    if stat.S_ISREG(mode):
+        return ""
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a FIFO, no file" if stat.S_ISFIFO(mode) else "a device or socket, no file"
+
+
 def check_writable(folder: Path, file: Path | None = None) -> None:
     """Refuse an output folder that cannot be written or made, without making it.
 
@@ -189,6 +212,14 @@ def check_writable(folder: Path, file: Path | None = None) -> None:
         raise OutputError(f"{name}: cannot be written: {printable(existing)} is a file")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise OutputError(f"{name}: cannot be written: no permission in {printable(existing)}")
+    import tempfile  # kept out of every start that writes nothing
+
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as err:
+        where = printable(existing)
+        raise OutputError(f"{name}: cannot be written: {where}: {err.strerror}") from err
 
 
 def optional_path(path: PathLike | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from cxr_edge import extras
 from cxr_edge.errors import MissingExtraError
-from cxr_edge.extras import package_version, require, require_keras
+from cxr_edge.extras import package_version, quiet_stderr, require, require_keras
 from cxr_edge.reporting import listening
 
 
@@ -33,6 +34,19 @@ def test_a_package_that_an_installed_module_needs_is_named(
     ):
         require("needs_more", "report")
     assert "needs_more" not in sys.modules
+
+
+def test_an_error_passes_where_stderr_is_closed_to_native_code() -> None:
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with pytest.raises(MissingExtraError, match="of the block"), quiet_stderr():
+            os.write(2, b"noise")
+            raise MissingExtraError("of the block")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def test_the_version_of_a_package_that_is_not_installed_is_none() -> None:

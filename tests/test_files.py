@@ -12,7 +12,15 @@ import pytest
 
 from cxr_edge import files
 from cxr_edge.errors import BundleError, ImageError, OutputError
-from cxr_edge.files import atomic_path, printable, read_file, sha256, write_file
+from cxr_edge.files import (
+    atomic_path,
+    check_writable,
+    printable,
+    read_file,
+    sha256,
+    why_no_file,
+    write_file,
+)
 
 
 def open_descriptors() -> int:
@@ -269,3 +277,27 @@ def test_a_file_of_another_size_than_recorded_is_said_to_have_changed(tmp_path: 
 
 def test_an_empty_name_is_refused_as_such() -> None:
     assert refused("") == "an empty path, expected the name of a file"
+
+
+def test_a_folder_that_takes_no_file_is_found_beforehand(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new/folder")
+    assert not list(tmp_path.iterdir())
+    if Path("/proc/self").exists():
+        with pytest.raises(OutputError, match=r"^/proc/new: cannot be written"):
+            check_writable(Path("/proc/new"))
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    file, fifo, loop, cut = (tmp_path / name for name in ("file", "fifo", "loop", "cut"))
+    file.touch()
+    os.mkfifo(fifo)
+    loop.symlink_to(loop)
+    cut.symlink_to(tmp_path / "absent")
+    assert why_no_file(file) == ""
+    assert why_no_file(file / "below") == "no such file"
+    assert why_no_file(fifo) == "a FIFO, no file"
+    assert why_no_file(tmp_path) == "a folder"
+    assert "device" in why_no_file(Path(os.devnull))
+    assert "symbolic links" in why_no_file(loop)
+    assert "not there" in why_no_file(cut)
+    assert "name too long" in why_no_file(tmp_path / ("a" * 300))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxr_edge.data.folders import LabelledFolder, find_split, open_folder, training_folder
+from cxr_edge.data.folders import (
+    LabelledFolder,
+    check_outside,
+    find_split,
+    open_folder,
+    training_folder,
+)
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
 from cxr_edge.original.run_folder import MODEL_NAME
@@ -20,7 +26,8 @@ def check_request(
     """Refuse a training that would fail later, and adapt its recipe to the folder's labels.
 
     Raises:
-        UsageError: ``out`` holds a finished training, or the recipe does not fit the labels.
+        UsageError: ``out`` holds a finished training or lies in ``data``, or the recipe does not
+            fit the labels.
         DataError: a folder is not laid out as expected.
     """
     if (out / MODEL_NAME).exists() and not (out / CHECKPOINT_NAME).exists():
@@ -28,6 +35,7 @@ def check_request(
             f"{printable(out)}: holds a finished training; choose another output folder (-o)"
         )
     labels = open_folder(training_folder(data)).labels
+    check_outside(out, data)
     adapted = for_labels(recipe, labels, positive)
     open_training_folders(data, adapted, use_val_folder=use_val_folder)
     return adapted

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cxr_edge.cli import streams
+from cxr_edge.cli import interrupts, streams
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
 from cxr_edge.files import printable
 from cxr_edge.reporting import listening
@@ -25,8 +25,6 @@ from cxr_edge.reporting import listening
 # typer keeps click inside itself since 0.28, and exports few of its errors.
 _click_errors: Any = sys.modules[typer.BadParameter.__module__]
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 PIPE_CLOSED = 141
 """Exit code where the reader of stdout has stopped, as of a process that SIGPIPE ended."""
 
@@ -46,6 +44,10 @@ COMMANDS = {
     "completion": "completing",
 }
 """Every command, in the order of the help, and its module in this package."""
+
+
+_MAY_BE_EMPTY = ("--about-data", "--about-limits", "--artifacts")
+"""Options of text whose default is an empty text."""
 
 
 def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
@@ -116,27 +118,29 @@ def _run() -> int:
         if not {"-o", "--out"}.intersection(arguments):
             return _fail(UsageError("stdout is closed; redirect it, for example to /dev/null"))
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
-    stdout = sys.stdout
     warnings.filterwarnings("ignore", module=r"keras\.")  # they name lines of Keras, not the model
     # Imports create 100,000 lasting objects; collecting garbage among them takes 10 ms.
     gc.set_threshold(50_000)
     try:
-        with listening(_announce):
+        with interrupts.raised(), listening(_announce):
             code = _call(arguments)
         sys.stdout.flush()  # a full disk is found here, not while the interpreter ends
     except CxrEdgeError as err:
         return _fail(err)
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        return interrupts.INTERRUPTED
     except BrokenPipeError:
         streams.stop_writing()
         return PIPE_CLOSED
     except OSError as err:
         return _fail_for_system(err)
+    except RecursionError:
+        return _fail(UsageError("a path or a document is nested too deep"))
     except MemoryError:
         return _fail(CxrEdgeError("out of memory; use fewer --workers, or lower --max-pixels"))
-    except SystemExit:
-        if sys.stdout is not stdout:  # click: the reader, such as `head`, has closed the pipe
+    except SystemExit as err:
+        # From click and rich, where the reader, such as `head`, has closed the pipe.
+        if isinstance(err.__context__, BrokenPipeError):
             streams.stop_writing()
             return PIPE_CLOSED
         raise
@@ -156,6 +160,7 @@ def _call(arguments: list[str]) -> object:
     if first not in COMMANDS and not first.startswith("-"):
         known = (*COMMANDS, "--version", "--help")
         raise UsageError(f"{unknown_name('command', first, known)}; see 'cxr-edge --help'")
+    _refuse_empty(arguments)
     app = application([first] if first in COMMANDS else COMMANDS)
     try:
         return app(standalone_mode=False)
@@ -166,6 +171,26 @@ def _call(arguments: list[str]) -> object:
         where = err.ctx.command_path if err.ctx else "cxr-edge"
         message = err.format_message().rstrip(".")
         raise UsageError(f"{message}; see '{where} --help'") from err
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse empty arguments: as a path, they would mean the working folder.
+
+    Raises:
+        UsageError: an argument, or the value of an option, is empty.
+    """
+    for i, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if argument.startswith("--") and equals and not value:
+            before = option
+        elif argument == "" and i > 0:
+            before = arguments[i - 1]
+        else:
+            continue
+        if before in _MAY_BE_EMPTY:
+            continue
+        what = f"value after {before}" if before.startswith("-") else "PATH"
+        raise UsageError(f"an empty {what}; is a variable not set?")
 
 
 def _announce(message: str) -> None:

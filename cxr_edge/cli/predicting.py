@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +15,7 @@ from cxr_edge.cli import options, streams
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.formats import Format, Result, Tally, print_results
 from cxr_edge.errors import DataError, ImageError, UsageError
-from cxr_edge.files import atomic_path, printable
+from cxr_edge.files import atomic_path, is_folder, printable
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
 
@@ -156,10 +154,8 @@ def _check_paths(paths: list[str], out: Path | None) -> None:
     """Refuse what no image can be, before anything is loaded.
 
     Raises:
-        UsageError: a path is empty, or the results would replace an image.
+        UsageError: the results would replace an image.
     """
-    if "" in paths:
-        raise UsageError("an empty PATH, expected an image or a folder; is a variable not set?")
     if out is not None and str(out) in paths:
         raise UsageError(f"{printable(out)}: the results would replace this image; name another")
 
@@ -175,7 +171,7 @@ def _expand(paths: list[str], max_bytes: int) -> tuple[list[str | bytes], list[s
     for path in paths:
         if path == "-":
             sources.append(_read_stdin(max_bytes))
-        elif _is_folder(path):
+        elif is_folder(path):
             images, remark = _list_folder(path)
             sources += images
             remarks += remark
@@ -194,14 +190,6 @@ def _read_stdin(max_bytes: int) -> bytes:
         return sys.stdin.buffer.read(max_bytes + 1)
     except OSError as err:
         raise ImageError(f"stdin: cannot be read: {err.strerror}") from err
-
-
-def _is_folder(path: str) -> bool:
-    """Whether a path is a folder; False where this cannot be found out, which reading will say."""
-    try:
-        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - Path.is_dir raises
-    except (OSError, ValueError):
-        return False
 
 
 def _list_folder(path: str) -> tuple[list[str], list[str]]:

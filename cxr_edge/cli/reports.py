@@ -9,7 +9,7 @@ import typer
 
 from cxr_edge.cli.console import Terminal
 from cxr_edge.errors import UsageError
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why_no_file
 
 
 def report(
@@ -52,8 +52,8 @@ def _pages(files: list[Path], out: Path | None) -> dict[Path, Path]:
         UsageError: a file is none, or two pages, or a page and its document, would be one file.
     """
     for file in files:
-        if not file.is_file():
-            raise UsageError(f"{printable(file)}: no such file; expected a JSON document")
+        if why := why_no_file(file):
+            raise UsageError(f"{printable(file)}: {why}; expected a JSON document")
     if out is None:
         pages = {file: file.with_suffix(".html") for file in files}
     elif len(files) == 1:

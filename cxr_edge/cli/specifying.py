@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cxr_edge.cli import streams
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _explain(inferred: InferredSpec, model: Path, out: Path | None) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # stdout holds the spec alone
         print_table(columns, rows)
     for warning in _warnings(inferred.explanations):
-        print(f"CHECK: {warning}", file=sys.stderr)
+        streams.tell(f"CHECK: {warning}")
     path, first = (printable(out), "") if out else ("spec.json", "save it as spec.json, then ")
     print(f"next: {first}cxr-edge export {printable(model)} --spec {path}", file=sys.stderr)
 

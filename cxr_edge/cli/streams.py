@@ -119,8 +119,8 @@ def shortened(line: str) -> str:
     """A line without its middle where it exceeds :data:`MOST_CHARACTERS`: a name in it is long."""
     if len(line) <= MOST_CHARACTERS:
         return line
-    half = (MOST_CHARACTERS - 1) // 2
-    return f"{line[:half]}…{line[-half:]}"
+    half = (MOST_CHARACTERS - 3) // 2
+    return f"{line[:half]}...{line[-half:]}"  # ASCII: as many bytes
 
 
 def stop_writing() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.errors import DataError, ImageError
+from cxr_edge.errors import DataError, ImageError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.image import SUFFIXES, list_images, read_image
 from cxr_edge.image.listing import is_litter
@@ -64,6 +64,18 @@ class LabelledImages:
     """The N files; empty where the images have no names."""
     unreadable: tuple[tuple[Path, str], ...]
     """Files that could not be read, each with the reason."""
+
+
+def check_outside(out: Path, data: Path) -> None:
+    """Refuse an output folder that would lie in the folder of images it is made from.
+
+    Raises:
+        UsageError: another folder must be chosen.
+    """
+    if out.resolve().is_relative_to(data.resolve()):
+        raise UsageError(
+            f"{printable(out)}: lies among the images of {printable(data)}; write elsewhere (-o)"
+        )
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from cxr_edge.errors import ModelError
+from cxr_edge.files import is_folder, why_no_file
 
 MAX_MESSAGE = 300
 """The longest message, characters."""
+
+MAX_NAME = 150
+"""The longest part of a file's name in it, characters."""
 
 Kind = Literal["keras", "hdf5"]
 
@@ -48,7 +52,11 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def refuse(name: str, what: str) -> ModelError:
-    """An error of one line, at most 300 characters: the reason gives way, not what follows."""
+    """An error of one line, at most 300 characters: the end of the reason gives way.
+
+    Of a long name only its end is kept.
+    """
+    name = name if len(name) <= MAX_NAME else f"...{name[-MAX_NAME:]}"
     text = f"{name}: {' '.join(what.split())}"
     return ModelError(text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…")
 
@@ -87,10 +95,10 @@ def model_kind(path: Path, name: str) -> Kind:
     Raises:
         ModelError: it is absent, empty, cut or anything else; says what it is and what to do.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise refuse(name, _describe_folder(path))
-    if not path.is_file():
-        raise refuse(name, "no such file; expected a Keras model (.keras or .h5)")
+    if why := why_no_file(path):
+        raise refuse(name, f"{why}; expected a Keras model (.keras or .h5)")
     try:
         with path.open("rb") as file:
             head = file.read(4096)

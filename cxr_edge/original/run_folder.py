@@ -21,7 +21,7 @@ from pathlib import Path
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.errors import ModelError
-from cxr_edge.files import read_file
+from cxr_edge.files import is_folder, read_file, why_no_file
 from cxr_edge.original.files import model_kind
 from cxr_edge.spec import ModelSpec, parse_spec
 
@@ -78,23 +78,22 @@ def open_run(path: Path, spec: Path | None = None) -> Run:
         ModelError: there is no model or no spec; says what there is instead.
         SpecError: the spec is malformed.
     """
-    folder = path if path.is_dir() else path.parent
-    model = path / MODEL_NAME if path.is_dir() else path
-    if not model.is_file():
+    is_run = is_folder(path)
+    folder = path if is_run else path.parent
+    model = path / MODEL_NAME if is_run else path
+    if not is_run or why_no_file(model):
         model_kind(path, str(path))
-    if not path.is_dir():
-        model_kind(model, str(model))
     spec_path = spec or folder / SPEC_NAME
-    if not spec_path.is_file():
+    if why := why_no_file(spec_path):
         raise ModelError(
-            f"{spec_path}: no such file; write it with 'cxr-edge spec MODEL -o {SPEC_NAME}', or "
-            "name another with --spec"
+            f"{spec_path}: {why}; write it with 'cxr-edge spec MODEL -o {SPEC_NAME}', or name "
+            "another with --spec"
         )
     data = read_file(spec_path, max_bytes=_MAX_DOCUMENT_BYTES, error=ModelError)
     kept = [folder / name for name in (CALIBRATION_NAME, VALIDATION_NAME, DOMAIN_NAME)]
-    beside = [p if path.is_dir() and p.is_file() else None for p in kept]
+    beside = [p if is_run and p.is_file() else None for p in kept]
     parsed = parse_spec(data, str(spec_path))
-    return Run(model, parsed, _provenance(folder, path.is_dir()), *beside)
+    return Run(model, parsed, _provenance(folder, is_run), *beside)
 
 
 def _provenance(folder: Path, is_run: bool) -> Provenance:

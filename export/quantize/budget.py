@@ -24,10 +24,10 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.max_flips is not None and self.max_flips < 0:
-            raise UsageError(f"max-flips is {self.max_flips}, expected 0 or more")
+            raise UsageError(f"--max-flips is {self.max_flips}, expected 0 or more")
         for name, value in (
-            ("max-delta-p", self.max_delta_p),
-            ("max-auc-drop", self.max_auc_drop),
+            ("--max-delta-p", self.max_delta_p),
+            ("--max-auc-drop", self.max_auc_drop),
         ):
             if not 0 <= value <= 1:
                 raise UsageError(f"{name} is {value}, expected a number within 0..1")

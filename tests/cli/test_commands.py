@@ -92,9 +92,9 @@ def test_export_without_a_run_exports_the_reference(cli, tmp_path):
         (["--thorough"], 2, "--thorough is for quantized files"),
         (["--fp16", "--validation", "."], 2, "--validation is for quantized files"),
         (["--artifacts", "onnx-fp32", "--calibration", "."], 2, "add --int8"),
-        (["--int8", "--max-flips", "-1"], 2, "max-flips is -1"),
-        (["--int8", "--max-delta-p", "1.5"], 2, "max-delta-p is 1.5"),
-        (["--int8", "--max-auc-drop", "nan"], 2, "max-auc-drop is nan"),
+        (["--int8", "--max-flips", "-1"], 2, "--max-flips is -1"),
+        (["--int8", "--max-delta-p", "1.5"], 2, "--max-delta-p is 1.5"),
+        (["--int8", "--max-auc-drop", "nan"], 2, "--max-auc-drop is nan"),
     ],
     ids=[
         "unknown artifact",

@@ -276,7 +276,22 @@ def test_results_go_to_a_file_as_a_whole(in_process, image, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["predict", ""], "an empty PATH"),
+        *(
+            ([*command.split(), ""], "an empty PATH; is a variable not set?")
+            for command in (
+                "predict",
+                "spec",
+                "export",
+                "data check",
+                "train",
+                "evaluate",
+                "report",
+            )
+        ),
+        (["predict", "x", "-o", ""], "an empty value after -o"),
+        (["predict", "x", "--bundle="], "an empty value after --bundle"),
+        (["train", "absent", "--about-data", ""], "no such folder"),
+        (["predict", "x", "-o", "a/" * 1500 + "b"], "nested too deep"),
         (["version"], "did you mean --version?"),
         (["help"], "did you mean --help?"),
         (["verfy"], "did you mean verify?"),

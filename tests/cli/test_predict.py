@@ -209,6 +209,13 @@ def test_a_reader_that_stops_early_is_quiet(image):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("command", ["--help", "predict --help"])
+def test_help_whose_reader_stops_early_exits_141(command):
+    line = f"{sys.executable} -m cxr_edge {command} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["/bin/bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
 def test_ctrl_c_exits_130_with_a_valid_prefix(image):
     command = [sys.executable, "-m", "cxr_edge", "predict", *[str(image)] * 3000, "-f", "jsonl"]
     with subprocess.Popen(

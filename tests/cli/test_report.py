@@ -53,8 +53,8 @@ def test_a_page_never_replaces_what_is_no_page(in_process, report_json, tmp_path
     for arguments, words in (
         ((page,), "the page would replace it"),
         ((other, "-o", other), "the page would replace it"),
-        ((page.parent,), "no such file"),
-        (("",), "no such file"),
+        ((page.parent,), "a folder"),
+        (("absent.json",), "no such file"),
         ((page, other, "-o", tmp_path / "x.html"), "need a folder"),
     ):
         done = in_process("report", *arguments)

@@ -7,11 +7,22 @@ from typing import Any
 
 import pytest
 
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.cli.specifying import _explain
+from cxr_edge.cli.streams import MOST_CHARACTERS
 from cxr_edge.data.phantom import write_phantom
 from cxr_edge.extras import require_keras
+from cxr_edge.original.infer import Explanation, InferredSpec
 from cxr_edge.spec import parse_spec
 
 keras = require_keras("export")
+
+
+def test_a_long_note_to_check_is_one_short_line(capsys: Any) -> None:
+    preset = Explanation("preset", "unit", "assumed", "because " * 50)
+    _explain(InferredSpec(Bundle.open().manifest.spec, (preset,)), Path("m.keras"), None)
+    (check,) = [line for line in capsys.readouterr().err.splitlines() if "CHECK: " in line]
+    assert check.startswith("CHECK: pixels are assumed") and len(check) <= MOST_CHARACTERS
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,15 @@ def test_a_model_of_no_use_is_said_loudly_and_is_not_to_be_exported(train: Any) 
     assert "next: cxr-edge export" not in result.stderr
 
 
+@pytest.mark.parametrize("inside", [".", "train", "run"])
+def test_a_run_folder_among_the_images_is_refused(in_process, drawn_data, inside) -> None:
+    before = sorted(drawn_data.rglob("*"))
+    done = in_process("train", drawn_data, "-o", drawn_data / inside)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "lies among the images" in done.stderr
+    assert sorted(drawn_data.rglob("*")) == before
+
+
 def test_a_model_of_some_use_is_to_be_exported_next(train: Any) -> None:
     result, recipe = train({"test": evaluation(is_useless=False)}, "--epochs", "3")
     assert result.returncode == 0

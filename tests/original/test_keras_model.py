@@ -59,6 +59,11 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, good: Path) -> None:
     with pytest.raises(ModelError, match="no such file"):
         load_keras(tmp_path / "missing.keras", SPEC)
+    loop = tmp_path / "loop.keras"
+    loop.symlink_to(loop)
+    for path, words in ((loop, "symbolic links"), (Path("/dev/null"), "a device")):
+        with pytest.raises(ModelError, match=words):
+            load_keras(path, SPEC)
     for content in (b"", b"text", good.read_bytes()[:-200]):
         with pytest.raises(ModelError, match=r"^sent: no model saved by Keras") as caught:
             load_keras(content, SPEC, name="sent")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_edge.data.folders import LabelledImages, open_folder, read_folder
+from cxr_edge.data.folders import LabelledImages, check_outside, open_folder, read_folder
 from cxr_edge.data.patients import Grouping
 from cxr_edge.errors import DataError, UsageError
 from cxr_edge.files import printable
@@ -55,10 +55,7 @@ def check_output(options: EvaluationOptions) -> None:
         raise UsageError(
             f"{printable(out)}: holds an evaluation; choose another output folder (-o) or delete it"
         )
-    if out.resolve().is_relative_to(options.data.resolve()):
-        raise UsageError(
-            f"{printable(out)}: lies among the images to evaluate; write elsewhere (-o)"
-        )
+    check_outside(out, options.data)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -78,12 +78,12 @@ def test_everything_that_exceeds_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"max_flips": -1}, "max-flips is -1"),
-        ({"max_delta_p": -0.001}, r"max-delta-p is -0\.001"),
-        ({"max_delta_p": 1.001}, r"max-delta-p is 1\.001"),
-        ({"max_delta_p": math.nan}, "max-delta-p is nan"),
-        ({"max_auc_drop": -0.001}, r"max-auc-drop is -0\.001"),
-        ({"max_auc_drop": math.inf}, "max-auc-drop is inf"),
+        ({"max_flips": -1}, "--max-flips is -1"),
+        ({"max_delta_p": -0.001}, r"--max-delta-p is -0\.001"),
+        ({"max_delta_p": 1.001}, r"--max-delta-p is 1\.001"),
+        ({"max_delta_p": math.nan}, "--max-delta-p is nan"),
+        ({"max_auc_drop": -0.001}, r"--max-auc-drop is -0\.001"),
+        ({"max_auc_drop": math.inf}, "--max-auc-drop is inf"),
     ],
     ids=str,
 )
