@@ -124,10 +124,13 @@ def test_its_steps_make_a_base_install_that_predicts(environment, tmp_path):
     for absent in ("tensorflow", "keras", "scikit-learn", "matplotlib", "pydantic"):
         assert f"\n{absent}==" not in f"\n{listed}"
 
+    for label in ("a", "b"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        shutil.copy(image, tmp_path / "data" / label)
     for arguments, extra in (
         (("predict", image, "-e", "litert"), "litert"),
         (("export",), "export"),
-        (("train", tmp_path), "train"),
+        (("train", tmp_path / "data"), "train"),
     ):
         missing = call(*arguments)
         assert missing.returncode == 3, (arguments, missing.stderr)

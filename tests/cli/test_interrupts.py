@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,13 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 
 def test_while_a_backend_loads(tmp_path: Path) -> None:
     (tmp_path / "slow_backend.py").write_text(INTERRUPT + "time.sleep(20)")
-    (tmp_path / "text.keras").write_text("text")
+    with zipfile.ZipFile(tmp_path / "any.keras", "w") as archive:  # looks like a model from outside
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", b"")
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     done = run(
-        tmp_path, "spec", "text.keras", KERAS_BACKEND="slow_backend", TMPDIR=str(temporary)
+        tmp_path, "spec", "any.keras", KERAS_BACKEND="slow_backend", TMPDIR=str(temporary)
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "cxr-edge: loading slow_backend …\n"

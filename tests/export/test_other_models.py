@@ -163,16 +163,13 @@ def residual_network() -> Any:
 FLOAT = ["onnx-fp32", "onnx-fp32-batch", "tflite-fp16", "tflite-fp32"]
 
 
-@pytest.mark.long
+@pytest.mark.models
 @pytest.mark.parametrize(
     ("build", "spec", "each", "epochs", "smoothing", "integers"),
     [
         # A network this small answers so sharply that static int8 moves single scores by .1.
         (grey_network, GREY, 120, 10, 0.05, ["onnx-int8", "tflite-int8-dynamic"]),
-        pytest.param(
-            *(residual_network, COLOUR, 80, 8, 0.0, ["tflite-int8-dynamic"]),
-            marks=pytest.mark.models,
-        ),
+        (residual_network, COLOUR, 80, 8, 0.0, ["tflite-int8-dynamic"]),
     ],
     ids=["grey", "residual"],
 )

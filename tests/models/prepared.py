@@ -20,7 +20,8 @@ from cxr_edge.spec import InputSpec, ModelSpec, parse_spec
 
 _SIDE = 64
 """Side of an image where the network takes any, pixels."""
-_LARGEST_FACTOR = 20.0
+_LARGEST_FACTOR, _LARGEST_FACTOR_DEEP = 20.0, 200.0
+"""Of the last layer's weights; a deep network that was hardly trained puts out nearly constants."""
 _BATCH = 16
 
 
@@ -53,14 +54,14 @@ def _merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def spread(model: Any, spec: ModelSpec) -> None:
+def spread(model: Any, spec: ModelSpec, largest: float) -> None:
     """Set the weights of the layer ``out`` so that scores on phantoms lie on both sides of .5."""
     out = next((layer for layer in model.layers if layer.name == "out"), None)
     if out is None:
         return
     batch = _in_layout(normalize(draw_pictures(spec, 0, 2 * _BATCH), spec.input), model)
     logits = _logits(_run(model, batch).astype(np.float64), spec)
-    factor = min(2 / max(float(logits.std(axis=0).mean()), 1e-9), _LARGEST_FACTOR)
+    factor = min(2 / max(float(logits.std(axis=0).mean()), 1e-9), largest)
     kernel, bias = out.get_weights()
     out.set_weights([kernel * factor, (bias - np.median(logits, axis=0)) * factor])
 
@@ -144,7 +145,7 @@ def save(case: Case, folder: Path, *, seconds: float | None = None) -> tuple[Pat
             # An operation without a gradient; a name that TensorFlow's training cannot have.
             with contextlib.suppress(LookupError, ValueError):
                 train(model, spec, seconds)
-        spread(model, spec)
+        spread(model, spec, _LARGEST_FACTOR_DEEP if case.large else _LARGEST_FACTOR)
     path = folder / "model.keras"
     model.save(path)
     return path, spec, model

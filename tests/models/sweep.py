@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 FLOAT = ("onnx-fp32", "tflite-fp32")
 INTEGERS = ("onnx-int8", "tflite-int8-dynamic")
 """The second only for large networks: its converter quantizes layers of 1024 weights and more."""
-SECONDS, SECONDS_LARGE = 2.0, 30.0
+SECONDS, SECONDS_LARGE = 2.0, 15.0
 """How long a network is trained, small or of an application."""
 _IMAGES = 48
 """Drawn images to calibrate with, and as many to choose recipes by."""
