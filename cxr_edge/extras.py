@@ -68,9 +68,11 @@ def require_installed(modules: Sequence[str], extra: str, *, user: str) -> None:
         MissingExtraError: one of them is not installed.
     """
     if missing := [distribution_of(name) for name in modules if not is_installed(name)]:
-        verb = "is" if len(missing) == 1 else "are"
+        *others, last = missing
+        names = f"{', '.join(others)} and {last}" if others else last
+        verb = "are" if others else "is"
         raise MissingExtraError(
-            f"{user} needs {' and '.join(missing)}, which {verb} not installed; "
+            f"{user} needs {names}, which {verb} not installed; "
             f"run: pip install 'cxr-edge[{extra}]'"
         )
 
