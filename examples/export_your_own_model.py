@@ -80,8 +80,8 @@ def main() -> None:
     """Take the five steps."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("work", type=Path, help="folder for pictures, model and bundle")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--pictures", type=int, default=400, help="of each shape, to train on")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--pictures", type=int, default=240, help="of each shape, to train on")
     options = parser.parse_args()
     work: Path = options.work
     model, spec, bundle = work / "shapes.keras", work / "spec.json", work / "bundle"
