@@ -26,9 +26,7 @@ def check_structure(model: Any, name: str, keras: Any) -> None:
     subclassed = [
         f"{layer.name} ({type(layer).__name__})"
         for layer in keras_graph.sublayers(model)
-        if keras_graph.is_model(layer, keras)
-        and not (isinstance(layer, keras.Sequential) and layer.built)
-        and not hasattr(layer, "_run_through_graph")
+        if keras_graph.is_model(layer, keras) and not keras_graph.has_graph(layer, keras)
     ]
     if subclassed:
         raise refuse(
@@ -158,5 +156,5 @@ def _depends_on_training(layer: Any, keras: Any) -> bool:
 
 
 def _tensor_name(tensor: Any) -> str:
-    history = getattr(tensor, "_keras_history", None)
-    return str(history.operation.name if history else tensor.name)
+    call = keras_graph.producing_call(tensor)
+    return str(call.operation.name if call else tensor.name)

@@ -72,31 +72,8 @@ def read_head(saved: SavedModel, spec: ModelSpec, name: str, keras: Any) -> Head
     Raises:
         ModelError: the output is not what the spec says; names what to change.
     """
-    model = saved.model
-    shape = tuple(model.outputs[0].shape[1:])
-    if len(shape) != 1 or shape[0] is None:
-        raise refuse(
-            name,
-            f"outputs {shape} for an image, expected one number a label: (outputs,); a network "
-            "that outputs maps, boxes or features is no classifier",
-        )
-    units, labels = int(shape[0]), len(spec.labels)
-    last = read_ending(model, keras)
-    ending, layer = last.activation, last.layer
-    if units > 1 and (ending == "sigmoid" or is_multi_label(saved.loss, last)):
-        raise refuse(name, f"has {units} outputs, {_MULTI_LABEL}")
-    if ending == "other":
-        raise refuse(
-            name,
-            f"ends in {last.function} (layer {layer!r}), expected a sigmoid, a softmax, or logits "
-            "without an activation; train it with one of these",
-        )
-    if ending == "softmax" and units == 1:
-        raise refuse(
-            name,
-            f"has a softmax over one output (layer {layer!r}), which is always 1; train it with a "
-            "sigmoid, or with one output a label",
-        )
+    units, last = read_output(saved.model, name, saved.loss, keras)
+    labels, ending, layer = len(spec.labels), last.activation, last.layer
     if spec.activation == "logits":
         if ending in ("sigmoid", "softmax"):
             raise refuse(
@@ -127,9 +104,43 @@ def read_head(saved: SavedModel, spec: ModelSpec, name: str, keras: Any) -> Head
     return Head(spec, expected, found=layer)
 
 
-def is_multi_label(loss: str, last: Ending) -> bool:
-    """Whether logits were trained as one yes or no for each label: their loss says so."""
-    return last.activation == "linear" and loss in _LOSSES_OF_EACH
+def read_output(model: Any, name: str, loss: str, keras: Any) -> tuple[int, Ending]:
+    """Find how many scores a model puts out and what its last operation applies.
+
+    Args:
+        model: one output.
+        name: what messages call it.
+        loss: what it was trained with, as :class:`~cxr_edge.original.saved.SavedModel` has it.
+        keras: the module.
+
+    Raises:
+        ModelError: no spec can describe the output.
+    """
+    shape = tuple(model.outputs[0].shape[1:])
+    if len(shape) != 1 or shape[0] is None:
+        raise refuse(
+            name,
+            f"outputs {shape} for an image, expected one number a label: (outputs,); a network "
+            "that outputs maps, boxes or features is no classifier",
+        )
+    units, last = int(shape[0]), read_ending(model, keras)
+    # Logits that were trained as one yes or no for each label: their loss says so.
+    is_multi_label = last.activation == "linear" and loss in _LOSSES_OF_EACH
+    if units > 1 and (last.activation == "sigmoid" or is_multi_label):
+        raise refuse(name, f"has {units} outputs, {_MULTI_LABEL}")
+    if last.activation == "other":
+        raise refuse(
+            name,
+            f"ends in {last.function} (layer {last.layer!r}), expected a sigmoid, a softmax, or "
+            "logits without an activation; train it with one of these",
+        )
+    if last.activation == "softmax" and units == 1:
+        raise refuse(
+            name,
+            f"has a softmax over one output (layer {last.layer!r}), which is always 1; train it "
+            "with a sigmoid, or with one output a label",
+        )
+    return units, last
 
 
 def read_ending(model: Any, keras: Any) -> Ending:

@@ -124,16 +124,23 @@ def is_model(operation: Any, keras: Any) -> bool:
     return isinstance(operation, keras.Model)
 
 
+def has_graph(model: Any, keras: Any) -> bool:
+    """Whether Keras recorded what a model calls: not of a subclass, nor of one never built."""
+    if isinstance(model, keras.Sequential):
+        return bool(model.built)
+    return hasattr(model, "_run_through_graph")
+
+
 def functional(model: Any, keras: Any) -> Any:
     """A model's graph as a functional model; a Sequential keeps it inside.
 
     Raises:
         ValueError: it has none: it was written as a subclass, or never built.
     """
-    if not isinstance(model, keras.Sequential) and hasattr(model, "_run_through_graph"):
-        return model
-    if not isinstance(model, keras.Sequential) or not model.built:
+    if not has_graph(model, keras):
         raise ValueError(f"the model {model.name} has no graph")
+    if not isinstance(model, keras.Sequential):
+        return model
     return keras.Model(model.inputs, model.outputs)
 
 
@@ -151,6 +158,14 @@ def run_graph(model: Any, inputs: Sequence[Any], call: Callable[..., Any], keras
     return flat
 
 
+def own_calls(model: Any, keras: Any) -> Iterator[LayerCall]:
+    """Each call in a model, a nested model's as one, from input to output."""
+    nodes = functional(model, keras)._nodes_by_depth
+    for node in (node for depth in sorted(nodes, reverse=True) for node in nodes[depth]):
+        if node.operation is not None and not node.is_input:
+            yield _call_of(node)
+
+
 def calls(
     model: Any, keras: Any, training: bool | None = None
 ) -> Iterator[tuple[LayerCall, bool | None]]:
@@ -161,11 +176,7 @@ def calls(
         keras: the module.
         training: what is passed to the model itself; None: nothing.
     """
-    nodes = functional(model, keras)._nodes_by_depth
-    for node in (node for depth in sorted(nodes, reverse=True) for node in nodes[depth]):
-        if node.operation is None or node.is_input:
-            continue
-        call = _call_of(node)
+    for call in own_calls(model, keras):
         own = training_argument(call)
         passed = training if own is None else own
         yield call, passed

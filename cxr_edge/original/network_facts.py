@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require_keras
-from cxr_edge.original.heads import is_multi_label, read_ending
+from cxr_edge.original import keras_graph
+from cxr_edge.original.contract import check_structure
+from cxr_edge.original.heads import read_output
 
 Activation = Literal["sigmoid", "softmax", "logits"]
 
@@ -91,24 +93,20 @@ def network_facts(model: Any, name: str, loss: str = "") -> NetworkFacts:
     Raises:
         ModelError: its input is no image of 1 or 3 channels, or its output no classifier's.
     """
-    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs:
-        raise ModelError(
-            f"{name}: its inputs and outputs are unknown; expected a Sequential or functional "
-            "model that was built or called before it was saved"
-        )
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"{name}: has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each"
-        )
-    height, width, channels = _image_shape(tuple(inputs[0].shape), name)
-    shape = tuple(outputs[0].shape)
-    if len(shape) != 2 or shape[1] is None:
-        raise ModelError(
-            f"{name}: its output is {shape}, expected (None, N): one score or one for each label"
-        )
-    activation, ending, is_certain = _output_activation(model, shape[1], height, width, name, loss)
-    return NetworkFacts(height, width, channels, shape[1], activation, ending, is_certain)
+    keras = require_keras("export")
+    check_structure(model, name, keras)
+    height, width, channels = _image_shape(tuple(model.inputs[0].shape), name)
+    outputs, last = read_output(model, name, loss, keras)
+    ending, is_certain = str(last), True
+    activation: Activation
+    if last.activation in ("sigmoid", "softmax"):
+        activation = last.activation
+    elif last.activation == "linear":
+        activation, is_certain = "logits", "entropy" in loss
+        ending += f", trained with {loss or 'an unknown loss'}"
+    else:
+        activation, is_certain = _measured_activation(model, outputs, height, width), False
+    return NetworkFacts(height, width, channels, outputs, activation, ending, is_certain)
 
 
 def _image_shape(
@@ -127,37 +125,16 @@ def _image_shape(
     )
 
 
-def _output_activation(
-    model: Any, outputs: int, height: int | None, width: int | None, name: str, loss: str
-) -> tuple[Activation, str, bool]:
-    """The activation, the operation that shows it, and whether that is a known one."""
-    ending = read_ending(model, require_keras("export"))
-    if ending.activation == "unknown":
-        scores = _random_scores(model, height or 64, width or 64)
-        is_share = bool((scores >= 0).all() and (scores <= 1).all())
-        sums_to_one = outputs > 1 and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
-        measured: Activation = "logits"
-        if is_share and (sums_to_one or outputs == 1):
-            measured = "softmax" if outputs > 1 else "sigmoid"
-        return measured, str(ending), False
-    if outputs > 1 and (ending.activation == "sigmoid" or is_multi_label(loss, ending)):
-        raise ModelError(
-            f"{name}: ends in {outputs} sigmoids ({ending}), one for each label; multi-label "
-            "models are not supported: train one sigmoid for two labels, or a softmax"
-        )
-    if ending.activation == "softmax" and outputs == 1:
-        raise ModelError(
-            f"{name}: ends in a softmax over one output ({ending}), which is always 1; "
-            "use a sigmoid"
-        )
-    if ending.activation == "other":
-        raise ModelError(
-            f"{name}: ends in {ending.function} ({ending}), expected sigmoid, softmax or, for "
-            "logits, linear"
-        )
-    if ending.activation == "linear":
-        return "logits", f"{ending}, trained with {loss or 'an unknown loss'}", "entropy" in loss
-    return ending.activation, str(ending), True
+def _measured_activation(
+    model: Any, outputs: int, height: int | None, width: int | None
+) -> Activation:
+    """What a few scores look like, of a network whose last operation has no known function."""
+    scores = _random_scores(model, height or 64, width or 64)
+    is_share = bool((scores >= 0).all() and (scores <= 1).all())
+    sums_to_one = outputs > 1 and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
+    if is_share and (sums_to_one or outputs == 1):
+        return "softmax" if outputs > 1 else "sigmoid"
+    return "logits"
 
 
 def _random_scores(model: Any, height: int, width: int) -> npt.NDArray[np.float32]:
@@ -230,39 +207,37 @@ def _before_weights(model: Any, level: float) -> npt.NDArray[np.float64]:
 def _run_until_weights(model: Any, value: Any) -> Any:
     """What the first layer with weights gets when the model gets ``value``; None: it has none."""
     keras = require_keras("export")
-    for node in _nodes(model):
-        operation = node.operation
-        if isinstance(operation, keras.Model):
-            inside = _run_until_weights(operation, _prefix(model, node, value))
+    for call in _calls(model):
+        operation = call.operation
+        if keras_graph.is_model(operation, keras):
+            inside = _run_until_weights(operation, _prefix(model, call, value))
             if inside is not None:
                 return inside
         elif (
             getattr(operation, "weights", None) and type(operation).__name__ not in _SCALING_LAYERS
         ):
-            return _prefix(model, node, value)
+            return _prefix(model, call, value)
     return None
 
 
-def _prefix(model: Any, node: Any, value: Any) -> Any:
-    """The value of a node's input when the model gets ``value``."""
-    keras = require_keras("export")
-    tensor = node.input_tensors[0]
+def _prefix(model: Any, call: keras_graph.LayerCall, value: Any) -> Any:
+    """What a call gets when the model gets ``value``."""
+    tensor = call.inputs[0]
     if tensor is model.inputs[0]:
         return value
-    return keras.Model(model.inputs[0], tensor)(value, training=False)
+    return require_keras("export").Model(model.inputs[0], tensor)(value, training=False)
 
 
-def _nodes(model: Any) -> Iterator[Any]:
-    """The model's calls of operations, from input to output."""
-    graph = getattr(model, "_functional", None) or model
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        yield from (node for node in graph._nodes_by_depth[depth] if node.input_tensors)
+def _calls(model: Any) -> Iterator[keras_graph.LayerCall]:
+    """The model's calls that read a tensor, from input to output."""
+    calls = keras_graph.own_calls(model, require_keras("export"))
+    return (call for call in calls if call.inputs)
 
 
 def _names(model: Any) -> Iterator[str]:
     yield model.name
-    for node in _nodes(model):
-        if hasattr(node.operation, "layers") and getattr(node.operation, "inputs", None):
-            yield from _names(node.operation)
+    for call in _calls(model):
+        if keras_graph.is_model(call.operation, require_keras("export")):
+            yield from _names(call.operation)
         else:
-            yield node.operation.name
+            yield call.operation.name
