@@ -340,3 +340,17 @@ def test_the_summary_says_how_images_are_brought_to_the_network(
     changes: dict[str, Any], summary: str
 ) -> None:
     assert dataclasses.replace(THREE.input, **changes).summary.startswith(summary)
+
+
+@pytest.mark.parametrize("label", ["", " a ", "a\nb", "a\u0000", "\u202eb", "x" * 201])
+def test_a_name_that_people_could_not_read_is_refused(label: str) -> None:
+    for values in ({"labels": [label, "z"]}, {"labels": ["y", "z"], "name": label}):
+        document = {"input": {"height": 8, "width": 8}, **values}
+        with pytest.raises(SpecError, match=r"expected to be 1\.\.200 printable") as caught:
+            parse_spec(json.dumps(document).encode())
+        assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) <= 300
+
+
+def test_a_byte_order_mark_of_an_editor_is_no_mistake() -> None:
+    plain = b'{"labels": ["a", "b"], "input": {"height": 8, "width": 8}}'
+    assert parse_spec(b"\xef\xbb\xbf" + plain) == parse_spec(plain)

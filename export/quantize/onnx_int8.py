@@ -72,6 +72,9 @@ def observe(data: bytes, batch: Batch, method: RangeMethod) -> Any:
         return calibrator.compute_data()
 
 
+_BODIES = {"If": "branch", "Loop": "loop", "Scan": "loop"}
+
+
 def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozenset[str]) -> bytes:
     """Quantize a file.
 
@@ -82,7 +85,7 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
         float_layers: linear layers to keep in float32, as ``NAME-pPOSITION``.
 
     Raises:
-        ExportError: the tool failed.
+        ExportError: the network has a branch or a loop, or the tool failed.
     """
     quantization = _quantization()
     onnx = require("onnx", "export")
@@ -90,6 +93,15 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
     registry = require("onnxruntime.quantization.registry", "export")
     kinds = quantization.QuantType
     model = onnx.load_from_string(data)
+    # The tool sorts nodes as if bodies read nothing from around them, and onnxruntime 1.32 aborts
+    # the process on the file of a GRU that was sorted rightly.
+    for node in model.graph.node:
+        if any(attribute.HasField("g") for attribute in node.attribute):
+            raise ExportError(
+                f"the network has a {_BODIES.get(node.op_type, node.op_type)}, which onnxruntime's "
+                "quantizer does not take; use its float32 file, or layers without one (a GRU or "
+                "LSTM has a loop, pad_to_aspect_ratio a branch)"
+            )
     excluded = _float_nodes(model.graph, float_layers, frozenset(registry.QDQRegistry))
     try:
         with _quiet():

@@ -15,7 +15,7 @@ from cxr_edge.export.artifacts import KINDS, QuantizedConversion
 from cxr_edge.export.graph.graph import Graph, layer_of
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
-from cxr_edge.export.quantize.quantizer import StaticTfliteQuantizer, calibrate
+from cxr_edge.export.quantize.quantizer import OnnxQuantizer, StaticTfliteQuantizer, calibrate
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, linear_keys
 from cxr_edge.extras import require
 from cxr_edge.spec import InputSpec, ModelSpec
@@ -129,3 +129,20 @@ def weight_types(data: bytes) -> dict[str | None, type]:
             code = graph.tensors[operator.inputs[1]].type
             types[layer] = {0: np.float32, 9: np.int8}[code]
     return types
+
+
+def test_a_branch_or_a_loop_is_refused_before_onnxruntime_meets_it() -> None:
+    """Of a GRU, its file ends the process."""
+
+    def branch(image: object) -> object:
+        value = LAYERS.Resizing(8, 12, pad_to_aspect_ratio=True)(image)
+        return head(LAYERS.Flatten()(LAYERS.Conv2D(4, 3)(value)))
+
+    def loop(image: object) -> object:
+        return head(LAYERS.GRU(3)(LAYERS.Reshape((16, 48))(image)))
+
+    for build, name in ((branch, "branch"), (loop, "loop")):
+        _, graph = graph_of(build)
+        quantizer = OnnxQuantizer(calibrate(graph, NOISE), "portable")
+        with pytest.raises(ExportError, match=f"the network has a {name}"):
+            quantizer.build(QuantizationRecipe(None, "minmax", False, ()))
