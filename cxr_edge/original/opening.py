@@ -18,7 +18,7 @@ from cxr_edge.files import read_file
 from cxr_edge.original import keras_graph
 from cxr_edge.original.archive import save
 from cxr_edge.original.contract import check_input, check_scores, check_structure
-from cxr_edge.original.files import model_kind, reason, refuse
+from cxr_edge.original.files import listing, model_kind, reason, refuse
 from cxr_edge.original.heads import Head, read_head
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.rebuild import Rebuilder, is_channels_first, needs_float32
@@ -88,7 +88,7 @@ def load_original(
     rebuilt = Rebuilder(keras, name).rebuild(saved.model, spec.input_shape, head.appended)
     data = save(rebuilt)
     model = load_keras(data, head.spec, name=name, extra=extra)
-    delta = _check_rebuilt(saved, model, head, pixels, name, keras)
+    delta = _check_rebuilt(saved, model, head, pixels, changes, name)
     say = (reporter or Silent()).say
     if head.found:
         say(
@@ -147,13 +147,14 @@ def _needed_changes(saved: SavedModel, head: Head, spec: ModelSpec, keras: Any) 
 
 
 def _check_rebuilt(
-    saved: SavedModel, model: Any, head: Head, pixels: Pixels, name: str, keras: Any
+    saved: SavedModel, model: Any, head: Head, pixels: Pixels, changes: list[str], name: str
 ) -> float:
     """The largest change of a score by rebuilding.
 
     Raises:
         ModelError: it is more than precision explains.
     """
+    keras = require_keras("train")
     batch = normalize(pixels, head.spec.input)
     scores = _scores(model, batch, name)
     check_scores(scores, head.spec, name)
@@ -166,8 +167,9 @@ def _check_rebuilt(
     if not delta <= limit:
         raise refuse(
             name,
-            f"rebuilt as float32, channels last and of the spec's size, its scores move by "
-            f"{delta:.2g} (at most {limit} is allowed); save it that way yourself",
+            f"rebuilt {listing(changes, 100)}, its scores move by {delta:.2g}, allowed {limit:g}: "
+            "it computes something that this changes, such as integers that wrap; build it so and "
+            "save it again",
         )
     return delta
 

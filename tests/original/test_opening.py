@@ -215,3 +215,13 @@ def test_no_bundle_says_logits() -> None:
     spec = dataclasses.replace(manifest.spec, activation="logits")
     with pytest.raises(BundleError, match=r"spec\.activation is logits"):
         dataclasses.replace(manifest, spec=spec)
+
+
+def test_integers_that_wrap_in_the_saved_model_are_refused(tmp_path: Path) -> None:
+    keras = require_keras("train")
+    image = keras.Input((8, 8, 1), dtype="uint8")
+    value = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(image * 2, "float32") / 255.0)
+    keras.Model(image, keras.layers.Dense(1, "sigmoid")(value)).save(tmp_path / "m.keras")
+    spec = ModelSpec("m", InputSpec(8, 8, scale=1.0), ("a", "b"), "sigmoid", "b", 0.5, "fixed")
+    with pytest.raises(ModelError, match=r"rebuilt for float32 inputs .* integers that wrap"):
+        load_original(tmp_path / "m.keras", spec)
