@@ -37,6 +37,9 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Im
 
 Colour becomes grey, and grey colour, as the network needs it, by the rule for files."""
 
+Loaded = bytes | Image | PillowImage
+"""A source whose file, if it is one, was read."""
+
 _EXPECTED = (
     "give a path, the bytes of a file, a file opened with 'rb', a uint8 array or an image of Pillow"
 )
@@ -44,7 +47,7 @@ _ORIENTATION = 0x0112
 _PLAIN_MODES = ("1", "L", "RGB", "P", "LA", "PA", "RGBA", "La", "RGBa", "YCbCr")
 
 
-def load(source: Source, limits: ImageLimits) -> bytes | Image | PillowImage:
+def load(source: Source, limits: ImageLimits) -> Loaded:
     """Read what is a file, to its bytes; return an image as it is.
 
     Raises:
@@ -69,7 +72,7 @@ def load(source: Source, limits: ImageLimits) -> bytes | Image | PillowImage:
 
 
 def decode_source(
-    data: bytes | Image | PillowImage,
+    data: Loaded,
     *,
     channels: int,
     limits: ImageLimits,

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge import documents
+from cxr_edge.documents import since
 from cxr_edge.engines import ENGINES, SCORES, Format, Output
 from cxr_edge.errors import BundleError
 from cxr_edge.files import sha256
-from cxr_edge.spec import ModelSpec
+from cxr_edge.spec import Decoding, ModelSpec
 
 MANIFEST_NAME = "manifest.json"
 """The file whose replacement commits a bundle."""
@@ -92,12 +93,54 @@ class EngineRecord:
     """Measured at export on the golden inputs."""
     data: Parity | None
     """Measured at export on the images given by ``--data``; null: none were given."""
+    fast: Parity | None = since("2.1", None)
+    """As ``data``, but the engine got the images by fast decoding and the original by exact; null:
+    none of them is decoded at reduced size."""
+
+    @property
+    def parities(self) -> tuple[tuple[str, Parity | None], ...]:
+        """Each measurement with what tables call its inputs."""
+        return (("golden", self.golden), ("images", self.data), ("images, fast", self.fast))
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise BundleError(f"no engine is called {self.engine!r}; update cxr-edge")
         if not 0 <= self.tolerance <= 1:
             raise BundleError(f"{self.engine}: tolerance is {self.tolerance}, expected 0..1")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingRecord:
+    """What fast decoding changes on the images of ``--data``."""
+
+    default: Decoding
+    """How the runtime decodes unless it is told otherwise."""
+    images: int
+    """How many images were read both ways."""
+    reduced: int
+    """How many of them fast decoding reads at reduced size; 0: it was not measured."""
+    original: Parity
+    """Scores of the original model on both readings; without quantization, so by decoding alone."""
+    reason: str
+    """Why the default is ``exact``: what exceeds the budget; empty: nothing does."""
+
+    @property
+    def summary(self) -> str:
+        """What was measured, and what follows, in one line."""
+        if not self.reduced:
+            return (
+                f"fast decoding was not checked: it reads none of the {self.images} images of "
+                "--data at reduced size"
+            )
+        original = self.original
+        measured = (
+            f"{self.reduced} of {self.images} images of --data are read at reduced size; it moves "
+            f"the original's scores by {original.mean_abs_delta:.1e} on average, "
+            f"{original.max_abs_delta:.1e} at most, and changes {original.flips} decisions"
+        )
+        if self.reason:
+            return f"exact decoding is the default: fast, {self.reason}; {measured}"
+        return f"fast decoding: {measured}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +282,8 @@ class Manifest:
     """Inputs and scores that prove parity."""
     provenance: Provenance
     """Where the model comes from."""
+    decoding: DecodingRecord | None = since("2.1", None)
+    """What fast decoding changes; null: the export had no ``--data``."""
 
     def __post_init__(self) -> None:
         names = [a.name for a in self.artifacts]
@@ -247,6 +292,11 @@ class Manifest:
             raise BundleError("two artifacts share a name or a file; each must have its own")
         if self.spec.activation == "logits":
             raise BundleError("spec.activation is logits; a bundle's scores are probabilities")
+
+    @property
+    def default_decoding(self) -> Decoding:
+        """How the runtime decodes JPEGs unless it is told otherwise."""
+        return self.decoding.default if self.decoding else "fast"
 
     @property
     def files(self) -> tuple[FileRecord, ...]:

@@ -66,8 +66,10 @@ def model_card(manifest: Manifest) -> str:
         f"again on the device with the golden inputs: {golden.source}.",
         f"Their scores would have to change by at least {golden.margin:.2g} to change a decision.",
         "Golden inputs prove the arithmetic; rows of images prove decisions on real pictures.",
-        "",
     ]
+    if manifest.decoding:
+        lines += ["", f"JPEGs: {manifest.decoding.summary}."]
+    lines.append("")
     return "\n".join(lines)
 
 
@@ -101,7 +103,7 @@ def _artifact_table(artifacts: tuple[ArtifactRecord, ...]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for artifact in artifacts:
         for record in artifact.engines:
-            for name, parity in (("golden", record.golden), ("images", record.data)):
+            for name, parity in record.parities:
                 if parity:
                     yield (
                         f"| {artifact.name} | {artifact.target} | {artifact.file.bytes:,} | "

@@ -142,7 +142,7 @@ def _print_parity(manifest: Manifest) -> None:
     rows: list[list[Cell]] = []
     for artifact in manifest.artifacts:
         for record in artifact.engines:
-            for name, parity in (("golden", record.golden), ("images", record.data)):
+            for name, parity in record.parities:
                 if parity:
                     flips: Cell = Styled(str(parity.flips), "warning" if parity.flips else "plain")
                     rows.append(
@@ -196,6 +196,9 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
         terminal.say(f"recipes were chosen on {report.chosen_on}")
     terminal.say(f"golden inputs: {report.golden}")
     terminal.say(f"proven: {report.proves}")
+    if report.decoding:
+        say = terminal.warn if report.decoding.reason else terminal.say
+        say(report.decoding.summary)
     terminal.say(f"the report is {printable(result.report_file)}")
     if report.useless:
         terminal.warn(f"this model is of no use: {report.useless}; train it before you use it")
