@@ -33,7 +33,9 @@ def export(
             help="Run folder of a training, or a Keras model; the bundled reference by default.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's folder.")] = DEFAULT_OUT,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The bundle's folder; a bundle in it is replaced.")
+    ] = DEFAULT_OUT,
     int8: Annotated[
         bool, typer.Option("--int8", help="The best integer files for any machine, and float32.")
     ] = False,
@@ -196,6 +198,8 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
         terminal.say(f"recipes were chosen on {report.chosen_on}")
     terminal.say(f"golden inputs: {report.golden}")
     terminal.say(f"proven: {report.proves}")
+    before = f" and replaced that of {result.replaced:%Y-%m-%d %H:%M}" if result.replaced else ""
+    terminal.say(f"the bundle is {printable(result.bundle)}{before}")
     terminal.say(f"the report is {printable(result.report_file)}")
     if report.useless:
         terminal.warn(f"this model is of no use: {report.useless}; train it before you use it")

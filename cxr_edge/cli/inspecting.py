@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from cxr_edge.cli.schemas import (
     InfoDocument,
     VerifyDocument,
     bundle_name,
+    errors_as_documents,
     print_document,
 )
 from cxr_edge.cli.tables import Cell, Column, Style, Styled, print_table, stream_table
@@ -154,10 +156,14 @@ def _verdict_row(verdict: Verdict, bundle: Bundle) -> list[Cell]:
 
 
 def info(folder: Folder = None, format: options.Format = "table") -> None:
-    """Show what a bundle is: its intended use, input and labels, files, origin and figures."""
+    """Show what a bundle is: its intended use, input and labels, files, origin and figures.
+
+    Reads the manifest only; 'cxr-edge verify' checks the files.
+    """
     from cxr_edge.bundle.reader import Bundle
 
-    manifest = Bundle.open(folder).manifest
+    with errors_as_documents(format):
+        manifest = Bundle.open(folder).manifest
     if format == "json":
         print_document(
             InfoDocument(
@@ -181,9 +187,11 @@ def info(folder: Folder = None, format: options.Format = "table") -> None:
     columns = [
         Column("artifact"),
         Column("bytes", align="right"),
-        Column("proven on (max |d| from Keras, flips)"),
+        Column("proven at export on (max |d| from Keras, flips)"),
     ]
     print_table(columns, [_artifact_row(artifact) for artifact in manifest.artifacts])
+    argument = f" {shlex.quote(printable(folder))}" if folder else ""
+    print(f"\nThe manifest says so; 'cxr-edge verify{argument}' checks the files, on this machine.")
 
 
 def _description(manifest: Manifest) -> list[tuple[str, str]]:

@@ -140,6 +140,8 @@ def _explain(inferred: InferredSpec, model: Path, out: Path | None) -> None:
         print_table(columns, rows)
     for warning in _warnings(inferred.explanations):
         streams.tell(f"CHECK: {warning}")
+    if out:
+        streams.tell(f"the spec is {printable(out)}")
     path, first = (printable(out), "") if out else ("spec.json", "save it as spec.json, then ")
     print(f"next: {first}cxr-edge export {printable(model)} --spec {path}", file=sys.stderr)
 

@@ -132,6 +132,9 @@ def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
         useless="the model decides NORMAL for all 40 images",
     )
     monkeypatch.setattr(pipeline, "export", lambda *given: (manifest, report))
+    old = tmp_path / "my bundle" / "manifest.json"
+    old.parent.mkdir()
+    old.touch()
     result = CliRunner().invoke(application(), ["export", "-o", str(tmp_path / "my bundle")])
     assert isinstance(result.exception, ExportError)
     assert str(result.exception) == f"tflite-fp32 is missing, see above; written: {kept.name}"
@@ -146,4 +149,8 @@ def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
     lines = result.stderr.splitlines()
     assert any("of no use: the model decides NORMAL for all 40 images" in line for line in lines)
     assert not any("None" in line or "{" in line or "chosen on" in line for line in lines)
+    assert lines[0].startswith(f"{old.parent}: holds a bundle of 2")
+    assert any(
+        line.startswith(f"the bundle is {old.parent} and replaced that of") for line in lines
+    )
     assert lines[-1].startswith(f"next: cxr-edge verify '{tmp_path / 'my bundle'}'")
