@@ -67,6 +67,15 @@ def find_original(
     return original_of_run(open_run(source, spec), reporter)
 
 
+def read_spec(source: Path | None, spec: Path | None) -> ModelSpec:
+    """Read the spec of the model that :func:`find_original` reads, without TensorFlow.
+
+    Raises:
+        ModelError: there is no model or spec, or the spec is malformed.
+    """
+    return Bundle.open().manifest.spec if source is None else open_run(source, spec).spec
+
+
 def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel:
     """Read the model of a run folder, and the images that its training kept.
 

@@ -140,6 +140,7 @@ def export_model(
             f"{printable(folder)}: holds a bundle of {replaced:%Y-%m-%d %H:%M}, which this export "
             "replaces when it succeeds"
         )
+    request.check_folders(pipeline.read_spec(optional_path(source), optional_path(spec)))
     reporter.say("reading the model …")
     original = pipeline.find_original(optional_path(source), optional_path(spec), reporter)
     manifest, report = pipeline.export(original, folder, kinds, request, reporter)
