@@ -112,6 +112,10 @@ class ExportImages:
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
         return self._select(samples, self._score(samples.pixels), source, None)
 
+    def chosen_on(self) -> str:
+        """What the report calls the images to choose recipes by."""
+        return f"{len(self.selection.scores)} {self.selection.source}"
+
     def calibration_record(self) -> Calibration:
         """What the manifest says of the calibration images."""
         return describe_calibration(self.calibration, self._original.spec)

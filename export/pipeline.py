@@ -176,7 +176,7 @@ def export(
     speeds = measure_speed(builder.stock_onnx, artifacts, golden.chosen, original.spec, reporter)
     searched = any(artifact.trials for artifact in artifacts)
     report = make_report(
-        chosen_on=images.selection.source if searched else None,
+        chosen_on=images.chosen_on() if searched else None,
         calibration=images.calibration_record() if searched else None,
         preprocessing=images.preprocessing,
         lowered=builder.lowering_summary,

@@ -89,7 +89,7 @@ class ExportReport:
     proves: str
     """What parity was measured on: labelled images, or drawn inputs only."""
     chosen_on: str | None
-    """The images that recipes were chosen by; null: no file needed a choice."""
+    """The images that recipes were chosen by, and how many; null: no file needed a choice."""
     calibration: Calibration | None
     """The images that ranges were measured on; null: none were needed."""
     preprocessing: Preprocessing | None
@@ -130,7 +130,10 @@ def make_report(
         if "data" in proof.decisions
     ]
     if not on_data:
-        proves = "numbers on drawn inputs only; --data IMAGES compares decisions on real ones"
+        proves = "numbers on drawn inputs only"
+        if chosen_on and "drawn" not in chosen_on:
+            proves += f", since the {chosen_on} chose the recipes and prove nothing about them"
+        proves += "; --data IMAGES compares decisions on real ones"
     elif any(p.labelled for p in on_data):
         proves = f"decisions on {on_data[0].parity.inputs} labelled images"
     else:

@@ -177,7 +177,7 @@ def _print_speeds(manifest: Manifest, report: ExportReport) -> None:
                 Styled(speed.why, "faint"),
             ]
         )
-    titles = ("kB", "ms an image here", "of unchanged fp32")
+    titles = ("kB", "ms an image here", "of plain fp32")
     numbers = [Column(title, align="right") for title in titles]
     note = [Column("note")] if any(artifact.speed.why for artifact in report.artifacts) else []
     rows = rows if note else [row[:-1] for row in rows]
@@ -187,6 +187,11 @@ def _print_speeds(manifest: Manifest, report: ExportReport) -> None:
 def _explain(result: ExportResult, terminal: Terminal) -> None:
     """Say what the figures mean, what to know about them, and what to run next."""
     manifest, report = result.manifest, result.report
+    if any(artifact.speed.of_stock is not None for artifact in report.artifacts):
+        terminal.say(
+            "of plain fp32: this time over that of the network converted to float32 ONNX as it is; "
+            "below 1 is faster"
+        )
     for line in [*_heatmap_lines(report), *_changed_decisions(report)]:
         terminal.say(line)
     if lost := _lost_integers(manifest, report):
@@ -195,7 +200,7 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
         if note:
             terminal.say(note)
     if report.chosen_on:
-        terminal.say(f"recipes were chosen on {report.chosen_on}")
+        terminal.say(f"recipes were chosen by {report.chosen_on}")
     terminal.say(f"golden inputs: {report.golden}")
     terminal.say(f"proven: {report.proves}")
     before = f" and replaced that of {result.replaced:%Y-%m-%d %H:%M}" if result.replaced else ""
@@ -204,7 +209,10 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
     if report.useless:
         terminal.warn(f"this model is of no use: {report.useless}; train it before you use it")
     path = shlex.quote(printable(result.bundle))
-    terminal.say(f"next: cxr-edge verify {path}; cxr-edge predict -b {path} IMAGE")
+    steps = [f"cxr-edge verify {path}", f"cxr-edge predict -b {path} IMAGE"]
+    if sum(len(artifact.engines) for artifact in manifest.artifacts) > 1:
+        steps.insert(1, f"cxr-edge tune {path}")  # there is something to choose among
+    terminal.say(f"next: {'; '.join(steps)}")
 
 
 def _lost_integers(manifest: Manifest, report: ExportReport) -> str | None:

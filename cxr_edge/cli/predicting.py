@@ -129,9 +129,10 @@ def predict(
         workers = workers or max(1, usable_cpus() // classifier.threads)
         results = classifier.predict_many(sources, workers=min(workers, len(sources)))
     else:
-        from cxr_edge.overlay import CAUTION, write_overlays
+        from cxr_edge.bundle.model_card import heatmap_meaning
+        from cxr_edge.overlay import write_overlays
 
-        remarks.insert(0, CAUTION)
+        remarks.insert(0, f"a heat map shows {heatmap_meaning(classifier.spec)}")
         results = write_overlays(classifier, sources, heatmap)
     if not quiet:
         for remark in remarks:

@@ -55,13 +55,16 @@ class QuantizationRecipe:
             f"{start}; float: {listed}"
             for listed in (
                 ", ".join(layers),
-                f"{len(layers)} layers, {layers[0]} … {layers[-1]}",
-                f"{len(layers)} layers",
-                f"{len(layers)}",
+                f"{_layers(layers)}, {layers[0]} … {layers[-1]}",
+                _layers(layers),
             )
         ]
-        lines.append(shortened(f"float: {len(layers)}; {start}", longest))
+        lines.append(shortened(f"float: {_layers(layers)}; {start}", longest))
         return next(line for line in lines if len(line) <= longest)
+
+
+def _layers(layers: tuple[str, ...]) -> str:
+    return "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
 
 
 def shortened(text: str, longest: int) -> str:
