@@ -156,8 +156,8 @@ class GoldenInputs:
         kinds = {"phantoms": len(self.pool.scores) - alike, textures: alike}
         pool = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         self.source = (
-            f"{len(self.chosen.scores)} drawn pictures, chosen from {pool}, because the network's "
-            f"values on them stay {where} those on the calibration images"
+            f"{len(self.chosen.scores)} of {pool}, drawn and kept because the network's values on "
+            f"them stay {where} those on the calibration images"
         )
 
     def replace(self, files: Sequence[Reproduction]) -> None:

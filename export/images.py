@@ -107,7 +107,7 @@ class ExportImages:
             drawn = Samples(pool.pixels, None, ())
             return self._select(drawn, pool.scores, "drawn inputs", self.golden.chosen)
         held_out = "validation images of held-out patients"
-        source = "validation images given" if self._request.validation else held_out
+        source = "images of --validation" if self._request.validation else held_out
         refuse_overlap(self.calibration.samples, samples, "the validation images")
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
         return self._select(samples, self._score(samples.pixels), source, None)

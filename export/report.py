@@ -132,7 +132,7 @@ def make_report(
     if not on_data:
         proves = "numbers on drawn inputs only"
         if chosen_on and "drawn" not in chosen_on:
-            proves += f", since the {chosen_on} chose the recipes and prove nothing about them"
+            proves += f" (the {chosen_on} chose the recipes, so they prove nothing)"
         proves += "; --data IMAGES compares decisions on real ones"
     elif any(p.labelled for p in on_data):
         proves = f"decisions on {on_data[0].parity.inputs} labelled images"

@@ -48,9 +48,11 @@ def model_card(manifest: Manifest) -> str:
     lines.append(f"- Limits: {provenance.limits or 'not stated'}.")
     for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
         lines.append(f"- {part}: {figures_text(figures, spec) or 'not measured'}.")
-    lines.append(
-        "- These are metrics of the original Keras model; the table says how far each file differs."
-    )
+    if provenance.validation or provenance.test:
+        lines.append(
+            "- These are metrics of the original Keras model; the table says how far each file "
+            "differs."
+        )
     lines += ["", "## Files", "", *_artifact_table(manifest.artifacts), ""]
     for artifact in manifest.artifacts:
         if artifact.quantization:

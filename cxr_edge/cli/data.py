@@ -85,7 +85,10 @@ def _print_report(report: DataReport) -> None:
             findings.append(["", ", ".join(patients[:5]) + (", …" if len(patients) > 5 else "")])
     if not report.knows_patients and report.shared_patients:
         findings.append(
-            ["patients in two splits", "not checked: no file name says whose (--patient-pattern)"]
+            [
+                "patients in two splits",
+                "not checked, file names do not name them (--patient-pattern)",
+            ]
         )
     findings.append(_count("unreadable files", len(report.unreadable)))
     findings += [["", message] for message in report.unreadable]

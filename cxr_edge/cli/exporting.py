@@ -257,9 +257,10 @@ def _thin_golden(manifest: Manifest) -> str | None:
     more = f" and {len(rare) - _MOST_NAMED} more labels" if len(rare) > _MOST_NAMED else ""
     decided = [label for label, count in golden.decisions.items() if count]
     if len(decided) == 1:
+        inputs = f"all {golden.inputs} golden inputs" if golden.inputs > 1 else "the 1 golden input"
         return (
-            f"note: the original model decides {decided[0]} for all {golden.inputs} golden inputs; "
-            "they test numbers, not every decision"
+            f"note: the original model decides {decided[0]} for {inputs}, which tests numbers, not "
+            "every decision"
         )
     return f"note: of {golden.inputs} golden inputs, few test {', '.join(counts)}{more}"
 

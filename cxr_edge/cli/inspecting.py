@@ -191,7 +191,10 @@ def info(folder: Folder = None, format: options.Format = "table") -> None:
     ]
     print_table(columns, [_artifact_row(artifact) for artifact in manifest.artifacts])
     argument = f" {shlex.quote(printable(folder))}" if folder else ""
-    print(f"\nThe manifest says so; 'cxr-edge verify{argument}' checks the files, on this machine.")
+    print(
+        "\nThese figures are from the export, and no file was checked now: 'cxr-edge "
+        f"verify{argument}' checks every file and repeats the proof on this machine"
+    )
 
 
 def _description(manifest: Manifest) -> list[tuple[str, str]]:

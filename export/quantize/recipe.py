@@ -42,13 +42,14 @@ class QuantizationRecipe:
     def __str__(self) -> str:
         return self.summary(LONGEST_RECIPE)
 
+    def row(self, longest: int) -> str:
+        """The recipe for a table, at most ``longest`` characters; float32 layers as a count."""
+        tail = f"; float: {len(self.float_layers)}"
+        return shortened(self._start, longest - len(tail)) + tail
+
     def summary(self, longest: int) -> str:
         """The recipe in one line of at most ``longest`` characters; long lists become counts."""
-        parts = [_strengths(self.equalization)]
-        if self.ranges:
-            parts.append(self.ranges)
-        parts.append("bias corrected" if self.bias_correction else "bias as it was")
-        start, layers = "; ".join(parts), self.float_layers
+        start, layers = self._start, self.float_layers
         if not layers:
             return shortened(start, longest)
         lines = [
@@ -61,6 +62,14 @@ class QuantizationRecipe:
         ]
         lines.append(shortened(f"float: {_layers(layers)}; {start}", longest))
         return next(line for line in lines if len(line) <= longest)
+
+    @property
+    def _start(self) -> str:
+        parts = [_strengths(self.equalization)]
+        if self.ranges:
+            parts.append(self.ranges)
+        parts.append("bias corrected" if self.bias_correction else "bias as it was")
+        return "; ".join(parts)
 
 
 def _layers(layers: tuple[str, ...]) -> str:

@@ -50,7 +50,7 @@ def median_ms(engine: Engine, batch: Batch) -> float:
 
 
 TABLE_HEAD = (
-    "x: beyond the budget; d: change of a score; dAUC: change of the AUC; ms: one inference here\n"
+    "x: over the budget; d: change of a score; ms: one inference here; float: layers in float32\n"
     f"  {'flips':>5} {'max |d|':>7} {'mean |d|':>8} {'dAUC':>7} {'kB':>6} {'ms':>6}  recipe"
 )
 """Head of the table of trials, two lines."""
@@ -60,16 +60,14 @@ def trial_row(trial: Trial) -> str:
     """One line of the table, at most 100 columns; ``x`` marks a recipe that exceeds the budget."""
     mark = "x" if trial.excess else " "
     if trial.parity is None:
-        return shortened(
-            f"{mark} {trial.recipe.summary(_RECIPE_COLUMNS)}: {trial.excess}", _COLUMNS
-        )
+        return shortened(f"{mark} {trial.recipe.row(_RECIPE_COLUMNS)}: {trial.excess}", _COLUMNS)
     drop = "" if trial.auc_drop is None else f"{_rounded(-trial.auc_drop):+.4f}"
     figures = (
         f"{mark} {trial.parity.flips:5} {trial.parity.max_abs_delta:7.4f} "
         f"{trial.parity.mean_abs_delta:8.5f} {drop:>7} {trial.bytes / 1e3:6.0f} "
         f"{trial.p50_ms:6.2f}  "
     )
-    return figures + trial.recipe.summary(_COLUMNS - len(figures))
+    return figures + trial.recipe.row(_COLUMNS - len(figures))
 
 
 def _rounded(change: float) -> float:

@@ -19,7 +19,7 @@ MANY = tuple(f"block_{i}_depthwise-p{i}" for i in range(120))
 def test_a_row_has_figures_and_the_recipe() -> None:
     figures, recipe = trial_row(HOLDS).split("  equalized")
     assert figures.split() == ["1", "0.0432", "0.00123", "-0.0010", "563", "0.42"]
-    assert recipe == " 0.5; minmax; bias corrected; float: 1 layer"
+    assert recipe == " 0.5; minmax; bias corrected; float: 1"
 
 
 def test_a_mark_that_the_head_explains_tells_what_exceeds_the_budget() -> None:
