@@ -154,9 +154,9 @@ class GoldenInputs:
         alike = int(inside[before:].sum())
         textures = "textures with the average grey levels and frequencies of the calibration images"
         kinds = {"phantoms": len(self.pool.scores) - alike, textures: alike}
-        pool = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        drawn = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         self.source = (
-            f"{len(self.chosen.scores)} of {pool}, drawn and kept because the network's values on "
+            f"{len(self.chosen.scores)} of {drawn}, drawn and kept because the network's values on "
             f"them stay {where} those on the calibration images"
         )
 

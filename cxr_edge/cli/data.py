@@ -79,10 +79,10 @@ def _print_report(report: DataReport) -> None:
         _count("of them with different labels or splits", len(report.contradictions)),
     ]
     findings += [["", ", ".join(group)] for group in report.contradictions]
-    for splits, patients in report.shared_patients.items() if report.knows_patients else ():
-        findings.append(_count(f"patients in both {splits}", len(patients)))
-        if patients:
-            findings.append(["", ", ".join(patients[:5]) + (", …" if len(patients) > 5 else "")])
+    for splits, shared in report.shared_patients.items() if report.knows_patients else ():
+        findings.append(_count(f"patients in both {splits}", len(shared)))
+        if shared:
+            findings.append(["", ", ".join(shared[:5]) + (", …" if len(shared) > 5 else "")])
     if not report.knows_patients and report.shared_patients:
         findings.append(
             [

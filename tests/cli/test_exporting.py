@@ -91,7 +91,7 @@ def test_every_option_reaches_the_field_that_it_is_for(
         (["--data", "nowhere"], 2, "nowhere: does not exist, --data expects a folder"),
         (["--int8", "--validation", "file"], 2, "file: is a file, --validation expects a folder"),
         (["--artifacts", "onnx-int7"], 2, "did you mean onnx-int8"),
-        (["--data", "cats"], 2, "has images in cat, dog, expected the folders PNEUMONIA, NORMAL"),
+        (["--data", "cats"], 2, "has images in cat, dog, expected the folders NORMAL, PNEUMONIA"),
         (["--int8", "--calibration", "cats/cat", "--data", "cats/dog"], 2, "also among the images"),
     ],
 )

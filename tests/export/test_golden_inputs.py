@@ -95,7 +95,7 @@ def test_a_network_that_never_saw_a_phantom_is_exported_on_the_users_images(
     assert report.failed == ()
     assert [artifact.name for artifact in manifest.artifacts] == ["onnx-int8", "onnx-fp32"]
     assert report.golden == manifest.golden.source
-    assert "within the calibrated ranges" in manifest.golden.source
+    assert "within the range of those on the calibration images" in manifest.golden.source
     assert all(count >= 1 for count in manifest.golden.decisions.values())
     assert {verdict.outcome for verdict in replay_bundle(Bundle.open(out))} == {"proven"}
     # Nobody's image: those of the user are not in the bundle.
