@@ -177,6 +177,7 @@ def export(
     searched = any(artifact.trials for artifact in artifacts)
     report = make_report(
         chosen_on=images.chosen_on() if searched else None,
+        by_user=images.are_users,
         calibration=images.calibration_record() if searched else None,
         preprocessing=images.preprocessing,
         lowered=builder.lowering_summary,

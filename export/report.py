@@ -114,6 +114,7 @@ def report_path(out: Path) -> Path:
 def make_report(
     *,
     chosen_on: str | None,
+    by_user: bool = False,
     calibration: Calibration | None,
     preprocessing: Preprocessing | None,
     lowered: str,
@@ -122,7 +123,10 @@ def make_report(
     golden: str,
     useless: str | None,
 ) -> ExportReport:
-    """Assemble a report; see :class:`ExportReport` for the fields."""
+    """Assemble a report; see :class:`ExportReport` for the fields.
+
+    ``by_user``: whether the images of ``chosen_on`` are the user's, not drawn ones.
+    """
     on_data = [
         proof.decisions["data"]
         for artifact in artifacts
@@ -131,7 +135,7 @@ def make_report(
     ]
     if not on_data:
         proves = "numbers on drawn inputs only"
-        if chosen_on and "drawn" not in chosen_on:
+        if chosen_on and by_user:
             proves += f" (the {chosen_on} chose the recipes, so they prove nothing)"
         proves += "; --data IMAGES compares decisions on real ones"
     elif any(p.labelled for p in on_data):
