@@ -88,7 +88,7 @@ def export_model(
         max_delta_p: largest change of a score by quantization, 0..1.
         max_auc_drop: largest loss of area under the ROC curve, 0..1.
         thorough: try every recipe, even when one holds the budget.
-        distill: add calibration images that show no patient to the bundle.
+        distill: add calibration images to the bundle that are made from the network alone.
         patient_pattern: regular expression searched in each file name; its groups identify the
             patient. None: Kermany's file names; any other file is a patient of its own.
         reporter: shows messages and progress; None: nothing is shown.

@@ -97,7 +97,8 @@ def export(
     distill: Annotated[
         bool,
         typer.Option(
-            "--distill", help="Add calibration images that show no patient to the bundle."
+            "--distill",
+            help="Add calibration images to the bundle that are made from the network alone.",
         ),
     ] = False,
     patient_pattern: options.Patient = None,
@@ -203,7 +204,7 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
         terminal.say(f"recipes were chosen by {report.chosen_on}")
     terminal.say(f"golden inputs: {report.golden}")
     terminal.say(f"proven: {report.proves}")
-    before = f" and replaced that of {result.replaced:%Y-%m-%d %H:%M}" if result.replaced else ""
+    before = f", which replaced that of {result.replaced:%Y-%m-%d %H:%M}" if result.replaced else ""
     terminal.say(f"the bundle is {printable(result.bundle)}{before}")
     terminal.say(f"the report is {printable(result.report_file)}")
     if report.useless:
@@ -259,8 +260,8 @@ def _thin_golden(manifest: Manifest) -> str | None:
     if len(decided) == 1:
         inputs = f"all {golden.inputs} golden inputs" if golden.inputs > 1 else "the 1 golden input"
         return (
-            f"note: the original model decides {decided[0]} for {inputs}, which tests numbers, not "
-            "every decision"
+            f"note: the original model decides {decided[0]} for {inputs}: the proof on a device "
+            "covers numbers, not every decision"
         )
     return f"note: of {golden.inputs} golden inputs, few test {', '.join(counts)}{more}"
 

@@ -157,6 +157,6 @@ def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
     assert not any("None" in line or "{" in line or "chosen on" in line for line in lines)
     assert lines[0].startswith(f"{old.parent}: holds a bundle of 2")
     assert any(
-        line.startswith(f"the bundle is {old.parent} and replaced that of") for line in lines
+        line.startswith(f"the bundle is {old.parent}, which replaced that of") for line in lines
     )
     assert lines[-1].startswith(f"next: cxr-edge verify '{tmp_path / 'my bundle'}'")
