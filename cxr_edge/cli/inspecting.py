@@ -181,7 +181,7 @@ def info(folder: Folder = None, format: options.Format = "table") -> None:
         return
     print_table(
         [Column(), Column()],
-        [[Styled(name, "faint"), text] for name, text in _description(manifest)],
+        [[Styled(name, "faint"), text] for name, text in _description(folder, manifest)],
     )
     print()
     columns = [
@@ -190,14 +190,9 @@ def info(folder: Folder = None, format: options.Format = "table") -> None:
         Column("proven at export on (max |d| from Keras, flips)"),
     ]
     print_table(columns, [_artifact_row(artifact) for artifact in manifest.artifacts])
-    argument = f" {shlex.quote(printable(folder))}" if folder else ""
-    print(
-        "\nThese figures are from the export, and no file was checked now: 'cxr-edge "
-        f"verify{argument}' checks every file and repeats the proof on this machine"
-    )
 
 
-def _description(manifest: Manifest) -> list[tuple[str, str]]:
+def _description(folder: Path | None, manifest: Manifest) -> list[tuple[str, str]]:
     from cxr_edge.bundle.model_card import figures_text
 
     spec, provenance = manifest.spec, manifest.provenance
@@ -216,6 +211,10 @@ def _description(manifest: Manifest) -> list[tuple[str, str]]:
     rows.append(("trained on", images or "unknown"))
     rows.append(("validation", figures_text(provenance.validation, spec) or "no figures"))
     rows.append(("test", figures_text(provenance.test, spec) or "no figures"))
+    command = f"cxr-edge verify {shlex.quote(printable(folder))}" if folder else "cxr-edge verify"
+    rows.append(
+        ("checked", f"the manifest; '{command}' checks every file, and repeats the proof here")
+    )
     return rows
 
 
