@@ -18,7 +18,7 @@ def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(cli, draw
     )
     assert result.returncode == 0, result.stderr
     for words in (
-        "95 % intervals: 1000 bootstrap samples of the 16 patients",
+        "95 % intervals: 1000 bootstrap samples of the 16 images",
         "model minus baseline",
         "on shifted images",
         "copies at another resolution: 16 pairs, 0 decided differently",
