@@ -16,8 +16,9 @@ demo: .venv/base
 	$(BIN)/cxr-edge predict build/phantom.png
 	@echo "build/phantom.png is a drawing, not a patient: the installation works."
 
-# A process for each processor; then, one after another, the tests that compare times.
-PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# A process for each processor, a module of tests in one of them (tests/conftest.py has the order);
+# then, one after another, the tests that compare times.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/test check
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not alone'

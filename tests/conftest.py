@@ -2,7 +2,7 @@
 
 ``make test`` runs the tests in several processes. What takes long to make is made by the first
 that needs it and read by all (``build_once``); tests of one module stay in one process, so that its
-fixtures are made once, and those marked ``long`` start first.
+fixtures are made once, and modules with many ``long`` and ``slow`` tests start first.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ import importlib.machinery
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from cxr_edge.train.recipe import TrainingRecipe
 
 ROOT = Path(__file__).parent.parent
 IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
@@ -43,18 +48,23 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.meta_path.insert(0, WithoutKeras())
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups afterwards
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    long = [item for item in items if item.get_closest_marker("long")]
-    for item in items:
-        group = item.nodeid if item in long else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(group.replace("@", "_")))
     if config.getoption("--fast"):
-        left_out = [*long, *(item for item in items if item.get_closest_marker("slow"))]
+        left_out = [item for item in items if estimated_seconds(item)]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-    elif IN_PARALLEL:
-        items.sort(key=lambda item: item not in long)
+        items[:] = [item for item in items if not estimated_seconds(item)]
+    elif IN_PARALLEL:  # the longest module first: no process is left with one at the end
+        modules: Counter[Path] = Counter()
+        for item in items:
+            modules[item.path] += estimated_seconds(item)
+        items.sort(key=lambda item: -modules[item.path])
+
+
+def estimated_seconds(item: pytest.Item) -> int:
+    """How long a test takes, by its marker; 0: it needs none."""
+    if item.get_closest_marker("long"):
+        return 12
+    return 2 if item.get_closest_marker("slow") else 0
 
 
 class WithoutKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -150,8 +160,21 @@ def drawn_data(build_once: Build) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_folder(drawn_data: Path, build_once: Build) -> Path:
-    """A run folder of the real training code on drawn images: two short epochs of the seed recipe.
+def short_recipe() -> TrainingRecipe:
+    """The recipe of ``run_folder``: two epochs of the seed recipe on small images.
+
+    Their side is odd after a pooling, as the seed's, so that windows are cut off at the border.
+    """
+    from cxr_edge.spec import InputSpec
+    from cxr_edge.train.recipe import SEED
+
+    spec = dataclasses.replace(SEED.spec, input=InputSpec(height=50, width=50))
+    return dataclasses.replace(SEED, spec=spec, epochs=2, batch_size=8)
+
+
+@pytest.fixture(scope="session")
+def run_folder(drawn_data: Path, short_recipe: TrainingRecipe, build_once: Build) -> Path:
+    """A run folder of the real training code on drawn images.
 
     Batch normalization forgets its start after some hundred steps, which these epochs do not
     have; what the network answers matters little here, that every stage agrees on it does.
@@ -159,10 +182,8 @@ def run_folder(drawn_data: Path, build_once: Build) -> Path:
 
     def train_run(root: Path) -> None:
         from cxr_edge import train_model
-        from cxr_edge.train.recipe import SEED
 
-        recipe = dataclasses.replace(SEED, epochs=2, batch_size=8)
-        train_model(drawn_data, root / "run", recipe=recipe, seed=3)
+        train_model(drawn_data, root / "run", recipe=short_recipe, seed=3)
 
     return build_once("trained", train_run) / "run"
 
@@ -171,7 +192,8 @@ def run_folder(drawn_data: Path, build_once: Build) -> Path:
 def exported_bundle(run_folder: Path, build_once: Build) -> Path:
     """The bundle of that run, float32 and integers; tests that change it take a copy.
 
-    The search tries one strength of equalization: the budget holds for each on this network.
+    The search tries one strength of equalization: the budget holds for each on this network. A
+    quarter of the pictures is drawn, that golden inputs are chosen from.
     """
 
     def export_run(root: Path) -> None:
@@ -183,7 +205,7 @@ def exported_bundle(run_folder: Path, build_once: Build) -> Path:
 
         original = original_of_run(open_run(run_folder))
         kinds = find_kinds((*FP32, *INT8))
-        request = ExportRequest(strengths=(0.5,))
+        request = ExportRequest(strengths=(0.5,), golden_pool=64)
         export(original, root / "bundle", kinds, request, Silent())
 
     return build_once("exported", export_run) / "bundle"
