@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from cxr_edge.benchmark import runner
 from cxr_edge.benchmark.report import read_report
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.export.commit import commit
 from cxr_edge.report.benchmark.columns import figure
 
 pytestmark = pytest.mark.slow
@@ -31,11 +33,10 @@ def quick(in_process, image):
 @pytest.fixture
 def two_rows(exported_bundle, tmp_path) -> Path:
     """A bundle of one file that two engines run: each row of a report starts three processes."""
-    folder = Path(shutil.copytree(exported_bundle, tmp_path / "two rows"))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["artifacts"] = [a for a in manifest["artifacts"] if a["name"] == "onnx-fp32"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    bundle = Bundle.open(exported_bundle)
+    manifest = dataclasses.replace(bundle.manifest, artifacts=(bundle.artifact("onnx-fp32"),))
+    commit(tmp_path / "two rows", manifest, {r.file: bundle.read(r) for r in manifest.files})
+    return tmp_path / "two rows"
 
 
 def scaled(path: Path, factor: float) -> str:
