@@ -10,9 +10,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(cli, drawn_data, tmp_path):
+def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(
+    in_process, drawn_data, tmp_path
+):
     out = tmp_path / "out"
-    result = cli(
+    result = in_process(
         *("evaluate", drawn_data / "test", "-o", out, "--copies", drawn_data / "test"),
         *("--baseline", drawn_data / "train"),
     )
