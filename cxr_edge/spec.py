@@ -115,6 +115,11 @@ class ModelSpec:
         return 1 if self.activation == "sigmoid" else len(self.labels)
 
     @property
+    def is_of_radiographs(self) -> bool:
+        """Whether its name says that its images are radiographs."""
+        return "x-ray" in self.name.lower() or "radiograph" in self.name.lower()
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one input."""
         return (self.input.height, self.input.width, self.input.channels)

@@ -7,6 +7,7 @@ File names contain part of the content's hash, so new files never overwrite old 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import re
 import tempfile
@@ -61,6 +62,15 @@ def check_target(folder: Path) -> None:
             _try_to_write(place)
     except OSError as err:
         raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
+
+
+def written_at(folder: Path) -> datetime.datetime | None:
+    """When the bundle in a folder was written, local time; None: there is none."""
+    try:
+        seconds = (folder / MANIFEST_NAME).stat().st_mtime
+    except OSError:
+        return None
+    return datetime.datetime.fromtimestamp(seconds).astimezone()
 
 
 def _refuse_strangers(folder: Path, name: str) -> None:

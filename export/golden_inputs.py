@@ -143,19 +143,21 @@ class GoldenInputs:
             pixels = draw_alike(statistics, self._spec, 0, self._count)
             pool = _join(pool, GoldenSet(pixels, self._score(pixels)))
             outside = np.concatenate([outside, excess(pixels)])
-        clear, where = self._is_clear(pool), "within"
+        clear, where = self._is_clear(pool), "within the range of"
         inside = clear & (outside <= SLACK)
         if not inside.any():
-            where = "nearest to"
+            where = "nearest to the range of"
             inside = clear & (outside <= np.quantile(outside[clear], 0.25))
         before = len(self.pool.scores)
         self.pool = _take(pool, inside)
         self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)
         alike = int(inside[before:].sum())
+        textures = "textures with the average grey levels and frequencies of the calibration images"
+        kinds = {"phantoms": len(self.pool.scores) - alike, textures: alike}
+        drawn = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         self.source = (
-            f"{len(self.chosen.scores)} of {len(self.pool.scores)} drawn pictures {where} the "
-            f"calibrated ranges: {len(self.pool.scores) - alike} phantoms and {alike} pictures "
-            "with average grey levels and frequencies of the calibration images"
+            f"{len(self.chosen.scores)} of {drawn}, drawn and kept because the network's values on "
+            f"them stay {where} those on the calibration images"
         )
 
     def replace(self, files: Sequence[Reproduction]) -> None:

@@ -15,13 +15,18 @@ from cxr_edge.bundle.manifest import Calibration
 from cxr_edge.classifier import read_pixels
 from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
-from cxr_edge.errors import DataError, ParityError, UsageError
+from cxr_edge.errors import ParityError, UsageError
 from cxr_edge.export.decoding import FastReading
 from cxr_edge.export.gate import ParityImages
 from cxr_edge.export.golden_inputs import GoldenInputs
 from cxr_edge.export.quantize.distill import distill
 from cxr_edge.export.quantize.search import SelectionImages
-from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
+from cxr_edge.export.request import (
+    CalibrationImages,
+    ExportRequest,
+    OriginalModel,
+    overlap,
+)
 from cxr_edge.files import printable, sha256
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.preprocess import Batch, Pixels, normalize
@@ -102,10 +107,14 @@ class ExportImages:
             drawn = Samples(pool.pixels, None, ())
             return self._select(drawn, pool.scores, "drawn inputs", self.golden.chosen)
         held_out = "validation images of held-out patients"
-        source = "validation images given" if self._request.validation else held_out
+        source = "images of --validation" if self._request.validation else held_out
         refuse_overlap(self.calibration.samples, samples, "the validation images")
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
         return self._select(samples, self._score(samples.pixels), source, None)
+
+    def chosen_on(self) -> str:
+        """What the report calls the images to choose recipes by."""
+        return f"{len(self.selection.scores)} {self.selection.source}"
 
     def calibration_record(self) -> Calibration:
         """What the manifest says of the calibration images."""
@@ -235,8 +244,4 @@ def refuse_overlap(calibration: Samples, others: Samples, others_name: str) -> N
     known = set(calibration.hashes())
     shared = [i for i, digest in enumerate(others.hashes()) if digest in known]
     if shared:
-        name = f" ({others.names[shared[0]]})" if others.names else ""
-        raise DataError(
-            f"{len(shared)} calibration images are also among {others_name}{name}; ranges fitted "
-            "to an image flatter its figures; remove them from one of the two folders"
-        )
+        raise overlap(len(shared), others_name, others.names[shared[0]] if others.names else "")

@@ -69,6 +69,15 @@ def find_original(
     return original_of_run(open_run(source, spec), reporter)
 
 
+def read_spec(source: Path | None, spec: Path | None) -> ModelSpec:
+    """Read the spec of the model that :func:`find_original` reads, without TensorFlow.
+
+    Raises:
+        ModelError: there is no model or spec, or the spec is malformed.
+    """
+    return Bundle.open().manifest.spec if source is None else open_run(source, spec).spec
+
+
 def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel:
     """Read the model of a run folder, and the images that its training kept.
 
@@ -174,7 +183,8 @@ def export(
     speeds = measure_speed(builder.stock_onnx, artifacts, golden.chosen, original.spec, reporter)
     searched = any(artifact.trials for artifact in artifacts)
     report = make_report(
-        chosen_on=images.selection.source if searched else None,
+        chosen_on=images.chosen_on() if searched else None,
+        by_user=images.are_users,
         calibration=images.calibration_record() if searched else None,
         lowered=builder.lowering_summary,
         artifacts=[a.report(speed) for a, speed in zip(artifacts, speeds, strict=True)],

@@ -77,7 +77,7 @@ class ExportReport:
     proves: str
     """What parity was measured on: labelled images, or drawn inputs only."""
     chosen_on: str | None
-    """The images that recipes were chosen by; null: no file needed a choice."""
+    """The images that recipes were chosen by, and how many; null: no file needed a choice."""
     calibration: Calibration | None
     """The images that ranges were measured on; null: none were needed."""
     lowered: str
@@ -102,6 +102,7 @@ def report_path(out: Path) -> Path:
 def make_report(
     *,
     chosen_on: str | None,
+    by_user: bool = False,
     calibration: Calibration | None,
     lowered: str,
     artifacts: Sequence[ArtifactReport],
@@ -110,7 +111,10 @@ def make_report(
     useless: str | None,
     decoding: DecodingRecord | None,
 ) -> ExportReport:
-    """Assemble a report; see :class:`ExportReport` for the fields."""
+    """Assemble a report; see :class:`ExportReport` for the fields.
+
+    ``by_user``: whether the images of ``chosen_on`` are the user's, not drawn ones.
+    """
     on_data = [
         proof.decisions["data"]
         for artifact in artifacts
@@ -118,7 +122,10 @@ def make_report(
         if "data" in proof.decisions
     ]
     if not on_data:
-        proves = "numbers on drawn inputs only; --data IMAGES compares decisions on real ones"
+        proves = "numbers on drawn inputs only"
+        if chosen_on and by_user:
+            proves += f" (the {chosen_on} chose the recipes, so they prove nothing)"
+        proves += "; --data IMAGES compares decisions on real ones"
     elif any(p.labelled for p in on_data):
         proves = f"decisions on {on_data[0].parity.inputs} labelled images"
     else:

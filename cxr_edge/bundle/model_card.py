@@ -38,7 +38,7 @@ def model_card(manifest: Manifest) -> str:
             "- An image unlike the training images gets a label and is marked out of domain."
         )
     else:
-        lines.append("- It gives one of these labels to any image, radiograph or not.")
+        lines.append("- It gives one of these labels to any image, whatever that shows.")
     lines += ["", "## Training", ""]
     seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
     lines.append(f"- Recipe: {provenance.recipe}{seed}.")
@@ -48,9 +48,11 @@ def model_card(manifest: Manifest) -> str:
     lines.append(f"- Limits: {provenance.limits or 'not stated'}.")
     for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
         lines.append(f"- {part}: {figures_text(figures, spec) or 'not measured'}.")
-    lines.append(
-        "- These are metrics of the original Keras model; the table says how far each file differs."
-    )
+    if provenance.validation or provenance.test:
+        lines.append(
+            "- These are metrics of the original Keras model; the table says how far each file "
+            "differs."
+        )
     lines += ["", "## Files", "", *_artifact_table(manifest.artifacts), ""]
     for artifact in manifest.artifacts:
         if artifact.quantization:
@@ -58,7 +60,7 @@ def model_card(manifest: Manifest) -> str:
         if artifact.has_heatmap:
             lines.append(
                 f"- {artifact.name}: also outputs a heat map (Grad-CAM of {spec.positive_label}): "
-                "what moved the score, not where a disease is."
+                f"{heatmap_meaning(spec)}."
             )
     lines += [
         "",
@@ -71,6 +73,12 @@ def model_card(manifest: Manifest) -> str:
         lines += ["", f"JPEGs: {manifest.decoding.summary}."]
     lines.append("")
     return "\n".join(lines)
+
+
+def heatmap_meaning(spec: ModelSpec) -> str:
+    """What goes with every heat map."""
+    thing = "a disease" if spec.is_of_radiographs else "an object"
+    return f"what moved the score, not where {thing} is"
 
 
 def figures_text(figures: dict[str, float], spec: ModelSpec) -> str:

@@ -44,7 +44,12 @@ def benchmark(
         bool, typer.Option(help="Run Keras and stock conversions too, if TensorFlow is there.")
     ] = True,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for report.json, report.md, report.html.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for report.json, report.md, report.html; older ones are replaced.",
+        ),
     ] = DEFAULT_OUT,
     threads: Annotated[
         str, typer.Option("--threads", "-t", help="Threads for one inference, with commas.")

@@ -48,7 +48,7 @@ class SavedModel:
     from_logits: bool
     """Whether the loss that it was trained with expected logits."""
     loss: str
-    """Name of that loss, in lower case and without underscores; empty: unknown."""
+    """Name of that loss as Keras's function has it, ``binary_crossentropy``; empty: unknown."""
     mended: bool
     """Whether it loads only without some options or training-time layers."""
 
@@ -199,7 +199,7 @@ def _loss_name(compiled: Any) -> str:
     if isinstance(loss, dict):
         inner = loss.get("config")
         loss = inner if isinstance(inner, str) else loss.get("class_name")
-    return loss.lower().replace("_", "") if isinstance(loss, str) else ""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", loss).lower() if isinstance(loss, str) else ""
 
 
 def _load(path: Path, kind: Kind, keras: Any) -> Any:
