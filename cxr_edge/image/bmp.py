@@ -1,8 +1,14 @@
-"""BMP: checks the header, and that the file holds every row."""
+"""BMP: checks the header, the palette, and that the file holds every row.
+
+What cannot be seen is a picture that was overwritten with zeros: those bytes are black pixels, or
+the first colour of the palette.
+"""
 
 from __future__ import annotations
 
 import struct
+
+import numpy as np
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header, ImageLimits, check_size
@@ -27,9 +33,10 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(f"the BMP is damaged: its header claims {size} bytes; get the file again")
     if size == _CORE_HEADER:
         width, height, planes, bits = struct.unpack_from("<HHHH", data, 18)
-        compression = _UNCOMPRESSED
+        compression = colours = 0
     else:
         width, height, planes, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+        (colours,) = struct.unpack_from("<I", data, 46)
     height = abs(height)  # negative: the top row comes first
     check_size(width, height, limits)
     if planes != 1:
@@ -50,5 +57,46 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(
             f"the BMP is cut: its rows end at byte {end:,} of {len(data):,}; get the whole file"
         )
+    if bits <= 8:
+        entry = 3 if size == _CORE_HEADER else 4
+        _check_palette(data[start:end], width, height, bits, colours, (start - 14 - size) // entry)
     has_alpha = bits == 32 and size >= 56 and struct.unpack_from("<I", data, 66)[0] != 0
     return Header(width, height, has_alpha=has_alpha)
+
+
+def _check_palette(
+    rows: bytes, width: int, height: int, bits: int, colours: int, room: int
+) -> None:
+    """Refuse a palette that does not end before the rows, or does not hold every index used.
+
+    Args:
+        rows: the picture, each row padded to four bytes.
+        width: columns, pixels.
+        height: rows, pixels.
+        bits: of an index.
+        colours: number of entries that the header says; 0: all that the indices can name.
+        room: number of entries that lie in front of the rows.
+
+    Raises:
+        ImageError: entries are missing.
+    """
+    most = 1 << bits
+    declared = colours or most
+    if declared > room:
+        raise ImageError(
+            f"the BMP is damaged: its palette has {declared:,} entries, room for {room:,}; "
+            "get the file again"
+        )
+    if declared >= most:
+        return
+    lines = np.frombuffer(rows, np.uint8).reshape(height, -1)
+    per_byte = 8 // bits
+    largest = 0
+    for place in range(per_byte):  # the first index lies in the highest bits
+        used = lines[:, : -(-(width - place) // per_byte)] >> (8 - bits * (place + 1)) & (most - 1)
+        largest = max(largest, int(used.max(initial=0)))
+    if largest >= declared:
+        raise ImageError(
+            f"the BMP is damaged: a pixel has colour {largest}, its palette {declared} entries; "
+            "get the file again"
+        )

@@ -1,13 +1,19 @@
-"""PNG: checks all chunks, and refuses variants that viewers and decoders read differently."""
+"""PNG: checks all chunks, and refuses variants that viewers and decoders read differently.
+
+libpng inflates what the rows do not need as well, however long. So the rows are inflated here, up to
+the length that the picture needs, and the decoder gets them in stored blocks, which cost next to
+nothing to read again.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header, ImageLimits, check_size
-from cxr_edge.image.ifd import read_orientation
+from cxr_edge.image.ifd import EXIF_BYTES, read_orientation
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -16,11 +22,21 @@ _PALETTE = 3
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 # The chunks that the decoder gets. Others are harmful: libpng applies gamma to grey but not to
 # colour, texts can inflate without bound, and faulty colour profiles make it print warnings.
-_ESSENTIAL = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_ESSENTIAL = (b"PLTE", b"tRNS")
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# First column, first row, and the distance of columns and rows, of each pass of an interlaced PNG.
+_PASSES = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+_STORED_BLOCK = 0xFFFF  # bytes, the longest that Deflate allows
+# Rows beyond this are only counted: kept in stored blocks they would double the memory.
+_MAX_REBUILT = 32 * 2**20
+_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
 
 def inspect(data: bytes, limits: ImageLimits) -> Header:
-    """Walk all chunks from IHDR to IEND; libpng itself checks that the rows are complete.
+    """Walk all chunks from IHDR to IEND, and inflate the rows.
 
     Raises:
         ImageError: the file is damaged, cut, too large, or of a kind that is not supported.
@@ -28,7 +44,8 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
     """
     offset, header, has_alpha, orientation = len(MAGIC), b"", False, 1
     transparent: tuple[int, int, int] | None = None
-    essential: list[bytes | memoryview] = [MAGIC]
+    essential: list[memoryview] = []
+    packed: list[memoryview] = []
     view = memoryview(data)
     for _ in range(_MAX_CHUNKS):
         length, chunk_type = struct.unpack_from(">I4s", data, offset)
@@ -46,6 +63,8 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
                 )
             header = bytes(body)
             has_alpha = _check_header(header, limits)
+        elif chunk_type == b"IDAT":
+            packed.append(body)
         elif chunk_type == b"tRNS":
             transparent = _transparent_value(header, bytes(body))
             has_alpha |= transparent is None
@@ -54,11 +73,12 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
                 "an animated PNG has several frames, expected one; save the one to read"
             )
         elif chunk_type == b"eXIf":
-            orientation = read_orientation(bytes(body))
+            orientation = read_orientation(bytes(body[:EXIF_BYTES]))
         if chunk_type in _ESSENTIAL:
             essential.append(view[offset : offset + 12 + length])
         if chunk_type == b"IEND":
             width, height, _, colour = struct.unpack_from(">IIBB", header)
+            rows = _check_rows(packed, _count_bytes(header))
             return Header(
                 width,
                 height,
@@ -66,10 +86,82 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
                 has_alpha,
                 transparent,
                 is_colour=colour not in (0, 4),
-                payload=b"".join(essential),
+                payload=b"".join([MAGIC, *_chunk(b"IHDR", header), *essential, *rows, _END]),
             )
         offset += 12 + length
     raise ImageError(f"the PNG has more than {_MAX_CHUNKS:,} chunks; save it again")
+
+
+def _chunk(chunk_type: bytes, *body: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    """The parts of a chunk."""
+    checksum = zlib.crc32(chunk_type)
+    for part in body:
+        checksum = zlib.crc32(part, checksum)
+    yield struct.pack(">I4s", sum(map(len, body)), chunk_type)
+    yield from body
+    yield struct.pack(">I", checksum)
+
+
+def _check_rows(
+    packed: list[memoryview], needed: int
+) -> Iterator[bytes | memoryview]:
+    """Check that IDAT inflates to just the rows; give the chunk that the decoder gets instead.
+
+    Args:
+        packed: bodies of the IDAT chunks.
+        needed: length of the rows, bytes.
+
+    Raises:
+        ImageError: they inflate to another length, or not at all.
+    """
+    parts: list[bytes | memoryview] = [b"\x78\x01"]
+    checksum, length = 1, 0
+    try:
+        for block in _inflate(packed):
+            length += len(block)
+            if length > needed:
+                break
+            if needed <= _MAX_REBUILT:
+                checksum = zlib.adler32(block, checksum)
+                parts += (struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF), block)
+    except zlib.error as err:
+        raise ImageError(f"the PNG is damaged: {err}; get the file again") from err
+    if length != needed:
+        found = "more" if length > needed else f"{length:,}"
+        raise ImageError(
+            f"the PNG is damaged: its rows need {needed:,} bytes, it holds {found}; "
+            "get the file again"
+        )
+    if needed > _MAX_REBUILT:
+        return _chunk(b"IDAT", *packed)
+    end = struct.pack("<BHHI", 1, 0, 0xFFFF, 0)[:5] + struct.pack(">I", checksum)
+    return _chunk(b"IDAT", *parts, end)
+
+
+def _inflate(packed: list[memoryview]) -> Iterator[bytes]:
+    """Inflate in blocks, and nothing ahead of the block that is taken."""
+    inflater = zlib.decompressobj()
+    for body in packed:
+        rest: bytes | memoryview = body
+        while rest and not inflater.eof:
+            block = inflater.decompress(rest, _STORED_BLOCK)
+            rest = inflater.unconsumed_tail
+            if block:
+                yield block
+    if not inflater.eof:
+        raise zlib.error("its compressed rows have no end")
+
+
+def _count_bytes(header: bytes) -> int:
+    """Length of the rows once inflated, the byte in front of each included."""
+    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
+    bits = depth * _SAMPLES[colour]
+    total = 0
+    for left, top, across, down in _PASSES if interlace else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits + 7) // 8)
+    return total
 
 
 def _check_header(header: bytes, limits: ImageLimits) -> bool:

@@ -1,7 +1,9 @@
 """TIFF: one page with 8-bit samples, uncompressed or Deflate.
 
 OpenCV fills in black where libtiff cannot decompress, so only compressions are supported whose data
-can be checked here first.
+can be checked here first. Strips and tiles that share bytes, or hold much more than the picture,
+are refused: a small file could cost any amount of work. What cannot be seen is an uncompressed
+picture that was overwritten with zeros: those bytes are black pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ import numpy as np
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header, ImageLimits, check_size
-from cxr_edge.image.ifd import ORIENTATION, Directory, read_directory, with_directory
+from cxr_edge.image.ifd import (
+    ORIENTATION,
+    Directory,
+    check_disjoint,
+    read_directory,
+    with_directory,
+)
 
 MAGICS = (b"II*\x00", b"MM\x00*")
 
@@ -28,6 +36,11 @@ _ESSENTIAL = frozenset(
     | {_TILE_BYTES, _SAMPLE_FORMAT}
 )
 _UNCOMPRESSED, _DEFLATE = 1, (8, 32946)
+_TAGS = _ESSENTIAL | {ORIENTATION, _FILL_ORDER}
+_MAX_PARTS = 65_536
+"""Strips or tiles; the most values that a tag may have as well."""
+_BLOCK = 65_536  # bytes inflated at a time
+_MAX_TILE_SIDE = 2_048  # where the picture itself is not larger
 _PHOTOMETRICS = {0: 1, 1: 1, 2: 3, 3: 1}
 """Photometric (white is 0, black is 0, RGB, palette) to its samples a pixel."""
 
@@ -39,7 +52,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         ImageError: the file is damaged, cut, too large, or of a kind that is not supported.
         struct.error: the directory ends early.
     """
-    directory = read_directory(data)
+    directory = read_directory(data, _TAGS, _MAX_PARTS)
     width, height = directory.first(_WIDTH), directory.first(_HEIGHT)
     check_size(width, height, limits)
     if directory.following:
@@ -91,22 +104,32 @@ def _check_parts(directory: Directory, data: bytes, limits: ImageLimits) -> None
     if _TILE_WIDTH in directory.tags:
         across, down = directory.first(_TILE_WIDTH), directory.first(_TILE_HEIGHT)
         check_size(across, down, limits)
+        if across > max(width, _MAX_TILE_SIDE) or down > max(height, _MAX_TILE_SIDE):
+            raise ImageError(
+                f"the TIFF has tiles of {across}x{down} in a picture of {width}x{height} pixels; "
+                "save it in strips"
+            )
         offsets, lengths = directory.get(_TILE_OFFSETS), directory.get(_TILE_BYTES)
-        needed = np.full(-(-width // across) * -(-height // down), across * down * samples)
+        count, part = -(-width // across) * -(-height // down), across * down * samples
+        last = part
     else:
         rows = min(directory.first(_ROWS_PER_STRIP, height) or height, height)
         offsets, lengths = directory.get(_STRIP_OFFSETS), directory.get(_STRIP_BYTES)
-        needed = np.full(-(-height // rows), rows * width * samples)
-        needed[-1] = (height - rows * (len(needed) - 1)) * width * samples
-    if len(offsets) != len(needed) or len(lengths) != len(needed):
+        count, part = -(-height // rows), rows * width * samples
+        last = (height - rows * (count - 1)) * width * samples
+    if len(offsets) != count or len(lengths) != count:
         raise ImageError(
-            f"the TIFF is damaged: {len(offsets)} strips or tiles, expected {len(needed)}; "
+            f"the TIFF is damaged: {len(offsets)} strips or tiles, expected {count}; "
             "get the file again"
         )
+    needed = np.full(count, part)
+    needed[-1] = last
     if (lengths <= 0).any() or (offsets < 8).any() or (offsets + lengths > len(data)).any():
         raise ImageError(
             "the TIFF is cut: a strip or tile ends outside the file; get the whole file"
         )
+    ends = offsets + lengths
+    check_disjoint(sorted(zip(offsets.tolist(), ends.tolist(), strict=True)), "strips or tiles")
     if directory.first(_COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED:
         if (lengths < needed).any():
             raise ImageError(
@@ -114,16 +137,22 @@ def _check_parts(directory: Directory, data: bytes, limits: ImageLimits) -> None
             )
         return
     view = memoryview(data)
-    max_length = int(needed.max()) + 1  # the last strip may be padded to the length of the others
-    for start, length, size in zip(
-        offsets.tolist(), lengths.tolist(), needed.tolist(), strict=True
-    ):
-        inflater = zlib.decompressobj()
-        try:
-            inflated = len(inflater.decompress(view[start : start + length], max_length))
-        except zlib.error as err:
-            raise ImageError(f"the TIFF is damaged: {err}; get the file again") from err
-        if inflated < size or not inflater.eof:
+    # The last strip may be padded to the length of the others.
+    for start, end, size in zip(offsets.tolist(), ends.tolist(), needed.tolist(), strict=True):
+        if not size <= _inflated_length(view[start:end], part) <= part:
             raise ImageError(
                 "the TIFF is damaged: a strip or tile is too short or too long; get the file again"
             )
+
+
+def _inflated_length(packed: memoryview, most: int) -> int:
+    """Length of a strip or tile; -1 where its stream does not end, some number over ``most``."""
+    inflater = zlib.decompressobj()
+    length, rest = 0, packed
+    try:
+        while rest and length <= most:
+            length += len(inflater.decompress(rest, _BLOCK))
+            rest = memoryview(inflater.unconsumed_tail)
+    except zlib.error as err:
+        raise ImageError(f"the TIFF is damaged: {err}; get the file again") from err
+    return length if length > most or inflater.eof else -1
