@@ -67,7 +67,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
 def _check_palette(
     rows: bytes, width: int, height: int, bits: int, colours: int, room: int
 ) -> None:
-    """Refuse a palette that does not end before the rows, or does not hold every index used.
+    """Refuse a palette that does not hold every colour used, in front of the rows.
 
     Args:
         rows: the picture, each row padded to four bytes.
@@ -78,16 +78,11 @@ def _check_palette(
         room: number of entries that lie in front of the rows.
 
     Raises:
-        ImageError: entries are missing.
+        ImageError: a pixel's colour is not in the palette.
     """
     most = 1 << bits
-    declared = colours or most
-    if declared > room:
-        raise ImageError(
-            f"the BMP is damaged: its palette has {declared:,} entries, room for {room:,}; "
-            "get the file again"
-        )
-    if declared >= most:
+    entries = min(colours or most, room)
+    if entries >= most:
         return
     lines = np.frombuffer(rows, np.uint8).reshape(height, -1)
     per_byte = 8 // bits
@@ -95,8 +90,8 @@ def _check_palette(
     for place in range(per_byte):  # the first index lies in the highest bits
         used = lines[:, : -(-(width - place) // per_byte)] >> (8 - bits * (place + 1)) & (most - 1)
         largest = max(largest, int(used.max(initial=0)))
-    if largest >= declared:
+    if largest >= entries:
         raise ImageError(
-            f"the BMP is damaged: a pixel has colour {largest}, its palette {declared} entries; "
+            f"the BMP is damaged: a pixel has colour {largest}, its palette {entries} entries; "
             "get the file again"
         )
