@@ -18,6 +18,7 @@ MAGIC = b"BM"
 _UNCOMPRESSED, _BITFIELDS = 0, 3
 _CORE_HEADER = 12
 _HEADER_SIZES = (_CORE_HEADER, 40, 52, 56, 64, 108, 124)
+_BLOCK = 2**20  # bytes of rows looked at at a time
 _PLAIN_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)
 
 
@@ -59,37 +60,37 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         )
     if bits <= 8:
         entry = 3 if size == _CORE_HEADER else 4
-        _check_palette(data[start:end], width, height, bits, colours, (start - 14 - size) // entry)
+        entries = min(colours or 1 << bits, (start - 14 - size) // entry)  # in front of the rows
+        _check_palette(memoryview(data)[start:end], width, height, bits, entries)
     has_alpha = bits == 32 and size >= 56 and struct.unpack_from("<I", data, 66)[0] != 0
     return Header(width, height, has_alpha=has_alpha)
 
 
-def _check_palette(
-    rows: bytes, width: int, height: int, bits: int, colours: int, room: int
-) -> None:
-    """Refuse a palette that does not hold every colour used, in front of the rows.
+def _check_palette(rows: memoryview, width: int, height: int, bits: int, entries: int) -> None:
+    """Refuse a palette that does not hold every colour used.
 
     Args:
         rows: the picture, each row padded to four bytes.
         width: columns, pixels.
         height: rows, pixels.
         bits: of an index.
-        colours: number of entries that the header says; 0: all that the indices can name.
-        room: number of entries that lie in front of the rows.
+        entries: of the palette.
 
     Raises:
         ImageError: a pixel's colour is not in the palette.
     """
-    most = 1 << bits
-    entries = min(colours or most, room)
-    if entries >= most:
+    if entries >= 1 << bits:
         return
+    mask = (1 << bits) - 1
     lines = np.frombuffer(rows, np.uint8).reshape(height, -1)
     per_byte = 8 // bits
     largest = 0
-    for place in range(per_byte):  # the first index lies in the highest bits
-        used = lines[:, : -(-(width - place) // per_byte)] >> (8 - bits * (place + 1)) & (most - 1)
-        largest = max(largest, int(used.max(initial=0)))
+    step = max(_BLOCK // lines.shape[1], 1)
+    for top in range(0, height, step):
+        for place in range(per_byte):  # the first index lies in the highest bits
+            columns = -(-(width - place) // per_byte)
+            used = lines[top : top + step, :columns] >> (8 - bits * (place + 1)) & mask
+            largest = max(largest, int(used.max(initial=0)))
     if largest >= entries:
         raise ImageError(
             f"the BMP is damaged: a pixel has colour {largest}, its palette {entries} entries; "

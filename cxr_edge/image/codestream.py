@@ -1,8 +1,8 @@
 """Headers of the compressed pixels in DICOM: JPEG 2000, JPEG-LS and lossless JPEG.
 
 The codecs trust the codestream alone: they allocate what it announces, whatever the data set says,
-and decode a cut one in part. So both are compared first, and the parts of JPEG 2000 that cost memory
-each, however little they hold, have a limit.
+and decode a cut one in part. So both are compared first, and the parts of JPEG 2000 that cost
+memory each, however little they hold, have a limit.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _read_jpeg_2000(frame: bytes) -> tuple[tuple[int, int], int, int]:
         )
     sides = min(tile[0], width), min(tile[1], height)
     _check_parts(coding, sides, columns * rows)
-    _check_tiles(frame, first_tile)
+    _check_tiles(frame, first_tile, columns * rows)
     return (height, width), components, depth
 
 
@@ -157,21 +157,26 @@ def _check_parts(coding: bytes, tile: tuple[int, int], tiles: int) -> None:
             )
 
 
-def _check_tiles(frame: bytes, offset: int) -> None:
-    """Refuse tiles that change how they are coded: the limits would be checked on other values."""
+def _check_tiles(frame: bytes, offset: int, count: int) -> None:
+    """Refuse absent tiles, and such that are coded otherwise than COD says."""
+    seen: set[int] = set()
     for _ in range(_MAX_TILES * 8):
         if frame[offset : offset + 2] != struct.pack(">H", _TILE):
-            return  # the end, which is checked apart
-        (length,) = struct.unpack_from(">I", frame, offset + 6)
+            break  # the end, which is checked apart
+        index, length = struct.unpack_from(">HI", frame, offset + 4)
+        seen.add(index)
         inner = offset + 12
         while (marker := struct.unpack_from(">H", frame, inner)[0]) != _DATA:
             if marker == _CODING or marker in _OTHER_CODING:
                 _refuse_coding(marker)
             inner += 2 + max(struct.unpack_from(">H", frame, inner + 2)[0], 2)
         if length == 0:  # up to the end
-            return
+            break
         offset += max(length, 14)
-    raise ImageError(f"{_DAMAGED}: too many parts of tiles; save it again")
+    else:
+        raise ImageError(f"{_DAMAGED}: too many parts of tiles; save it again")
+    if seen != set(range(count)):
+        raise ImageError(f"{_DAMAGED}: {len(seen)} tiles of {count}; get the file again")
 
 
 def _refuse_coding(marker: int) -> None:

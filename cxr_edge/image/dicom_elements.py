@@ -91,7 +91,9 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
                     "the DICOM file has floating-point pixels, supported are integers; save it as "
                     "integers"
                 )
-            pixels.append(PixelData(file.tell(), None if length == _UNDEFINED else length, vr or ""))
+            pixels.append(
+                PixelData(file.tell(), None if length == _UNDEFINED else length, vr or "")
+            )
             return True
         if tag in needed and length != _UNDEFINED:
             most = _MAX_SEQUENCE if tag in _SEQUENCES else _MAX_VALUE

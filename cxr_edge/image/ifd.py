@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,6 @@ class Directory:
 
     tags: dict[int, npt.NDArray[np.unsignedinteger]]
     """Tag number to its values, in the file's own type and memory."""
-    entries: dict[int, bytes]
-    """Tag number to its 12 bytes in the file."""
     following: int
     """Offset of the next directory, 0 after the last."""
 
@@ -64,7 +63,6 @@ def read_directory(data: bytes, tags: Collection[int], max_values: int) -> Direc
     (count,) = struct.unpack_from(order + "H", data, offset)
     end = offset + 2 + 12 * count
     values: dict[int, npt.NDArray[np.unsignedinteger]] = {}
-    entries: dict[int, bytes] = {}
     ranges: dict[int, tuple[int, int]] = {}
     for entry in range(offset + 2, end, 12):
         tag, field_type, length = struct.unpack_from(order + "HHI", data, entry)
@@ -80,11 +78,10 @@ def read_directory(data: bytes, tags: Collection[int], max_values: int) -> Direc
                 f"TIFF tag {tag} has {length:,} values or points outside the file; "
                 "get the whole file"
             )
-        entries[tag] = data[entry : entry + 12]
         values[tag] = np.frombuffer(data, dtype, length, start)
     check_disjoint(sorted(ranges.values()), "TIFF tags")
     following = struct.unpack_from(order + "I", data, end)[0] if end + 4 <= len(data) else 0
-    return Directory(values, entries, following)
+    return Directory(values, following)
 
 
 def check_disjoint(ranges: list[tuple[int, int]], name: str) -> None:
@@ -97,18 +94,11 @@ def check_disjoint(ranges: list[tuple[int, int]], name: str) -> None:
     Raises:
         ImageError: two overlap.
     """
-    for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False):
+    for (_, end), (start, _) in pairwise(ranges):
         if start < end:
-            raise ImageError(f"the file is damaged: {name} share the bytes at {start}; save it again")
-
-
-def with_directory(data: bytes, directory: Directory, tags: Collection[int]) -> bytes:
-    """Return the TIFF file ``data`` with a directory of only the given tags, if they were read."""
-    order = _ORDERS[data[:4]]
-    entries = [entry for tag, entry in sorted(directory.entries.items()) if tag in tags]
-    end = len(data) + len(data) % 2
-    body = struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
-    return data[:4] + struct.pack(order + "I", end) + data[8:].ljust(end - 8, b"\x00") + body
+            raise ImageError(
+                f"the file is damaged: {name} share the bytes at {start}; save it again"
+            )
 
 
 def read_orientation(exif: bytes) -> int:

@@ -1,8 +1,8 @@
 """PNG: checks all chunks, and refuses variants that viewers and decoders read differently.
 
-libpng inflates what the rows do not need as well, however long. So the rows are inflated here, up to
-the length that the picture needs, and the decoder gets them in stored blocks, which cost next to
-nothing to read again.
+libpng inflates what the rows do not need as well, however long. So the rows are inflated here, up
+to the length that the picture needs, and the decoder gets them in stored blocks, which cost next
+to nothing to read again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 
 from cxr_edge.errors import ImageError
-from cxr_edge.image.header import Header, ImageLimits, check_size
+from cxr_edge.image.header import Header, ImageLimits, check_extra, check_size
 from cxr_edge.image.ifd import EXIF_BYTES, read_orientation
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -29,6 +29,7 @@ _PASSES = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
+_EXTRA_BYTES = {_PALETTE: 2, 4: 3}  # with alpha OpenCV decodes to four channels
 _STORED_BLOCK = 0xFFFF  # bytes, the longest that Deflate allows
 # Rows beyond this are only counted: kept in stored blocks they would double the memory.
 _MAX_REBUILT = 32 * 2**20
@@ -78,6 +79,8 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
             essential.append(view[offset : offset + 12 + length])
         if chunk_type == b"IEND":
             width, height, _, colour = struct.unpack_from(">IIBB", header)
+            if has_alpha and colour in _EXTRA_BYTES:
+                check_extra(width, height, _EXTRA_BYTES[colour], "a PNG with transparency")
             rows = _check_rows(packed, _count_bytes(header))
             return Header(
                 width,
@@ -102,9 +105,7 @@ def _chunk(chunk_type: bytes, *body: bytes | memoryview) -> Iterator[bytes | mem
     yield struct.pack(">I", checksum)
 
 
-def _check_rows(
-    packed: list[memoryview], needed: int
-) -> Iterator[bytes | memoryview]:
+def _check_rows(packed: list[memoryview], needed: int) -> Iterator[bytes | memoryview]:
     """Check that IDAT inflates to just the rows; give the chunk that the decoder gets instead.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 
 from cxr_edge.errors import ImageError
-from cxr_edge.image.header import Header, ImageLimits, check_size
+from cxr_edge.image.header import Header, ImageLimits, check_extra, check_size
 from cxr_edge.image.ifd import EXIF_BYTES, read_orientation
 
 _ALPHA, _ANIMATION = 0x10, 0x02
@@ -30,7 +30,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(
             f"the WebP is cut: {len(data):,} bytes, expected {end:,}; get the whole file"
         )
-    offset, orientation, has_alpha, chunks = 12, 1, False, 0
+    offset, orientation, has_alpha, is_lossy, chunks = 12, 1, False, True, 0
     frame: tuple[int, int] | None = None
     canvas: tuple[int, int] | None = None
     essential: list[bytes | memoryview] = []
@@ -79,6 +79,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(
             f"the WebP is damaged: its frame is {frame}, its canvas {canvas}; get the file again"
         )
+    check_extra(*frame, 2 if is_lossy else 4, "a WebP")
     size = 4 + sum(map(len, essential))
     payload = b"".join([b"RIFF", struct.pack("<I", size), b"WEBP", *essential])
     return Header(*frame, orientation, has_alpha, payload=payload)
