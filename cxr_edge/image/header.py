@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,8 @@ class Header:
     """Whether to convert to grey after decoding, because the decoder's own conversion differs."""
     payload: bytes = b""
     """Bytes to decode in place of the file; empty: the file itself."""
-    pixels: npt.NDArray[np.uint8] | None = None
-    """(H, W) grey or (H, W, 3) BGR that the inspector decoded itself."""
+    decode_pixels: Callable[[], npt.NDArray[np.uint8]] | None = None
+    """The format's own decoder: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA; None: OpenCV's."""
 
 
 def check_size(width: int, height: int, limits: ImageLimits) -> None:

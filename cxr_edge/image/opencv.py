@@ -40,8 +40,9 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
-    pixels = header.pixels
-    if pixels is None:
+    if header.decode_pixels:
+        pixels = header.decode_pixels()
+    else:
         if header.has_alpha:
             flags = cv2.IMREAD_UNCHANGED
         else:
@@ -56,6 +57,9 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
     present = pixels.shape[2] if pixels.ndim == 3 else 1
     if present == 4 or header.transparent:
         _check_transparency(pixels.reshape(header.height, header.width, present), header)
+    if present == 4 and channels == 1 and not header.is_colour:
+        del pixels  # OpenCV's own way to grey differs by a level
+        return call_opencv(header.payload or data, cv2.IMREAD_GRAYSCALE)
     conversion = _CONVERSIONS[present, channels]
     if conversion is None:
         return pixels

@@ -1,8 +1,9 @@
 """PNG: checks all chunks, and refuses variants that viewers and decoders read differently.
 
-libpng inflates what the rows do not need as well, however long. So the rows are inflated here, up
-to the length that the picture needs, and the decoder gets them in stored blocks, which cost next
-to nothing to read again.
+libpng inflates what the rows do not need as well, however long, and OpenCV takes the memory of the
+picture twice. So the rows are inflated here, up to the length that the picture needs, and the
+decoder gets them a band at a time, in stored blocks that cost next to nothing to read again. What
+has no bands (palettes, interlaced pictures and the like) is decoded whole, up to a smaller size.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header, ImageLimits, check_extra, check_size
@@ -29,10 +34,13 @@ _PASSES = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
-_EXTRA_BYTES = {_PALETTE: 2, 4: 3}  # with alpha OpenCV decodes to four channels
+_EXTRA_BYTES = {0: 2, 2: 4, 3: 6, 4: 6, 6: 4}
+"""Colour type to the bytes a pixel in excess of its channels that decoding it whole takes."""
+_BANDED = {0: 1, 2: 3, 6: 4}
+"""Colour types that are decoded in bands, and their channels."""
+_STORED_ORDER = {1: (0,), 3: (2, 1, 0), 4: (2, 1, 0, 3)}  # of OpenCV's channels
+_BAND = 2**17  # bytes of rows; more is slower, since it leaves the cache
 _STORED_BLOCK = 0xFFFF  # bytes, the longest that Deflate allows
-# Rows beyond this are only counted: kept in stored blocks they would double the memory.
-_MAX_REBUILT = 32 * 2**20
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
 
@@ -78,10 +86,10 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         if chunk_type in _ESSENTIAL:
             essential.append(view[offset : offset + 12 + length])
         if chunk_type == b"IEND":
-            width, height, _, colour = struct.unpack_from(">IIBB", header)
-            if has_alpha and colour in _EXTRA_BYTES:
-                check_extra(width, height, _EXTRA_BYTES[colour], "a PNG with transparency")
-            rows = _check_rows(packed, _count_bytes(header))
+            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
+            has_bands = depth == 8 and colour in _BANDED and not interlace
+            if not has_bands:
+                check_extra(width, height, _EXTRA_BYTES[colour], "a PNG of this kind")
             return Header(
                 width,
                 height,
@@ -89,10 +97,58 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
                 has_alpha,
                 transparent,
                 is_colour=colour not in (0, 4),
-                payload=b"".join([MAGIC, *_chunk(b"IHDR", header), *essential, *rows, _END]),
+                payload=b"" if has_bands else _rebuild(header, essential, packed),
+                decode_pixels=partial(_decode_bands, header, packed) if has_bands else None,
             )
         offset += 12 + length
     raise ImageError(f"the PNG has more than {_MAX_CHUNKS:,} chunks; save it again")
+
+
+def _decode_bands(header: bytes, packed: list[memoryview]) -> npt.NDArray[np.uint8]:
+    """(H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA.
+
+    A band after the first begins with the last row of the one before, unfiltered: the filters of
+    its rows refer to it.
+    """
+    import cv2  # not needed to list or to inspect files
+
+    from cxr_edge.image.opencv import call_opencv
+
+    width, height, _, colour = struct.unpack_from(">IIBB", header)
+    channels = _BANDED[colour]
+    flags = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR_BGR, 4: cv2.IMREAD_UNCHANGED}[channels]
+    row_bytes = 1 + width * channels
+    rows_a_band = max(_BAND // row_bytes, 1)
+    bands = _inflate(packed, height * row_bytes, rows_a_band * row_bytes)
+    if rows_a_band >= height:
+        return call_opencv(_join(header, [], next(bands)), flags)
+    pixels = np.empty((height, width, channels), np.uint8)
+    last: list[bytes] = []
+    for top, rows in zip(range(0, height, rows_a_band), bands, strict=True):
+        count = min(rows_a_band, height - top)
+        picture = struct.pack(">II", width, count + bool(last)) + header[8:]
+        band = call_opencv(_join(picture, [], last + rows), flags)[-count:]
+        pixels[top : top + count] = band.reshape(count, width, channels)
+        row = b"\0" + pixels[top + count - 1][:, _STORED_ORDER[channels]].tobytes()
+        last = [row[at : at + _STORED_BLOCK] for at in range(0, row_bytes, _STORED_BLOCK)]
+    return pixels if channels > 1 else pixels[..., 0]
+
+
+def _rebuild(header: bytes, essential: list[memoryview], packed: list[memoryview]) -> bytes:
+    """The file with only what the decoder needs, the rows in stored blocks."""
+    needed = _count_bytes(header)
+    return _join(header, essential, next(_inflate(packed, needed, needed)))
+
+
+def _join(header: bytes, essential: list[memoryview], rows: list[bytes]) -> bytes:
+    stored: list[bytes | memoryview] = [b"\x78\x01"]
+    checksum = 1
+    for block in rows:
+        checksum = zlib.adler32(block, checksum)
+        stored += (struct.pack("<BHH", 0, len(block), len(block) ^ _STORED_BLOCK), block)
+    stored.append(struct.pack("<BHH", 1, 0, 0xFFFF) + struct.pack(">I", checksum))
+    chunks = (*_chunk(b"IHDR", header), *essential, *_chunk(b"IDAT", *stored))
+    return b"".join([MAGIC, *chunks, _END])
 
 
 def _chunk(chunk_type: bytes, *body: bytes | memoryview) -> Iterator[bytes | memoryview]:
@@ -105,52 +161,41 @@ def _chunk(chunk_type: bytes, *body: bytes | memoryview) -> Iterator[bytes | mem
     yield struct.pack(">I", checksum)
 
 
-def _check_rows(packed: list[memoryview], needed: int) -> Iterator[bytes | memoryview]:
-    """Check that IDAT inflates to just the rows; give the chunk that the decoder gets instead.
+def _inflate(packed: list[memoryview], needed: int, band: int) -> Iterator[list[bytes]]:
+    """Inflate IDAT in bands, each in blocks, and nothing ahead of the band that is taken.
 
     Args:
         packed: bodies of the IDAT chunks.
-        needed: length of the rows, bytes.
+        needed: length of all rows, bytes.
+        band: length of a band; the last may be shorter.
 
     Raises:
         ImageError: they inflate to another length, or not at all.
     """
-    parts: list[bytes | memoryview] = [b"\x78\x01"]
-    checksum, length = 1, 0
+    inflater = zlib.decompressobj()
+    rows: list[bytes] = []
+    length = 0
     try:
-        for block in _inflate(packed):
-            length += len(block)
-            if length > needed:
-                break
-            if needed <= _MAX_REBUILT:
-                checksum = zlib.adler32(block, checksum)
-                parts += (struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF), block)
+        for body in packed:
+            rest: bytes | memoryview = body
+            while rest and not inflater.eof and length <= needed:
+                left = band - length % band  # of the band that it is in; the end has a byte more
+                block = inflater.decompress(rest, min(left, _STORED_BLOCK))
+                rest = inflater.unconsumed_tail
+                length += len(block)
+                rows.append(block)
+                if len(block) == left and length < needed:
+                    yield rows
+                    rows = []
     except zlib.error as err:
         raise ImageError(f"the PNG is damaged: {err}; get the file again") from err
-    if length != needed:
-        found = "more" if length > needed else f"{length:,}"
+    if length != needed or not inflater.eof:
+        held = "more" if length > needed else f"{length:,}"
         raise ImageError(
-            f"the PNG is damaged: its rows need {needed:,} bytes, it holds {found}; "
+            f"the PNG is damaged: its rows need {needed:,} bytes, it holds {held}; "
             "get the file again"
         )
-    if needed > _MAX_REBUILT:
-        return _chunk(b"IDAT", *packed)
-    end = struct.pack("<BHHI", 1, 0, 0xFFFF, 0)[:5] + struct.pack(">I", checksum)
-    return _chunk(b"IDAT", *parts, end)
-
-
-def _inflate(packed: list[memoryview]) -> Iterator[bytes]:
-    """Inflate in blocks, and nothing ahead of the block that is taken."""
-    inflater = zlib.decompressobj()
-    for body in packed:
-        rest: bytes | memoryview = body
-        while rest and not inflater.eof:
-            block = inflater.decompress(rest, _STORED_BLOCK)
-            rest = inflater.unconsumed_tail
-            if block:
-                yield block
-    if not inflater.eof:
-        raise zlib.error("its compressed rows have no end")
+    yield rows
 
 
 def _count_bytes(header: bytes) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         height,
         orientation if 1 <= orientation <= 8 else 1,
         is_colour=directory.first(_PHOTOMETRIC) in (2, 3),
-        pixels=_decode(directory, parts, data),
+        decode_pixels=partial(_decode, directory, parts, data),
     )
 
 
@@ -233,7 +234,7 @@ def _show(directory: Directory, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np
             "get the file again"
         )
     if colours.max() > 255:  # else 8 bits were stored by mistake
-        colours = colours * 255 // 65_535
+        colours = colours >> 8
     palette = colours.reshape(3, 256)[::-1].T.astype(np.uint8)
     shown = np.empty((*grey.shape, 3), np.uint8)
     for row, indices in zip(shown, grey, strict=True):
