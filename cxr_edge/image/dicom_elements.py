@@ -31,7 +31,7 @@ _MAX_SEQUENCE = 2**20
 _MAX_ITEMS = 100
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _MAX_READS = 20_000
-_MAX_READ_BYTES = 32 * 2**20
+_MAX_READ_BYTES = 16 * 2**20
 _MAX_FRAGMENTS = 10_000
 
 
@@ -52,18 +52,19 @@ class _Budget(io.BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self.reads, self.bytes = 0, 0
+        self._size = len(data)
+        self._reads, self._bytes = 0, 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        part = super().read(size)
-        self.reads += 1
-        self.bytes += len(part)
-        if self.reads > _MAX_READS or self.bytes > _MAX_READ_BYTES:
+        left = max(self._size - self.tell(), 0)
+        self._reads += 1
+        self._bytes += left if size is None or size < 0 else min(size, left)
+        if self._reads > _MAX_READS or self._bytes > _MAX_READ_BYTES:
             raise ImageError(
                 "the DICOM file has too many or too large elements in front of its pixels; "
                 "export it again without private ones"
             )
-        return part
+        return super().read(size)
 
 
 def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:

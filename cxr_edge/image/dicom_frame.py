@@ -36,7 +36,7 @@ _COMPRESSED = {
     "1.2.840.10008.1.2.4.202": "JPEG 2000",
     "1.2.840.10008.1.2.4.203": "JPEG 2000",
 }
-_RLE_HEADER = 64
+_RLE_HEADER, _RLE_BLOCK = 64, 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,35 +146,37 @@ def _decode_rle(frame: bytes, shape: tuple[int, int], segments: int) -> npt.NDAr
     size = shape[0] * shape[1]
     pixels = np.empty((size, segments), np.uint8)
     for place in range(segments):
-        part = _decode_segment(frame, bounds[place], bounds[place + 1], size)
-        pixels[:, segments - 1 - place] = np.frombuffer(part, np.uint8)
+        _decode_segment(frame, bounds[place], bounds[place + 1], pixels[:, segments - 1 - place])
     return pixels.view(f"<u{segments}").reshape(shape)
 
 
-def _decode_segment(frame: bytes, start: int, end: int, size: int) -> bytearray:
-    """The first ``size`` bytes of a segment.
+def _decode_segment(frame: bytes, start: int, end: int, place: npt.NDArray[np.uint8]) -> None:
+    """Fill ``place`` from a segment, a block at a time; what the segment holds beyond is padding.
 
     Raises:
-        ImageError: there are fewer.
+        ImageError: the segment holds less.
     """
-    decoded = bytearray()
-    while len(decoded) < size and start < end:
-        code = frame[start]
-        if code < 128:
-            decoded += frame[start + 1 : min(start + code + 2, end)]
-            start += code + 2
-        else:
-            if code > 128:
-                decoded += frame[start + 1 : min(start + 2, end)] * (257 - code)
+    filled = 0
+    while filled < len(place) and start < end:
+        block = bytearray()
+        while len(block) < _RLE_BLOCK and start < end:
+            code = frame[start]
+            if code < 128:
+                block += frame[start + 1 : min(start + code + 2, end)]
+                start += code + 2
+            else:
+                if code > 128:
+                    block += frame[start + 1 : min(start + 2, end)] * (257 - code)
+                    start += 1
                 start += 1
-            start += 1
-    if len(decoded) < size:
+        part = place[filled : filled + len(block)]
+        part[:] = np.frombuffer(block, np.uint8, len(part))
+        filled += len(part)
+    if filled < len(place):
         raise ImageError(
-            f"the DICOM file's pixels are damaged: an RLE segment holds {len(decoded):,} bytes,"
-            f" expected {size:,}; get the file again"
+            f"the DICOM file's pixels are damaged: an RLE segment holds {filled:,} bytes,"
+            f" expected {len(place):,}; get the file again"
         )
-    del decoded[size:]
-    return decoded
 
 
 def _decode_jpeg(

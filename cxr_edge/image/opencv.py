@@ -98,11 +98,14 @@ def call_opencv(data: bytes, flags: int) -> Image:
 
     Raises:
         ImageError: OpenCV cannot decode it, or its samples have more than 8 bits.
+        MemoryError: there is not enough of it.
     """
     buffer = np.frombuffer(data, np.uint8)
     try:
         image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as err:
+        if err.code == cv2.Error.STS_NO_MEM:
+            raise MemoryError from err
         reason = " ".join(str(err.err or err).split())
         raise ImageError(f"cannot be decoded: {reason}; save it as PNG") from err
     if image is None:

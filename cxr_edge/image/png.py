@@ -40,6 +40,7 @@ _BANDED = {0: 1, 2: 3, 6: 4}
 """Colour types that are decoded in bands, and their channels."""
 _STORED_ORDER = {1: (0,), 3: (2, 1, 0), 4: (2, 1, 0, 3)}  # of OpenCV's channels
 _BAND = 2**17  # bytes of rows; more is slower, since it leaves the cache
+_MIN_ROWS = 32  # of a band, since one is read twice
 _STORED_BLOCK = 0xFFFF  # bytes, the longest that Deflate allows
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
@@ -118,7 +119,7 @@ def _decode_bands(header: bytes, packed: list[memoryview]) -> npt.NDArray[np.uin
     channels = _BANDED[colour]
     flags = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR_BGR, 4: cv2.IMREAD_UNCHANGED}[channels]
     row_bytes = 1 + width * channels
-    rows_a_band = max(_BAND // row_bytes, 1)
+    rows_a_band = max(_BAND // row_bytes, _MIN_ROWS)
     bands = _inflate(packed, height * row_bytes, rows_a_band * row_bytes)
     if rows_a_band >= height:
         return call_opencv(_join(header, [], next(bands)), flags)

@@ -46,14 +46,15 @@ def read_apart(bomb: Bomb) -> dict[str, object]:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CPU, (_GIVE_UP, _GIVE_UP))
         before, started = _peak_megabytes(), time.process_time()
-        own = 0.0
+        pixels = bomb.pixels
         try:
-            image = read_image(data, name="bomb")
-            outcome, own = "read", image.size * bomb.channels / 2**20
+            pixels = read_image(data, name="bomb").size
+            outcome = "read"
         except CxrEdgeError as err:
             outcome = str(err)
         except BaseException as err:
             outcome = f"UNTYPED {type(err).__name__}: {err}"[:300]
+        own = pixels * bomb.channels / 2**20
         report = {
             "seconds": round(time.process_time() - started, 3),
             "megabytes": round(_peak_megabytes() - before - own, 1),

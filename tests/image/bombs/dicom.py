@@ -229,11 +229,13 @@ BOMBS = (
         "dicom rle, 49 Mpx",
         lambda: dicom(7_000, encapsulated(rle(*[runs(7_000 * 7_000)] * 2)), RLE, 16),
         is_long=True,
+        channels=2,
     ),
     Bomb(
         "dicom plain, 49 Mpx",
         lambda: dicom(7_000, plain(np.arange(49_000_000, dtype=np.uint16).tobytes(), 16), bits=16),
         is_long=True,
+        channels=2,
     ),
     Bomb("dicom JPEG-LS, 16 Mpx", lambda: compressed(4_000, jpeg_ls(4_000), JPEG_LS), is_long=True),
 )

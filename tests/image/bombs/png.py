@@ -63,6 +63,7 @@ BOMBS = (
         "png 16 Mpx rgba",
         lambda: png(4_000, 4_000, packed_picture(4_000, 16_001), colour=6),
         channels=4,
+        pixels=16_000_000,
     ),
     Bomb(
         "png 16 Mpx, transparent colour",

@@ -53,8 +53,8 @@ BOMBS = (
         channels=3,
     ),
     Bomb(
-        "webp lossless 4000x4000",
-        lambda: riff((b"VP8L", lossless_header(4_000, 4_000))),
+        "webp lossless 3600x3600",
+        lambda: riff((b"VP8L", lossless_header(3_600, 3_600))),
         channels=3,
     ),
     Bomb("webp lossy 4000x4000", lambda: riff(webp(4_000, False)), channels=3),
