@@ -23,6 +23,9 @@ _MAX_SEGMENTS = 1_000
 _MAX_TILES = 1_024
 _MAX_PARTS = 500_000
 """Code blocks, precincts and packets of JPEG 2000, each; openjpeg keeps up to 150 bytes for one."""
+_MAX_PIXELS_A_BYTE = 500
+"""A radiograph compressed to 1:100 has about 60; decoding takes up to 25 bytes a pixel."""
+_SMALL_PICTURE = 2**20  # pixels, that may be flat
 _DAMAGED = "the DICOM file's pixels are damaged"
 
 
@@ -48,6 +51,12 @@ def check_codestream(frame: bytes, kind: str, shape: tuple[int, int], bits: int)
         raise ImageError(
             f"the DICOM file's pixels are {size} with {components} components of {depth} bits, its"
             f" header says {shape} with 1 of at most {bits}; get the file again"
+        )
+    pixels = shape[0] * shape[1]
+    if pixels > max(_MAX_PIXELS_A_BYTE * len(frame), _SMALL_PICTURE):
+        raise ImageError(
+            f"the DICOM file's {pixels:,} pixels are compressed to {len(frame):,} bytes, expected"
+            f" at least one for {_MAX_PIXELS_A_BYTE}; get the file again"
         )
     if not frame.rstrip(b"\x00").endswith(struct.pack(">H", _EOI)):
         raise ImageError("the DICOM file's pixels are cut; get the whole file")

@@ -119,10 +119,12 @@ def _show(frame: Frame, dataset: Any, pydicom: Any) -> Image:
     shown = _window(dataset, _rescale(dataset, values[np.newaxis], pydicom), pydicom)[0]
     table = np.zeros(occurs.size, np.uint8)
     table[occurring] = 255 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown
-    image = np.empty(patterns.size, np.uint8)
+    rows, columns = stored.shape
+    image = np.empty((rows, columns), np.uint8)
+    flat = image.reshape(-1)
     for start in range(0, patterns.size, _BLOCK):
-        image[start : start + _BLOCK] = table[patterns[start : start + _BLOCK]]
-    return image.reshape(frame.pixels.shape)
+        flat[start : start + _BLOCK] = table[patterns[start : start + _BLOCK]]
+    return image
 
 
 def _rescale(dataset: Any, pixels: npt.NDArray[Any], pydicom: Any) -> _Values:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +29,14 @@ _INTEGERS = {1: "u1", 3: "u2", 4: "u4"}  # BYTE, SHORT, LONG: all that sizes and
 class Directory:
     """One directory, reduced to the tags that were asked for."""
 
-    tags: dict[int, npt.NDArray[np.unsignedinteger]]
+    tags: dict[int, npt.NDArray[Any]]
     """Tag number to its values, in the file's own type and memory."""
     following: int
     """Offset of the next directory, 0 after the last."""
 
     def first(self, tag: int, default: int = 0) -> int:
         """The first value of a tag, or ``default`` where it is absent."""
-        values = self.tags.get(tag, ())
+        values = self.get(tag)
         return int(values[0]) if len(values) else default
 
     def get(self, tag: int) -> npt.NDArray[np.int64]:
@@ -62,7 +63,7 @@ def read_directory(data: bytes, tags: Collection[int], max_values: int) -> Direc
     (offset,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, offset)
     end = offset + 2 + 12 * count
-    values: dict[int, npt.NDArray[np.unsignedinteger]] = {}
+    values: dict[int, npt.NDArray[Any]] = {}
     ranges: dict[int, tuple[int, int]] = {}
     for entry in range(offset + 2, end, 12):
         tag, field_type, length = struct.unpack_from(order + "HHI", data, entry)

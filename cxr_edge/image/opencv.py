@@ -66,7 +66,7 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
     return cv2.cvtColor(pixels, conversion).astype(np.uint8, copy=False)
 
 
-def _check_transparency(pixels: Image, header: Header) -> None:
+def _check_transparency(pixels: npt.NDArray[np.uint8], header: Header) -> None:
     """Refuse transparent pixels, a block of rows at a time.
 
     Args:

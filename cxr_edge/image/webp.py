@@ -1,6 +1,7 @@
 """WebP: walks the RIFF chunks, accepts a single frame, and leaves metadata out.
 
-Rows that were overwritten with zeros cannot be seen in a VP8 frame: every row of bits is a picture.
+What cannot be seen is data that was overwritten with zeros: any bits of a VP8 frame decode to some
+picture.
 """
 
 from __future__ import annotations

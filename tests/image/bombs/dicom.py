@@ -141,6 +141,7 @@ BOMBS = (
         "dicom 100 components, sides right",
         lambda: compressed(7_000, jpeg_2000(7_000, 7_000, components=100), JPEG_2000),
     ),
+    Bomb("dicom empty JPEG 2000", lambda: compressed(7_000, jpeg_2000(7_000, 7_000), JPEG_2000)),
     Bomb("dicom tiles of 30x30", lambda: compressed(7_000, jpeg_2000(7_000, 30), JPEG_2000)),
     Bomb("dicom 900 tiles", lambda: compressed(3_000, jpeg_2000(3_000, 100), JPEG_2000)),
     Bomb(
