@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,8 +52,9 @@ class Header:
     """Whether to convert to grey after decoding, because the decoder's own conversion differs."""
     payload: bytes = b""
     """Bytes to decode in place of the file; empty: the file itself."""
-    decode_pixels: Callable[[], npt.NDArray[np.uint8]] | None = None
-    """The format's own decoder: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA; None: OpenCV's."""
+    decode_bands: Callable[[], Iterator[npt.NDArray[np.uint8]]] | None = None
+    """The format's own decoder; None: OpenCV's. It gives bands of rows from the top, each (rows, W)
+    grey, (rows, W, 3) BGR or (rows, W, 4) BGRA."""
 
 
 def check_size(width: int, height: int, limits: ImageLimits) -> None:

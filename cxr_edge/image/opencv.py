@@ -40,30 +40,40 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
-    if header.decode_pixels:
-        pixels = header.decode_pixels()
+    if header.decode_bands:
+        bands = header.decode_bands()
     else:
+        is_colour = header.is_colour or channels == 3
+        flags = cv2.IMREAD_COLOR_BGR if is_colour else cv2.IMREAD_GRAYSCALE
         if header.has_alpha:
             flags = cv2.IMREAD_UNCHANGED
-        else:
-            is_colour = header.is_colour or channels == 3
-            flags = cv2.IMREAD_COLOR_BGR if is_colour else cv2.IMREAD_GRAYSCALE
-        pixels = call_opencv(header.payload or data, flags)
-    if pixels.shape[:2] != (header.height, header.width):
+        bands = iter([call_opencv(header.payload or data, flags)])
+    image: Image | None = None
+    top = 0
+    for band in bands:
+        rows, columns = band.shape[:2]
+        if columns != header.width or rows > header.height - top:
+            break
+        present = band.shape[2] if band.ndim == 3 else 1
+        if present == 4 or header.transparent:
+            _check_transparency(band.reshape(rows, columns, present), header)
+        top += rows
+        if present == 4 and channels == 1 and not (header.is_colour or header.decode_bands):
+            del band  # OpenCV's own way to grey differs by a level
+            return call_opencv(header.payload or data, cv2.IMREAD_GRAYSCALE)
+        conversion = _CONVERSIONS[present, channels]
+        shown = band if conversion is None else cv2.cvtColor(band, conversion)
+        if rows == header.height:
+            return shown.astype(np.uint8, copy=False)
+        if image is None:
+            image = np.empty((header.height, *shown.shape[1:]), np.uint8)
+        image[top - rows : top] = shown
+    if image is None or top != header.height:
         raise ImageError(
-            f"decoded to {pixels.shape[1]}x{pixels.shape[0]} pixels, the header says"
-            f" {header.width}x{header.height}; the file is damaged, get it again"
+            f"decoded to other sides than the header's {header.width}x{header.height}; the file is"
+            " damaged, get it again"
         )
-    present = pixels.shape[2] if pixels.ndim == 3 else 1
-    if present == 4 or header.transparent:
-        _check_transparency(pixels.reshape(header.height, header.width, present), header)
-    if present == 4 and channels == 1 and not header.is_colour:
-        del pixels  # OpenCV's own way to grey differs by a level
-        return call_opencv(header.payload or data, cv2.IMREAD_GRAYSCALE)
-    conversion = _CONVERSIONS[present, channels]
-    if conversion is None:
-        return pixels
-    return cv2.cvtColor(pixels, conversion).astype(np.uint8, copy=False)
+    return image
 
 
 def _check_transparency(pixels: npt.NDArray[np.uint8], header: Header) -> None:
@@ -77,7 +87,7 @@ def _check_transparency(pixels: npt.NDArray[np.uint8], header: Header) -> None:
     values = header.transparent or (0, 0, 0)
     colour = np.array(values[::-1] if pixels.shape[2] == 3 else values[:1])
     rows = max(_BLOCK // header.width, 1)
-    for top in range(0, header.height, rows):
+    for top in range(0, len(pixels), rows):
         block = pixels[top : top + rows]
         opaque = block[..., 3] == 255 if block.shape[2] == 4 else (block != colour).any(axis=2)
         check_opaque(opaque)

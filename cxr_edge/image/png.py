@@ -99,17 +99,17 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
                 transparent,
                 is_colour=colour not in (0, 4),
                 payload=b"" if has_bands else _rebuild(header, essential, packed),
-                decode_pixels=partial(_decode_bands, header, packed) if has_bands else None,
+                decode_bands=partial(_decode_bands, header, packed) if has_bands else None,
             )
         offset += 12 + length
     raise ImageError(f"the PNG has more than {_MAX_CHUNKS:,} chunks; save it again")
 
 
-def _decode_bands(header: bytes, packed: list[memoryview]) -> npt.NDArray[np.uint8]:
-    """(H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA.
+def _decode_bands(header: bytes, packed: list[memoryview]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Bands of rows: grey, BGR or BGRA.
 
-    A band after the first begins with the last row of the one before, unfiltered: the filters of
-    its rows refer to it.
+    A band after the first is decoded with the last row of the one before, unfiltered: the filters
+    of its rows refer to it.
     """
     import cv2  # not needed to list or to inspect files
 
@@ -120,19 +120,15 @@ def _decode_bands(header: bytes, packed: list[memoryview]) -> npt.NDArray[np.uin
     flags = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR_BGR, 4: cv2.IMREAD_UNCHANGED}[channels]
     row_bytes = 1 + width * channels
     rows_a_band = max(_BAND // row_bytes, _MIN_ROWS)
-    bands = _inflate(packed, height * row_bytes, rows_a_band * row_bytes)
-    if rows_a_band >= height:
-        return call_opencv(_join(header, [], next(bands)), flags)
-    pixels = np.empty((height, width, channels), np.uint8)
     last: list[bytes] = []
-    for top, rows in zip(range(0, height, rows_a_band), bands, strict=True):
-        count = min(rows_a_band, height - top)
+    for rows in _inflate(packed, height * row_bytes, rows_a_band * row_bytes):
+        count = sum(map(len, rows)) // row_bytes
         picture = struct.pack(">II", width, count + bool(last)) + header[8:]
         band = call_opencv(_join(picture, [], last + rows), flags)[-count:]
-        pixels[top : top + count] = band.reshape(count, width, channels)
-        row = b"\0" + pixels[top + count - 1][:, _STORED_ORDER[channels]].tobytes()
+        yield band
+        stored = band[-1].reshape(width, channels)[:, _STORED_ORDER[channels]]
+        row = b"\0" + stored.tobytes()
         last = [row[at : at + _STORED_BLOCK] for at in range(0, row_bytes, _STORED_BLOCK)]
-    return pixels if channels > 1 else pixels[..., 0]
 
 
 def _rebuild(header: bytes, essential: list[memoryview], packed: list[memoryview]) -> bytes:

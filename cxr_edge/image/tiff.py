@@ -67,7 +67,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         height,
         orientation if 1 <= orientation <= 8 else 1,
         is_colour=directory.first(_PHOTOMETRIC) in (2, 3),
-        decode_pixels=partial(_decode, directory, parts, data),
+        decode_bands=partial(_decode, directory, parts, data),
     )
 
 
@@ -145,8 +145,8 @@ def _find_parts(directory: Directory, data: bytes, limits: ImageLimits) -> _Part
     return _Parts(across, down, ranges)
 
 
-def _decode(directory: Directory, parts: _Parts, data: bytes) -> npt.NDArray[np.uint8]:
-    """(H, W) grey or (H, W, 3) BGR."""
+def _decode(directory: Directory, parts: _Parts, data: bytes) -> Iterator[npt.NDArray[np.uint8]]:
+    """One band, the whole picture: (H, W) grey or (H, W, 3) BGR."""
     width, height = directory.first(_WIDTH), directory.first(_HEIGHT)
     samples = directory.first(_SAMPLES, 1)
     is_packed = directory.first(_COMPRESSION, _UNCOMPRESSED) != _UNCOMPRESSED
@@ -171,7 +171,7 @@ def _decode(directory: Directory, parts: _Parts, data: bytes) -> npt.NDArray[np.
                     np.cumsum(row, axis=0, dtype=np.uint8, out=row)
             if is_tiled:
                 place[:] = part[: place.shape[0], : place.shape[1]]
-    return _show(directory, pixels)
+    yield _show(directory, pixels)
 
 
 def _fill(part: npt.NDArray[np.uint8], blocks: Iterator[bytes | memoryview], most: int) -> None:

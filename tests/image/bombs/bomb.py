@@ -14,5 +14,3 @@ class Bomb:
     """Whether only the long test reads it: its file is large, or takes long to make."""
     channels: int = 1
     """Bytes that a pixel of the picture has in itself."""
-    pixels: int = 0
-    """Of a picture that is refused only after it was decoded."""

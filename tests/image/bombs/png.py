@@ -54,7 +54,6 @@ BOMBS = (
     Bomb(
         "png 16 Mpx rgb",
         lambda: png(4_000, 4_000, packed_picture(4_000, 12_001), colour=2),
-        channels=3,
     ),
     Bomb(
         "png 50 Mpx grey", lambda: png(10_000, 5_000, packed_picture(5_000, 10_001)), is_long=True
@@ -62,8 +61,6 @@ BOMBS = (
     Bomb(
         "png 16 Mpx rgba",
         lambda: png(4_000, 4_000, packed_picture(4_000, 16_001), colour=6),
-        channels=4,
-        pixels=16_000_000,
     ),
     Bomb(
         "png 16 Mpx, transparent colour",
@@ -73,13 +70,11 @@ BOMBS = (
         "png 50 Mpx rgb",
         lambda: png(10_000, 5_000, packed_picture(5_000, 30_001), colour=2),
         is_long=True,
-        channels=3,
     ),
     Bomb(
         "png 50 Mpx grey and alpha",
         lambda: png(10_000, 5_000, packed_picture(5_000, 20_001), colour=4),
         is_long=True,
-        channels=2,
     ),
     Bomb(
         "png 50 Mpx interlaced, short",
