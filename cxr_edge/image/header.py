@@ -90,5 +90,5 @@ def check_extra(width: int, height: int, bytes_a_pixel: int, kind: str) -> None:
     if width * height > most:
         raise ImageError(
             f"{kind} of {width}x{height} = {width * height:,} pixels, the limit for this kind is"
-            f" {most:,}; save it as grey PNG"
+            f" {most:,}; save it as grey PNG, not interlaced"
         )

@@ -34,11 +34,10 @@ _PASSES = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
-_EXTRA_BYTES = {0: 2, 2: 4, 3: 6, 4: 6, 6: 4}
+_EXTRA_BYTES = {0: 3, 2: 7, 3: 5, 4: 9, 6: 9}
 """Colour type to the bytes a pixel in excess of its channels that decoding it whole takes."""
-_BANDED = {0: 1, 2: 3, 6: 4}
-"""Colour types that are decoded in bands, and their channels."""
-_STORED_ORDER = {1: (0,), 3: (2, 1, 0), 4: (2, 1, 0, 3)}  # of OpenCV's channels
+_BANDED = {0: (0,), 2: (2, 1, 0), 4: (0, 3), 6: (2, 1, 0, 3)}
+"""Colour types that are decoded in bands: OpenCV's channels in the order of the file."""
 _BAND = 2**17  # bytes of rows; more is slower, since it leaves the cache
 _MIN_ROWS = 32  # of a band, since one is read twice
 _STORED_BLOCK = 0xFFFF  # bytes, the longest that Deflate allows
@@ -90,7 +89,8 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
             width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
             has_bands = depth == 8 and colour in _BANDED and not interlace
             if not has_bands:
-                check_extra(width, height, _EXTRA_BYTES[colour], "a PNG of this kind")
+                extra = _EXTRA_BYTES[colour] + 2 * (has_alpha and colour == _PALETTE)
+                check_extra(width, height, extra, "a PNG of this kind")
             return Header(
                 width,
                 height,
@@ -116,9 +116,9 @@ def _decode_bands(header: bytes, packed: list[memoryview]) -> Iterator[npt.NDArr
     from cxr_edge.image.opencv import call_opencv
 
     width, height, _, colour = struct.unpack_from(">IIBB", header)
-    channels = _BANDED[colour]
-    flags = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR_BGR, 4: cv2.IMREAD_UNCHANGED}[channels]
-    row_bytes = 1 + width * channels
+    order = _BANDED[colour]
+    flags = {0: cv2.IMREAD_GRAYSCALE, 2: cv2.IMREAD_COLOR_BGR}.get(colour, cv2.IMREAD_UNCHANGED)
+    row_bytes = 1 + width * len(order)
     rows_a_band = max(_BAND // row_bytes, _MIN_ROWS)
     last: list[bytes] = []
     for rows in _inflate(packed, height * row_bytes, rows_a_band * row_bytes):
@@ -126,8 +126,7 @@ def _decode_bands(header: bytes, packed: list[memoryview]) -> Iterator[npt.NDArr
         picture = struct.pack(">II", width, count + bool(last)) + header[8:]
         band = call_opencv(_join(picture, [], last + rows), flags)[-count:]
         yield band
-        stored = band[-1].reshape(width, channels)[:, _STORED_ORDER[channels]]
-        row = b"\0" + stored.tobytes()
+        row = b"\0" + band[-1].reshape(width, -1)[:, order].tobytes()
         last = [row[at : at + _STORED_BLOCK] for at in range(0, row_bytes, _STORED_BLOCK)]
 
 

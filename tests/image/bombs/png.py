@@ -29,6 +29,18 @@ def png(
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + extra + rows + chunk(b"IEND")
 
 
+def palette(side: int, extra: bytes = b"") -> bytes:
+    rows = packed_picture(side, side + 1)
+    return png(side, side, rows, chunk(b"PLTE", bytes(768)) + extra, colour=3)
+
+
+def interlaced(side: int, colour: int) -> bytes:
+    samples = 3 if colour == 2 else 1
+    passes = ((8, 8), (8, 8), (4, 8), (4, 4), (2, 4), (2, 2), (1, 2))
+    rows = sum(side // down * (1 + side // across * samples) for across, down in passes)
+    return png(side, side, zlib.compress(bytes(rows), 9), colour=colour, interlace=1)
+
+
 def inflating(kind: bytes, head: bytes) -> bytes:
     return chunk(kind, head + zeros(2**28)) * 3
 
@@ -75,6 +87,12 @@ BOMBS = (
         "png 50 Mpx grey and alpha",
         lambda: png(10_000, 5_000, packed_picture(5_000, 20_001), colour=4),
         is_long=True,
+    ),
+    Bomb("png 9 Mpx interlaced rgb", lambda: interlaced(2_992, 2), channels=3),
+    Bomb("png 20 Mpx interlaced grey", lambda: interlaced(4_496, 0)),
+    Bomb("png 13 Mpx palette", lambda: palette(3_600), channels=3),
+    Bomb(
+        "png 9 Mpx palette with alpha", lambda: palette(3_000, chunk(b"tRNS", b"\xff")), channels=3
     ),
     Bomb(
         "png 50 Mpx interlaced, short",
