@@ -34,7 +34,7 @@ _PASSES = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
-_EXTRA_BYTES = {0: 3, 2: 7, 3: 5, 4: 9, 6: 9}
+_EXTRA_BYTES = {0: 4, 2: 10, 3: 7, 4: 12, 6: 12}
 """Colour type to the bytes a pixel in excess of its channels that decoding it whole takes."""
 _BANDED = {0: (0,), 2: (2, 1, 0), 4: (0, 3), 6: (2, 1, 0, 3)}
 """Colour types that are decoded in bands: OpenCV's channels in the order of the file."""

@@ -88,11 +88,11 @@ BOMBS = (
         lambda: png(10_000, 5_000, packed_picture(5_000, 20_001), colour=4),
         is_long=True,
     ),
-    Bomb("png 9 Mpx interlaced rgb", lambda: interlaced(2_992, 2), channels=3),
-    Bomb("png 20 Mpx interlaced grey", lambda: interlaced(4_496, 0)),
-    Bomb("png 13 Mpx palette", lambda: palette(3_600), channels=3),
+    Bomb("png 6 Mpx interlaced rgb", lambda: interlaced(2_560, 2), channels=3),
+    Bomb("png 16 Mpx interlaced grey", lambda: interlaced(4_080, 0)),
+    Bomb("png 9 Mpx palette", lambda: palette(3_000), channels=3),
     Bomb(
-        "png 9 Mpx palette with alpha", lambda: palette(3_000, chunk(b"tRNS", b"\xff")), channels=3
+        "png 7 Mpx palette with alpha", lambda: palette(2_700, chunk(b"tRNS", b"\xff")), channels=3
     ),
     Bomb(
         "png 50 Mpx interlaced, short",
