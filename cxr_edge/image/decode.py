@@ -1,4 +1,4 @@
-"""Decoding: the only call into OpenCV's decoders, and the checks on its result."""
+"""Decoding: JPEG, at full or reduced size, and the steps after the decoder of each format."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image.damage import check_damage, is_questionable
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
+from cxr_edge.image.opencv import call_opencv, decode_picture
 from cxr_edge.preprocess import Image, reduction
 from cxr_edge.spec import InputSpec
 
@@ -55,27 +55,22 @@ def decode(
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
-    data = header.payload or data
-    if header.has_alpha:
-        pixels = _decode(data, cv2.IMREAD_UNCHANGED)
-        check_opaque(pixels[..., -1] == 255 if pixels.shape[2:] == (4,) else np.True_)
-    if header.transparent:
-        check_opaque((_decode(data, cv2.IMREAD_COLOR_RGB) != header.transparent).any(axis=2))
-    is_colour = channels == 3 or header.is_colour
-    flags = cv2.IMREAD_COLOR_RGB if is_colour else cv2.IMREAD_GRAYSCALE
+    if not isinstance(header, JpegHeader):
+        return turn_upright(decode_picture(data, header, channels), header.orientation)
+    flags = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
     factor = 1
     # Only JPEG is reduced by leaving out frequencies; of other formats OpenCV would drop pixels.
-    if shrink_for and isinstance(header, JpegHeader):
+    if shrink_for:
         factor = reduction(*_upright_size(header), shrink_for)
-    image = _decode(data, flags | _REDUCED[factor])
+    image = call_opencv(data, flags | _REDUCED[factor])
     if image.shape[:2] != (-(-header.height // factor), -(-header.width // factor)):
         raise ImageError(
             f"decoded to {image.shape[1]}x{image.shape[0]} pixels, the header says"
             f" {header.width}x{header.height}; the file is damaged, get it again"
         )
-    if isinstance(header, JpegHeader) and is_questionable(image, header):
-        full_size = image if factor == 1 else _decode(data, flags)
-        check_damage(full_size, data, header, lambda changed: _decode(changed, flags))
+    if is_questionable(image, header):
+        full_size = image if factor == 1 else call_opencv(data, flags)
+        check_damage(full_size, data, header, lambda changed: call_opencv(changed, flags))
     if factor > 1:
         # libjpeg rounds the sides up and pads the border: cut them to the nearest size.
         image = image[: _nearest(header.height / factor), : _nearest(header.width / factor)]
@@ -94,35 +89,6 @@ def to_channels(image: Image, channels: int) -> Image:
     if channels == 3 and image.ndim == 2:
         return np.repeat(image[..., np.newaxis], 3, axis=2)
     return image
-
-
-def _decode(data: bytes, flags: int) -> Image:
-    """Decode without applying the EXIF orientation, which we apply alike for every format."""
-    buffer = np.frombuffer(data, np.uint8)
-    try:
-        image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as err:
-        reason = " ".join(str(err.err or err).split())
-        raise ImageError(f"cannot be decoded: {reason}; save it as PNG") from err
-    if image is None:
-        raise ImageError(
-            "cannot be decoded; the file is damaged or of an unsupported variant, save it as PNG"
-        )
-    if image.dtype != np.uint8:
-        raise ImageError(
-            f"has {image.dtype} samples, supported are 8 bits; convert it to 8 bits first"
-        )
-    return image.astype(np.uint8, copy=False)
-
-
-def check_opaque(opaque: npt.NDArray[np.bool_] | np.bool_) -> None:
-    """Refuse transparent pixels: the background is unknown.
-
-    Raises:
-        ImageError: one is transparent.
-    """
-    if not opaque.all():
-        raise ImageError("the image is transparent in places, expected opaque; flatten it first")
 
 
 def _nearest(side: float) -> int:

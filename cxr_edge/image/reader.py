@@ -53,6 +53,8 @@ def read_image(
         return _read(data, channels, limits, shrink_for)
     except (ImageError, MissingExtraError) as err:
         raise type(err)(f"{label}: {printable(str(err))}") from err
+    except MemoryError as err:
+        raise ImageError(f"{label}: not enough memory to read it; free some, or shrink it") from err
 
 
 def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec | None) -> Image:
