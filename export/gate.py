@@ -10,7 +10,10 @@ from typing import Literal
 
 import numpy as np
 
+from cxr_edge import documents
 from cxr_edge.bundle.embedded import Embedded, read_embedded
+from cxr_edge.bundle.golden import GoldenSet
+from cxr_edge.bundle.parity import NearParity, compare_near
 from cxr_edge.data.patients import Grouping
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, probabilities
@@ -54,6 +57,8 @@ class EngineProof:
     heatmap_delta: float | None = None
     """Largest |difference| of the heat maps from the original's gradient on the golden inputs;
     None: the file outputs none."""
+    near: NearParity | None = documents.since("2.1", None)  # noqa: RUF009 - it is immutable
+    """Parity on inputs near a change of decision; null: the original has none."""
 
 
 def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
@@ -97,6 +102,7 @@ def prove_artifact(
     group_of: Grouping,
     *,
     golden_tolerance: float | None = None,
+    near: GoldenSet | None = None,
 ) -> tuple[EngineProof, ...]:
     """Compare one file with the original on every installed engine that runs it.
 
@@ -108,10 +114,13 @@ def prove_artifact(
         embedded: the metadata that the file must contain.
         group_of: which images show the same patient.
         golden_tolerance: largest |difference| on golden inputs; None: that of the budget.
+        near: inputs near a change of decision, judged as :mod:`cxr_edge.bundle.parity` says with
+            the tolerance of golden inputs; None: the original has none.
 
     Raises:
-        ParityError: a score differs by more than the budget, too many decisions changed, a score
-            is no probability, all decisions are the same, or the file is another model's.
+        ParityError: a score differs by more than the budget, too many decisions changed, scores
+            near a decision do not rise across it as the original's do, a score is no probability,
+            all decisions are the same, or the file is another model's.
         MissingExtraError: no engine for it is installed.
     """
     engines = proving_engines(kind.name, kind.format)
@@ -123,7 +132,7 @@ def prove_artifact(
     if golden_tolerance is not None:
         budgets["golden"] = dataclasses.replace(budgets["golden"], max_delta_p=golden_tolerance)
     return tuple(
-        _prove_on(engine, data, kind, budgets, image_sets, embedded.spec, group_of)
+        _prove_on(engine, data, kind, budgets, image_sets, embedded.spec, group_of, near)
         for engine in engines
     )
 
@@ -136,6 +145,7 @@ def _prove_on(
     image_sets: tuple[ParityImages, ...],
     spec: ModelSpec,
     group_of: Grouping,
+    near: GoldenSet | None,
 ) -> EngineProof:
     where = f"{kind.name} on {engine}"
     with _refusal(where):
@@ -160,7 +170,14 @@ def _prove_on(
                 f"{advice}"
             )
         decisions[images.image_set] = result
-    return EngineProof(engine, decisions)
+    if near is None:
+        return EngineProof(engine, decisions)
+    with _refusal(where):
+        scores = loaded.run(normalize(near.pixels, spec.input))
+        near_parity = compare_near(near.scores, scores, spec)
+    if reason := near_parity.excess(budgets["golden"].max_delta_p):
+        raise ParityError(f"{where}: {reason}, on {near_parity.inputs} inputs near a decision")
+    return EngineProof(engine, decisions, near=near_parity)
 
 
 def prove_heatmaps(

@@ -219,7 +219,7 @@ def _assemble(
             _artifact_record(a, add(a.kind.name, a.kind.format, a.data)) for a in artifacts
         ),
         golden=_golden_record(
-            add("golden", "npz", dump_golden(images.golden.chosen)), images, original.spec
+            add("golden", "npz", dump_golden(images.golden.whole)), images, original.spec
         ),
         provenance=_with_tool_versions(original.provenance),
     )

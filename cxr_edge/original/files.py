@@ -161,6 +161,8 @@ def _lists_too_much(path: Path) -> bool:
         file.seek(max(0, size - 2**16 - 42))  # the last record, a comment, a record of zip64
         tail = file.read()
     end = tail.rfind(b"PK\5\6")
+    if end < 0:  # damaged, which reading it will say
+        return False
     listed = int.from_bytes(tail[end + 12 : end + 16], "little")
     return listed > _MOST_LISTED_BYTES or tail[max(0, end - 20) : end].startswith(b"PK\6\7")
 

@@ -19,7 +19,9 @@ from onnx import helper, numpy_helper
 from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.parity import NearParity
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.bundle.verify import replay_bundle
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.data.samples import Samples
 from cxr_edge.engines import ENGINES, installed_engines
@@ -257,11 +259,7 @@ def test_a_file_that_answers_otherwise_does_not_pass(
         prove_altered(alter, good_file, spec, golden_of(opened))
     message = str(caught.value)
     assert caught.value.exit_code == 6
-    where = (
-        "onnx-fp32: onnxruntime cannot load the model"
-        if alter is cut
-        else "onnx-fp32 on onnxruntime: "
-    )
+    where = "onnx-fp32: cannot load the model" if alter is cut else "onnx-fp32 on onnxruntime: "
     assert message.startswith(where)
     assert len(message.splitlines()) == 1
 
@@ -471,6 +469,70 @@ def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_
     assert message.startswith(f"{kind}: none of ") and message.endswith("; nothing was written")
     assert len(message) <= 300
     assert re.search(said, message), message
+
+
+def mirrored(p: Any, reach: float = 0.02) -> Any:
+    """The original's scores, but mirrored at the threshold close to it."""
+    keras, _ = require_tensorflow("export")
+    return keras.ops.where(keras.ops.abs(p - 0.5) < reach, 1 - p, p)
+
+
+def flat(p: Any) -> Any:
+    """The original's scores, but constant close to the threshold."""
+    keras, _ = require_tensorflow("export")
+    return keras.ops.where(keras.ops.abs(p - 0.5) < 0.02, 0.5 + 0 * p, p)
+
+
+@pytest.mark.parametrize("change", [mirrored, flat], ids=["mirrored", "constant"])
+@pytest.mark.parametrize("kind", ["onnx-fp32", "tflite-fp32", *QUANTIZED])
+def test_a_file_that_is_wrong_only_near_the_threshold_is_refused(
+    bundle: Path, small: OriginalModel, small_graph: Graph, kind: str, change: Callable[[Any], Any]
+) -> None:
+    """Golden inputs lie further away, and no score moves by more than the budget of integers."""
+    data = answering(small_graph, kind, change)
+    if kind in QUANTIZED:
+        bad, said = searched(kind, data), "across the decision its scores change by -?[01].* allow"
+    else:
+        conversion = FloatConversion(lambda graph: data, EXACT)
+        bad, said = dataclasses.replace(KINDS[kind], conversion=conversion), r"max \|Δscore\| 0\.0"
+    error = export_over(bundle, small, bad)
+    assert isinstance(error, ParityError) and error.exit_code == 6
+    assert re.search(f"{said}.*on 12 inputs near a decision", str(error)), str(error)
+
+
+def test_inputs_near_the_threshold_are_kept_and_replayed_on_the_device(
+    tmp_path: Path, small: OriginalModel, small_graph: Graph
+) -> None:
+    out = tmp_path / "bundle"
+    good = searched("onnx-int8", answering(small_graph, "onnx-int8", lambda p: p))
+    manifest, report = export(small, out, (GOOD, good), REQUEST, Silent())
+    assert manifest.golden.source.endswith("; 12 more near a change of decision")
+    golden = Bundle.open(out).golden()
+    assert golden.near and len(golden.near.scores) == 12 and len(golden.scores) <= COUNT
+    distances = np.abs(golden.near.scores[:, 0] - 0.5)
+    assert distances[:8].max() <= 0.02 and distances.max() <= 0.06 and distances.min() >= 0.005
+    for artifact in report.artifacts:
+        for proof in artifact.proofs:
+            assert proof.near and proof.near.slope_close == pytest.approx(1, abs=1e-2)
+    assert {verdict.outcome for verdict in replay_bundle(Bundle.open(out))} == {"proven"}
+
+
+def test_a_bundle_whose_file_is_wrong_near_the_threshold_does_not_verify(
+    tmp_path: Path, small: OriginalModel, small_graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by an engine that computes otherwise on the device than where the file was proven."""
+    bad = searched("onnx-int8", answering(small_graph, "onnx-int8", mirrored))
+    out = tmp_path / "bundle"
+    with monkeypatch.context() as patch:
+        patch.setattr(NearParity, "excess", lambda *_: "")
+        export(small, out, (bad,), REQUEST, Silent())
+    verdicts = list(replay_bundle(Bundle.open(out)))
+    assert {verdict.outcome for verdict in verdicts} == {"failed"}
+    assert all("12 inputs near a decision" in verdict.reason for verdict in verdicts)
+    with monkeypatch.context() as patch:  # an older bundle, without such inputs
+        golden = Bundle.open(out).golden()
+        patch.setattr(Bundle, "golden", lambda _: dataclasses.replace(golden, near=None))
+        assert {v.outcome for v in replay_bundle(Bundle.open(out))} == {"proven"}
 
 
 @pytest.mark.parametrize("kind", QUANTIZED)

@@ -138,7 +138,7 @@ FOREIGN: dict[str, Any] = {
     "a data set": function("load_data", "keras.datasets.mnist"),
     "a built-in": layer("eval", "builtins"),
     "numpy": function("fromfile", "numpy"),
-    "a layer around a saved model": layer("TFSMLayer", filepath="/tmp/x"),  # noqa: S108
+    "a layer around a saved model": layer("TFSMLayer", filepath="/tmp/x"),
     "a lambda": {"class_name": "__lambda__", "config": {"value": ["4wEA", None, None]}},
     "a type of TensorFlow": {"class_name": "__typespec__", "module": "os", "config": []},
     "a module that is no text": layer("Dense", ["keras"]),
