@@ -123,7 +123,7 @@ class GoldenInputs:
     def source(self) -> str:
         """What they are, for the manifest."""
         if self.near is None:
-            return f"{self._source}; none lies near a change of decision: the model jumps over it"
+            return f"{self._source}; none near a change of decision, which the model jumps over"
         return f"{self._source}; {len(self.near.scores)} more near a change of decision"
 
     @property

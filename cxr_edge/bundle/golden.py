@@ -32,9 +32,16 @@ class GoldenSet:
 def dump_golden(golden: GoldenSet) -> bytes:
     """Write a golden set as a compressed .npz, the same bytes every time."""
     buffer = io.BytesIO()
-    near = golden.near
-    more = {"near_pixels": near.pixels, "near_scores": near.scores} if near else {}
-    np.savez_compressed(buffer, pixels=golden.pixels, scores=golden.scores, **more)
+    if near := golden.near:
+        np.savez_compressed(
+            buffer,
+            pixels=golden.pixels,
+            scores=golden.scores,
+            near_pixels=near.pixels,
+            near_scores=near.scores,
+        )
+    else:
+        np.savez_compressed(buffer, pixels=golden.pixels, scores=golden.scores)
     return buffer.getvalue()
 
 

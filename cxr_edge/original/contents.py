@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cxr_edge.errors import ModelError
+from cxr_edge.extras import require
 from cxr_edge.files import printable
 from cxr_edge.original.files import listing, refuse
 
@@ -157,8 +158,7 @@ def check_weights(file: Any, name: str) -> None:
     Raises:
         ModelError: names the link or data set.
     """
-    import h5py
-
+    h5py = require("h5py", "train")
     total, waiting, seen = 0, [file], set()
     while waiting:
         group = waiting.pop()

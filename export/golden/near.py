@@ -110,7 +110,7 @@ class _Path:
     def next_blends(self) -> list[tuple[_Path, float]]:
         """Where to look next for what is still missing."""
         points = sorted(self.points, key=lambda point: point.share)
-        shares = {}
+        shares: dict[float, None] = {}
         for target in _targets():
             if self._nearest(target) is None:
                 for before, after in pairwise(points):
