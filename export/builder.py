@@ -154,6 +154,7 @@ class ArtifactBuilder:
             self._request.group_of,
             golden_tolerance=tolerance,
             near=self._images.golden.near,
+            near_data=self._images.near_data,
         )
         if isinstance(kind.conversion, HeatmapConversion):
             proofs = self._prove_heatmaps(draft.data, kind, proofs)

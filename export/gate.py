@@ -17,7 +17,15 @@ from cxr_edge.bundle.parity import NearParity, compare_near
 from cxr_edge.data.patients import Grouping
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, probabilities
-from cxr_edge.engines import ENGINES, Format, Heatmaps, installed_engines, open_engine, suits
+from cxr_edge.engines import (
+    ENGINES,
+    Engine,
+    Format,
+    Heatmaps,
+    installed_engines,
+    open_engine,
+    suits,
+)
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.decisions import DecisionParity, compare_decisions
@@ -59,6 +67,8 @@ class EngineProof:
     None: the file outputs none."""
     near: NearParity | None = documents.since("2.1", None)  # noqa: RUF009 - it is immutable
     """Parity on inputs near a change of decision; null: the original has none."""
+    near_data: NearParity | None = documents.since("2.1", None)  # noqa: RUF009 - it is immutable
+    """The same on blends of images of ``--data``; null: none were given, or there are none."""
 
 
 def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
@@ -103,6 +113,7 @@ def prove_artifact(
     *,
     golden_tolerance: float | None = None,
     near: GoldenSet | None = None,
+    near_data: GoldenSet | None = None,
 ) -> tuple[EngineProof, ...]:
     """Compare one file with the original on every installed engine that runs it.
 
@@ -116,6 +127,8 @@ def prove_artifact(
         golden_tolerance: largest |difference| on golden inputs; None: that of the budget.
         near: inputs near a change of decision, judged as :mod:`cxr_edge.bundle.parity` says with
             the tolerance of golden inputs; None: the original has none.
+        near_data: the same of the images of ``--data``. Only the change of scores across the
+            decision is judged there: a blend is nobody's image, so the budget does not apply.
 
     Raises:
         ParityError: a score differs by more than the budget, too many decisions changed, scores
@@ -132,7 +145,9 @@ def prove_artifact(
     if golden_tolerance is not None:
         budgets["golden"] = dataclasses.replace(budgets["golden"], max_delta_p=golden_tolerance)
     return tuple(
-        _prove_on(engine, data, kind, budgets, image_sets, embedded.spec, group_of, near)
+        _prove_on(
+            engine, data, kind, budgets, image_sets, embedded.spec, group_of, (near, near_data)
+        )
         for engine in engines
     )
 
@@ -145,7 +160,7 @@ def _prove_on(
     image_sets: tuple[ParityImages, ...],
     spec: ModelSpec,
     group_of: Grouping,
-    near: GoldenSet | None,
+    near: tuple[GoldenSet | None, GoldenSet | None],
 ) -> EngineProof:
     where = f"{kind.name} on {engine}"
     with _refusal(where):
@@ -170,14 +185,23 @@ def _prove_on(
                 f"{advice}"
             )
         decisions[images.image_set] = result
-    if near is None:
-        return EngineProof(engine, decisions)
+    limits = budgets["golden"].max_delta_p, 1.0
+    parities = [
+        _prove_near(where, loaded, inputs, spec, limit) if inputs else None
+        for inputs, limit in zip(near, limits, strict=True)
+    ]
+    return EngineProof(engine, decisions, near=parities[0], near_data=parities[1])
+
+
+def _prove_near(
+    where: str, loaded: Engine, inputs: GoldenSet, spec: ModelSpec, tolerance: float
+) -> NearParity:
     with _refusal(where):
-        scores = loaded.run(normalize(near.pixels, spec.input))
-        near_parity = compare_near(near.scores, scores, spec)
-    if reason := near_parity.excess(budgets["golden"].max_delta_p):
-        raise ParityError(f"{where}: {reason}, on {near_parity.inputs} inputs near a decision")
-    return EngineProof(engine, decisions, near=near_parity)
+        scores = loaded.run(normalize(inputs.pixels, spec.input))
+        parity = compare_near(inputs.scores, scores, spec)
+    if reason := parity.excess(tolerance):
+        raise ParityError(f"{where}: {reason}, on {parity.inputs} inputs near a decision")
+    return parity
 
 
 def prove_heatmaps(

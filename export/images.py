@@ -17,6 +17,7 @@ from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
 from cxr_edge.errors import DataError, UsageError
 from cxr_edge.export.gate import ParityImages
+from cxr_edge.export.golden.near import draw_near, some_of_each
 from cxr_edge.export.golden_inputs import GoldenInputs
 from cxr_edge.export.quantize.distill import distill
 from cxr_edge.export.quantize.search import SelectionImages
@@ -106,6 +107,18 @@ class ExportImages:
         refuse_overlap(self.calibration.samples, samples, "the validation images")
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
         return self._select(samples, self._score(samples.pixels), source, None)
+
+    @functools.cached_property
+    def near_data(self) -> GoldenSet | None:
+        """Blends of images of ``--data`` near a change of decision, which no bundle keeps.
+
+        None: there is no ``--data``, or the original has no such inputs.
+        """
+        if not self._data:
+            return None
+        spec, images = self._original.spec, self._data[0]
+        held = GoldenSet(images.samples.pixels, images.scores)
+        return draw_near(some_of_each(held, spec), self._score, spec)
 
     def calibration_record(self) -> Calibration:
         """What the manifest says of the calibration images."""

@@ -144,7 +144,7 @@ def check_members(members: Iterable[zipfile.ZipInfo], name: str) -> None:
         raise refuse(
             name,
             f"unpacks to {total:,} bytes in {len(seen)} files, the limit is {MAX_WEIGHT_BYTES:,} "
-            f"in {MAX_MEMBERS}",
+            f"in {MAX_MEMBERS}; save it with include_optimizer=False",
         )
 
 
@@ -180,7 +180,9 @@ def check_weights(file: Any, name: str) -> None:
                 total += item.size * item.dtype.itemsize if item.shape else 0
     if total > MAX_WEIGHT_BYTES:
         raise refuse(
-            name, f"its weights unpack to {total:,} bytes, the limit is {MAX_WEIGHT_BYTES:,}"
+            name,
+            f"its weights unpack to {total:,} bytes, the limit is {MAX_WEIGHT_BYTES:,}; save it "
+            "with include_optimizer=False",
         )
 
 

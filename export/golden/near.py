@@ -28,6 +28,7 @@ _LEAST, _MOST = 0.5, 1.5
 """What is taken, as a share of the distance aimed at."""
 _PATHS = 6
 """Pairs of golden inputs that are blended; a network may jump over the decision of some."""
+_OF_EACH = 16
 _STEPS = 10
 """A blend is found to 1/1024 of the way between two inputs."""
 
@@ -73,6 +74,16 @@ def draw_near(
         return None
     points = [point for pair in pairs for point in pair]
     return GoldenSet(np.stack([p.pixels for p in points]), np.stack([p.scores for p in points]))
+
+
+def some_of_each(images: GoldenSet, spec: ModelSpec) -> GoldenSet:
+    """At most :data:`_OF_EACH` images of every decision, evenly spaced, to blend."""
+    decisions = decide(probabilities(images.scores, spec), spec)
+    chosen: list[int] = []
+    for decision in np.unique(decisions):
+        rows = np.flatnonzero(decisions == decision)
+        chosen += rows[:: -(-len(rows) // _OF_EACH)].tolist()
+    return GoldenSet(images.pixels[chosen], images.scores[chosen])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -24,7 +25,7 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import replay_bundle
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.data.samples import Samples
-from cxr_edge.engines import ENGINES, installed_engines
+from cxr_edge.engines import ENGINES, installed_engines, open_engine
 from cxr_edge.errors import (
     CxrEdgeError,
     DataError,
@@ -41,6 +42,7 @@ from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.convert.tflite import export_tflite
 from cxr_edge.export.gate import EngineProof, ParityImages, prove_artifact
 from cxr_edge.export.golden import COUNT, choose_golden, draw_pictures
+from cxr_edge.export.golden.near import draw_near, some_of_each
 from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
@@ -507,6 +509,28 @@ def test_a_file_that_is_wrong_only_near_the_threshold_is_refused(
     error = export_over(bundle, small, bad, request=request)
     assert isinstance(error, ParityError) and error.exit_code == 6
     assert re.search(f"{said}.*on 12 inputs near a decision", str(error)), str(error)
+
+
+def test_images_given_show_what_is_wrong_near_the_threshold_too(
+    small: OriginalModel, small_graph: Graph, small_file: bytes
+) -> None:
+    """Blends of them are drawn; by how far a score moves there is of no account, its way is."""
+    exact = open_engine("onnxruntime", small_file, small.spec)
+
+    def score(pixels: Pixels) -> np.ndarray:
+        return exact.run(normalize(pixels, small.spec.input))
+
+    pixels = draw_pictures(small.spec, 0, 48)
+    near = draw_near(some_of_each(GoldenSet(pixels, score(pixels)), small.spec), score, small.spec)
+    assert near and len(near.scores) == 12
+    for change, tolerance in ((mirrored, 1e-5), (lambda p: p, 1e-9), (lambda p: p + 0.04, 1e-9)):
+        embedded = Embedded(ORIGINAL, small.spec)
+        data = embed(answering(small_graph, "onnx-fp32", change), "onnx", embedded)
+        outcome = pytest.raises(ParityError, match="across the decision")
+        with outcome if change is mirrored else contextlib.nullcontext():
+            budget = Budget(max_delta_p=tolerance)
+            proofs = prove_artifact(data, GOOD, budget, (), embedded, str, near_data=near)
+            assert all(p.near_data and p.near_data.slope_close for p in proofs)
 
 
 def test_inputs_near_the_threshold_are_kept_and_replayed_on_the_device(
