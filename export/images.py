@@ -30,6 +30,7 @@ from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
 _MOST_CHECKED = 128
+_TIMES_NEAR = 3  # of the pairs that a bundle keeps
 
 
 class ExportImages:
@@ -118,7 +119,7 @@ class ExportImages:
             return None
         spec, images = self._original.spec, self._data[0]
         held = GoldenSet(images.samples.pixels, images.scores)
-        return draw_near(some_of_each(held, spec), self._score, spec)
+        return draw_near(some_of_each(held, spec), self._score, spec, times=_TIMES_NEAR)
 
     def calibration_record(self) -> Calibration:
         """What the manifest says of the calibration images."""

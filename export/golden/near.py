@@ -38,6 +38,8 @@ def draw_near(
     score: Callable[[Pixels], Scores],
     spec: ModelSpec,
     is_usable: Callable[[Pixels], npt.NDArray[np.bool_]] | None = None,
+    *,
+    times: int = 1,
 ) -> GoldenSet | None:
     """Draw pairs of inputs on either side of a decision, about 100 inputs being scored.
 
@@ -46,12 +48,13 @@ def draw_near(
         score: the original model.
         spec: the decision rule.
         is_usable: (N,) whether inputs may be used; None: all.
+        times: how many times as many pairs as a bundle keeps.
 
     Returns:
         Rows 2k and 2k + 1 are a pair of one blend, on one side each; None: the original has no such
         inputs. It decides all golden inputs alike, or jumps from one label to the other.
     """
-    paths = _choose_paths(golden, spec)
+    paths = _choose_paths(golden, spec, times * _PATHS)
     for _ in range(_STEPS):
         blends = [blend for path in paths for blend in path.next_blends()]
         if not blends:
@@ -69,7 +72,7 @@ def draw_near(
         if is_usable and drawn:
             both = is_usable(np.stack([point.pixels for pair in drawn for point in pair]))
             drawn = [pair for pair, ok in zip(drawn, both.reshape(-1, 2), strict=True) if ok.all()]
-        pairs += drawn[:wanted]
+        pairs += drawn[: times * wanted]
     if not pairs:
         return None
     points = [point for pair in pairs for point in pair]
@@ -148,7 +151,7 @@ def _targets() -> list[float]:
     return [sign * distance for distance in DISTANCES for sign in (-1.0, 1.0)]
 
 
-def _choose_paths(golden: GoldenSet, spec: ModelSpec) -> list[_Path]:
+def _choose_paths(golden: GoldenSet, spec: ModelSpec, count: int) -> list[_Path]:
     """Ways between inputs of different labels; each label and input is used as rarely as can be."""
     table: Probabilities = probabilities(golden.scores, spec)
     decisions = decide(table, spec).tolist()
@@ -158,7 +161,7 @@ def _choose_paths(golden: GoldenSet, spec: ModelSpec) -> list[_Path]:
     ]
     used: Counter[object] = Counter()
     paths = []
-    for _ in range(min(_PATHS, len(pairs))):
+    for _ in range(min(count, len(pairs))):
         i, j = min(
             pairs,
             key=lambda p: (used[frozenset(decisions[i] for i in p)], used[p[0]] + used[p[1]], p),

@@ -10,7 +10,7 @@ import pytest
 
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.decision import Scores, decide, decision_margins, probabilities
-from cxr_edge.export.golden.near import DISTANCES, draw_near
+from cxr_edge.export.golden.near import DISTANCES, draw_near, some_of_each
 from cxr_edge.preprocess import Pixels
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
@@ -102,6 +102,13 @@ def test_inputs_that_may_not_be_used_are_left_out_with_their_pairs() -> None:
     assert everything
     assert everything.pixels[0].tobytes() not in {image.tobytes() for image in near.pixels}
     assert draw_near(golden_of(smooth), smooth, SIGMOID, lambda p: np.zeros(len(p), bool)) is None
+
+
+def test_more_pairs_may_be_asked_for() -> None:
+    images = some_of_each(golden_of(smooth), SIGMOID)
+    near = draw_near(images, smooth, SIGMOID, times=3)
+    assert near and len(near.scores) == 3 * WANTED
+    assert len({image.tobytes() for image in near.pixels}) > 2 * WANTED
 
 
 def test_few_inputs_are_scored() -> None:
