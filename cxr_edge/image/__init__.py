@@ -8,8 +8,9 @@
     header        what every inspector returns, and the size limits
     jpeg png bmp tiff webp   the inspectors, one for each format
     ifd           TIFF directories, also used by EXIF
-    decode        the call into OpenCV, and the checks on its result
-    damage        JPEG damage that only decoding can reveal
+    decode        from the bytes to upright pixels, by OpenCV or simplejpeg
+    damage        runs of zeros in JPEG data
+    libjpeg       the call into simplejpeg, which decodes JPEG strictly
     dicom         DICOM to 8 bits; loaded for the first DICOM file
     dicom_frame   the stored pixels of a DICOM file
 

@@ -1,18 +1,16 @@
-"""Decoding: the only call into OpenCV's decoders, and the checks on its result."""
+"""Decoding: JPEG by libjpeg-turbo, strictly, and other formats by OpenCV, with checks on both."""
 
 from __future__ import annotations
-
-import math
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.errors import ImageError
-from cxr_edge.image.damage import check_damage, is_questionable
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
-from cxr_edge.preprocess import Image, reduction
+from cxr_edge.image.libjpeg import decode_jpeg
+from cxr_edge.preprocess import Image, reduction, resize_halved
 from cxr_edge.spec import InputSpec
 
 # EXIF orientation to the steps that turn the stored pixels upright: swap the axes, then reverse the
@@ -28,13 +26,6 @@ _UPRIGHT = {
     8: (True, True, False),
 }
 
-# Flag bits of a reduced size. IMREAD_GRAYSCALE is 0, so they combine with colour as well.
-_REDUCED = {
-    1: 0,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-}
-
 
 def decode(
     data: bytes, header: Header, channels: int, shrink_for: InputSpec | None = None
@@ -45,9 +36,9 @@ def decode(
         data: the file.
         header: from the format's inspector.
         channels: 1 for grey, 3 for RGB.
-        shrink_for: the network input that the image is for. A JPEG is then decoded at a half or a
-            quarter of its size where that is enough (:func:`cxr_edge.preprocess.reduction`). None:
-            full size.
+        shrink_for: the network input that the image is for. A JPEG is then decoded at half its
+            size and resized to that input, where that is accurate enough
+            (:func:`cxr_edge.preprocess.reduction`). None: full size.
 
     Returns:
         (H, W) or (H, W, 3) uint8, upright.
@@ -55,6 +46,8 @@ def decode(
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
+    if isinstance(header, JpegHeader):
+        return _decode_jpeg(header, channels, shrink_for)
     data = header.payload or data
     if header.has_alpha:
         pixels = _decode(data, cv2.IMREAD_UNCHANGED)
@@ -63,23 +56,28 @@ def decode(
         check_opaque((_decode(data, cv2.IMREAD_COLOR_RGB) != header.transparent).any(axis=2))
     is_colour = channels == 3 or header.is_colour
     flags = cv2.IMREAD_COLOR_RGB if is_colour else cv2.IMREAD_GRAYSCALE
-    factor = 1
-    # Only JPEG is reduced by leaving out frequencies; of other formats OpenCV would drop pixels.
-    if shrink_for and isinstance(header, JpegHeader):
-        factor = reduction(*_upright_size(header), shrink_for)
-    image = _decode(data, flags | _REDUCED[factor])
-    if image.shape[:2] != (-(-header.height // factor), -(-header.width // factor)):
+    image = _decode(data, flags)
+    if image.shape[:2] != (header.height, header.width):
         raise ImageError(
             f"decoded to {image.shape[1]}x{image.shape[0]} pixels, the header says"
             f" {header.width}x{header.height}; the file is damaged, get it again"
         )
-    if isinstance(header, JpegHeader) and is_questionable(image, header):
-        full_size = image if factor == 1 else _decode(data, flags)
-        check_damage(full_size, data, header, lambda changed: _decode(changed, flags))
-    if factor > 1:
-        # libjpeg rounds the sides up and pads the border: cut them to the nearest size.
-        image = image[: _nearest(header.height / factor), : _nearest(header.width / factor)]
     return turn_upright(to_channels(image, channels), header.orientation)
+
+
+def _decode_jpeg(header: JpegHeader, channels: int, shrink_for: InputSpec | None) -> Image:
+    swap, reverse_rows, reverse_columns = _UPRIGHT[header.orientation]
+    rows, columns = header.height, header.width
+    if swap:
+        rows, columns = columns, rows
+    factor = reduction(rows, columns, shrink_for) if shrink_for else 1
+    image = turn_upright(decode_jpeg(header, channels, factor), header.orientation)
+    if shrink_for is None or factor == 1:
+        return image
+    # Libjpeg rounds the sides up, as stored; turning can bring the surplus half pixel to the front.
+    top = image.shape[0] - rows / 2 if reverse_rows else 0.0
+    left = image.shape[1] - columns / 2 if reverse_columns else 0.0
+    return resize_halved(image, rows, columns, shrink_for, top=top, left=left)
 
 
 def to_channels(image: Image, channels: int) -> Image:
@@ -123,16 +121,6 @@ def check_opaque(opaque: npt.NDArray[np.bool_] | np.bool_) -> None:
     """
     if not opaque.all():
         raise ImageError("the image is transparent in places, expected opaque; flatten it first")
-
-
-def _nearest(side: float) -> int:
-    return max(1, math.floor(side + 0.5))
-
-
-def _upright_size(header: Header) -> tuple[int, int]:
-    """Rows and columns once the orientation is applied."""
-    swap, _, _ = _UPRIGHT[header.orientation]
-    return (header.width, header.height) if swap else (header.height, header.width)
 
 
 def turn_upright(image: Image, orientation: int) -> Image:

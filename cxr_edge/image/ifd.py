@@ -80,13 +80,13 @@ def with_directory(data: bytes, directory: Directory, tags: frozenset[int]) -> b
     return data[:4] + struct.pack(order + "I", end) + data[8:].ljust(end - 8, b"\x00") + body
 
 
-def read_orientation(exif: bytes) -> int:
-    """Orientation 1..8 from an EXIF block; 1 where it is absent, malformed or out of range.
+def read_orientation(exif: bytes, absent: int = 1) -> int:
+    """Orientation 1..8 from an EXIF block; ``absent`` if it has none, or one that is malformed.
 
     Damaged EXIF says nothing about the picture itself, so it is not an error.
     """
     try:
-        value = read_directory(exif.removeprefix(b"Exif\x00\x00")).first(ORIENTATION, 1)
+        value = read_directory(exif.removeprefix(b"Exif\x00\x00")).first(ORIENTATION, absent)
     except (ImageError, struct.error):
-        return 1
-    return value if 1 <= value <= 8 else 1
+        return absent
+    return value if 1 <= value <= 8 else absent
