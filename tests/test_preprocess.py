@@ -7,13 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from cxr_edge.errors import ImageError
-from cxr_edge.preprocess import (
-    normalize,
-    reduction,
-    resize_halved,
-    resize_to_input,
-    shown_area,
-)
+from cxr_edge.preprocess import average_areas, normalize, resize_to_input, shown_area
 from cxr_edge.spec import InputSpec
 
 
@@ -204,44 +198,35 @@ def test_other_geometries_show_the_whole_image(geometry: str) -> None:
     assert shown_area(30, 7, spec) == (slice(0, 30), slice(0, 7))
 
 
-def test_a_jpeg_is_halved_if_it_is_4_8_times_as_large_as_what_it_fills_of_the_input() -> None:
-    square = InputSpec(100, 100)
-    assert (reduction(480, 480, square), reduction(479, 480, square)) == (2, 1)
-    assert (reduction(480, 480, square), reduction(480, 479, square)) == (2, 1)
-    letterbox = InputSpec(100, 100, geometry="letterbox")
-    assert (reduction(300, 600, letterbox), reduction(300, 600, square)) == (2, 1)
-    linear = InputSpec(100, 100, interpolation="linear")
-    assert reduction(4_000, 4_000, linear) == 1
-    assert (reduction(5_000, 6_700, square), reduction(5_000, 6_800, square)) == (2, 1)
-
-
-def test_a_crop_allows_less_reduction_than_the_whole_image_would() -> None:
-    """Of 800 x 900 pixels an input of 100 x 600 sees 150 rows."""
-    assert reduction(800, 3_000, InputSpec(100, 600)) == 2
-    assert reduction(800, 3_000, InputSpec(100, 600, geometry="center-crop")) == 2  # 500 rows
-    assert reduction(800, 2_880, InputSpec(100, 600)) == 2
-    assert reduction(800, 2_879, InputSpec(100, 600, geometry="center-crop")) == 1  # 479 rows
-
-
 @pytest.mark.parametrize("geometry", ["squash", "letterbox", "center-crop"])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("sides", [(90, 120), (91, 121)])
-def test_the_slopes_of_a_halved_image_are_followed_between_its_pixels(
+@pytest.mark.parametrize("sides", [(90, 120), (101, 63), (70, 400)])
+def test_running_totals_give_the_averages_of_areas(
     geometry: str, channels: int, sides: tuple[int, int]
 ) -> None:
-    """Curved on purpose: taking halved pixels for flat would be off by up to 4 levels."""
-    rows, columns = (np.arange(side) for side in sides)
-    curve = 127 + 60 * np.sin(rows / 9)[:, None] + 60 * np.cos(columns / 7)[None, :]
-    whole = np.rint(np.stack([curve, 255 - curve, curve], axis=2)).astype(np.uint8)
-    odd = [(0, side % 2) for side in sides]
-    padded = np.pad(whole, (*odd, (0, 0)), mode="edge")
-    halved = np.rint(block_mean(padded, 2)).astype(np.uint8)
-    if channels == 1:
-        whole, halved = whole[..., 0], halved[..., 0]
-    spec = InputSpec(17, 19, channels, geometry=geometry)  # type: ignore[arg-type]
-    resized = resize_halved(halved, *sides, spec)
-    expected = resize_to_input(whole, spec)
-    assert np.abs(resize_to_input(resized, spec).astype(int) - expected).max() <= 1
+    image = noise(*sides, 3) if channels == 3 else noise(*sides)
+    spec = InputSpec(32, 31, channels, geometry=geometry)  # type: ignore[arg-type]
+    averaged = average_areas(image, spec)
+    assert averaged.size < image.size
+    delta = resize_to_input(averaged, spec).astype(int) - resize_to_input(image, spec)
+    assert np.abs(delta).max() <= 1 and (delta != 0).mean() < 0.005
+
+
+def test_running_totals_do_not_overflow_in_the_largest_white_image() -> None:
+    white = np.full((2_000, 4_210), 255, np.uint8)
+    assert (average_areas(white, InputSpec(10, 10)) == np.full((10, 10), 255)).all()
+    larger = np.full((2_000, 4_211), 255, np.uint8)
+    assert average_areas(larger, InputSpec(10, 10)) is larger
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [InputSpec(10, 10, interpolation="linear"), InputSpec(40, 10), InputSpec(10, 50)],
+    ids=["linear", "as high", "as wide"],
+)
+def test_what_is_not_made_smaller_both_ways_by_area_is_left_to_the_resize(spec: InputSpec) -> None:
+    image = noise(40, 50)
+    assert average_areas(image, spec) is image
 
 
 def test_bgr_swaps_the_channels_before_the_scaling() -> None:

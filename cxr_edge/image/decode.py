@@ -10,7 +10,7 @@ from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.image.libjpeg import decode_jpeg
-from cxr_edge.preprocess import Image, reduction, resize_halved
+from cxr_edge.preprocess import Image, average_areas
 from cxr_edge.spec import InputSpec
 
 # EXIF orientation to the steps that turn the stored pixels upright: swap the axes, then reverse the
@@ -36,9 +36,8 @@ def decode(
         data: the file.
         header: from the format's inspector.
         channels: 1 for grey, 3 for RGB.
-        shrink_for: the network input that the image is for. A JPEG is then decoded at half its
-            size and resized to that input, where that is accurate enough
-            (:func:`cxr_edge.preprocess.reduction`). None: full size.
+        shrink_for: the network input that the image is for. A JPEG is then resized to it by
+            :func:`cxr_edge.preprocess.average_areas`. None: full size.
 
     Returns:
         (H, W) or (H, W, 3) uint8, upright.
@@ -66,18 +65,12 @@ def decode(
 
 
 def _decode_jpeg(header: JpegHeader, channels: int, shrink_for: InputSpec | None) -> Image:
-    swap, reverse_rows, reverse_columns = _UPRIGHT[header.orientation]
-    rows, columns = header.height, header.width
-    if swap:
-        rows, columns = columns, rows
-    factor = reduction(rows, columns, shrink_for) if shrink_for else 1
-    image = turn_upright(decode_jpeg(header, channels, factor), header.orientation)
-    if shrink_for is None or factor == 1:
-        return image
-    # Libjpeg rounds the sides up, as stored; turning can bring the surplus half pixel to the front.
-    top = image.shape[0] - rows / 2 if reverse_rows else 0.0
-    left = image.shape[1] - columns / 2 if reverse_columns else 0.0
-    return resize_halved(image, rows, columns, shrink_for, top=top, left=left)
+    """Decode a JPEG; a grey one becomes RGB last, so that it is resized as grey."""
+    image = decode_jpeg(header, min(channels, header.components))
+    image = turn_upright(image, header.orientation)
+    if shrink_for:
+        image = average_areas(image, shrink_for)
+    return to_channels(image, channels)
 
 
 def to_channels(image: Image, channels: int) -> Image:

@@ -1,9 +1,8 @@
 """JPEG: checks all markers, and rebuilds the file from what libjpeg needs to decode it.
 
-Damage to the picture data is left to libjpeg-turbo (:mod:`cxr_edge.image.libjpeg`), which decodes
-strictly. Checked here is what it does not bound or notice: the size, the number of scans and
-segments, the bytes of tables and picture data, missing scans, and kinds that are not supported.
-Comments, metadata and unused tables do not reach it.
+Damage to the picture data is left to strict decoding (:mod:`cxr_edge.image.libjpeg`). Checked here
+is what that does not bound or notice: size, number of scans and segments, bytes of tables and data,
+missing scans, unsupported kinds. Comments, metadata and unused tables do not reach it.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ _MAX_SCANNED_PIXELS = 800_000_000
 _MAX_TABLE_BYTES = 2**20
 # A coefficient takes 27 bits at most, which byte stuffing can double.
 _MAX_BYTES_A_SAMPLE = 8
-_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
-_HUFFMAN, _NO_FRAME = 0xC4, (0xC8, 0xCC)
+_SEQUENTIAL, _PROGRESSIVE, _HUFFMAN, _NO_FRAME = (0xC0, 0xC1), 0xC2, 0xC4, (0xC8, 0xCC)
 _EOI, _SOS, _QUANTIZATION, _DRI = 0xD9, 0xDA, 0xDB, 0xDD
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
@@ -40,6 +38,9 @@ _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 @dataclass(frozen=True, slots=True)
 class JpegHeader(Header):
     """The header of a JPEG; ``payload`` is the file rebuilt for :mod:`cxr_edge.image.libjpeg`."""
+
+    components: int = 3
+    """1 for grey, 3 for colours."""
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class _State:
     restart_interval: int = 0
     is_jfif: bool = False
     adobe_transform: int | None = None
-    """The colour transform that an Adobe segment declares: 0 for RGB."""
+    """Declared by an Adobe segment: 0 for RGB."""
     exif_orientation: int | None = None
     """0 where the first EXIF block has none; None where there is no block."""
     xmp_orientation: int = 0
@@ -92,6 +93,7 @@ def inspect(data: bytes, limits: ImageLimits) -> JpegHeader:
         width=state.width,
         height=state.height,
         orientation=state.exif_orientation or state.xmp_orientation or 1,
+        components=len(state.sampling),
         payload=b"".join([b"\xff\xd8", _colour_marker(state), *state.parts, b"\xff\xd9"]),
     )
 
@@ -174,12 +176,10 @@ def _read_metadata(marker: int, body: bytes, state: _State) -> None:
 
 
 def _read_tables(marker: int, body: bytes, state: _State) -> None:
-    """Keep the newest definition of each table of a DHT or DQT segment."""
+    """Keep the newest definition of each table in a DHT or DQT segment."""
     state.table_bytes += len(body)
     if state.table_bytes > _MAX_TABLE_BYTES:
-        raise ImageError(
-            f"the JPEG has more than {_MAX_TABLE_BYTES:,} bytes of tables; save it again"
-        )
+        raise ImageError(f"the JPEG has over {_MAX_TABLE_BYTES:,} bytes of tables; save it again")
     offset = 0
     while offset < len(body):
         number = body[offset]
@@ -283,7 +283,7 @@ def _read_scan_header(body: bytes, state: _State) -> bytes:
 
 
 def _read_scan(data: bytes, start: int, header: bytes, state: _State) -> int:
-    """Check and pass on one scan's entropy-coded data; return the offset of the next marker."""
+    """Check and pass on one scan's data; return the offset of the next marker."""
     pattern = _MARKER_BUT_RESTART if state.restart_interval else _MARKER
     match = pattern.search(data, start)
     if match is None:

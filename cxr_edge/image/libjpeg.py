@@ -10,8 +10,6 @@ pixels. ``benchmarks/jpeg_damage.py`` counts both.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import simplejpeg
 
 from cxr_edge.errors import ImageError
@@ -19,7 +17,7 @@ from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.preprocess import Image
 
 
-def decode_jpeg(header: JpegHeader, channels: int, factor: Literal[1, 2]) -> Image:
+def decode_jpeg(header: JpegHeader, channels: int) -> Image:
     """Decode a JPEG as stored, without turning it upright.
 
     Releases Python's lock meanwhile.
@@ -27,8 +25,6 @@ def decode_jpeg(header: JpegHeader, channels: int, factor: Literal[1, 2]) -> Ima
     Args:
         header: from the JPEG inspector, with the file as its payload.
         channels: 1 for grey, 3 for RGB.
-        factor: 2 to decode at half the size, rounded up: each pixel is then nearly the mean of
-            2 x 2 pixels. The last row and column may lie in part beyond the picture.
 
     Returns:
         (H, W) or (H, W, 3) uint8.
@@ -36,14 +32,9 @@ def decode_jpeg(header: JpegHeader, channels: int, factor: Literal[1, 2]) -> Ima
     Raises:
         ImageError: the data is damaged, or there is too little memory.
     """
-    rows, columns = -(-header.height // factor), -(-header.width // factor)
     try:
         pixels = simplejpeg.decode_jpeg(
-            header.payload,
-            "RGB" if channels == 3 else "GRAY",
-            min_height=rows if factor > 1 else 0,
-            min_width=columns if factor > 1 else 0,
-            strict=True,
+            header.payload, "RGB" if channels == 3 else "GRAY", strict=True
         )
     except MemoryError as err:
         raise _too_large(header) from err
@@ -60,7 +51,7 @@ def decode_jpeg(header: JpegHeader, channels: int, factor: Literal[1, 2]) -> Ima
             f"the JPEG is damaged or was cut ({reason[:100]}); get the whole file"
         ) from err
     image: Image = pixels if channels == 3 else pixels[..., 0]
-    if image.shape[:2] != (rows, columns):
+    if image.shape[:2] != (header.height, header.width):
         raise ImageError(
             f"decoded to {image.shape[1]}x{image.shape[0]} pixels, the header says"
             f" {header.width}x{header.height}; the file is damaged, get it again"

@@ -31,9 +31,8 @@ def read_image(
         channels: 1 for grey, 3 for RGB.
         limits: the largest file and picture accepted.
         name: the image's name in messages; by default the path, or ``<bytes>``.
-        shrink_for: the network input that the image is for. A large JPEG is then decoded at half
-            its size and resized to what it fills of that input
-            (:func:`cxr_edge.preprocess.reduction`). None: full size.
+        shrink_for: the network input that the image is for. A larger JPEG is then resized to what
+            it fills of that input (:func:`cxr_edge.preprocess.average_areas`). None: full size.
 
     Returns:
         (H, W) uint8 for one channel, (H, W, 3) uint8 RGB for three; the orientation in EXIF, or
