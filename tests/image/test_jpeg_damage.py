@@ -183,8 +183,9 @@ def test_colours_are_decided_as_for_the_whole_file(
         body = bytes(changed)
     adobe = segment(0xEE, b"Adobe\x00\x64\x00\x00\x00\x00" + bytes([transform]))
     data = data[:2] + jfif * has_jfif + adobe * has_adobe + body
-    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    assert (read_image(data, channels=3) == expected).all()
+    buffer = np.frombuffer(data, np.uint8)
+    assert (read_image(data, channels=3) == cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)).all()
+    assert (read_image(data) == cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)).all()
 
 
 @pytest.mark.parametrize("is_attribute", [True, False])
