@@ -40,7 +40,8 @@ class JpegHeader(Header):
     """The header of a JPEG; ``payload`` is the file rebuilt for :mod:`cxr_edge.image.libjpeg`."""
 
     components: int = 3
-    """1 for grey, 3 for colours."""
+    has_scans: bool = False
+    """Whether there are several, so that libjpeg keeps all coefficients."""
 
 
 @dataclass(slots=True)
@@ -94,6 +95,7 @@ def inspect(data: bytes, limits: ImageLimits) -> JpegHeader:
         height=state.height,
         orientation=state.exif_orientation or state.xmp_orientation or 1,
         components=len(state.sampling),
+        has_scans=state.scans > 1,
         payload=b"".join([b"\xff\xd8", _colour_marker(state), *state.parts, b"\xff\xd9"]),
     )
 
@@ -232,9 +234,7 @@ def _read_frame(marker: int, body: bytes, state: _State, limits: ImageLimits) ->
 
 def _process(marker: int) -> str:
     """Name of a frame marker's unsupported coding process."""
-    if marker >= 0xC9:
-        return "arithmetic-coded"
-    return "lossless" if marker == 0xC3 else "hierarchical"
+    return "arithmetic-coded" if marker > 0xC8 else "lossless" if marker == 0xC3 else "hierarchical"
 
 
 def _read_scan_header(body: bytes, state: _State) -> bytes:

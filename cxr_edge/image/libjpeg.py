@@ -16,6 +16,8 @@ from cxr_edge.errors import ImageError
 from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.preprocess import Image
 
+_MAX_COEFFICIENT_BYTES = 64 * 2**20
+
 
 def decode_jpeg(header: JpegHeader, channels: int) -> Image:
     """Decode a JPEG as stored, without turning it upright.
@@ -32,6 +34,13 @@ def decode_jpeg(header: JpegHeader, channels: int) -> Image:
     Raises:
         ImageError: the data is damaged, or there is too little memory.
     """
+    coefficient_bytes = 2 * header.components * header.width * header.height
+    if header.has_scans and coefficient_bytes > _MAX_COEFFICIENT_BYTES:
+        raise ImageError(
+            f"the JPEG has {header.width}x{header.height} pixels in several scans, which takes"
+            f" {coefficient_bytes:,} bytes, the limit is {_MAX_COEFFICIENT_BYTES:,}; save it as"
+            " baseline"
+        )
     try:
         pixels = simplejpeg.decode_jpeg(
             header.payload, "RGB" if channels == 3 else "GRAY", strict=True
