@@ -8,9 +8,10 @@
     header        what every inspector returns, and the size limits
     jpeg png bmp tiff webp   the inspectors, one for each format
     ifd           TIFF directories, also used by EXIF
-    decode        JPEG at full or reduced size, and what follows the decoder of each format
+    decode        from the bytes to upright pixels
+    libjpeg       the call into simplejpeg, which decodes JPEG strictly
+    damage        runs of zeros in JPEG data
     opencv        the calls into OpenCV's decoders, and the checks on their results
-    damage        JPEG damage that only decoding can reveal
     dicom         DICOM to 8 bits; loaded for the first DICOM file
     dicom_elements   the elements of a DICOM file that a picture needs
     dicom_frame   the stored pixels of a DICOM file

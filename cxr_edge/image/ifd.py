@@ -102,17 +102,18 @@ def check_disjoint(ranges: list[tuple[int, int]], name: str) -> None:
             )
 
 
-def read_orientation(exif: bytes) -> int:
-    """Orientation 1..8 from an EXIF block; 1 where it is absent, malformed or out of range.
+def read_orientation(exif: bytes, absent: int = 1) -> int:
+    """Orientation 1..8 from an EXIF block; ``absent`` if it has none, or one that is malformed.
 
     Damaged EXIF says nothing about the picture itself, so it is not an error.
 
     Args:
         exif: the block; bytes after the first ``EXIF_BYTES`` are not looked at.
+        absent: what to return where there is none.
     """
     structure = exif[: EXIF_BYTES + 6].removeprefix(b"Exif\x00\x00")
     try:
-        value = read_directory(structure, {ORIENTATION}, 1_000).first(ORIENTATION, 1)
+        value = read_directory(structure, {ORIENTATION}, 1_000).first(ORIENTATION, absent)
     except (ImageError, struct.error):
-        return 1
-    return value if 1 <= value <= 8 else 1
+        return absent
+    return value if 1 <= value <= 8 else absent
