@@ -120,12 +120,13 @@ class Classifier:
         if threads is None:
             threads = tuned.profile.threads if tuned else 1
         record, engine_name = opened.choose(artifact, engine, heatmap=heatmap)
+        domain = opened.domain()  # every file is hashed before a session exists
         return cls(
             opened.manifest.spec,
             record,
             opened.load(record, engine_name, threads=threads),
             limits or ImageLimits(),
-            opened.domain(),
+            domain,
             decode=opened.manifest.default_decoding if decode is None else decode,
             threads=threads,
             profile=tuned.path if tuned else None,

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from cxr_edge.errors import ImageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.image.decode import check_opaque, to_channels, turn_upright
+from cxr_edge.image.decode import to_channels, turn_upright
 from cxr_edge.image.header import check_size
+from cxr_edge.image.opencv import check_opaque
 from cxr_edge.preprocess import Image
 from cxr_edge.spec import InputSpec
 

@@ -130,6 +130,12 @@ class ArtifactBuilder:
                 for d in quantized
             ]
             golden.replace([answer for answer in answers if answer])
+            if near := golden.near:
+                answers = [
+                    reproduce(d.data, d.kind, near, self._spec, d.budget.max_delta_p)
+                    for d in quantized
+                ]
+                golden.spare_near([answer for answer in answers if answer])
 
     def prove(self, draft: Draft) -> BuiltArtifact:
         """Check a file against the original on every engine.
@@ -147,6 +153,8 @@ class ArtifactBuilder:
             self._embedded,
             self._request.group_of,
             golden_tolerance=tolerance,
+            near=self._images.golden.near,
+            near_data=self._images.near_data,
         )
         if isinstance(kind.conversion, HeatmapConversion):
             proofs = self._prove_heatmaps(draft.data, kind, proofs)

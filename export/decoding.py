@@ -29,8 +29,8 @@ class FastReading:
     """(N, spec.outputs) float32, the original's for ``pixels``."""
 
     @property
-    def reduced(self) -> int:
-        """How many images fast decoding reads otherwise than exact decoding."""
+    def changed(self) -> int:
+        """How many images differ in a pixel."""
         differs = self.pixels != self.images.samples.pixels
         return int(differs.any(axis=(1, 2, 3)).sum())
 
@@ -56,7 +56,7 @@ def prove_decoding(
     images = reading.images
     parities: FastParity = {}
     excesses = []
-    if reading.reduced:
+    if reading.changed:
         for name, engine, scores in _scores(reading, artifacts, spec):
             parity = compare(images.scores, scores, spec)
             parities[name, engine] = parity
@@ -66,7 +66,7 @@ def prove_decoding(
     record = DecodingRecord(
         default="exact" if excesses else "fast",
         images=len(reading.pixels),
-        reduced=reading.reduced,
+        changed=reading.changed,
         original=compare(images.scores, reading.scores, spec),
         reason=excesses[0] if excesses else "",
     )

@@ -18,6 +18,7 @@ from cxr_edge.decision import Scores
 from cxr_edge.errors import ParityError, UsageError
 from cxr_edge.export.decoding import FastReading
 from cxr_edge.export.gate import ParityImages
+from cxr_edge.export.golden.near import draw_near, some_of_each
 from cxr_edge.export.golden_inputs import GoldenInputs
 from cxr_edge.export.quantize.distill import distill
 from cxr_edge.export.quantize.search import SelectionImages
@@ -34,6 +35,7 @@ from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
 _MOST_CHECKED = 128
+_TIMES_NEAR = 3  # of the pairs that a bundle keeps
 
 
 class ExportImages:
@@ -115,6 +117,18 @@ class ExportImages:
     def chosen_on(self) -> str:
         """What the report calls the images to choose recipes by."""
         return f"{len(self.selection.scores)} {self.selection.source}"
+
+    @functools.cached_property
+    def near_data(self) -> GoldenSet | None:
+        """Blends of images of ``--data`` near a change of decision, which no bundle keeps.
+
+        None: there is no ``--data``, or the original has no such inputs.
+        """
+        if not self._data:
+            return None
+        spec, images = self._original.spec, self._data[0]
+        held = GoldenSet(images.samples.pixels, images.scores)
+        return draw_near(some_of_each(held, spec), self._score, spec, times=_TIMES_NEAR)
 
     def calibration_record(self) -> Calibration:
         """What the manifest says of the calibration images."""

@@ -39,7 +39,7 @@ from cxr_edge.export.report import ExportReport, make_report, report_path
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.export.speed import measure_speed
 from cxr_edge.extras import package_version, require_installed, require_tensorflow
-from cxr_edge.files import atomic_path, printable, read_file
+from cxr_edge.files import printable, read_file
 from cxr_edge.metrics.usefulness import why_useless
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.opening import load_original
@@ -193,9 +193,8 @@ def export(
         useless=judge(images, original.spec),
         decoding=manifest.decoding,
     )
-    with atomic_path(report_path(out)) as temporary:  # a report that cannot be written: no bundle
-        temporary.write_bytes(documents.dump(report))
-        commit(out, manifest, contents)
+    # A report that cannot be written: no bundle.
+    commit(out, manifest, contents, report=(report_path(out), documents.dump(report)))
     return manifest, report
 
 
@@ -241,7 +240,7 @@ def _assemble(
             _artifact_record(a, add(a.kind.name, a.kind.format, a.data), fast) for a in artifacts
         ),
         golden=_golden_record(
-            add("golden", "npz", dump_golden(images.golden.chosen)), images, original.spec
+            add("golden", "npz", dump_golden(images.golden.whole)), images, original.spec
         ),
         provenance=_with_tool_versions(original.provenance),
         decoding=decoding,

@@ -95,7 +95,7 @@ class EngineRecord:
     """Measured at export on the images given by ``--data``; null: none were given."""
     fast: Parity | None = since("2.1", None)
     """As ``data``, but the engine got the images by fast decoding and the original by exact; null:
-    none of them is decoded at reduced size."""
+    no pixel of them changes."""
 
     @property
     def parities(self) -> tuple[tuple[str, Parity | None], ...]:
@@ -117,8 +117,8 @@ class DecodingRecord:
     """How the runtime decodes unless it is told otherwise."""
     images: int
     """How many images were read both ways."""
-    reduced: int
-    """How many of them fast decoding reads at reduced size; 0: it was not measured."""
+    changed: int
+    """How many of them differ in a pixel; 0: nothing was measured."""
     original: Parity
     """Scores of the original model on both readings; without quantization, so by decoding alone."""
     reason: str
@@ -127,16 +127,13 @@ class DecodingRecord:
     @property
     def summary(self) -> str:
         """What was measured, and what follows, in one line."""
-        if not self.reduced:
-            return (
-                f"fast decoding was not checked: it reads none of the {self.images} images of "
-                "--data at reduced size"
-            )
+        if not self.changed:
+            return f"fast decoding reads all {self.images} images of --data as exact decoding does"
         original = self.original
         measured = (
-            f"{self.reduced} of {self.images} images of --data are read at reduced size; it moves "
-            f"the original's scores by {original.mean_abs_delta:.1e} on average, "
-            f"{original.max_abs_delta:.1e} at most, and changes {original.flips} decisions"
+            f"pixels of {self.changed} of {self.images} images of --data change, scores of the "
+            f"original by {original.mean_abs_delta:.1e} on average and "
+            f"{original.max_abs_delta:.1e} at most, and {original.flips} decisions"
         )
         if self.reason:
             return f"exact decoding is the default: fast, {self.reason}; {measured}"

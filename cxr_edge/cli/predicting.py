@@ -50,8 +50,8 @@ def predict(
     decode: Annotated[
         Literal["fast", "exact"] | None,
         typer.Option(
-            help="fast decodes a JPEG at reduced size where the model allows it; exact decodes "
-            "every pixel.",
+            help="fast averages a JPEG down by running totals; exact calls OpenCV, as training "
+            "does.",
             show_default="the bundle's, fast unless its export measured that this changes too much",
         ),
     ] = None,

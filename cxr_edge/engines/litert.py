@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from cxr_edge.engines import SCORES, Engine, Output, Port
-from cxr_edge.errors import EngineError, first_line
+from cxr_edge.engines import SCORES, Engine, Output, Port, reason_of
+from cxr_edge.engines.tflite_file import check_tflite
+from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
@@ -24,9 +25,13 @@ class LiteRtEngine(Engine):
         super().__init__(spec)
         self._model, self._threads = model, threads
         self._local = threading.local()
+        check_tflite(model)
         interpreter = self._interpreter()
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        ports = [_port(i) for i in inputs], [_port(o) for o in outputs]
+        try:
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+            ports = [_port(i) for i in inputs], [_port(o) for o in outputs]
+        except Exception as err:  # a name that is not UTF-8
+            raise EngineError(f"LiteRT cannot load the model: {reason_of(err)}") from err
         self._check_contract(*ports)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._input_port, self._output_port = ports[0][0], ports[1][0]
@@ -36,8 +41,8 @@ class LiteRtEngine(Engine):
             try:
                 interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
                 interpreter.allocate_tensors()
-            except (ValueError, RuntimeError) as err:
-                raise EngineError(f"LiteRT cannot load the model: {first_line(err)}") from err
+            except Exception as err:  # its errors share no base class
+                raise EngineError(f"LiteRT cannot load the model: {reason_of(err)}") from err
             self._local.interpreter = interpreter
         return self._local.interpreter
 
@@ -46,8 +51,8 @@ class LiteRtEngine(Engine):
         try:
             interpreter.set_tensor(self._input, self._input_port.quantize(batch))
             interpreter.invoke()
-        except (ValueError, RuntimeError) as err:
-            raise EngineError(f"LiteRT failed: {first_line(err)}") from err
+        except Exception as err:  # as above
+            raise EngineError(f"LiteRT failed: {reason_of(err)}") from err
         return [self._output_port.dequantize(interpreter.get_tensor(self._output))]
 
 

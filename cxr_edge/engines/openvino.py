@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import openvino
 
-from cxr_edge.engines import SCORES, Engine, Output, Port
+from cxr_edge.engines import SCORES, Engine, Output, Port, reason_of
+from cxr_edge.engines.onnx_file import check_onnx
 from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
@@ -29,6 +30,7 @@ class OpenVinoEngine(Engine):
         self, model: bytes, spec: ModelSpec, threads: int, declared: tuple[Output, ...] = SCORES
     ) -> None:
         super().__init__(spec, declared)
+        check_onnx(model)
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
@@ -39,20 +41,20 @@ class OpenVinoEngine(Engine):
         try:
             network = core.read_model(model)
             self._compiled = core.compile_model(network, "CPU", settings)
-        except RuntimeError as err:
-            raise EngineError(f"OpenVINO cannot load the model: {_last_line(err)}") from err
-        self._check_contract(
-            [_port(i) for i in self._compiled.inputs], [_port(o) for o in self._compiled.outputs]
-        )
+            inputs = [_port(i) for i in self._compiled.inputs]
+            outputs = [_port(o) for o in self._compiled.outputs]
+        except Exception as err:  # also UnicodeDecodeError: a message or name that is not UTF-8
+            raise EngineError(f"OpenVINO cannot load the model: {reason_of(err, -1)}") from err
+        self._check_contract(inputs, outputs)
         self._local = threading.local()
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
-        if not hasattr(self._local, "request"):
-            self._local.request = self._compiled.create_infer_request()
         try:
+            if not hasattr(self._local, "request"):
+                self._local.request = self._compiled.create_infer_request()
             results = self._local.request.infer([batch], share_inputs=True)
-        except RuntimeError as err:
-            raise EngineError(f"OpenVINO failed: {_last_line(err)}") from err
+        except Exception as err:  # as above
+            raise EngineError(f"OpenVINO failed: {reason_of(err, -1)}") from err
         return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
 
 
@@ -61,11 +63,6 @@ def open_model(
 ) -> Engine:
     """Load an ONNX file; see :func:`cxr_edge.engines.open_engine`."""
     return OpenVinoEngine(model, spec, threads, outputs)
-
-
-def _last_line(err: RuntimeError) -> str:
-    """The reason; the lines above it name places in OpenVINO's source."""
-    return (str(err).strip().splitlines() or ["no reason given"])[-1][:300]
 
 
 def _port(port: Any) -> Port:

@@ -1,0 +1,18 @@
+"""Golden inputs of a bundle, and how they are drawn.
+
+::
+
+    drawn   pictures, and the choice among them: away from the threshold
+    near    pairs of inputs on either side of a decision, close to it
+"""
+
+from cxr_edge.export.golden.drawn import (
+    COUNT,
+    POOL,
+    ROUNDING,
+    choose_golden,
+    describe_golden,
+    draw_pictures,
+)
+
+__all__ = ["COUNT", "POOL", "ROUNDING", "choose_golden", "describe_golden", "draw_pictures"]
