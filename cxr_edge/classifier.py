@@ -16,9 +16,9 @@ from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
 from cxr_edge.errors import ImageError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.image import ImageLimits
-from cxr_edge.preprocess import Image, Pixels, normalize, resize_to_input
+from cxr_edge.preprocess import Pixels, normalize, resize_to_input
 from cxr_edge.results import Explanation, Failure, Prediction
-from cxr_edge.sources import Loaded, Source, check_many, decode_source, load, name_of
+from cxr_edge.sources import Source, check_many, decode_loaded, load, name_of
 from cxr_edge.spec import Decoding, ModelSpec
 
 Stage = Literal["read", "decode", "preprocess", "infer", "post"]
@@ -173,7 +173,7 @@ class Classifier:
         """
         data = load(source, self._limits)
         on_stage("read")
-        image = _decode(source, data, self.spec, self._limits, self.decode)
+        image = decode_loaded(source, data, self.spec, self._limits, self.decode)
         on_stage("decode")
         pixels = resize_to_input(image, self.spec.input)
         batch = normalize(pixels, self.spec.input)
@@ -194,7 +194,7 @@ class Classifier:
                 failed, or its output is no probability.
         """
         data = load(source, self._limits)
-        image = _decode(source, data, self.spec, self._limits, "exact")
+        image = decode_loaded(source, data, self.spec, self._limits, "exact")
         pixels = resize_to_input(image, self.spec.input)
         scores, heatmaps = self._engine.explain(normalize(pixels, self.spec.input))
         prediction = self._prediction(source, pixels, scores)
@@ -244,46 +244,6 @@ class Classifier:
         """
         check_many(sources)
         return map_in_order(_or_failure(self.explain), sources, 1)
-
-
-def read_pixels(
-    source: Source,
-    spec: ModelSpec,
-    limits: ImageLimits | None = None,
-    *,
-    decode: Decoding = "exact",
-) -> Pixels:
-    """Read one image and resize it, as :meth:`Classifier.predict` does.
-
-    Args:
-        source: the image.
-        spec: of the network that it is for.
-        limits: the largest file and image accepted; None: the defaults.
-        decode: ``exact`` as training, calibration and export read images, or ``fast``.
-
-    Returns:
-        (1, height, width, channels) uint8.
-
-    Raises:
-        ImageError: it cannot be read, exceeds a limit, or is damaged.
-        MissingExtraError: reading it needs an optional package.
-    """
-    limits = limits or ImageLimits()
-    data = load(source, limits)
-    return resize_to_input(_decode(source, data, spec, limits, decode), spec.input)
-
-
-def _decode(
-    source: Source, data: Loaded, spec: ModelSpec, limits: ImageLimits, decode: Decoding
-) -> Image:
-    """The pixels of what was loaded from a source."""
-    return decode_source(
-        data,
-        channels=spec.input.channels,
-        limits=limits,
-        name=name_of(source),
-        shrink_for=spec.input if decode == "fast" else None,
-    )
 
 
 def _ignore_stage(stage: Stage) -> None:

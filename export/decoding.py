@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cxr_edge.bundle.manifest import DecodingRecord, Parity
 from cxr_edge.bundle.parity import compare
+from cxr_edge.bundle.proofs import DecodingRecord, Parity
 from cxr_edge.decision import Scores
 from cxr_edge.engines import open_engine
 from cxr_edge.export.decisions import auc_drop

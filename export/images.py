@@ -12,14 +12,13 @@ import numpy as np
 
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Calibration
-from cxr_edge.classifier import read_pixels
 from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
 from cxr_edge.errors import ParityError, UsageError
 from cxr_edge.export.decoding import FastReading
 from cxr_edge.export.gate import ParityImages
+from cxr_edge.export.golden.inputs import GoldenInputs
 from cxr_edge.export.golden.near import draw_near, some_of_each
-from cxr_edge.export.golden_inputs import GoldenInputs
 from cxr_edge.export.quantize.distill import distill
 from cxr_edge.export.quantize.search import SelectionImages
 from cxr_edge.export.request import (
@@ -32,6 +31,7 @@ from cxr_edge.files import printable, sha256
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.preprocess import Batch, Pixels, normalize
 from cxr_edge.reporting import Reporter
+from cxr_edge.sources import read_pixels
 from cxr_edge.spec import ModelSpec
 
 _MOST_CHECKED = 128

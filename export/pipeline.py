@@ -14,13 +14,12 @@ from cxr_edge.bundle.manifest import (
     MAX_FILE_BYTES,
     NOTICE,
     ArtifactRecord,
-    DecodingRecord,
-    EngineRecord,
     FileRecord,
     GoldenRecord,
     Manifest,
     Provenance,
 )
+from cxr_edge.bundle.proofs import DecodingRecord, EngineRecord
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.samples import dump_samples, read_samples
 from cxr_edge.decision import decide, probabilities

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_edge import documents
-from cxr_edge.bundle.manifest import NOTICE, Calibration, DecodingRecord
+from cxr_edge.bundle.manifest import NOTICE, Calibration
+from cxr_edge.bundle.proofs import DecodingRecord
 from cxr_edge.export.gate import EngineProof
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.trials import Trial

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Parity, Quantization
+from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Quantization
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.spec import ModelSpec
 
 CARD_NAME = "MODEL_CARD.md"

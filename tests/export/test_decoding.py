@@ -13,7 +13,7 @@ import pytest
 from cxr_edge.bundle.manifest import MANIFEST_NAME, dump_manifest
 from cxr_edge.bundle.model_card import model_card
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.classifier import Classifier, read_pixels
+from cxr_edge.classifier import Classifier
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.data.samples import Samples
 from cxr_edge.errors import ParityError
@@ -27,6 +27,7 @@ from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.request import ExportRequest, OriginalModel
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Silent
+from cxr_edge.sources import read_pixels
 
 BUNDLE = Bundle.open()
 SPEC = BUNDLE.manifest.spec
