@@ -28,6 +28,11 @@ MAX_INPUT = 1e6
 MIN_SPAN = 1e-6
 """The network's input differs by more than this between black and white."""
 
+Decoding = Literal["fast", "exact"]
+"""``fast`` averages a JPEG down to the network's input by running totals; ``exact`` leaves that to
+OpenCV, as training and export do. Other formats, ``linear`` interpolation and arrays are always
+exact."""
+
 _FLOAT32_STEP = 2**-23  # relative distance of neighbouring float32 numbers
 
 

@@ -65,9 +65,9 @@ class EngineProof:
     heatmap_delta: float | None = None
     """Largest |difference| of the heat maps from the original's gradient on the golden inputs;
     None: the file outputs none."""
-    near: NearParity | None = documents.since("2.1", None)  # noqa: RUF009 - it is immutable
+    near: NearParity | None = documents.since("2.1", None)
     """Parity on inputs near a change of decision; null: the original has none."""
-    near_data: NearParity | None = documents.since("2.1", None)  # noqa: RUF009 - it is immutable
+    near_data: NearParity | None = documents.since("2.1", None)
     """The same on blends of images of ``--data``; null: none were given, or there are none."""
 
 

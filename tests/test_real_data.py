@@ -7,11 +7,11 @@ import pytest
 
 from cxr_edge import Bundle, Classifier
 from cxr_edge.bundle.parity import compare
-from cxr_edge.classifier import read_pixels
 from cxr_edge.data.folders import open_folder, read_folder
 from cxr_edge.engines import open_engine
 from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.preprocess import normalize
+from cxr_edge.sources import read_pixels
 
 # Largest and mean |difference| and changed decisions, by precision.
 LIMITS = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Parity, Quantization
+from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Quantization
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.spec import ModelSpec
 
 CARD_NAME = "MODEL_CARD.md"
@@ -68,8 +69,10 @@ def model_card(manifest: Manifest) -> str:
         f"again on the device with the golden inputs: {golden.source}.",
         f"Their scores would have to change by at least {golden.margin:.2g} to change a decision.",
         "Golden inputs prove the arithmetic; rows of images prove decisions on real pictures.",
-        "",
     ]
+    if manifest.decoding:
+        lines += ["", f"JPEGs: {manifest.decoding.summary}."]
+    lines.append("")
     return "\n".join(lines)
 
 
@@ -109,7 +112,7 @@ def _artifact_table(artifacts: tuple[ArtifactRecord, ...]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for artifact in artifacts:
         for record in artifact.engines:
-            for name, parity in (("golden", record.golden), ("images", record.data)):
+            for name, parity in record.parities:
                 if parity:
                     yield (
                         f"| {artifact.name} | {artifact.target} | {artifact.file.bytes:,} | "

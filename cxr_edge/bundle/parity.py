@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.decision import Probabilities, Scores, decide, decision_margins, probabilities
 from cxr_edge.spec import ModelSpec
 

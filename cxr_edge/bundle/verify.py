@@ -8,8 +8,9 @@ from typing import Literal
 
 from cxr_edge.bundle.embedded import Embedded, read_embedded
 from cxr_edge.bundle.golden import GoldenSet
-from cxr_edge.bundle.manifest import ArtifactRecord, EngineRecord, Parity
+from cxr_edge.bundle.manifest import ArtifactRecord
 from cxr_edge.bundle.parity import compare, compare_near, holds
+from cxr_edge.bundle.proofs import EngineRecord, Parity
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.engines import installed_engines, suits
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError

@@ -56,8 +56,9 @@ def benchmark(
     ] = "1",
     rounds: Annotated[int, typer.Option(min=2, help="Timing rounds of each row.")] = 40,
     decode: Annotated[
-        Literal["fast", "exact"], typer.Option(help="How files are decoded.")
-    ] = "fast",
+        Literal["fast", "exact"] | None,
+        typer.Option(help="How files are decoded.", show_default="the bundle's"),
+    ] = None,
     suite: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Output of 'make bench', to show in the report."),

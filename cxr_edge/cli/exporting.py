@@ -145,7 +145,7 @@ def _print_parity(manifest: Manifest) -> None:
     rows: list[list[Cell]] = []
     for artifact in manifest.artifacts:
         for record in artifact.engines:
-            for name, parity in (("golden", record.golden), ("images", record.data)):
+            for name, parity in record.parities:
                 if parity:
                     flips: Cell = Styled(str(parity.flips), "warning" if parity.flips else "plain")
                     rows.append(
@@ -204,6 +204,9 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
         terminal.say(f"recipes were chosen by {report.chosen_on}")
     terminal.say(f"golden inputs: {report.golden}")
     terminal.say(f"proven: {report.proves}")
+    if report.decoding:
+        say = terminal.warn if report.decoding.reason else terminal.say
+        say(report.decoding.summary)
     before = f", which replaced that of {result.replaced:%Y-%m-%d %H:%M}" if result.replaced else ""
     terminal.say(f"the bundle is {printable(result.bundle)}{before}")
     terminal.say(f"the report is {printable(result.report_file)}")

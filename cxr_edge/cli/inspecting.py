@@ -222,7 +222,7 @@ def _artifact_row(artifact: ArtifactRecord) -> list[Cell]:
     proofs = ", ".join(
         f"{record.engine} ({parity.max_abs_delta:.1e}, {parity.flips} of {parity.inputs} {inputs})"
         for record in artifact.engines
-        for inputs, parity in (("golden", record.golden), ("images", record.data))
+        for inputs, parity in record.parities
         if parity is not None
     )
     note = "; heat maps" if artifact.has_heatmap else ""

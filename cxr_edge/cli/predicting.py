@@ -48,12 +48,13 @@ def predict(
         ),
     ] = None,
     decode: Annotated[
-        Literal["fast", "exact"],
+        Literal["fast", "exact"] | None,
         typer.Option(
-            help="fast decodes a JPEG at reduced size where the model allows it; exact decodes "
-            "every pixel."
+            help="fast averages a JPEG down by running totals; exact calls OpenCV, as training "
+            "does.",
+            show_default="the bundle's, fast unless its export measured that this changes too much",
         ),
-    ] = "fast",
+    ] = None,
     format: Annotated[
         Format | None,
         typer.Option(

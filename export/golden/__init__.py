@@ -2,8 +2,10 @@
 
 ::
 
-    drawn   pictures, and the choice among them: away from the threshold
-    near    pairs of inputs on either side of a decision, close to it
+    drawn    pictures, and the choice among them: away from the threshold
+    alike    pictures with the statistics of a user's images
+    inputs   the golden inputs of one export, moved to where its network works
+    near     pairs of inputs on either side of a decision, close to it
 """
 
 from cxr_edge.export.golden.drawn import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.engines import Engine
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, shortened
 from cxr_edge.preprocess import Batch

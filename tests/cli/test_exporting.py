@@ -130,12 +130,12 @@ def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
     report = make_report(
         chosen_on=None,
         calibration=None,
-        preprocessing=None,
         lowered="",
         artifacts=[written],
         failed=[failed],
         golden="32 phantoms",
         useless="the model decides NORMAL for all 40 images",
+        decoding=None,
     )
     monkeypatch.setattr(pipeline, "export", lambda *given: (manifest, report))
     old = tmp_path / "my bundle" / "manifest.json"

@@ -19,8 +19,8 @@ from onnx import helper, numpy_helper
 
 from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.golden import GoldenSet
-from cxr_edge.bundle.manifest import Parity
 from cxr_edge.bundle.parity import NearParity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import replay_bundle
 from cxr_edge.data.phantom import draw_phantom

@@ -22,9 +22,9 @@ from table import models_page
 from zoo import Case, kinds
 
 from cxr_edge.errors import CxrEdgeError
-from cxr_edge.export import golden_inputs
 from cxr_edge.export.artifacts import find_kinds
 from cxr_edge.export.golden import draw_pictures
+from cxr_edge.export.golden import inputs as golden_inputs
 from cxr_edge.export.pipeline import export, original_of_run
 from cxr_edge.export.report import Speed
 from cxr_edge.export.request import ExportRequest

@@ -174,7 +174,7 @@ def test_the_report_is_beside_the_bundle_and_says_what_was_tried(
     assert report["proves"].startswith("numbers on drawn inputs only")
     assert report["chosen_on"].endswith(" validation images of held-out patients")
     assert report["calibration"]["source"] == "training images that the training kept"
-    assert report["preprocessing"] is None
+    assert report["decoding"] is None
     assert [entry["name"] for entry in report["artifacts"]] == [
         artifact.name for artifact in opened.manifest.artifacts
     ]

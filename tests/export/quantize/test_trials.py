@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.quantize.trials import TABLE_HEAD, Trial, trial_row
 

@@ -6,7 +6,7 @@ The rule, in this order:
 2. Where a file with measured ranges is made and the calibration images are the user's: if a golden
    input drives an activation out of the ranges of those images, golden inputs are chosen among the
    drawn pictures that do not, after pictures with the statistics of those images have been drawn
-   too (:mod:`cxr_edge.export.alike`).
+   too (:mod:`cxr_edge.export.golden.alike`).
 3. Where recipes were chosen by the user's images: a golden input on which such a file differs by
    more than on those images is replaced, and if a decision would be left without inputs, the
    tolerance of that file becomes what was measured. A file that changes every input of a decision
@@ -33,7 +33,6 @@ from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, decision_margins, probabilities
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import EngineError
-from cxr_edge.export.alike import draw_alike, measure
 from cxr_edge.export.artifacts import ArtifactKind
 from cxr_edge.export.gate import proving_engines
 from cxr_edge.export.golden import (
@@ -43,6 +42,7 @@ from cxr_edge.export.golden import (
     describe_golden,
     draw_pictures,
 )
+from cxr_edge.export.golden.alike import draw_alike, measure
 from cxr_edge.export.golden.near import draw_near
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Reporter
@@ -199,10 +199,12 @@ class GoldenInputs:
             pool = _join(pool, GoldenSet(pixels, self._score(pixels)))
             outside = np.concatenate([outside, excess(pixels)])
         clear, where = self._is_clear(pool), "within the range of"
-        inside = clear & (outside <= SLACK)
-        if not inside.any():
+        # The range of those that are needed, where fewer are inside.
+        nearest = np.sort(outside[clear])[: _ENOUGH * self._labels]
+        limit = float(nearest[-1]) if len(nearest) else SLACK
+        if limit > SLACK:
             where = "nearest to the range of"
-            inside = clear & (outside <= np.quantile(outside[clear], 0.25))
+        inside = clear & (outside <= max(limit, SLACK))
         before = len(self.pool.scores)
         self.pool = _take(pool, inside)
         self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)

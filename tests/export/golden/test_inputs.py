@@ -13,10 +13,10 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import replay_bundle
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores
-from cxr_edge.export.alike import FEWEST, draw_alike, measure
 from cxr_edge.export.artifacts import find_kinds
 from cxr_edge.export.golden import COUNT, draw_pictures
-from cxr_edge.export.golden_inputs import GoldenInputs, Reproduction
+from cxr_edge.export.golden.alike import FEWEST, draw_alike, measure
+from cxr_edge.export.golden.inputs import GoldenInputs, Reproduction
 from cxr_edge.export.pipeline import export
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.extras import require_tensorflow
