@@ -9,7 +9,7 @@ TYPES := .cache/types
 # The versions that the tests are run with. Where one has no wheel: `make test CONSTRAINTS=`.
 CONSTRAINTS = --constraint constraints.txt
 
-.PHONY: demo test test-fast constraints check format types test-system test-models bench wheel clean
+.PHONY: demo test test-fast constraints check format types test-system test-models reliability soak bench wheel clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
@@ -20,12 +20,12 @@ demo: .venv/base
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test: .venv/test check
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not alone'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not soak and not alone'
 	$(BIN)/python -m pytest -m alone
 
 # The working loop: no lint, no long tests, nothing that imports Keras.
 test-fast: .venv/test
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not alone' --fast
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not soak and not alone' --fast
 
 check: .venv/test types
 	$(BIN)/ruff check .
@@ -49,6 +49,14 @@ test-system: .venv/test
 # Exports every network of tests/models/zoo, keras.applications included, and writes docs/models.md.
 test-models: .venv/test
 	$(BIN)/python -m pytest -m models
+
+# The tests of every promise of docs/reliability.md, which it writes; minutes.
+reliability: .venv/test
+	$(BIN)/python tests/reliability/page.py tests
+
+# Long runs, an hour at most: CXR_EDGE_SOAK_MINUTES=10 for shorter ones. Figures go to docs/soak.json.
+soak: .venv/soak
+	$(BIN)/python tests/reliability/page.py soak
 
 # About a minute; build/bench.json goes into a report with `cxr-edge benchmark --suite build/bench.json`.
 bench: .venv/peers
@@ -78,6 +86,10 @@ constraints: .venv/bin/python
 
 .venv/test: .venv/base constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[test]'
+	touch $@
+
+.venv/soak: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[soak]'
 	touch $@
 
 # pnnx is a program in a package that also asks for PyTorch, which it does not need here.
