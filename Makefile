@@ -9,7 +9,8 @@ TYPES := .cache/types
 # The versions that the tests are run with. Where one has no wheel: `make test CONSTRAINTS=`.
 CONSTRAINTS = --constraint constraints.txt
 
-.PHONY: demo test test-fast constraints check format types test-system test-thorough test-models bench wheel clean
+.PHONY: demo test test-fast constraints check format types test-system test-thorough test-models reliability soak bench wheel \
+	clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
@@ -21,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # A process for each processor, a module of tests in one of them (tests/conftest.py has the order);
 # then, one after another, the tests that compare times.
-SHORT := not system and not models and not thorough
+SHORT := not system and not models and not thorough and not soak
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/test check
@@ -59,6 +60,14 @@ test-thorough: .venv/test
 test-models: .venv/test
 	$(BIN)/python -m pytest -m models
 
+# The tests of every promise of docs/reliability.md, which it writes; minutes.
+reliability: .venv/test
+	$(BIN)/python tests/reliability/page.py tests
+
+# Long runs, an hour at most: CXR_EDGE_SOAK_MINUTES=10 for shorter ones. Figures go to docs/soak.json.
+soak: .venv/soak
+	$(BIN)/python tests/reliability/page.py soak
+
 # About a minute; build/bench.json goes into a report with `cxr-edge benchmark --suite build/bench.json`.
 bench: .venv/peers
 	mkdir -p build
@@ -87,6 +96,10 @@ constraints: .venv/bin/python
 
 .venv/test: .venv/base constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[test]'
+	touch $@
+
+.venv/soak: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[soak]'
 	touch $@
 
 # pnnx is a program in a package that also asks for PyTorch, which it does not need here.
