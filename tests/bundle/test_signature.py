@@ -24,8 +24,8 @@ from cxr_edge.errors import BundleError, CxrEdgeError, MissingExtraError, UsageE
 
 pytest.importorskip("cryptography", reason="signatures need the extra 'sign'")
 
-from cryptography.hazmat.primitives import serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa  # noqa: E402
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 PEM, RAW = serialization.Encoding.PEM, serialization.NoEncryption()
 
@@ -91,9 +91,7 @@ def test_another_key_s_signature_is_refused(signed: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("place", range(0, SIGNATURE_BYTES, 7))
-def test_a_changed_signature_is_refused(
-    signed: Path, keys: tuple[Path, Path], place: int
-) -> None:
+def test_a_changed_signature_is_refused(signed: Path, keys: tuple[Path, Path], place: int) -> None:
     path = signed / signature_name(Bundle.open(signed).manifest.sha256)
     data = bytearray(path.read_bytes())
     data[place] ^= 1
