@@ -10,7 +10,7 @@ TYPES := .cache/types
 CONSTRAINTS = --constraint constraints.txt
 
 .PHONY: demo test test-fast constraints check format types test-system test-thorough test-models reliability soak bench wheel \
-	clean
+	audit clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
@@ -74,8 +74,14 @@ bench: .venv/peers
 	$(BIN)/python -m pytest benchmarks -p no:cacheprovider --benchmark-json=build/bench.json \
 		--benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
 
+# The same bytes from the same commit.
 wheel: .venv/test
-	$(BIN)/python -m build
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m build
+
+# Known vulnerabilities of the versions in constraints.txt; needs a network (docs/dependencies.md).
+audit: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --disable-pip --no-deps --requirement constraints.txt
 
 # The newest versions that pyproject.toml allows; run `make test` before committing them.
 constraints: .venv/bin/python

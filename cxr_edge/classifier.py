@@ -81,6 +81,7 @@ class Classifier:
         heatmap: bool = False,
         decode: Decoding | None = None,
         profile: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
     ) -> Classifier:
         """Load a model.
 
@@ -97,9 +98,11 @@ class Classifier:
             decode: see :data:`Decoding`; None: the bundle's default, ``fast`` unless its export
                 measured that this changes too much.
             profile: file of ``cxr-edge tune``; None: the one kept for this bundle, if any.
+            key: file of the public key that the bundle must be signed for; None: it need not be
+                signed.
 
         Raises:
-            BundleError: the bundle is incomplete or was changed.
+            BundleError: the bundle is incomplete, was changed, or is not signed for ``key``.
             UsageError: the bundle has no such artifact or engine, or no file with heat maps;
                 ``threads`` is below 1; or ``profile`` is given together with ``artifact``,
                 ``engine`` or ``heatmap``.
@@ -107,7 +110,7 @@ class Classifier:
             MissingExtraError: the engine is not installed.
             EngineError: the engine refuses the file, or the file does not fit its spec.
         """
-        opened = Bundle.open(bundle)
+        opened = Bundle.open(bundle, key=key)
         tuned = None
         if artifact is None and engine is None and not heatmap:
             tuned = find_profile(opened.manifest, None if profile is None else Path(profile))

@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cxr_edge.bundle.manifest import (
     MANIFEST_NAME,
@@ -23,6 +24,7 @@ from cxr_edge.bundle.manifest import (
     parse_manifest,
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
+from cxr_edge.bundle.signature import sign, signature_name
 from cxr_edge.errors import OutputError
 from cxr_edge.files import (
     TEMPORARY_PREFIX,
@@ -34,8 +36,11 @@ from cxr_edge.files import (
 )
 from cxr_edge.reporting import notice
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 _PROBE_BYTES = 2**20
-_HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz)")
+_HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz|sig)")
 
 
 def record_file(stem: str, suffix: str, data: bytes) -> FileRecord:
@@ -108,6 +113,7 @@ def commit(
     contents: Mapping[str, bytes],
     *,
     report: tuple[Path, bytes] | None = None,
+    key: Ed25519PrivateKey | None = None,
 ) -> None:
     """Write a bundle.
 
@@ -119,20 +125,25 @@ def commit(
         manifest: lists every file.
         contents: content of the files by name.
         report: a file outside the bundle that is replaced together with it, and its content.
+        key: signs the manifest; None: the bundle is not signed.
 
     Raises:
         OutputError: a file could not be written. The old bundle and report are as they were.
     """
     written = dump_manifest(manifest)
-    card = model_card(parse_manifest(written)).encode()
+    parsed = parse_manifest(written)
+    card, signature = model_card(parsed).encode(), signature_name(parsed.sha256)
     with contextlib.ExitStack() as stack:
         for path, data in filter(None, (report, (folder / CARD_NAME, card))):
             stack.enter_context(_renamed_after(path, data))
         for record in manifest.files:
             write_file(folder / record.file, contents[record.file])
+        if key:
+            write_file(folder / signature, sign(written, key))
         sync_folder(folder)
         write_file(folder / MANIFEST_NAME, written)
-    _tidy(folder, {MANIFEST_NAME, CARD_NAME, *(record.file for record in manifest.files)})
+    listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in manifest.files)}
+    _tidy(folder, listed | ({signature} if key else set()))
 
 
 @contextlib.contextmanager

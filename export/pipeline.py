@@ -21,6 +21,7 @@ from cxr_edge.bundle.manifest import (
 )
 from cxr_edge.bundle.proofs import DecodingRecord, EngineRecord
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.bundle.signature import read_private_key
 from cxr_edge.data.samples import dump_samples, read_samples
 from cxr_edge.decision import decide, probabilities
 from cxr_edge.domain import Domain, dump_domain, parse_domain
@@ -161,6 +162,7 @@ def export(
     """
     check_target(out)
     request.check()
+    key = read_private_key(request.sign) if request.sign else None
     require_installed(("keras", "tensorflow", "tf2onnx", "onnx"), "export", user="cxr-edge export")
     for kind in kinds:
         check_machine(kind)
@@ -193,7 +195,7 @@ def export(
         decoding=manifest.decoding,
     )
     # A report that cannot be written: no bundle.
-    commit(out, manifest, contents, report=(report_path(out), documents.dump(report)))
+    commit(*(out, manifest, contents), report=(report_path(out), documents.dump(report)), key=key)
     return manifest, report
 
 

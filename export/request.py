@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_edge.bundle.manifest import Provenance
+from cxr_edge.bundle.signature import read_private_key
 from cxr_edge.data.patients import Grouping, kermany_patient
 from cxr_edge.data.samples import Samples, list_samples
 from cxr_edge.domain import Domain
@@ -71,6 +72,8 @@ class ExportRequest:
     keep_images: bool = False
     """Whether golden inputs are images of ``data`` or ``validation``, which the bundle then holds.
     False: they are drawn, and show nobody."""
+    sign: Path | None = None
+    """File of the private key that signs the bundle; None: it is not signed."""
     named: frozenset[str] = frozenset()
     """Kinds that were asked for by name. The report says of each that is missing that it was; any
     other kind that is not possible is replaced or left out."""
@@ -82,11 +85,15 @@ class ExportRequest:
     """Inputs drawn, from which the golden inputs are chosen."""
 
     def check(self) -> None:
-        """Refuse, before any work is done, a folder of images that does not exist.
+        """Refuse, before any work is done, a folder of images or a key that cannot be used.
 
         Raises:
             DataError: a path is no folder.
+            UsageError: the key is no Ed25519 private key.
+            MissingExtraError: there is a key, and ``cryptography`` is not installed.
         """
+        if self.sign is not None:
+            read_private_key(self.sign)
         for option in ("calibration", "validation", "data"):
             path: Path | None = getattr(self, option)
             if path is not None and not path.is_dir():

@@ -62,6 +62,7 @@ def export_model(
     thorough: bool = False,
     distill: bool = False,
     patient_pattern: str | None = None,
+    sign: PathLike | None = None,
     reporter: Reporter | None = None,
 ) -> ExportResult:
     """Convert a Keras model to ONNX and TFLite; write a bundle of what makes the same decisions.
@@ -91,6 +92,7 @@ def export_model(
         distill: add calibration images to the bundle that are made from the network alone.
         patient_pattern: regular expression searched in each file name; its groups identify the
             patient. None: Kermany's file names; any other file is a patient of its own.
+        sign: file of the Ed25519 private key that signs the bundle; None: it is not signed.
         reporter: shows messages and progress; None: nothing is shown.
 
     Raises:
@@ -128,6 +130,7 @@ def export_model(
         thorough=thorough,
         distill=distill,
         keep_images=keep_images,
+        sign=optional_path(sign),
         named=frozenset(artifacts),
         group_of=grouping(patient_pattern),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 MAX_WHEEL_BYTES = 15 * 10**6
+BUILD_ENVIRONMENT = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+"""`make wheel` takes the date of the last commit."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,7 @@ def dist(build_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 
     def build(out: Path) -> None:
         command = [sys.executable, "-m", "build", "--outdir", out, ROOT]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True, env=BUILD_ENVIRONMENT)
 
     return build_once("dist", build)
 
@@ -51,6 +56,32 @@ def test_the_wheel_holds_the_whole_tree_under_one_name(wheel):
         if path.is_file() and path.suffix != ".pyc"
     }
     assert {name for name in names if name.startswith("cxr_edge/")} == tree
+
+
+def test_two_builds_give_the_same_bytes(dist, wheel, tmp_path):
+    """The second from files of other dates and permissions, in another folder."""
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    for path in tree.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+        path.chmod(path.stat().st_mode | 0o020)
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "again", tree]
+    subprocess.run(command, check=True, capture_output=True, env=BUILD_ENVIRONMENT)
+    assert (tmp_path / "again" / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+def test_every_dependency_is_in_the_table_of_dependencies():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    devices = [*project["dependencies"]]
+    for name, packages in extras.items():
+        if name not in ("test", "all", "soak"):
+            devices += packages
+    wanted = {re.match(r"[\w-]+", package)[0] for package in devices} - {"cxr-edge"}
+    table = (ROOT / "docs/dependencies.md").read_text()
+    assert {*re.findall(r"^\| ([\w-]+) \| ", table, re.MULTILINE)} - {"package"} == wanted
 
 
 def test_the_wheel_carries_the_reference_bundle_and_stays_small(wheel):

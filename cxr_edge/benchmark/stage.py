@@ -79,6 +79,7 @@ def benchmark_bundle(
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.extras import check_keras, is_installed
     from cxr_edge.files import check_writable
+    from cxr_edge.spec import Decoding
 
     if rounds < 2:
         raise UsageError(f"--rounds is {rounds}, expected at least 2")

@@ -40,15 +40,23 @@ class Bundle:
     """The content of ``manifest.json``."""
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str] | None = None) -> Bundle:
+    def open(
+        cls,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        key: str | os.PathLike[str] | None = None,
+    ) -> Bundle:
         """Read a bundle's manifest.
 
         Args:
             folder: the bundle, or a symbolic link to it; None: the reference model of the package.
+            key: file of the public key that it must be signed for; None: it need not be signed.
 
         Raises:
-            BundleError: the manifest is absent, malformed, changed, a symbolic link, or of a newer
-                format.
+            BundleError: the manifest is absent, malformed, changed, a symbolic link, of a newer
+                format, or not signed for ``key``.
+            UsageError: ``key`` is no public key.
+            MissingExtraError: there is a key, and ``cryptography`` is not installed.
         """
         path = REFERENCE if folder is None else Path(folder)
         name = path / MANIFEST_NAME
@@ -62,7 +70,12 @@ class Bundle:
         data = read_file(
             name, max_bytes=MAX_MANIFEST_BYTES, error=BundleError, follow_symlinks=False
         )
-        return cls(path, parse_manifest(data, printable(name)))
+        opened = cls(path, parse_manifest(data, printable(name)))
+        if key is not None:
+            from cxr_edge.bundle.signature import check_signature  # most devices have no key
+
+            check_signature(path, data, opened.manifest.sha256, Path(key))
+        return opened
 
     def read(self, record: FileRecord) -> bytes:
         """Read one file and check it against the manifest.
@@ -232,8 +245,10 @@ class Bundle:
     def unlisted(self) -> tuple[str, ...]:
         """Names in the folder that the manifest does not list, sorted."""
         from cxr_edge.bundle.model_card import CARD_NAME
+        from cxr_edge.bundle.signature import signature_name
 
-        listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in self.manifest.files)}
+        listed = {MANIFEST_NAME, CARD_NAME, signature_name(self.manifest.sha256)}
+        listed |= {record.file for record in self.manifest.files}
         return tuple(sorted(p.name for p in self.folder.iterdir() if p.name not in listed))
 
 

@@ -39,7 +39,9 @@ class Verdict:
     """Why it failed or was not run; empty when proven."""
 
 
-def verify_bundle(bundle: PathLike | None = None) -> tuple[Verdict, ...]:
+def verify_bundle(
+    bundle: PathLike | None = None, *, key: PathLike | None = None
+) -> tuple[Verdict, ...]:
     """Check on this machine that every exported model makes the same decisions as the original.
 
     Checks the hash of every file, then runs the golden inputs through every model file on every
@@ -47,18 +49,20 @@ def verify_bundle(bundle: PathLike | None = None) -> tuple[Verdict, ...]:
 
     Args:
         bundle: folder of an export; None: the bundled reference.
+        key: file of the public key that the bundle must be signed for; None: it need not be signed.
 
     Returns:
         A verdict for each file and engine, none of them ``failed`` and at least one ``proven``;
         the others were not run, and say why.
 
     Raises:
-        BundleError: a file is absent or changed.
+        BundleError: a file is absent or changed, or the bundle is not signed for ``key``.
+        UsageError: ``key`` is no public key.
         ParityError: a file's decisions or scores differ from the original's.
         MissingExtraError: nothing could be checked, because an engine is not installed.
         EngineError: nothing could be checked, because no file is made for this CPU.
     """
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, key=key)
     verdicts = tuple(replay_bundle(opened))
     require_proven(verdicts, opened)
     return verdicts

@@ -102,6 +102,10 @@ def export(
         ),
     ] = False,
     patient_pattern: options.Patient = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Sign the bundle with this Ed25519 private key (PEM)."),
+    ] = None,
 ) -> None:
     """Convert a Keras model to ONNX and TFLite; write what makes the same decisions.
 
@@ -130,6 +134,7 @@ def export(
         thorough=thorough,
         distill=distill,
         patient_pattern=patient_pattern,
+        sign=sign,
         reporter=terminal,
     )
     _print_parity(result.manifest)

@@ -55,7 +55,9 @@ _OUTCOME_STYLES: dict[Outcome, Style] = {
 }
 
 
-def verify(folder: Folder = None, format: options.Format = "table") -> None:
+def verify(
+    folder: Folder = None, format: options.Format = "table", key: options.Key = None
+) -> None:
     """Check on this device that every exported model makes the same decisions as the original.
 
     Checks the hash of every file, then runs the golden inputs through every model file on every
@@ -67,7 +69,7 @@ def verify(folder: Folder = None, format: options.Format = "table") -> None:
     bundle: Bundle | None = None
     verdicts: list[Verdict] = []
     try:
-        bundle = Bundle.open(folder)
+        bundle = Bundle.open(folder, key=key)
         _report_strays(bundle)
         outcomes = _collect(replay_bundle(bundle), verdicts)
         if format == "json":

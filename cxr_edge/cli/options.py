@@ -67,3 +67,9 @@ Format = Annotated[
     Literal["table", "json"],
     typer.Option("--format", "-f", help="Output on stdout; docs/json.md describes the JSON."),
 ]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", metavar="PUB", help="Refuse a bundle that is not signed for this public key (PEM)."
+    ),
+]

@@ -91,6 +91,7 @@ def predict(
             help="Write a picture of each image to this folder, coloured where it moved the score.",
         ),
     ] = None,
+    key: options.Key = None,
 ) -> None:
     """Classify images.
 
@@ -124,6 +125,7 @@ def predict(
                 heatmap=heatmap is not None,
                 decode=decode,
                 profile=profile,
+                key=key,
             )
     results: Iterable[Result]
     if heatmap is None:
