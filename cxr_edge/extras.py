@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from cxr_edge.errors import MissingExtraError
+from cxr_edge.forks import without_forks
 from cxr_edge.reporting import announce
 
 _DISTRIBUTIONS = {
@@ -40,7 +41,8 @@ def require(module: str, extra: str) -> ModuleType:
             the extra to install.
     """
     try:
-        return importlib.import_module(module)
+        with without_forks():
+            return importlib.import_module(module)
     except ModuleNotFoundError as err:
         missing = distribution_of(err.name or module)
         wanted = distribution_of(module)

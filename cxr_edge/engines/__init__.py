@@ -24,6 +24,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cxr_edge import forks
 from cxr_edge.decision import Scores
 from cxr_edge.errors import EngineError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.extras import is_installed
@@ -58,6 +59,7 @@ class Engine(abc.ABC):
         self._declared = outputs
         self._process = os.getpid()
         self._fixed_batch = True
+        forks.keep_in_children(self)
 
     def run(self, batch: Batch) -> Scores:
         """Compute the scores of a batch.
@@ -263,6 +265,7 @@ def open_engine(
             f"the engine {name} needs {info.distribution}, which is not installed; "
             f"install it with {info.install}"
         )
-    module = importlib.import_module(info.module)
-    engine: Engine = module.open_model(model, spec, threads, outputs)
+    with forks.without_forks():
+        module = importlib.import_module(info.module)
+        engine: Engine = module.open_model(model, spec, threads, outputs)
     return engine

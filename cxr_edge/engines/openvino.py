@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import threading
+from collections import deque
 from typing import Any
 
 # `import openvino` reports to an analytics service and has no setting to turn that off. If its
@@ -20,8 +21,12 @@ from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
 
+_process: int | None = None
+"""The process that OpenVINO was first used in, or one that this one was forked from."""
+
+
 class OpenVinoEngine(Engine):
-    """An ONNX file compiled for the CPU. Each calling thread gets its own inference request."""
+    """An ONNX file compiled for the CPU. Each concurrent call gets its own inference request."""
 
     name = "openvino"
 
@@ -29,6 +34,7 @@ class OpenVinoEngine(Engine):
         self, model: bytes, spec: ModelSpec, threads: int, declared: tuple[Output, ...] = SCORES
     ) -> None:
         super().__init__(spec, declared)
+        _check_process()
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
@@ -44,16 +50,20 @@ class OpenVinoEngine(Engine):
         self._check_contract(
             [_port(i) for i in self._compiled.inputs], [_port(o) for o in self._compiled.outputs]
         )
-        self._local = threading.local()
+        self._idle: deque[Any] = deque()  # not thread-local: a fork destroys what is
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
-        if not hasattr(self._local, "request"):
-            self._local.request = self._compiled.create_infer_request()
         try:
-            results = self._local.request.infer([batch], share_inputs=True)
+            request = self._idle.pop()
+        except IndexError:  # all are in use by other threads
+            request = self._compiled.create_infer_request()
+        try:
+            results = request.infer([batch], share_inputs=True)
+            return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
         except RuntimeError as err:
             raise EngineError(f"OpenVINO failed: {_last_line(err)}") from err
-        return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
+        finally:
+            self._idle.append(request)
 
 
 def open_model(
@@ -61,6 +71,21 @@ def open_model(
 ) -> Engine:
     """Load an ONNX file; see :func:`cxr_edge.engines.open_engine`."""
     return OpenVinoEngine(model, spec, threads, outputs)
+
+
+def _check_process() -> None:
+    """Refuse what hangs: the threads that OpenVINO shares between models do not survive a fork.
+
+    Raises:
+        EngineError: a process that this one was forked from has used OpenVINO.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if os.getpid() != _process:
+        raise EngineError(
+            f"OpenVINO was used in process {_process} and this is a fork of it; start workers "
+            "with 'spawn', or take onnxruntime"
+        )
 
 
 def _last_line(err: RuntimeError) -> str:
