@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import importlib.util
 import os
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
+from cxr_edge import temporary
 from cxr_edge.errors import MissingExtraError
 from cxr_edge.forks import without_forks
 from cxr_edge.reporting import announce
@@ -182,8 +182,13 @@ def quiet_stderr() -> Iterator[None]:
     """
     import tempfile
 
-    sys.stderr.flush()
-    stderr = os.dup(2)
+    if sys.stderr is not None:  # None in a program without a console
+        sys.stderr.flush()
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
     with tempfile.TemporaryFile() as captured:
         os.dup2(captured.fileno(), 2)
         try:
@@ -194,33 +199,18 @@ def quiet_stderr() -> Iterator[None]:
                 os.write(stderr, captured.read())
             raise
         finally:
-            sys.stderr.flush()
+            if sys.stderr is not None:
+                sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
 
 
-def delete_home_writes() -> None:
-    """Delete what Keras wrote when imported, where the process ends without Python's own end."""
-    import shutil
-
-    shutil.rmtree(_redirect_home_writes(), ignore_errors=True)
-
-
-@functools.cache
-def _redirect_home_writes() -> str:
+def _redirect_home_writes() -> None:
     """Send what Keras and matplotlib write when imported to a folder deleted at exit.
 
     Keras imports matplotlib where it is installed, so exports need both.
-
-    Returns:
-        The folder.
     """
-    import atexit
-    import shutil
-    import tempfile
-
-    folder = tempfile.mkdtemp(prefix="cxr-edge-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = str(temporary.process_folder())
     os.environ.setdefault("KERAS_HOME", folder)
     os.environ.setdefault("MPLCONFIGDIR", folder)
-    return folder
+    temporary.redirect_libraries()

@@ -23,13 +23,13 @@ from cxr_edge.bundle.manifest import (
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.errors import OutputError
 from cxr_edge.files import (
-    TEMPORARY_PREFIX,
     atomic_path,
     printable,
     sha256,
     sync_folder,
     write_file,
 )
+from cxr_edge.temporary import FILE_PREFIX
 
 _PROBE_BYTES = 2**20
 _HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz)")
@@ -84,7 +84,7 @@ def _nearest_folder(path: Path) -> Path:
 
 def _try_to_write(folder: Path) -> None:
     """Write a block and remove it: permissions do not tell of full or read-only disks."""
-    with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder) as probe:
+    with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(bytes(_PROBE_BYTES))
         probe.flush()
         os.fsync(probe.fileno())
@@ -120,6 +120,6 @@ def _is_ours(name: str) -> bool:
     """Whether an export writes files of this name, temporary ones included."""
     return (
         name in (MANIFEST_NAME, CARD_NAME)
-        or name.startswith(TEMPORARY_PREFIX)
+        or name.startswith(FILE_PREFIX)
         or bool(_HASHED_NAME.fullmatch(name))
     )

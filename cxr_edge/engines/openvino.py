@@ -20,7 +20,6 @@ from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
-
 _process: int | None = None
 """The process that OpenVINO was first used in, or one that this one was forked from."""
 

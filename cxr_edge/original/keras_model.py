@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from cxr_edge.original.files import model_kind
 from cxr_edge.original.saved import SavedModel, read_saved
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.spec import ModelSpec
+from cxr_edge.temporary import temporary_folder
 
 _CHUNK = 64
 
@@ -39,10 +39,10 @@ def load_keras(
         MissingExtraError: Keras is not installed.
     """
     if isinstance(source, bytes):
-        with tempfile.NamedTemporaryFile(suffix=".keras") as file:  # Keras reads names only
-            file.write(source)
-            file.flush()
-            return load_keras(Path(file.name), spec, name=name, extra=extra)
+        with temporary_folder() as folder:
+            file = folder / "model.keras"  # Keras reads names only
+            file.write_bytes(source)
+            return load_keras(file, spec, name=name, extra=extra)
     name = name or str(source)
     model = open_keras(source, name=name, extra=extra).model
     _check_contract(model, spec, name)

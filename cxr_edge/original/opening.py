@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from cxr_edge.original.saved import SavedModel, read_saved
 from cxr_edge.preprocess import Batch, Pixels, normalize
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import ModelSpec
+from cxr_edge.temporary import temporary_folder
 
 _INPUTS = 8
 _LEVELS = 16
@@ -66,11 +66,11 @@ def load_original(
         MissingExtraError: Keras is not installed.
     """
     if isinstance(source, bytes):
-        with tempfile.NamedTemporaryFile(suffix=".keras") as file:
-            file.write(source)
-            file.flush()
+        with temporary_folder() as folder:
+            file = folder / "model.keras"
+            file.write_bytes(source)
             return load_original(
-                Path(file.name), spec, name=name or "the model", extra=extra, reporter=reporter
+                file, spec, name=name or "the model", extra=extra, reporter=reporter
             )
     name = name or str(source)
     model_kind(source, name)  # before Keras is loaded, which takes seconds
