@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from cxr_edge import temporary
+from cxr_edge.device import temporary
+from cxr_edge.device.forks import without_forks
 from cxr_edge.errors import MissingExtraError
-from cxr_edge.forks import without_forks
 from cxr_edge.reporting import announce
 
 _DISTRIBUTIONS = {

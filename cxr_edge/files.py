@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from cxr_edge.device.temporary import unfinished_file
 from cxr_edge.errors import CxrEdgeError, OutputError
-from cxr_edge.temporary import unfinished_file
 
 PathLike = str | os.PathLike[str]
 """A path as callers of the public functions give it."""

@@ -21,6 +21,7 @@ from cxr_edge.bundle.manifest import (
     parse_manifest,
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
+from cxr_edge.device.temporary import FILE_PREFIX
 from cxr_edge.errors import OutputError
 from cxr_edge.files import (
     atomic_path,
@@ -29,7 +30,6 @@ from cxr_edge.files import (
     sync_folder,
     write_file,
 )
-from cxr_edge.temporary import FILE_PREFIX
 
 _PROBE_BYTES = 2**20
 _HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz)")

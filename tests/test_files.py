@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr_edge.device.temporary import FILE_PREFIX
 from cxr_edge.errors import BundleError, ImageError, OutputError
 from cxr_edge.files import (
     atomic_path,
@@ -20,7 +21,6 @@ from cxr_edge.files import (
     why_no_file,
     write_file,
 )
-from cxr_edge.temporary import FILE_PREFIX
 
 
 def open_descriptors() -> int:

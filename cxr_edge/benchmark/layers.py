@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cxr_edge.benchmark.report import Layer
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import EngineError, first_line
 from cxr_edge.preprocess import Batch
-from cxr_edge.temporary import temporary_folder
 
 # onnxruntime's profiler appends this to the name of a node in the event of its computation.
 _KERNEL_EVENT = "_kernel_time"

@@ -23,11 +23,11 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Decoding
 from cxr_edge.device.machine import this_machine
 from cxr_edge.device.profile import engine_version
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.engines import ENGINES
 from cxr_edge.errors import CxrEdgeError, EngineError, first_line
 from cxr_edge.extras import package_version
 from cxr_edge.reporting import Reporter
-from cxr_edge.temporary import temporary_folder
 
 _PACKAGES = ("numpy", "opencv-python-headless", "tensorflow", "keras", "tf2onnx", "onnx")
 

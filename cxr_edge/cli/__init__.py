@@ -17,10 +17,10 @@ from typing import Annotated, Any
 import typer
 
 from cxr_edge.cli import interrupts, streams
+from cxr_edge.device.temporary import owned_process
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
 from cxr_edge.files import printable
 from cxr_edge.reporting import listening
-from cxr_edge.temporary import owned_process
 
 # typer keeps click inside itself since 0.28, and exports few of its errors.
 _click_errors: Any = sys.modules[typer.BadParameter.__module__]

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-from cxr_edge import extras, temporary
+from cxr_edge import extras
+from cxr_edge.device import temporary
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from cxr_edge.data.phantom import phantom_jpeg
 from cxr_edge.device.process import run_python
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.reporting import Reporter
-from cxr_edge.temporary import temporary_folder
 
 FLOOR = "python -c 'import numpy, cv2, onnxruntime'"
 """The imports that no such runtime can avoid; other processes are compared with it."""

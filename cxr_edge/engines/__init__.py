@@ -24,8 +24,8 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge import forks
 from cxr_edge.decision import Scores
+from cxr_edge.device import forks
 from cxr_edge.device.machine import check_threads
 from cxr_edge.errors import EngineError, MissingExtraError, unknown_name
 from cxr_edge.extras import is_installed

@@ -7,8 +7,8 @@ import json
 import zipfile
 from typing import Any
 
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.extras import package_version
-from cxr_edge.temporary import temporary_folder
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 

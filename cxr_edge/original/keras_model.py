@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cxr_edge.decision import Scores
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require_keras
 from cxr_edge.original.contract import check_structure
@@ -15,7 +16,6 @@ from cxr_edge.original.files import model_kind
 from cxr_edge.original.saved import SavedModel, read_saved
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.spec import ModelSpec
-from cxr_edge.temporary import temporary_folder
 
 _CHUNK = 64
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cxr_edge.bundle.manifest import MAX_FILE_BYTES
 from cxr_edge.decision import Scores
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require, require_keras
 from cxr_edge.files import read_file
@@ -25,7 +26,6 @@ from cxr_edge.original.saved import SavedModel, read_saved
 from cxr_edge.preprocess import Batch, Pixels, normalize
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import ModelSpec
-from cxr_edge.temporary import temporary_folder
 
 _INPUTS = 8
 _LEVELS = 16

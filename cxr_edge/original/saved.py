@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import package_version, require
 from cxr_edge.original.files import Kind, listing, model_kind, reason, refuse
-from cxr_edge.temporary import temporary_folder
 
 _RANDOM = """
 ActivityRegularization AlphaDropout AugMix CutMix Dropout Equalization GaussianDropout GaussianNoise

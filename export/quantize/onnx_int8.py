@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ExportError, first_line
 from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.export.quantize.onnx_rewrite import LINEAR, shield_float_layers
 from cxr_edge.export.quantize.ranges import RangeMethod
 from cxr_edge.extras import require
 from cxr_edge.preprocess import Batch
-from cxr_edge.temporary import temporary_folder
 
 _CHUNK = 16
 _METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}

@@ -21,10 +21,10 @@ from cxr_edge.bundle.manifest import (
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.device.temporary import FILE_PREFIX
 from cxr_edge.errors import OutputError
 from cxr_edge.export.commit import check_target, commit, record_file
 from cxr_edge.files import sha256
-from cxr_edge.temporary import FILE_PREFIX
 
 Made = tuple[Manifest, dict[str, bytes]]
 

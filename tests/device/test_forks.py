@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge import forks
+from cxr_edge.device import forks
 from cxr_edge.engines import ENGINES, installed_engines
 
 LOADING = ("load_anew", "collect_and_load", "fork pool")
 
 
 def outcomes(*arguments: object) -> dict[str, dict[str, int]]:
-    """What tests/engines/forking.py prints."""
+    """What tests/device/forking.py prints."""
     script = Path(__file__).with_name("forking.py")
     done = subprocess.run(
         [sys.executable, script, *map(str, arguments)],

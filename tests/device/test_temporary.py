@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge import temporary
-from cxr_edge.files import write_file
-from cxr_edge.temporary import (
+from cxr_edge.device import temporary
+from cxr_edge.device.temporary import (
     delete_process_folder,
     owned_process,
     process_folder,
@@ -21,11 +20,12 @@ from cxr_edge.temporary import (
     temporary_folder,
     unfinished_file,
 )
+from cxr_edge.files import write_file
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from cxr_edge import temporary
+from cxr_edge.device import temporary
 temporary.process_folder().joinpath("keras.json").touch()
 with temporary.temporary_folder() as folder, temporary.unfinished_file(Path(sys.argv[1])) as file:
     (folder / "model").mkdir()
