@@ -28,8 +28,6 @@ _DISTRIBUTIONS = {
 }
 """Modules whose package has another name on the package index."""
 
-_loading_keras = False
-
 _BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 
 
@@ -113,19 +111,9 @@ def require_keras(extra: str) -> Any:
     if "keras" in sys.modules:
         return sys.modules["keras"]
     announce(f"loading {_BACKENDS.get(backend, backend)} …")
-    global _loading_keras
-    _loading_keras = True
-    try:
-        with quiet_stderr():
-            require(backend, extra)
-            return require("keras", extra)
-    finally:
-        _loading_keras = False
-
-
-def is_loading_keras() -> bool:
-    """Whether :func:`require_keras` is importing Keras or its backend at the moment."""
-    return _loading_keras
+    with quiet_stderr():
+        require(backend, extra)
+        return require("keras", extra)
 
 
 def require_tensorflow(extra: str) -> tuple[Any, Any]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-from cxr_edge import extras
 from cxr_edge.device import temporary
 
 INTERRUPTED = 130
@@ -26,8 +25,8 @@ _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 def raised() -> Iterator[None]:
     """Raise KeyboardInterrupt on Ctrl-C and SystemExit on SIGTERM while the block runs.
 
-    A signal that the caller ignores stays ignored. While Keras or its backend loads, the process
-    ends at once instead: an exception that passes through TensorFlow's native code crashes Python.
+    A signal that the caller ignores stays ignored. While a module is imported, the process ends at
+    once instead: native code, such as TensorFlow's, crashes or raises an ImportError then.
     """
     # Where Python's own handler is left for SIGTERM, there is none: the command runs in a program.
     handlers = {number: signal.getsignal(number) for number in _CODES}
@@ -45,11 +44,17 @@ def raised() -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     code = _CODES[signal.Signals(number)]
-    if extras.is_loading_keras():
+    if _is_importing(frame):
         _exit(code)
     if code == TERMINATED:
         raise SystemExit(code)
     raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib."):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _exit_if_interrupted(unraisable: sys.UnraisableHookArgs) -> None:

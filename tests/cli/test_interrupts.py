@@ -56,6 +56,18 @@ def test_while_the_command_line_loads(tmp_path: Path, module: str, name: str) ->
 
 
 @pytest.mark.parametrize("name", CODES)
+def test_while_a_native_module_loads_that_makes_an_import_error_of_it(
+    tmp_path: Path, name: str
+) -> None:
+    body = "".join(f"    {line}\n" for line in interrupt(name).splitlines())
+    (tmp_path / "cv2.py").write_text(
+        f"try:\n{body}    time.sleep(1)\nexcept BaseException:\n    raise ImportError('failed')"
+    )
+    done = run(tmp_path, "predict", "x.png")
+    assert (done.returncode, done.stdout, done.stderr) == (CODES[name], "", "")
+
+
+@pytest.mark.parametrize("name", CODES)
 def test_while_an_object_is_deleted_where_python_ignores_exceptions(
     tmp_path: Path, name: str
 ) -> None:

@@ -25,7 +25,7 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.engines import Engine
 from cxr_edge.errors import EngineError
 
-MOST_SECONDS = 10
+MOST_SECONDS = 30
 ARTIFACTS = {
     "onnxruntime": "onnx-int8",
     "litert": "tflite-int8-dynamic",
