@@ -35,7 +35,8 @@ Result = TypeVar("Result")
 class Classifier:
     """A loaded model that classifies images.
 
-    Threads may share it. After a fork, load it again in the child.
+    Threads may share it. After a fork, load it again in the child, or start workers with ``spawn``,
+    which OpenVINO needs.
 
     >>> from cxr_edge import Classifier
     >>> classifier = Classifier.load()

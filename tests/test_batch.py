@@ -89,6 +89,7 @@ def test_no_worker_is_a_mistake() -> None:
         map_in_order(square, [1], 0)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
 def test_a_fork_gets_an_error_instead_of_waiting_for_its_parents_workers() -> None:
     results = map_in_order(square, range(100), 2)
     assert next(results) == 0

@@ -30,7 +30,7 @@ def prepared() -> Iterator[None]:
     must not spoil a result.
     """
     _open_missing_descriptors()
-    if sys.stderr is None or sys.stderr.closed:  # nobody can be told anything
+    if sys.stderr is None or getattr(sys.stderr, "closed", False):  # nobody can be told anything
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
     for stream in (sys.stdout, sys.stderr):
         # A file name may hold characters that the terminal's encoding lacks.
@@ -44,7 +44,7 @@ def prepared() -> Iterator[None]:
 
 def results_can_be_written(arguments: list[str]) -> bool:
     """Whether stdout is open, or the arguments name an output; then stdout goes nowhere."""
-    if sys.stdout is not None and not sys.stdout.closed:
+    if sys.stdout is not None and not getattr(sys.stdout, "closed", False):
         return True
     if not any(argument.startswith(("-o", "--out")) for argument in arguments):
         return False
@@ -80,7 +80,7 @@ def _stderr_for_python() -> Iterator[None]:
     if writes_to_2:
         sys.stderr = io.TextIOWrapper(
             io.BufferedWriter(_Messages(original)),
-            encoding=stderr.encoding,
+            encoding=getattr(stderr, "encoding", None) or "utf-8",
             errors="backslashreplace",
             line_buffering=True,
         )

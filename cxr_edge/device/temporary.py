@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -102,18 +103,19 @@ def owned_process() -> Iterator[None]:
     """
     global _is_owned
     _is_owned = True
-    before = os.environ.get("TMPDIR")
+    variable = os.environ.get("TMPDIR")
+    setting = getattr(sys.modules.get("tempfile"), "tempdir", None)
     try:
         yield
     finally:
         _is_owned = False
-        if os.environ.get("TMPDIR") != before:
+        if os.environ.get("TMPDIR") != variable:
             import tempfile
 
-            tempfile.tempdir = None
+            tempfile.tempdir = setting
             os.environ.pop("TMPDIR")
-            if before is not None:
-                os.environ["TMPDIR"] = before
+            if variable is not None:
+                os.environ["TMPDIR"] = variable
 
 
 def redirect_libraries() -> None:

@@ -44,6 +44,7 @@ def test_children_of_a_process_with_a_loaded_model(engine: str) -> None:
         assert ends == {"EngineError" if refused else "works": 1}, scenario
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
 def test_a_fork_waits_until_a_model_is_loaded() -> None:
     released, inside = threading.Event(), threading.Event()
 
@@ -63,6 +64,7 @@ def test_a_fork_waits_until_a_model_is_loaded() -> None:
     thread.join()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
 def test_a_fork_inside_the_block_does_not_wait_for_itself() -> None:
     with forks.without_forks():
         child = os.fork()

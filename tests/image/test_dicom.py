@@ -331,6 +331,7 @@ def test_warnings_of_others_do(xray: Image, monkeypatch: pytest.MonkeyPatch) -> 
     assert heard == ["before", "of another", "after"]
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
 def test_files_are_read_at_the_same_time_and_in_a_fork_meanwhile(
     xray: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
