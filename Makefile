@@ -9,23 +9,29 @@ TYPES := .cache/types
 # The versions that the tests are run with. Where one has no wheel: `make test CONSTRAINTS=`.
 CONSTRAINTS = --constraint constraints.txt
 
-.PHONY: demo test test-fast constraints check format types test-system test-models bench wheel clean
+.PHONY: demo test test-fast constraints check format types test-system test-thorough test-models reliability soak bench wheel \
+	clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
 	$(BIN)/cxr-edge predict build/phantom.png
 	@echo "build/phantom.png is a drawing, not a patient: the installation works."
 
-# A process for each processor; then, one after another, the tests that compare times.
-PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# Without bytecode, every process that a test starts compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
+# A process for each processor, a module of tests in one of them (tests/conftest.py has the order);
+# then, one after another, the tests that compare times.
+SHORT := not system and not models and not thorough and not soak
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/test check
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not alone'
+	$(BIN)/python -m pytest $(PARALLEL) -m '$(SHORT) and not alone'
 	$(BIN)/python -m pytest -m alone
 
 # The working loop: no lint, no long tests, nothing that imports Keras.
 test-fast: .venv/test
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not system and not models and not alone' --fast
+	$(BIN)/python -m pytest $(PARALLEL) -m '$(SHORT) and not alone' --fast
 
 check: .venv/test types
 	$(BIN)/ruff check .
@@ -46,9 +52,21 @@ format: .venv/test
 test-system: .venv/test
 	$(BIN)/python -m pytest -m system
 
+# Long versions of tests in `make test`.
+test-thorough: .venv/test
+	$(BIN)/python -m pytest -m thorough
+
 # Exports every network of tests/models/zoo, keras.applications included, and writes docs/models.md.
 test-models: .venv/test
 	$(BIN)/python -m pytest -m models
+
+# The tests of every promise of docs/reliability.md, which it writes; minutes.
+reliability: .venv/test
+	$(BIN)/python tests/reliability/page.py tests
+
+# Long runs, an hour at most: CXR_EDGE_SOAK_MINUTES=10 for shorter ones. Figures go to docs/soak.json.
+soak: .venv/soak
+	$(BIN)/python tests/reliability/page.py soak
 
 # About a minute; build/bench.json goes into a report with `cxr-edge benchmark --suite build/bench.json`.
 bench: .venv/peers
@@ -78,6 +96,10 @@ constraints: .venv/bin/python
 
 .venv/test: .venv/base constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[test]'
+	touch $@
+
+.venv/soak: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[soak]'
 	touch $@
 
 # pnnx is a program in a package that also asks for PyTorch, which it does not need here.

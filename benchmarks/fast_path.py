@@ -16,14 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxr_edge import Bundle, Classifier, Prediction
+from cxr_edge import Bundle, Classifier
 from cxr_edge.device.machine import this_machine, usable_cpus
 from cxr_edge.engines import installed_engines, open_engine, suits
 from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.extras import require_tensorflow
-from cxr_edge.image import read_image
+from cxr_edge.image import ImageLimits, read_image
+from cxr_edge.image.jpeg import inspect
+from cxr_edge.image.libjpeg import decode_jpeg
 from cxr_edge.original.keras_model import load_keras
-from cxr_edge.preprocess import normalize, resize_to_input
+from cxr_edge.preprocess import average_areas, normalize, resize_to_input
 
 ROUNDS = 7
 
@@ -58,7 +60,8 @@ def main(folder: Path) -> None:
     exact = Classifier.load(decode="exact")
     engines = {name: bundle.load(artifact, engine) for name, (artifact, engine) in pairs.items()}
     batches = {p: normalize(resize_to_input(read_image(p), spec.input), spec.input) for p in paths}
-    reduced = {p: read_image(p, shrink_for=spec.input) for p in paths}
+    headers = {p: inspect(p.read_bytes(), ImageLimits()) for p in paths}
+    images = {p: read_image(p) for p in paths}
     files = {p: np.frombuffer(p.read_bytes(), np.uint8) for p in paths}
 
     def plain(path: Path) -> object:
@@ -69,18 +72,13 @@ def main(folder: Path) -> None:
         )
         return stock.run(small.astype(np.float32).reshape(1, *spec.input_shape) / 255)
 
-    def flag(path: Path) -> int:
-        factor = round(read_image(path).shape[0] / reduced[path].shape[0])
-        return {1: 0, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4}[factor]
-
-    flags = {path: flag(path) for path in paths}
     steps: dict[str, Step] = {
         "plain script": plain,
         "its decoding": lambda p: cv2.imdecode(files[p], cv2.IMREAD_GRAYSCALE),
         "its inference": lambda p: stock.run(batches[p]),
         "Keras, compiled": lambda p: compiled(batches[p]),
-        "reduced decoding": lambda p: cv2.imdecode(files[p], flags[p]),
-        "resizing after it": lambda p: resize_to_input(reduced[p], spec.input),
+        "strict decoding": lambda p: decode_jpeg(headers[p], 1),
+        "resizing after it": lambda p: average_areas(images[p], spec.input),
         "exact decoding, default artifact": exact.predict,
     }
     for name in pairs:
@@ -95,13 +93,12 @@ def main(folder: Path) -> None:
     print(f"\n{'x plain':>7}  {'of decode+invoke':>16}  {'overhead ms':>11}  {'x Keras':>7}")
     for name in pairs:
         predict, invoke = ms[f"{name}: predict"], ms[f"{name}: inference"]
-        limit = ms["reduced decoding"] + invoke
+        limit = ms["strict decoding"] + invoke
         overhead = predict - limit - ms["resizing after it"]
         print(
             f"{whole / predict:7.2f}  {predict / limit:16.2f}  {overhead:11.3f}  "
             f"{ms['Keras, compiled'] / invoke:7.2f}  {name}"
         )
-    compare_decoding(paths)
     throughput(paths)
 
 
@@ -120,25 +117,6 @@ def measure(steps: dict[str, Step], paths: list[Path]) -> dict[str, float]:
         name: statistics.median(map(statistics.median, by_image))
         for name, by_image in times.items()
     }
-
-
-def compare_decoding(paths: list[Path]) -> None:
-    """Print how far reduced decoding moves the scores."""
-    print(f"\n{'decisions':>9}  {'mean |d|':>8}  {'max |d|':>8}  fast compared with exact decoding")
-    for artifact in Bundle.open().manifest.artifacts:
-        engine = artifact.engines[0].engine
-        if engine not in installed_engines():
-            continue
-        fast, exact = (
-            list(Classifier.load(artifact=artifact.name, decode=way).predict_many(paths))
-            for way in ("fast", "exact")
-        )
-        predictions = [
-            (f, e) for f, e in zip(fast, exact, strict=True) if isinstance(f, Prediction)
-        ]
-        deltas = [abs(f.score - e.score) for f, e in predictions]
-        changed = sum(f.label != e.label for f, e in predictions)
-        print(f"{changed:9}  {np.mean(deltas):8.5f}  {max(deltas):8.5f}  {artifact.name}")
 
 
 def throughput(paths: list[Path]) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxr_edge.classifier import read_pixels
 from cxr_edge.data.folders import open_folder, read_folder
 from cxr_edge.data.samples import read_samples
 from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.errors import CxrEdgeError, ModelError
 from cxr_edge.original.run_folder import open_run
 from cxr_edge.preprocess import Pixels, resize_to_input
+from cxr_edge.sources import read_pixels
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.shifts import shifted
 

@@ -17,14 +17,10 @@ from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
 from cxr_edge.errors import ImageError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.image import ImageLimits
-from cxr_edge.preprocess import Image, Pixels, normalize, resize_to_input
+from cxr_edge.preprocess import Pixels, normalize, resize_to_input
 from cxr_edge.results import Explanation, Failure, Prediction
-from cxr_edge.sources import Source, check_many, decode_source, load, name_of
-from cxr_edge.spec import ModelSpec
-
-Decoding = Literal["fast", "exact"]
-"""``fast`` decodes a JPEG at reduced size where the network's input allows it; ``exact`` decodes
-every pixel, as training and export do. Other formats and arrays are always exact."""
+from cxr_edge.sources import Source, check_many, decode_loaded, load, name_of
+from cxr_edge.spec import Decoding, ModelSpec
 
 Stage = Literal["read", "decode", "preprocess", "infer", "post"]
 """The stages of a prediction, in order."""
@@ -72,7 +68,8 @@ class Classifier:
         self.bundle = bundle
         """Folder of the bundle; None: the model is of no bundle."""
         self._engine, self._limits, self._domain = engine, limits, domain
-        self._shrink_for = spec.input if decode == "fast" else None
+        self.decode = decode
+        """How JPEGs are decoded."""
 
     @classmethod
     def load(
@@ -84,7 +81,7 @@ class Classifier:
         threads: int | None = None,
         limits: ImageLimits | None = None,
         heatmap: bool = False,
-        decode: Decoding = "fast",
+        decode: Decoding | None = None,
         profile: str | os.PathLike[str] | None = None,
     ) -> Classifier:
         """Load a model.
@@ -100,7 +97,8 @@ class Classifier:
                 profile's, or 1 without a profile.
             limits: largest file and image accepted; None: the defaults.
             heatmap: load a file that computes heat maps, for :meth:`explain`.
-            decode: see :data:`Decoding`.
+            decode: see :data:`Decoding`; None: the bundle's default, ``fast`` unless its export
+                measured that this changes too much.
             profile: file of ``cxr-edge tune``; None: the one kept for this bundle, if any.
 
         Raises:
@@ -125,13 +123,14 @@ class Classifier:
         if threads is None:
             threads = tuned.profile.threads if tuned else 1
         record, engine_name = opened.choose(artifact, engine, heatmap=heatmap)
+        domain = opened.domain()  # every file is hashed before a session exists
         return cls(
             opened.manifest.spec,
             record,
             opened.load(record, engine_name, threads=threads),
             limits or ImageLimits(),
-            opened.domain(),
-            decode=decode,
+            domain,
+            decode=opened.manifest.default_decoding if decode is None else decode,
             threads=threads,
             profile=tuned.path if tuned else None,
             bundle=opened.folder,
@@ -177,13 +176,7 @@ class Classifier:
         """
         data = load(source, self._limits)
         on_stage("read")
-        image = decode_source(
-            data,
-            channels=self.spec.input.channels,
-            limits=self._limits,
-            name=name_of(source),
-            shrink_for=self._shrink_for,
-        )
+        image = decode_loaded(source, data, self.spec, self._limits, self.decode)
         on_stage("decode")
         pixels = resize_to_input(image, self.spec.input)
         batch = normalize(pixels, self.spec.input)
@@ -203,7 +196,8 @@ class Classifier:
             EngineError: the file computes no heat map (load with ``heatmap=True``), the engine
                 failed, or its output is no probability.
         """
-        image = _read(source, self.spec, self._limits)
+        data = load(source, self._limits)
+        image = decode_loaded(source, data, self.spec, self._limits, "exact")
         pixels = resize_to_input(image, self.spec.input)
         scores, heatmaps = self._engine.explain(normalize(pixels, self.spec.input))
         prediction = self._prediction(source, pixels, scores)
@@ -255,29 +249,6 @@ class Classifier:
         """
         check_many(sources)
         return map_in_order(_or_failure(self.explain), sources, 1)
-
-
-def read_pixels(source: Source, spec: ModelSpec, limits: ImageLimits | None = None) -> Pixels:
-    """Read every pixel of one image and resize it, as training, calibration and export do.
-
-    Returns:
-        (1, height, width, channels) uint8.
-
-    Raises:
-        ImageError: it cannot be read, exceeds a limit, or is damaged.
-        MissingExtraError: reading it needs an optional package.
-    """
-    return resize_to_input(_read(source, spec, limits or ImageLimits()), spec.input)
-
-
-def _read(source: Source, spec: ModelSpec, limits: ImageLimits) -> Image:
-    return decode_source(
-        load(source, limits),
-        channels=spec.input.channels,
-        limits=limits,
-        name=name_of(source),
-        shrink_for=None,
-    )
 
 
 def _ignore_stage(stage: Stage) -> None:

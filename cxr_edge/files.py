@@ -66,6 +66,8 @@ def read_file(
             data = _read_whole(descriptor, status.st_size)
         except OSError as err:
             raise error(f"{printable(name)}: cannot be read: {err.strerror}") from err
+        except MemoryError as err:
+            raise error(f"{printable(name)}: not enough memory to read it; free some") from err
     finally:
         os.close(descriptor)
     if len(data) != status.st_size:

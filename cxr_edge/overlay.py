@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cxr_edge.bundle.model_card import heatmap_meaning
 from cxr_edge.classifier import Classifier
 from cxr_edge.engines import Heatmaps
 from cxr_edge.errors import OutputError, UsageError
@@ -22,8 +23,6 @@ from cxr_edge.preprocess import image_area, shown_area
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import InputSpec, ModelSpec
 
-CAUTION = "a heat map shows what moved the score, not where a disease is"
-"""Goes with every heat map."""
 MAX_SIDE = 1024
 """Longer side of the image in a picture, pixels."""
 MIN_WIDTH = 320
@@ -158,7 +157,7 @@ def _caption(explanation: Explanation, spec: ModelSpec, text: Lettering) -> list
         rows += text.rows(f"evidence for {name}, in units of its log-odds")
     else:
         rows += text.rows(f"no evidence for {name} anywhere in the image")
-    return rows + text.rows(f"{CAUTION[0].upper()}{CAUTION[1:]}.", _CAUTION_INK)
+    return rows + text.rows(f"A heat map shows {heatmap_meaning(spec)}.", _CAUTION_INK)
 
 
 def _colour_bar(text: Lettering, largest: str) -> Picture:

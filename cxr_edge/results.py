@@ -49,7 +49,7 @@ class Explanation:
     heatmap: npt.NDArray[np.float32]
     """(rows, columns) evidence for the positive label, 0 or more, in units of its log-odds.
 
-    The map covers the network's input. It shows what moved the score, not where a disease is."""
+    The map covers the network's input. It shows what moved the score, not where an object is."""
     image: npt.NDArray[np.uint8]
     """(H, W) grey or (H, W, 3) RGB, as it was decoded."""
     spec: ModelSpec | None = None

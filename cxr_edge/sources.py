@@ -12,10 +12,11 @@ import numpy.typing as npt
 from cxr_edge.errors import ImageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.image.decode import check_opaque, to_channels, turn_upright
+from cxr_edge.image.decode import to_channels, turn_upright
 from cxr_edge.image.header import check_size
-from cxr_edge.preprocess import Image
-from cxr_edge.spec import InputSpec
+from cxr_edge.image.opencv import check_opaque
+from cxr_edge.preprocess import Image, Pixels, resize_to_input
+from cxr_edge.spec import Decoding, InputSpec, ModelSpec
 
 
 class PillowImage(Protocol):
@@ -37,6 +38,9 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Im
 
 Colour becomes grey, and grey colour, as the network needs it, by the rule for files."""
 
+Loaded = bytes | Image | PillowImage
+"""A source whose file, if it is one, was read."""
+
 _EXPECTED = (
     "give a path, the bytes of a file, a file opened with 'rb', a uint8 array or an image of Pillow"
 )
@@ -44,7 +48,7 @@ _ORIENTATION = 0x0112
 _PLAIN_MODES = ("1", "L", "RGB", "P", "LA", "PA", "RGBA", "La", "RGBa", "YCbCr")
 
 
-def load(source: Source, limits: ImageLimits) -> bytes | Image | PillowImage:
+def load(source: Source, limits: ImageLimits) -> Loaded:
     """Read what is a file, to its bytes; return an image as it is.
 
     Raises:
@@ -69,7 +73,7 @@ def load(source: Source, limits: ImageLimits) -> bytes | Image | PillowImage:
 
 
 def decode_source(
-    data: bytes | Image | PillowImage,
+    data: Loaded,
     *,
     channels: int,
     limits: ImageLimits,
@@ -106,6 +110,46 @@ def decode_source(
         return to_channels(_pixels_of(data, limits), channels)
     except ImageError as err:
         raise ImageError(f"{printable(name or '<image>')}: {err}") from err
+
+
+def decode_loaded(
+    source: Source, data: Loaded, spec: ModelSpec, limits: ImageLimits, decode: Decoding
+) -> Image:
+    """Decode what :func:`load` returned of a source, for a network; see :func:`decode_source`."""
+    return decode_source(
+        data,
+        channels=spec.input.channels,
+        limits=limits,
+        name=name_of(source),
+        shrink_for=spec.input if decode == "fast" else None,
+    )
+
+
+def read_pixels(
+    source: Source,
+    spec: ModelSpec,
+    limits: ImageLimits | None = None,
+    *,
+    decode: Decoding = "exact",
+) -> Pixels:
+    """Read one image and resize it, as :meth:`Classifier.predict` does.
+
+    Args:
+        source: the image.
+        spec: of the network that it is for.
+        limits: the largest file and image accepted; None: the defaults.
+        decode: ``exact`` as training, calibration and export read images, or ``fast``.
+
+    Returns:
+        (1, height, width, channels) uint8.
+
+    Raises:
+        ImageError: it cannot be read, exceeds a limit, or is damaged.
+        MissingExtraError: reading it needs an optional package.
+    """
+    limits = limits or ImageLimits()
+    data = load(source, limits)
+    return resize_to_input(decode_loaded(source, data, spec, limits, decode), spec.input)
 
 
 def name_of(source: object) -> str | None:

@@ -28,6 +28,11 @@ MAX_INPUT = 1e6
 MIN_SPAN = 1e-6
 """The network's input differs by more than this between black and white."""
 
+Decoding = Literal["fast", "exact"]
+"""``fast`` averages a JPEG down to the network's input by running totals; ``exact`` leaves that to
+OpenCV, as training and export do. Other formats, ``linear`` interpolation and arrays are always
+exact."""
+
 _FLOAT32_STEP = 2**-23  # relative distance of neighbouring float32 numbers
 
 
@@ -109,6 +114,11 @@ class ModelSpec:
     def outputs(self) -> int:
         """Width of the network's output; logits of two labels may also be one."""
         return 1 if self.activation == "sigmoid" else len(self.labels)
+
+    @property
+    def is_of_radiographs(self) -> bool:
+        """Whether its name says that its images are radiographs."""
+        return "x-ray" in self.name.lower() or "radiograph" in self.name.lower()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

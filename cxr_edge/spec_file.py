@@ -74,7 +74,7 @@ def threshold_choice(is_binary: bool, is_given: bool) -> str:
     """How a threshold was chosen that nobody says more about."""
     if not is_binary:
         return "more than two labels: the largest score"
-    return "given in the spec" if is_given else f"{DEFAULT_THRESHOLD}, the default"
+    return "given in the spec" if is_given else "the default"
 
 
 def _complete(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:

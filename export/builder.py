@@ -21,7 +21,7 @@ from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.drafts import BuiltArtifact, Draft
 from cxr_edge.export.float_files import FloatFiles, needs_check
 from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, proving_engines
-from cxr_edge.export.golden_inputs import reproduce
+from cxr_edge.export.golden.inputs import reproduce
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
@@ -121,7 +121,7 @@ class ArtifactBuilder:
         return search.trials if search else ()
 
     def settle_golden(self, drafts: Sequence[Draft]) -> None:
-        """Replace golden inputs that overrule the user's images; see :mod:`.golden_inputs`."""
+        """Replace golden inputs that overrule the user's images; see :mod:`.golden.inputs`."""
         quantized = [d for d in drafts if isinstance(d.kind.conversion, QuantizedConversion)]
         if quantized and self._images.are_users:
             golden = self._images.golden
@@ -130,6 +130,12 @@ class ArtifactBuilder:
                 for d in quantized
             ]
             golden.replace([answer for answer in answers if answer])
+            if near := golden.near:
+                answers = [
+                    reproduce(d.data, d.kind, near, self._spec, d.budget.max_delta_p)
+                    for d in quantized
+                ]
+                golden.spare_near([answer for answer in answers if answer])
 
     def prove(self, draft: Draft) -> BuiltArtifact:
         """Check a file against the original on every engine.
@@ -147,6 +153,8 @@ class ArtifactBuilder:
             self._embedded,
             self._request.group_of,
             golden_tolerance=tolerance,
+            near=self._images.golden.near,
+            near_data=self._images.near_data,
         )
         if isinstance(kind.conversion, HeatmapConversion):
             proofs = self._prove_heatmaps(draft.data, kind, proofs)

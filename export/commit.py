@@ -1,16 +1,18 @@
 """Commit a bundle: whatever happens, the folder holds either the old bundle or the new one.
 
 File names contain part of the content's hash, so new files never overwrite old ones. Replacing
-``manifest.json`` is the commit. Then files of older bundles are removed.
+``manifest.json`` is the commit: before it every failure is an error, after it a line in the log.
+Then files of older bundles are removed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cxr_edge.bundle.manifest import (
@@ -30,6 +32,7 @@ from cxr_edge.files import (
     sync_folder,
     write_file,
 )
+from cxr_edge.reporting import notice
 
 _PROBE_BYTES = 2**20
 _HASHED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.[0-9a-f]{12}\.(onnx|tflite|keras|npz)")
@@ -63,6 +66,15 @@ def check_target(folder: Path) -> None:
         raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
 
 
+def written_at(folder: Path) -> datetime.datetime | None:
+    """When the bundle in a folder was written, local time; None: there is none."""
+    try:
+        seconds = (folder / MANIFEST_NAME).stat().st_mtime
+    except OSError:
+        return None
+    return datetime.datetime.fromtimestamp(seconds).astimezone()
+
+
 def _refuse_strangers(folder: Path, name: str) -> None:
     if not folder.is_dir():
         raise OutputError(f"{name}: is a file, expected a folder for the bundle")
@@ -90,30 +102,75 @@ def _try_to_write(folder: Path) -> None:
         os.fsync(probe.fileno())
 
 
-def commit(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+def commit(
+    folder: Path,
+    manifest: Manifest,
+    contents: Mapping[str, bytes],
+    *,
+    report: tuple[Path, bytes] | None = None,
+) -> None:
     """Write a bundle.
+
+    Replacing the manifest is the commit. What fails after it (the card, the report, old files that
+    cannot be removed) does not make the new bundle wrong: it is one line in the log ``cxr_edge``.
 
     Args:
         folder: the bundle's folder; created if need be.
         manifest: lists every file.
         contents: content of the files by name.
+        report: a file outside the bundle that is replaced together with it, and its content.
 
     Raises:
-        OutputError: a file could not be written. The old bundle is intact; or the new one is, if
-            only its card could not be renamed.
+        OutputError: a file could not be written. The old bundle and report are as they were.
     """
-    for record in manifest.files:
-        write_file(folder / record.file, contents[record.file])
-    sync_folder(folder)
     written = dump_manifest(manifest)
-    with atomic_path(folder / CARD_NAME) as card:  # renamed after the manifest, never before
-        card.write_bytes(model_card(parse_manifest(written)).encode())
+    card = model_card(parse_manifest(written)).encode()
+    with contextlib.ExitStack() as stack:
+        for path, data in filter(None, (report, (folder / CARD_NAME, card))):
+            stack.enter_context(_renamed_after(path, data))
+        for record in manifest.files:
+            write_file(folder / record.file, contents[record.file])
+        sync_folder(folder)
         write_file(folder / MANIFEST_NAME, written)
-    listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in manifest.files)}
-    with contextlib.suppress(OSError):  # harmless: the next export tries again
+    _tidy(folder, {MANIFEST_NAME, CARD_NAME, *(record.file for record in manifest.files)})
+
+
+@contextlib.contextmanager
+def _renamed_after(path: Path, data: bytes) -> Iterator[None]:
+    """Write a file beside its place now, and rename it when the commit in the block has stood.
+
+    Raises:
+        OutputError: it could not be written before the block.
+    """
+    stood = False
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+            yield
+            stood = True
+    except OutputError as err:
+        if not stood:
+            raise
+        _say_it_stands(err)
+
+
+def _tidy(folder: Path, listed: set[str]) -> None:
+    """Flush the new names to disk and remove files of older bundles."""
+    try:
+        sync_folder(folder)
+    except OutputError as err:
+        _say_it_stands(err)
+    try:
         for path in folder.iterdir():
             if _is_ours(path.name) and path.name not in listed:
                 path.unlink()
+    except OSError as err:
+        reason = err.strerror or err
+        _say_it_stands(f"{printable(folder)}: old files could not be removed: {reason}")
+
+
+def _say_it_stands(problem: object) -> None:
+    notice(f"{problem}; the new bundle is in place and whole, the next export tries again")
 
 
 def _is_ours(name: str) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_edge.bundle.manifest import Parity
 from cxr_edge.bundle.parity import compare
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.data.folders import Labels
 from cxr_edge.data.patients import Grouping
 from cxr_edge.decision import (

@@ -10,11 +10,22 @@ from typing import Literal
 
 import numpy as np
 
+from cxr_edge import documents
 from cxr_edge.bundle.embedded import Embedded, read_embedded
+from cxr_edge.bundle.golden import GoldenSet
+from cxr_edge.bundle.parity import NearParity, compare_near
 from cxr_edge.data.patients import Grouping
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, probabilities
-from cxr_edge.engines import ENGINES, Format, Heatmaps, installed_engines, open_engine, suits
+from cxr_edge.engines import (
+    ENGINES,
+    Engine,
+    Format,
+    Heatmaps,
+    installed_engines,
+    open_engine,
+    suits,
+)
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.decisions import DecisionParity, compare_decisions
@@ -54,6 +65,10 @@ class EngineProof:
     heatmap_delta: float | None = None
     """Largest |difference| of the heat maps from the original's gradient on the golden inputs;
     None: the file outputs none."""
+    near: NearParity | None = documents.since("2.1", None)
+    """Parity on inputs near a change of decision; null: the original has none."""
+    near_data: NearParity | None = documents.since("2.1", None)
+    """The same on blends of images of ``--data``; null: none were given, or there are none."""
 
 
 def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
@@ -97,6 +112,8 @@ def prove_artifact(
     group_of: Grouping,
     *,
     golden_tolerance: float | None = None,
+    near: GoldenSet | None = None,
+    near_data: GoldenSet | None = None,
 ) -> tuple[EngineProof, ...]:
     """Compare one file with the original on every installed engine that runs it.
 
@@ -108,10 +125,15 @@ def prove_artifact(
         embedded: the metadata that the file must contain.
         group_of: which images show the same patient.
         golden_tolerance: largest |difference| on golden inputs; None: that of the budget.
+        near: inputs near a change of decision, judged as :mod:`cxr_edge.bundle.parity` says with
+            the tolerance of golden inputs; None: the original has none.
+        near_data: the same of the images of ``--data``. Only the change of scores across the
+            decision is judged there: a blend is nobody's image, so the budget does not apply.
 
     Raises:
-        ParityError: a score differs by more than the budget, too many decisions changed, a score
-            is no probability, all decisions are the same, or the file is another model's.
+        ParityError: a score differs by more than the budget, too many decisions changed, scores
+            near a decision do not rise across it as the original's do, a score is no probability,
+            all decisions are the same, or the file is another model's.
         MissingExtraError: no engine for it is installed.
     """
     engines = proving_engines(kind.name, kind.format)
@@ -123,7 +145,9 @@ def prove_artifact(
     if golden_tolerance is not None:
         budgets["golden"] = dataclasses.replace(budgets["golden"], max_delta_p=golden_tolerance)
     return tuple(
-        _prove_on(engine, data, kind, budgets, image_sets, embedded.spec, group_of)
+        _prove_on(
+            engine, data, kind, budgets, image_sets, embedded.spec, group_of, (near, near_data)
+        )
         for engine in engines
     )
 
@@ -136,6 +160,7 @@ def _prove_on(
     image_sets: tuple[ParityImages, ...],
     spec: ModelSpec,
     group_of: Grouping,
+    near: tuple[GoldenSet | None, GoldenSet | None],
 ) -> EngineProof:
     where = f"{kind.name} on {engine}"
     with _refusal(where):
@@ -160,7 +185,23 @@ def _prove_on(
                 f"{advice}"
             )
         decisions[images.image_set] = result
-    return EngineProof(engine, decisions)
+    limits = budgets["golden"].max_delta_p, 1.0
+    parities = [
+        _prove_near(where, loaded, inputs, spec, limit) if inputs else None
+        for inputs, limit in zip(near, limits, strict=True)
+    ]
+    return EngineProof(engine, decisions, near=parities[0], near_data=parities[1])
+
+
+def _prove_near(
+    where: str, loaded: Engine, inputs: GoldenSet, spec: ModelSpec, tolerance: float
+) -> NearParity:
+    with _refusal(where):
+        scores = loaded.run(normalize(inputs.pixels, spec.input))
+        parity = compare_near(inputs.scores, scores, spec)
+    if reason := parity.excess(tolerance):
+        raise ParityError(f"{where}: {reason}, on {parity.inputs} inputs near a decision")
+    return parity
 
 
 def prove_heatmaps(

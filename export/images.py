@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,30 @@ import numpy as np
 
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Calibration
-from cxr_edge.classifier import read_pixels
 from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
-from cxr_edge.errors import DataError, UsageError
+from cxr_edge.errors import ParityError, UsageError
+from cxr_edge.export.decoding import FastReading
 from cxr_edge.export.gate import ParityImages
-from cxr_edge.export.golden_inputs import GoldenInputs
+from cxr_edge.export.golden.inputs import GoldenInputs
+from cxr_edge.export.golden.near import draw_near, some_of_each
 from cxr_edge.export.quantize.distill import distill
 from cxr_edge.export.quantize.search import SelectionImages
-from cxr_edge.export.report import Preprocessing
-from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
-from cxr_edge.files import sha256
+from cxr_edge.export.request import (
+    CalibrationImages,
+    ExportRequest,
+    OriginalModel,
+    overlap,
+)
+from cxr_edge.files import printable, sha256
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.preprocess import Batch, Pixels, normalize
 from cxr_edge.reporting import Reporter
+from cxr_edge.sources import read_pixels
 from cxr_edge.spec import ModelSpec
 
 _MOST_CHECKED = 128
+_TIMES_NEAR = 3  # of the pairs that a bundle keeps
 
 
 class ExportImages:
@@ -47,8 +54,8 @@ class ExportImages:
             reporter,
         )
         """The golden inputs; they may be exchanged until files are proven."""
-        self.preprocessing: Preprocessing | None = None
-        """Check of the way from files to the network's input; None: no ``--data``."""
+        self.fast_reading: FastReading | None = None
+        """The images of ``--data`` by fast decoding; None: there are none."""
         self._data: tuple[ParityImages, ...] = ()
         if request.data:
             self._add_data(request.data)
@@ -102,10 +109,26 @@ class ExportImages:
             drawn = Samples(pool.pixels, None, ())
             return self._select(drawn, pool.scores, "drawn inputs", self.golden.chosen)
         held_out = "validation images of held-out patients"
-        source = "validation images given" if self._request.validation else held_out
+        source = "images of --validation" if self._request.validation else held_out
         refuse_overlap(self.calibration.samples, samples, "the validation images")
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
         return self._select(samples, self._score(samples.pixels), source, None)
+
+    def chosen_on(self) -> str:
+        """What the report calls the images to choose recipes by."""
+        return f"{len(self.selection.scores)} {self.selection.source}"
+
+    @functools.cached_property
+    def near_data(self) -> GoldenSet | None:
+        """Blends of images of ``--data`` near a change of decision, which no bundle keeps.
+
+        None: there is no ``--data``, or the original has no such inputs.
+        """
+        if not self._data:
+            return None
+        spec, images = self._original.spec, self._data[0]
+        held = GoldenSet(images.samples.pixels, images.scores)
+        return draw_near(some_of_each(held, spec), self._score, spec, times=_TIMES_NEAR)
 
     def calibration_record(self) -> Calibration:
         """What the manifest says of the calibration images."""
@@ -179,16 +202,36 @@ class ExportImages:
         return SelectionImages(source, batch, scores, samples.labels, golden)
 
     def _add_data(self, root: Path) -> None:
-        """Read the images of ``--data`` as training does, and again as a device does."""
+        """Read the images of ``--data`` as training does, and as the runtime does, both ways.
+
+        Raises:
+            ParityError: the runtime's exact reading differs from training's.
+        """
         spec = self._original.spec
         samples = sample_folder(root, spec, self._reporter)
         self._reporter.say(f"scoring {len(samples.pixels)} images with the original model")
         scores = self._score(samples.pixels)
         self._data = (ParityImages("data", samples, scores),)
-        on_device = np.concatenate([read_pixels(root / name, spec) for name in samples.names])
-        levels = np.abs(on_device.astype(np.int16) - samples.pixels)
-        delta = np.abs(self._score(on_device) - scores)
-        self.preprocessing = Preprocessing(len(on_device), int(levels.max()), float(delta.max()))
+        exact, fast = self._read_again([root / name for name in samples.names])
+        levels = np.abs(exact.astype(np.int16) - samples.pixels).max(axis=(1, 2, 3))
+        if levels.any():
+            worst = int(levels.argmax())
+            raise ParityError(
+                f"{printable(samples.names[worst])}: the runtime's pixels differ by up to "
+                f"{levels[worst]} of 255 from those that training reads, expected none, on "
+                f"{np.count_nonzero(levels)} of {len(levels)} images of --data; report it"
+            )
+        self.fast_reading = FastReading(self._data[0], fast, self._score(fast))
+
+    def _read_again(self, paths: Sequence[Path]) -> tuple[Pixels, Pixels]:
+        """Read images as :class:`cxr_edge.Classifier` does: exactly, and by fast decoding."""
+        exact, fast = [], []
+        with self._reporter.bar("reading as the runtime does") as advance:
+            for done, path in enumerate(paths, 1):
+                exact.append(read_pixels(path, self._original.spec, decode="exact"))
+                fast.append(read_pixels(path, self._original.spec, decode="fast"))
+                advance(done, len(paths))
+        return np.concatenate(exact), np.concatenate(fast)
 
 
 def _thin(count: int) -> slice:
@@ -215,8 +258,4 @@ def refuse_overlap(calibration: Samples, others: Samples, others_name: str) -> N
     known = set(calibration.hashes())
     shared = [i for i, digest in enumerate(others.hashes()) if digest in known]
     if shared:
-        name = f" ({others.names[shared[0]]})" if others.names else ""
-        raise DataError(
-            f"{len(shared)} calibration images are also among {others_name}{name}; ranges fitted "
-            "to an image flatter its figures; remove them from one of the two folders"
-        )
+        raise overlap(len(shared), others_name, others.names[shared[0]] if others.names else "")

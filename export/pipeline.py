@@ -14,12 +14,12 @@ from cxr_edge.bundle.manifest import (
     MAX_FILE_BYTES,
     NOTICE,
     ArtifactRecord,
-    EngineRecord,
     FileRecord,
     GoldenRecord,
     Manifest,
     Provenance,
 )
+from cxr_edge.bundle.proofs import DecodingRecord, EngineRecord
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.samples import dump_samples, read_samples
 from cxr_edge.decision import decide, probabilities
@@ -30,6 +30,7 @@ from cxr_edge.export.artifacts import ArtifactKind
 from cxr_edge.export.builder import ArtifactBuilder
 from cxr_edge.export.commit import check_target, commit, record_file
 from cxr_edge.export.decisions import auc
+from cxr_edge.export.decoding import FastParity, prove_decoding
 from cxr_edge.export.drafts import BuiltArtifact
 from cxr_edge.export.gate import check_machine
 from cxr_edge.export.images import ExportImages
@@ -37,7 +38,7 @@ from cxr_edge.export.report import ExportReport, make_report, report_path
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.export.speed import measure_speed
 from cxr_edge.extras import package_version, require_installed, require_tensorflow
-from cxr_edge.files import atomic_path, printable, read_file
+from cxr_edge.files import printable, read_file
 from cxr_edge.metrics.usefulness import why_useless
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.opening import load_original
@@ -65,6 +66,15 @@ def find_original(
     if source is None:
         return original_of_bundle(Bundle.open())
     return original_of_run(open_run(source, spec), reporter)
+
+
+def read_spec(source: Path | None, spec: Path | None) -> ModelSpec:
+    """Read the spec of the model that :func:`find_original` reads, without TensorFlow.
+
+    Raises:
+        ModelError: there is no model or spec, or the spec is malformed.
+    """
+    return Bundle.open().manifest.spec if source is None else open_run(source, spec).spec
 
 
 def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel:
@@ -163,22 +173,27 @@ def export(
     files = ArtifactSet(builder, request.named, reporter)
     files.build(kinds)
     artifacts, golden = files.artifacts, images.golden
-    manifest, contents = _assemble(original, images, artifacts)
+    decoding, fast = None, FastParity()
+    if images.fast_reading:
+        decoding, fast = prove_decoding(
+            images.fast_reading, artifacts, request.budget, original.spec
+        )
+    manifest, contents = _assemble(original, images, artifacts, decoding, fast)
     speeds = measure_speed(builder.stock_onnx, artifacts, golden.chosen, original.spec, reporter)
     searched = any(artifact.trials for artifact in artifacts)
     report = make_report(
-        chosen_on=images.selection.source if searched else None,
+        chosen_on=images.chosen_on() if searched else None,
+        by_user=images.are_users,
         calibration=images.calibration_record() if searched else None,
-        preprocessing=images.preprocessing,
         lowered=builder.lowering_summary,
         artifacts=[a.report(speed) for a, speed in zip(artifacts, speeds, strict=True)],
         failed=files.failed,
         golden=golden.source,
         useless=judge(images, original.spec),
+        decoding=manifest.decoding,
     )
-    with atomic_path(report_path(out)) as temporary:  # a report that cannot be written: no bundle
-        temporary.write_bytes(documents.dump(report))
-        commit(out, manifest, contents)
+    # A report that cannot be written: no bundle.
+    commit(out, manifest, contents, report=(report_path(out), documents.dump(report)))
     return manifest, report
 
 
@@ -196,7 +211,11 @@ def judge(images: ExportImages, spec: ModelSpec) -> str | None:
 
 
 def _assemble(
-    original: OriginalModel, images: ExportImages, artifacts: Sequence[BuiltArtifact]
+    original: OriginalModel,
+    images: ExportImages,
+    artifacts: Sequence[BuiltArtifact],
+    decoding: DecodingRecord | None,
+    fast: FastParity,
 ) -> tuple[Manifest, dict[str, bytes]]:
     """The manifest of a bundle, and the content of its files by name."""
     contents: dict[str, bytes] = {}
@@ -217,17 +236,18 @@ def _assemble(
         calibration=add("calibration", "npz", dump_samples(calibration)) if calibration else None,
         domain=add("domain", "npz", dump_domain(domain)) if domain else None,
         artifacts=tuple(
-            _artifact_record(a, add(a.kind.name, a.kind.format, a.data)) for a in artifacts
+            _artifact_record(a, add(a.kind.name, a.kind.format, a.data), fast) for a in artifacts
         ),
         golden=_golden_record(
-            add("golden", "npz", dump_golden(images.golden.chosen)), images, original.spec
+            add("golden", "npz", dump_golden(images.golden.whole)), images, original.spec
         ),
         provenance=_with_tool_versions(original.provenance),
+        decoding=decoding,
     )
     return manifest, contents
 
 
-def _artifact_record(artifact: BuiltArtifact, file: FileRecord) -> ArtifactRecord:
+def _artifact_record(artifact: BuiltArtifact, file: FileRecord, fast: FastParity) -> ArtifactRecord:
     kind = artifact.kind
     return ArtifactRecord(
         name=kind.name,
@@ -243,6 +263,7 @@ def _artifact_record(artifact: BuiltArtifact, file: FileRecord) -> ArtifactRecor
                 artifact.tolerance,
                 proof.decisions["golden"].parity,
                 proof.decisions["data"].parity if "data" in proof.decisions else None,
+                fast.get((kind.name, proof.engine)),
             )
             for proof in artifact.proofs
         ),

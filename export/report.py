@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import NOTICE, Calibration
+from cxr_edge.bundle.proofs import DecodingRecord
 from cxr_edge.export.gate import EngineProof
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.trials import Trial
@@ -67,18 +68,6 @@ class FailedArtifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """Check of the way from image files to the network's input, apart from the model."""
-
-    images: int
-    """Files that were read a second time, as a device reads them."""
-    max_abs_levels: int
-    """Largest |difference| from the pixels that the original model was given, 0..255."""
-    max_abs_delta: float
-    """Largest |difference| of the original model's scores that this causes, 0..1."""
-
-
-@dataclass(frozen=True, slots=True)
 class ExportReport:
     """Everything about one export."""
 
@@ -89,11 +78,9 @@ class ExportReport:
     proves: str
     """What parity was measured on: labelled images, or drawn inputs only."""
     chosen_on: str | None
-    """The images that recipes were chosen by; null: no file needed a choice."""
+    """The images that recipes were chosen by, and how many; null: no file needed a choice."""
     calibration: Calibration | None
     """The images that ranges were measured on; null: none were needed."""
-    preprocessing: Preprocessing | None
-    """Null: there was no ``--data``."""
     lowered: str
     """What lowering did to the network."""
     artifacts: tuple[ArtifactReport, ...]
@@ -104,6 +91,8 @@ class ExportReport:
     """What the golden inputs are."""
     useless: str | None = documents.since("2.1", None)
     """Why the original model is of no use on labelled images; null: it is, or nobody knows."""
+    decoding: DecodingRecord | None = documents.since("2.1", None)
+    """What fast decoding changes; null: there was no ``--data``."""
 
 
 def report_path(out: Path) -> Path:
@@ -114,15 +103,19 @@ def report_path(out: Path) -> Path:
 def make_report(
     *,
     chosen_on: str | None,
+    by_user: bool = False,
     calibration: Calibration | None,
-    preprocessing: Preprocessing | None,
     lowered: str,
     artifacts: Sequence[ArtifactReport],
     failed: Sequence[FailedArtifact],
     golden: str,
     useless: str | None,
+    decoding: DecodingRecord | None,
 ) -> ExportReport:
-    """Assemble a report; see :class:`ExportReport` for the fields."""
+    """Assemble a report; see :class:`ExportReport` for the fields.
+
+    ``by_user``: whether the images of ``chosen_on`` are the user's, not drawn ones.
+    """
     on_data = [
         proof.decisions["data"]
         for artifact in artifacts
@@ -130,7 +123,10 @@ def make_report(
         if "data" in proof.decisions
     ]
     if not on_data:
-        proves = "numbers on drawn inputs only; --data IMAGES compares decisions on real ones"
+        proves = "numbers on drawn inputs only"
+        if chosen_on and by_user:
+            proves += f" (the {chosen_on} chose the recipes, so they prove nothing)"
+        proves += "; --data IMAGES compares decisions on real ones"
     elif any(p.labelled for p in on_data):
         proves = f"decisions on {on_data[0].parity.inputs} labelled images"
     else:
@@ -141,10 +137,10 @@ def make_report(
         proves,
         chosen_on,
         calibration,
-        preprocessing,
         lowered,
         tuple(artifacts),
         tuple(failed),
         golden,
         useless,
+        decoding,
     )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.data.patients import Grouping, kermany_patient
-from cxr_edge.data.samples import Samples
+from cxr_edge.data.samples import Samples, list_samples
 from cxr_edge.domain import Domain
 from cxr_edge.errors import DataError
 from cxr_edge.export.golden import POOL
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.recipe import STRENGTHS
-from cxr_edge.files import printable
+from cxr_edge.files import printable, sha256
 from cxr_edge.spec import ModelSpec
 
 
@@ -91,3 +92,50 @@ class ExportRequest:
             if path is not None and not path.is_dir():
                 kind = "is a file" if path.exists() else "does not exist"
                 raise DataError(f"{printable(path)}: {kind}, --{option} expects a folder of images")
+
+    def check_folders(self, spec: ModelSpec) -> None:
+        """Refuse, before the model is loaded, folders that do not fit its labels or share files.
+
+        Raises:
+            DataError: a folder is not laid out as expected, or a calibration image is also one to
+                measure figures on.
+        """
+        files = {
+            option: list_samples(path, spec)[0].files
+            for option in ("calibration", "validation", "data")
+            if (path := getattr(self, option)) is not None
+        }
+        others = {"data": "the images to check parity on", "validation": "the validation images"}
+        for option, name in others.items() if "calibration" in files else ():
+            if shared := _copies(files["calibration"], files.get(option, ())):
+                raise overlap(len(shared), name, printable(shared[0]))
+
+
+def overlap(count: int, others_name: str, example: str) -> DataError:
+    """The error for calibration images that figures are also measured on."""
+    name = f" ({example})" if example else ""
+    return DataError(
+        f"{count} calibration images are also among {others_name}{name}; ranges fitted "
+        "to an image flatter its figures; remove them from one of the two folders"
+    )
+
+
+def _copies(files: Sequence[Path], others: Sequence[Path]) -> list[Path]:
+    """Those of the others that are byte-identical to one of the files."""
+    sizes = {_size(path) for path in files} & {_size(path) for path in others} - {None}
+    known = {_digest(path) for path in files if _size(path) in sizes} - {None}
+    return [path for path in others if _size(path) in sizes and _digest(path) in known]
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:  # reported where it is read
+        return None
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256(path.read_bytes())
+    except OSError:  # reported where it is read
+        return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr_edge.errors import UsageError
-from cxr_edge.files import PathLike, optional_path
+from cxr_edge.files import PathLike, optional_path, printable
 from cxr_edge.reporting import Reporter, Silent
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class ExportResult:
     """What was tried, chosen and measured, as in the report beside the bundle."""
     report_file: Path
     """That report, JSON."""
+    replaced: datetime | None = None
+    """When the bundle that it replaced was written, local time; None: there was none."""
 
     @property
     def failed(self) -> tuple[FailedArtifact, ...]:
@@ -85,7 +88,7 @@ def export_model(
         max_delta_p: largest change of a score by quantization, 0..1.
         max_auc_drop: largest loss of area under the ROC curve, 0..1.
         thorough: try every recipe, even when one holds the budget.
-        distill: add calibration images that show no patient to the bundle.
+        distill: add calibration images to the bundle that are made from the network alone.
         patient_pattern: regular expression searched in each file name; its groups identify the
             patient. None: Kermany's file names; any other file is a patient of its own.
         reporter: shows messages and progress; None: nothing is shown.
@@ -102,7 +105,7 @@ def export_model(
     from cxr_edge.data.patients import grouping
     from cxr_edge.export import pipeline
     from cxr_edge.export.artifacts import FP16, INT8, find_kinds
-    from cxr_edge.export.commit import check_target
+    from cxr_edge.export.commit import check_target, written_at
     from cxr_edge.export.quantize.budget import Budget
     from cxr_edge.export.report import report_path
     from cxr_edge.export.request import ExportRequest
@@ -131,10 +134,17 @@ def export_model(
     request.check()
     folder, reporter = Path(out), reporter or Silent()
     check_target(folder)
+    replaced = written_at(folder)
+    if replaced:
+        reporter.say(
+            f"{printable(folder)}: holds a bundle of {replaced:%Y-%m-%d %H:%M}, which this export "
+            "replaces when it succeeds"
+        )
+    request.check_folders(pipeline.read_spec(optional_path(source), optional_path(spec)))
     reporter.say("reading the model …")
     original = pipeline.find_original(optional_path(source), optional_path(spec), reporter)
     manifest, report = pipeline.export(original, folder, kinds, request, reporter)
-    return ExportResult(folder, manifest, report, report_path(folder))
+    return ExportResult(folder, manifest, report, report_path(folder), replaced)
 
 
 def _refuse_unused(kinds: Sequence[ArtifactKind], options: Sequence[str]) -> None:

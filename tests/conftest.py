@@ -2,18 +2,20 @@
 
 ``make test`` runs the tests in several processes. What takes long to make is made by the first
 that needs it and read by all (``build_once``); tests of one module stay in one process, so that its
-fixtures are made once, and those marked ``long`` start first.
+fixtures are made once, and modules with many ``long`` and ``slow`` tests start first.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
+import gc
 import importlib.abc
 import importlib.machinery
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +31,10 @@ if IN_PARALLEL:  # one processor for each process; both are read when TensorFlow
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
+# A million objects last as long as the process: TensorFlow's and the tests themselves. Looking for
+# garbage among them takes a fifth of a second, and Keras does it for every model.
+gc.set_threshold(50_000)
+
 
 # --- which tests run, and where
 
@@ -43,18 +49,27 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.meta_path.insert(0, WithoutKeras())
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups afterwards
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    long = [item for item in items if item.get_closest_marker("long")]
-    for item in items:
-        group = item.nodeid if item in long else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(group.replace("@", "_")))
     if config.getoption("--fast"):
-        left_out = [*long, *(item for item in items if item.get_closest_marker("slow"))]
+        left_out = [item for item in items if estimated_seconds(item)]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-    elif IN_PARALLEL:
-        items.sort(key=lambda item: item not in long)
+        items[:] = [item for item in items if not estimated_seconds(item)]
+    elif IN_PARALLEL:  # the longest module first: no process is left with one at the end
+        modules: Counter[Path] = Counter()
+        for item in items:
+            modules[item.path] += estimated_seconds(item)
+        items.sort(key=lambda item: -modules[item.path])
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+
+
+def estimated_seconds(item: pytest.Item) -> int:
+    """How long a test takes, by its marker; 0: it needs none."""
+    if item.get_closest_marker("long"):
+        return 12
+    return 2 if item.get_closest_marker("slow") else 0
 
 
 class WithoutKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):

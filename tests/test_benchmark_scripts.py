@@ -12,7 +12,9 @@ pytest.importorskip("keras")  # some of them import the export
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = {
     "calibration": "RUN DATA",
+    "decoding": "BUNDLE IMAGES",
     "fast_path": "IMAGES",
+    "jpeg_damage": "DATA",
     "out_of_domain": "RUN DATA",
     "readme_table": "REPORT.json",
 }

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from cxr_edge.errors import ImageError
-from cxr_edge.preprocess import normalize, reduction, resize_to_input, shown_area
+from cxr_edge.preprocess import average_areas, normalize, resize_to_input, shown_area
 from cxr_edge.spec import InputSpec
 
 
@@ -198,16 +198,35 @@ def test_other_geometries_show_the_whole_image(geometry: str) -> None:
     assert shown_area(30, 7, spec) == (slice(0, 30), slice(0, 7))
 
 
-def test_a_crop_allows_less_reduction_than_the_whole_image_would() -> None:
-    """Of 400 x 4000 pixels a square input sees 400 x 400."""
-    squash, crop = (InputSpec(100, 100, geometry=g) for g in ("squash", "center-crop"))  # type: ignore[arg-type]
-    wide = InputSpec(50, 500, geometry="center-crop")
-    assert (reduction(400, 4000, squash), reduction(400, 4000, crop)) == (2, 2)
-    assert (reduction(4000, 400, InputSpec(1000, 100)), reduction(400, 4000, wide)) == (2, 4)
-    assert reduction(600, 6000, InputSpec(100, 1000, geometry="squash")) == 4
-    assert reduction(600, 6000, InputSpec(100, 1000, geometry="center-crop")) == 4
-    assert reduction(800, 900, InputSpec(100, 600, geometry="center-crop")) == 1  # 150 rows of 800
-    assert reduction(800, 900, InputSpec(100, 600, geometry="squash")) == 1
+@pytest.mark.parametrize("geometry", ["squash", "letterbox", "center-crop"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("sides", [(90, 120), (101, 63), (70, 400)])
+def test_running_totals_give_the_averages_of_areas(
+    geometry: str, channels: int, sides: tuple[int, int]
+) -> None:
+    image = noise(*sides, 3) if channels == 3 else noise(*sides)
+    spec = InputSpec(32, 31, channels, geometry=geometry)  # type: ignore[arg-type]
+    averaged = average_areas(image, spec)
+    assert averaged.size < image.size
+    delta = resize_to_input(averaged, spec).astype(int) - resize_to_input(image, spec)
+    assert np.abs(delta).max() <= 1 and (delta != 0).mean() < 0.005
+
+
+def test_running_totals_do_not_overflow_in_the_largest_white_image() -> None:
+    white = np.full((2_000, 4_210), 255, np.uint8)
+    assert (average_areas(white, InputSpec(10, 10)) == np.full((10, 10), 255)).all()
+    larger = np.full((2_000, 4_211), 255, np.uint8)
+    assert average_areas(larger, InputSpec(10, 10)) is larger
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [InputSpec(10, 10, interpolation="linear"), InputSpec(40, 10), InputSpec(10, 50)],
+    ids=["linear", "as high", "as wide"],
+)
+def test_what_is_not_made_smaller_both_ways_by_area_is_left_to_the_resize(spec: InputSpec) -> None:
+    image = noise(40, 50)
+    assert average_areas(image, spec) is image
 
 
 def test_bgr_swaps_the_channels_before_the_scaling() -> None:

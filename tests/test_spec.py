@@ -224,7 +224,7 @@ SHORT: dict[str, Any] = {"labels": ["a", "b"], "input": {"height": 64, "width": 
 def test_two_labels_and_a_size_are_a_spec() -> None:
     spec = parse_spec(json.dumps(SHORT).encode())
     assert spec == ModelSpec(
-        "unnamed", InputSpec(64, 48), ("a", "b"), "sigmoid", "b", 0.5, "0.5, the default"
+        "unnamed", InputSpec(64, 48), ("a", "b"), "sigmoid", "b", 0.5, "the default"
     )
 
 

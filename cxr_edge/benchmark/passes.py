@@ -20,14 +20,14 @@ from cxr_edge.benchmark.layers import slowest_operations
 from cxr_edge.benchmark.report import Answers, Latency, Layer, Roofline, RowParity
 from cxr_edge.bundle.parity import compare
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.classifier import Classifier, Decoding
+from cxr_edge.classifier import Classifier
 from cxr_edge.decision import Scores, decide, positive_scores, probabilities
 from cxr_edge.device.timing import Times, time_in_turn
 from cxr_edge.errors import CxrEdgeError
 from cxr_edge.image import ImageLimits
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
-from cxr_edge.spec import ModelSpec
+from cxr_edge.spec import Decoding, ModelSpec
 
 
 def measure_first_answers(

@@ -20,7 +20,6 @@ from cxr_edge.benchmark.machine_state import read_machine_state, state_warnings
 from cxr_edge.benchmark.report import Report, Roofline, Settings, SuiteRow
 from cxr_edge.benchmark.roofline import measure_roofline
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.classifier import Decoding
 from cxr_edge.device.machine import this_machine
 from cxr_edge.device.profile import engine_version
 from cxr_edge.device.temporary import temporary_folder
@@ -28,6 +27,7 @@ from cxr_edge.engines import ENGINES
 from cxr_edge.errors import CxrEdgeError, EngineError, first_line
 from cxr_edge.extras import package_version
 from cxr_edge.reporting import Reporter
+from cxr_edge.spec import Decoding
 
 _PACKAGES = ("numpy", "opencv-python-headless", "tensorflow", "keras", "tf2onnx", "onnx")
 
@@ -54,8 +54,8 @@ class BenchmarkRequest:
     """Predictions per file and row, for the end-to-end times."""
     drawn_files: int = 12
     """Image files to draw where ``images`` is None."""
-    decode: Decoding = "fast"
-    """JPEG decoding in the end-to-end times."""
+    decode: Decoding | None = None
+    """JPEG decoding in the end-to-end times; None: the bundle's default."""
     suite: tuple[SuiteRow, ...] = ()
     """Results of ``make bench`` to include in the report."""
     command: str = ""
@@ -99,8 +99,9 @@ def _measure(
     passes.time_inference(
         cases, inputs, spec, rounds=request.rounds, repeats=request.repeats, reporter=reporter
     )
+    decode = request.decode or bundle.manifest.default_decoding
     passes.measure_files(
-        cases, bundle, files, decode=request.decode, rounds=request.file_rounds, reporter=reporter
+        cases, bundle, files, decode=decode, rounds=request.file_rounds, reporter=reporter
     )
     layers = passes.profile_layers(cases, bundle, inputs)
     headline = passes.compare_latencies(cases, roofline)
@@ -121,7 +122,7 @@ def _measure(
         before=before,
         after=after,
         warnings=tuple(warnings),
-        settings=_settings(request, inputs, spec.labels),
+        settings=_settings(request, inputs, spec.labels, decode),
         limits=roofline,
         headline=headline,
         rows=tuple(case.row for case in cases),
@@ -185,7 +186,9 @@ def _measure_roofline(original: KerasBaseline | None, warnings: list[str]) -> Ro
         return None
 
 
-def _settings(request: BenchmarkRequest, inputs: Inputs, labels: tuple[str, ...]) -> Settings:
+def _settings(
+    request: BenchmarkRequest, inputs: Inputs, labels: tuple[str, ...], decode: Decoding
+) -> Settings:
     counts = None
     if inputs.labels is not None:
         counts = {
@@ -199,7 +202,7 @@ def _settings(request: BenchmarkRequest, inputs: Inputs, labels: tuple[str, ...]
         images=inputs.source,
         image_count=len(inputs.pixels),
         labels=counts,
-        decode=request.decode,
+        decode=decode,
     )
 
 

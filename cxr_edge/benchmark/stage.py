@@ -15,7 +15,7 @@ from cxr_edge.reporting import Reporter, Silent
 if TYPE_CHECKING:
     from cxr_edge.benchmark.report import Report
     from cxr_edge.benchmark.runner import BenchmarkRequest
-    from cxr_edge.classifier import Decoding
+    from cxr_edge.spec import Decoding
 
 JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
@@ -42,7 +42,7 @@ def benchmark_bundle(
     baselines: bool = True,
     threads: Sequence[int] = (1,),
     rounds: int = 40,
-    decode: Decoding = "fast",
+    decode: Decoding | None = None,
     suite: PathLike | None = None,
     command: str = "cxr_edge.benchmark_bundle, called from Python",
     reporter: Reporter | None = None,
@@ -64,7 +64,7 @@ def benchmark_bundle(
         threads: threads for one inference, several counts to compare, each at most the CPUs that
             this process may use; 1 is always among them.
         rounds: timing rounds of each row, at least 2.
-        decode: how JPEG files are decoded.
+        decode: how JPEG files are decoded; None: by the bundle's default.
         suite: output of ``make bench``, to show in the report.
         command: what the report says that it was made by.
         reporter: shows messages and progress; None: nothing is shown.
@@ -79,13 +79,12 @@ def benchmark_bundle(
     from cxr_edge.benchmark.runner import BenchmarkRequest, run_benchmark
     from cxr_edge.benchmark.suite import read_suite
     from cxr_edge.bundle.reader import Bundle
-    from cxr_edge.classifier import Decoding
     from cxr_edge.extras import check_keras, is_installed
     from cxr_edge.files import check_writable
 
     if rounds < 2:
         raise UsageError(f"--rounds is {rounds}, expected at least 2")
-    if decode not in get_args(Decoding):
+    if decode is not None and decode not in get_args(Decoding):
         raise unknown_name("decoding", decode, get_args(Decoding))
     counts = _thread_counts(threads)
     opened, folder = Bundle.open(bundle), optional_path(out)

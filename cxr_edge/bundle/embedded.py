@@ -41,7 +41,7 @@ def read_embedded(data: bytes, format: Format) -> Embedded:
 
 
 def _from_onnx(data: bytes) -> bytes:
-    from cxr_edge.engines.onnxruntime import read_metadata
+    from cxr_edge.engines.onnx_file import read_metadata
 
     metadata = read_metadata(data)
     if METADATA_KEY not in metadata:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from dataclasses import dataclass
 
 import numpy as np
 
 from cxr_edge.bundle.manifest import Manifest
+from cxr_edge.bundle.parity import are_pairs
 from cxr_edge.decision import Scores
-from cxr_edge.errors import BundleError
+from cxr_edge.errors import BundleError, EngineError
 from cxr_edge.preprocess import Pixels
+from cxr_edge.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,24 @@ class GoldenSet:
     """(N, height, width, channels) uint8, resized to the network's input."""
     scores: Scores
     """(N, spec.outputs) float32, the output of the original Keras model."""
+    near: GoldenSet | None = None
+    """Further inputs near a change of decision. Rows 2k and 2k + 1 are a pair: two blends of the
+    same pictures, one on either side of the decision. None: the bundle has none."""
 
 
 def dump_golden(golden: GoldenSet) -> bytes:
     """Write a golden set as a compressed .npz, the same bytes every time."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, pixels=golden.pixels, scores=golden.scores)
+    if near := golden.near:
+        np.savez_compressed(
+            buffer,
+            pixels=golden.pixels,
+            scores=golden.scores,
+            near_pixels=near.pixels,
+            near_scores=near.scores,
+        )
+    else:
+        np.savez_compressed(buffer, pixels=golden.pixels, scores=golden.scores)
     return buffer.getvalue()
 
 
@@ -40,11 +55,31 @@ def parse_golden(data: bytes, manifest: Manifest) -> GoldenSet:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             golden = GoldenSet(arrays["pixels"], arrays["scores"])
+            near = None
+            if "near_pixels" in arrays or "near_scores" in arrays:
+                near = GoldenSet(arrays["near_pixels"], arrays["near_scores"])
     except Exception as err:  # zipfile, zlib and numpy each raise their own
         raise BundleError(f"{name}: not readable as golden inputs: {err}") from err
     _check("pixels", golden.pixels, np.uint8, (count, *spec.input_shape), name)
     _check("scores", golden.scores, np.float32, (count, spec.outputs), name)
-    return golden
+    if near:
+        _check_near(near, spec, name)
+    return dataclasses.replace(golden, near=near)
+
+
+def _check_near(near: GoldenSet, spec: ModelSpec, name: str) -> None:
+    _check("near_pixels", near.pixels, np.uint8, (len(near.scores), *spec.input_shape), name)
+    _check("near_scores", near.scores, np.float32, (len(near.pixels), spec.outputs), name)
+    count = len(near.scores)
+    try:
+        pairs = count > 0 and count % 2 == 0 and are_pairs(near.scores, spec)
+    except EngineError as err:
+        raise BundleError(f"{name}: golden near_scores: {err}") from err
+    if not pairs:
+        raise BundleError(
+            f"{name}: golden near_scores are no pairs on either side of a decision; export the "
+            "model again"
+        )
 
 
 def _check(

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge import documents
-from cxr_edge.engines import ENGINES, SCORES, Format, Output
+from cxr_edge.bundle.proofs import DecodingRecord, EngineRecord
+from cxr_edge.documents import since
+from cxr_edge.engines import SCORES, Format, Output
 from cxr_edge.errors import BundleError
 from cxr_edge.files import sha256
-from cxr_edge.spec import ModelSpec
+from cxr_edge.spec import Decoding, ModelSpec
 
 MANIFEST_NAME = "manifest.json"
 """The file whose replacement commits a bundle."""
@@ -62,42 +64,6 @@ class FileRecord:
             raise BundleError(f"{self.file}: {self.sha256!r} is no SHA-256, 64 digits 0-9a-f")
         if not 0 < self.bytes <= MAX_FILE_BYTES:
             raise BundleError(f"{self.file}: {self.bytes} bytes, expected 1..{MAX_FILE_BYTES}")
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """How far an exported model's scores are from the original's, on the same inputs."""
-
-    inputs: int
-    """How many inputs were compared."""
-    max_abs_delta: float
-    """Largest |difference| of any output, 0..1."""
-    mean_abs_delta: float
-    """Mean |difference| of the outputs, 0..1."""
-    p99_abs_delta: float
-    """99th percentile of |difference| of the outputs, 0..1."""
-    flips: int
-    """Inputs whose decision changes at the spec's threshold."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineRecord:
-    """How closely an artifact reproduced the original model on one engine."""
-
-    engine: str
-    """Name of the engine."""
-    tolerance: float
-    """Largest |difference| that ``verify`` accepts, 0..1; it never accepts a changed decision."""
-    golden: Parity
-    """Measured at export on the golden inputs."""
-    data: Parity | None
-    """Measured at export on the images given by ``--data``; null: none were given."""
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise BundleError(f"no engine is called {self.engine!r}; update cxr-edge")
-        if not 0 <= self.tolerance <= 1:
-            raise BundleError(f"{self.engine}: tolerance is {self.tolerance}, expected 0..1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +205,8 @@ class Manifest:
     """Inputs and scores that prove parity."""
     provenance: Provenance
     """Where the model comes from."""
+    decoding: DecodingRecord | None = since("2.1", None)
+    """What fast decoding changes; null: the export had no ``--data``."""
 
     def __post_init__(self) -> None:
         names = [a.name for a in self.artifacts]
@@ -247,6 +215,11 @@ class Manifest:
             raise BundleError("two artifacts share a name or a file; each must have its own")
         if self.spec.activation == "logits":
             raise BundleError("spec.activation is logits; a bundle's scores are probabilities")
+
+    @property
+    def default_decoding(self) -> Decoding:
+        """How the runtime decodes JPEGs unless it is told otherwise."""
+        return self.decoding.default if self.decoding else "fast"
 
     @property
     def files(self) -> tuple[FileRecord, ...]:

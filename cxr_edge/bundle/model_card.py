@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Parity, Quantization
+from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Quantization
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.spec import ModelSpec
 
 CARD_NAME = "MODEL_CARD.md"
@@ -38,7 +39,7 @@ def model_card(manifest: Manifest) -> str:
             "- An image unlike the training images gets a label and is marked out of domain."
         )
     else:
-        lines.append("- It gives one of these labels to any image, radiograph or not.")
+        lines.append("- It gives one of these labels to any image, whatever that shows.")
     lines += ["", "## Training", ""]
     seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
     lines.append(f"- Recipe: {provenance.recipe}{seed}.")
@@ -48,9 +49,11 @@ def model_card(manifest: Manifest) -> str:
     lines.append(f"- Limits: {provenance.limits or 'not stated'}.")
     for part, figures in (("Validation", provenance.validation), ("Test", provenance.test)):
         lines.append(f"- {part}: {figures_text(figures, spec) or 'not measured'}.")
-    lines.append(
-        "- These are metrics of the original Keras model; the table says how far each file differs."
-    )
+    if provenance.validation or provenance.test:
+        lines.append(
+            "- These are metrics of the original Keras model; the table says how far each file "
+            "differs."
+        )
     lines += ["", "## Files", "", *_artifact_table(manifest.artifacts), ""]
     for artifact in manifest.artifacts:
         if artifact.quantization:
@@ -58,7 +61,7 @@ def model_card(manifest: Manifest) -> str:
         if artifact.has_heatmap:
             lines.append(
                 f"- {artifact.name}: also outputs a heat map (Grad-CAM of {spec.positive_label}): "
-                "what moved the score, not where a disease is."
+                f"{heatmap_meaning(spec)}."
             )
     lines += [
         "",
@@ -66,9 +69,17 @@ def model_card(manifest: Manifest) -> str:
         f"again on the device with the golden inputs: {golden.source}.",
         f"Their scores would have to change by at least {golden.margin:.2g} to change a decision.",
         "Golden inputs prove the arithmetic; rows of images prove decisions on real pictures.",
-        "",
     ]
+    if manifest.decoding:
+        lines += ["", f"JPEGs: {manifest.decoding.summary}."]
+    lines.append("")
     return "\n".join(lines)
+
+
+def heatmap_meaning(spec: ModelSpec) -> str:
+    """What goes with every heat map."""
+    thing = "a disease" if spec.is_of_radiographs else "an object"
+    return f"what moved the score, not where {thing} is"
 
 
 def figures_text(figures: dict[str, float], spec: ModelSpec) -> str:
@@ -101,7 +112,7 @@ def _artifact_table(artifacts: tuple[ArtifactRecord, ...]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for artifact in artifacts:
         for record in artifact.engines:
-            for name, parity in (("golden", record.golden), ("images", record.data)):
+            for name, parity in record.parities:
                 if parity:
                     yield (
                         f"| {artifact.name} | {artifact.target} | {artifact.file.bytes:,} | "

@@ -44,29 +44,34 @@ class Bundle:
         """Read a bundle's manifest.
 
         Args:
-            folder: the bundle; None: the reference model of the package.
+            folder: the bundle, or a symbolic link to it; None: the reference model of the package.
 
         Raises:
-            BundleError: the manifest is absent, malformed, changed, or of a newer format.
+            BundleError: the manifest is absent, malformed, changed, a symbolic link, or of a newer
+                format.
         """
         path = REFERENCE if folder is None else Path(folder)
         name = path / MANIFEST_NAME
+        _refuse_link(name)
         try:
             exists = name.exists()
         except OSError as err:  # a name too long, a folder that may not be searched
             raise BundleError(f"{printable(path)}: cannot be opened: {err.strerror}") from err
         if not exists:
             raise BundleError(_no_bundle(path))
-        data = read_file(name, max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
+        data = read_file(
+            name, max_bytes=MAX_MANIFEST_BYTES, error=BundleError, follow_symlinks=False
+        )
         return cls(path, parse_manifest(data, printable(name)))
 
     def read(self, record: FileRecord) -> bytes:
         """Read one file and check it against the manifest.
 
         Raises:
-            BundleError: it is absent or changed.
+            BundleError: it is absent, changed, or a symbolic link.
         """
         path = self.folder / record.file
+        _refuse_link(path)
         data = read_file(
             path,
             max_bytes=MAX_FILE_BYTES,
@@ -162,7 +167,10 @@ class Bundle:
         )
 
     def load(self, artifact: ArtifactRecord, engine: str, *, threads: int = 1) -> Engine:
-        """Hash an artifact and hand its bytes to an engine.
+        """Hash an artifact and hand its bytes to an engine, which opens no file itself.
+
+        Read what else is needed, such as :meth:`domain`, before: then a changed file is found
+        before a session exists.
 
         Raises:
             BundleError: the file is absent or changed.
@@ -215,7 +223,10 @@ class Bundle:
         path = self.folder / CARD_NAME
         if not path.exists():
             return False
-        data = read_file(path, max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
+        _refuse_link(path)
+        data = read_file(
+            path, max_bytes=MAX_MANIFEST_BYTES, error=BundleError, follow_symlinks=False
+        )
         return data == model_card(self.manifest).encode()
 
     def unlisted(self) -> tuple[str, ...]:
@@ -231,6 +242,19 @@ def _unsuited(artifact: ArtifactRecord) -> str:
         f"{artifact.name} is for {artifact.target}; this CPU saturates sums of 8-bit products "
         "and would score wrongly"
     )
+
+
+def _refuse_link(path: Path) -> None:
+    """Say why a symbolic link is refused; opening the file would only say "too many levels"."""
+    try:
+        is_link = path.is_symlink()
+    except OSError:  # reading it will say why
+        return
+    if is_link:
+        raise BundleError(
+            f"{printable(path)}: a symbolic link, which may point out of the bundle; expected the "
+            "file itself (the bundle's folder may be a link)"
+        )
 
 
 def _no_bundle(path: Path) -> str:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from cxr_edge.bundle.embedded import Embedded, read_embedded
 from cxr_edge.bundle.golden import GoldenSet
-from cxr_edge.bundle.manifest import ArtifactRecord, EngineRecord, Parity
-from cxr_edge.bundle.parity import compare, holds
+from cxr_edge.bundle.manifest import ArtifactRecord
+from cxr_edge.bundle.parity import compare, compare_near, holds
+from cxr_edge.bundle.proofs import EngineRecord, Parity
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.engines import installed_engines, suits
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError
@@ -28,7 +29,8 @@ class Verdict:
     engine: str
     """Name of the engine."""
     outcome: Outcome
-    """``proven``: within the tolerance and no decision changed, here and now."""
+    """``proven``: within the tolerance and no decision changed, here and now; see
+    :mod:`cxr_edge.bundle.parity`."""
     tolerance: float
     """Largest |difference| of an output accepted, 0..1."""
     parity: Parity | None
@@ -136,9 +138,12 @@ def replay_golden(
         return verdict("not-for-this-cpu", reason)
     try:
         _check_embedded(bundle, artifact)
-        batch = normalize(golden.pixels, spec.input)
-        scores = bundle.load(artifact, record.engine, threads=threads).run(batch)
+        loaded = bundle.load(artifact, record.engine, threads=threads)
+        scores = loaded.run(normalize(golden.pixels, spec.input))
         parity = compare(golden.scores, scores, spec)
+        near = golden.near and compare_near(
+            golden.near.scores, loaded.run(normalize(golden.near.pixels, spec.input)), spec
+        )
     except EngineError as err:
         return verdict("failed", str(err))
     if not holds(parity, tolerance):
@@ -147,6 +152,8 @@ def replay_golden(
             f"{parity.flips} of {parity.inputs} decisions changed"
         )
         return verdict("failed", reason, parity)
+    if near and (excess := near.excess(tolerance)):
+        return verdict("failed", f"{excess}, on {near.inputs} inputs near a decision", parity)
     return verdict("proven", "", parity)
 
 

@@ -44,15 +44,21 @@ def benchmark(
         bool, typer.Option(help="Run Keras and stock conversions too, if TensorFlow is there.")
     ] = True,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for report.json, report.md, report.html.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for report.json, report.md, report.html; older ones are replaced.",
+        ),
     ] = DEFAULT_OUT,
     threads: Annotated[
         str, typer.Option("--threads", "-t", help="Threads for one inference, with commas.")
     ] = "1",
     rounds: Annotated[int, typer.Option(min=2, help="Timing rounds of each row.")] = 40,
     decode: Annotated[
-        Literal["fast", "exact"], typer.Option(help="How files are decoded.")
-    ] = "fast",
+        Literal["fast", "exact"] | None,
+        typer.Option(help="How files are decoded.", show_default="the bundle's"),
+    ] = None,
     suite: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Output of 'make bench', to show in the report."),

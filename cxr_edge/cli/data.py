@@ -10,6 +10,7 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.schemas import errors_as_documents
 from cxr_edge.cli.tables import Cell, Column, Styled, print_table
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def check(
     from cxr_edge.data.check import check_data
     from cxr_edge.data.patients import grouping
 
-    with Terminal().bar("reading") as advance:
+    with errors_as_documents(format), Terminal().bar("reading") as advance:
         report = check_data(folder, grouping(patient_pattern), advance)
     if format == "json":
         sys.stdout.write(documents.dump(report).decode())
@@ -62,16 +63,15 @@ def check(
 def _print_report(report: DataReport) -> None:
     labels = list(dict.fromkeys(label for counts in report.counts.values() for label in counts))
     columns = [Column("split"), *(Column(label, align="right") for label in labels)]
-    columns.append(Column("patients", align="right"))
-    print_table(
-        columns,
-        [
-            [split, *(f"{counts.get(label, 0):,}" for label in labels), f"{patients:,}"]
-            for (split, counts), patients in zip(
-                report.counts.items(), report.patients.values(), strict=True
-            )
-        ],
-    )
+    rows: list[list[Cell]] = [
+        [split, *(f"{counts.get(label, 0):,}" for label in labels)]
+        for split, counts in report.counts.items()
+    ]
+    if report.knows_patients:
+        columns.append(Column("patients", align="right"))
+        for row, patients in zip(rows, report.patients.values(), strict=True):
+            row.append(f"{patients:,}")
+    print_table(columns, rows)
     print()
     copies = sum(len(group) for group in report.duplicates)
     findings: list[list[Cell]] = [
@@ -79,10 +79,17 @@ def _print_report(report: DataReport) -> None:
         _count("of them with different labels or splits", len(report.contradictions)),
     ]
     findings += [["", ", ".join(group)] for group in report.contradictions]
-    for splits, patients in report.shared_patients.items():
-        findings.append(_count(f"patients in both {splits}", len(patients)))
-        if patients:
-            findings.append(["", ", ".join(patients[:5]) + (", …" if len(patients) > 5 else "")])
+    for splits, shared in report.shared_patients.items() if report.knows_patients else ():
+        findings.append(_count(f"patients in both {splits}", len(shared)))
+        if shared:
+            findings.append(["", ", ".join(shared[:5]) + (", …" if len(shared) > 5 else "")])
+    if not report.knows_patients and report.shared_patients:
+        findings.append(
+            [
+                "patients in two splits",
+                "not checked, file names do not name them (--patient-pattern)",
+            ]
+        )
     findings.append(_count("unreadable files", len(report.unreadable)))
     findings += [["", message] for message in report.unreadable]
     if report.ignored:

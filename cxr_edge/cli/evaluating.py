@@ -11,7 +11,13 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.schemas import EVALUATE, EvaluatedModel, EvaluateDocument, print_document
+from cxr_edge.cli.schemas import (
+    EVALUATE,
+    EvaluatedModel,
+    EvaluateDocument,
+    errors_as_documents,
+    print_document,
+)
 from cxr_edge.cli.tables import print_sections
 
 if TYPE_CHECKING:
@@ -68,22 +74,23 @@ def evaluate(
     from cxr_edge.train.evaluation.stage import evaluate_model
 
     terminal = Terminal()
-    results = evaluate_model(
-        data,
-        model,
-        spec=spec,
-        bundle=bundle,
-        artifact=artifact,
-        engine=engine,
-        threads=threads,
-        baseline=baseline,
-        shifts=shifts,
-        copies=copies,
-        patient_pattern=patient_pattern,
-        out=out,
-        command=shlex.join(["cxr-edge", *sys.argv[1:]]),
-        reporter=terminal,
-    )
+    with errors_as_documents(format):
+        results = evaluate_model(
+            data,
+            model,
+            spec=spec,
+            bundle=bundle,
+            artifact=artifact,
+            engine=engine,
+            threads=threads,
+            baseline=baseline,
+            shifts=shifts,
+            copies=copies,
+            patient_pattern=patient_pattern,
+            out=out,
+            command=shlex.join(["cxr-edge", *sys.argv[1:]]),
+            reporter=terminal,
+        )
     if format == "json":
         print_document(_document(results))
     else:
@@ -93,6 +100,8 @@ def evaluate(
             terminal.warn(f"{name} is of no use: {reason}")
     if results.page:
         terminal.say(f"the page is {printable(results.page)}")
+    elif out:
+        terminal.say(f"the evaluation is in {printable(out)}")
     evaluations = results.evaluations.values()
     if any(e.data.unreadable or (e.copies and e.copies.unreadable) for e in evaluations):
         raise typer.Exit(SOME_FAILED)

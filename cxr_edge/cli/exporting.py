@@ -33,7 +33,9 @@ def export(
             help="Run folder of a training, or a Keras model; the bundled reference by default.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's folder.")] = DEFAULT_OUT,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The bundle's folder; a bundle in it is replaced.")
+    ] = DEFAULT_OUT,
     int8: Annotated[
         bool, typer.Option("--int8", help="The best integer files for any machine, and float32.")
     ] = False,
@@ -95,7 +97,8 @@ def export(
     distill: Annotated[
         bool,
         typer.Option(
-            "--distill", help="Add calibration images that show no patient to the bundle."
+            "--distill",
+            help="Add calibration images to the bundle that are made from the network alone.",
         ),
     ] = False,
     patient_pattern: options.Patient = None,
@@ -142,7 +145,7 @@ def _print_parity(manifest: Manifest) -> None:
     rows: list[list[Cell]] = []
     for artifact in manifest.artifacts:
         for record in artifact.engines:
-            for name, parity in (("golden", record.golden), ("images", record.data)):
+            for name, parity in record.parities:
                 if parity:
                     flips: Cell = Styled(str(parity.flips), "warning" if parity.flips else "plain")
                     rows.append(
@@ -175,7 +178,7 @@ def _print_speeds(manifest: Manifest, report: ExportReport) -> None:
                 Styled(speed.why, "faint"),
             ]
         )
-    titles = ("kB", "ms an image here", "of unchanged fp32")
+    titles = ("kB", "ms an image here", "of plain fp32")
     numbers = [Column(title, align="right") for title in titles]
     note = [Column("note")] if any(artifact.speed.why for artifact in report.artifacts) else []
     rows = rows if note else [row[:-1] for row in rows]
@@ -185,6 +188,11 @@ def _print_speeds(manifest: Manifest, report: ExportReport) -> None:
 def _explain(result: ExportResult, terminal: Terminal) -> None:
     """Say what the figures mean, what to know about them, and what to run next."""
     manifest, report = result.manifest, result.report
+    if any(artifact.speed.of_stock is not None for artifact in report.artifacts):
+        terminal.say(
+            "of plain fp32: this time over that of the network converted to float32 ONNX as it is; "
+            "below 1 is faster"
+        )
     for line in [*_heatmap_lines(report), *_changed_decisions(report)]:
         terminal.say(line)
     if lost := _lost_integers(manifest, report):
@@ -193,14 +201,22 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
         if note:
             terminal.say(note)
     if report.chosen_on:
-        terminal.say(f"recipes were chosen on {report.chosen_on}")
+        terminal.say(f"recipes were chosen by {report.chosen_on}")
     terminal.say(f"golden inputs: {report.golden}")
     terminal.say(f"proven: {report.proves}")
+    if report.decoding:
+        say = terminal.warn if report.decoding.reason else terminal.say
+        say(report.decoding.summary)
+    before = f", which replaced that of {result.replaced:%Y-%m-%d %H:%M}" if result.replaced else ""
+    terminal.say(f"the bundle is {printable(result.bundle)}{before}")
     terminal.say(f"the report is {printable(result.report_file)}")
     if report.useless:
         terminal.warn(f"this model is of no use: {report.useless}; train it before you use it")
     path = shlex.quote(printable(result.bundle))
-    terminal.say(f"next: cxr-edge verify {path}; cxr-edge predict -b {path} IMAGE")
+    steps = [f"cxr-edge verify {path}", f"cxr-edge predict -b {path} IMAGE"]
+    if sum(len(artifact.engines) for artifact in manifest.artifacts) > 1:
+        steps.insert(1, f"cxr-edge tune {path}")  # there is something to choose among
+    terminal.say(f"next: {'; '.join(steps)}")
 
 
 def _lost_integers(manifest: Manifest, report: ExportReport) -> str | None:
@@ -245,9 +261,10 @@ def _thin_golden(manifest: Manifest) -> str | None:
     more = f" and {len(rare) - _MOST_NAMED} more labels" if len(rare) > _MOST_NAMED else ""
     decided = [label for label, count in golden.decisions.items() if count]
     if len(decided) == 1:
+        inputs = f"all {golden.inputs} golden inputs" if golden.inputs > 1 else "the 1 golden input"
         return (
-            f"note: the original model decides {decided[0]} for all {golden.inputs} golden inputs; "
-            "they test numbers, not every decision"
+            f"note: the original model decides {decided[0]} for {inputs}: the proof on a device "
+            "covers numbers, not every decision"
         )
     return f"note: of {golden.inputs} golden inputs, few test {', '.join(counts)}{more}"
 

@@ -29,10 +29,18 @@ SCHEMA = "cxr-edge.predictions/1"
 class Tally:
     """Counts results that pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_band: bool) -> None:
+        """Begin at 0.
+
+        Args:
+            has_band: whether the model can call a score uncertain.
+        """
         self.failures: list[Failure] = []
         """The failures so far."""
-        self._predicted = self._uncertain = self._outside = 0
+        self._has_band, self._knows_domain = has_band, False
+        self.predicted = 0
+        """The predictions so far."""
+        self._uncertain = self._outside = 0
 
     def count(self, results: Iterable[Result]) -> Iterator[Result]:
         """Pass results on and count each."""
@@ -40,16 +48,20 @@ class Tally:
             if isinstance(result, Failure):
                 self.failures.append(result)
             else:
-                self._predicted += 1
+                self.predicted += 1
                 self._uncertain += result.uncertain
+                self._knows_domain |= result.out_of_domain is not None
                 self._outside += bool(result.out_of_domain)
             yield result
 
     def __str__(self) -> str:
-        return (
-            f"{self._predicted:,} predicted, {self._uncertain:,} uncertain, "
-            f"{self._outside:,} out of domain, {len(self.failures):,} failed"
-        )
+        """The counts, without those that the model cannot tell."""
+        counts = [f"{self.predicted:,} predicted"]
+        if self._has_band:
+            counts.append(f"{self._uncertain:,} uncertain")
+        if self._knows_domain:
+            counts.append(f"{self._outside:,} out of domain")
+        return ", ".join([*counts, f"{len(self.failures):,} failed"])
 
 
 def print_results(results: Iterable[Result], spec: ModelSpec, kind: Format) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from cxr_edge.cli.schemas import (
     InfoDocument,
     VerifyDocument,
     bundle_name,
+    errors_as_documents,
     print_document,
 )
 from cxr_edge.cli.tables import Cell, Column, Style, Styled, print_table, stream_table
@@ -154,10 +156,14 @@ def _verdict_row(verdict: Verdict, bundle: Bundle) -> list[Cell]:
 
 
 def info(folder: Folder = None, format: options.Format = "table") -> None:
-    """Show what a bundle is: its intended use, input and labels, files, origin and figures."""
+    """Show what a bundle is: its intended use, input and labels, files, origin and figures.
+
+    Reads the manifest only; 'cxr-edge verify' checks the files.
+    """
     from cxr_edge.bundle.reader import Bundle
 
-    manifest = Bundle.open(folder).manifest
+    with errors_as_documents(format):
+        manifest = Bundle.open(folder).manifest
     if format == "json":
         print_document(
             InfoDocument(
@@ -175,18 +181,18 @@ def info(folder: Folder = None, format: options.Format = "table") -> None:
         return
     print_table(
         [Column(), Column()],
-        [[Styled(name, "faint"), text] for name, text in _description(manifest)],
+        [[Styled(name, "faint"), text] for name, text in _description(folder, manifest)],
     )
     print()
     columns = [
         Column("artifact"),
         Column("bytes", align="right"),
-        Column("proven on (max |d| from Keras, flips)"),
+        Column("proven at export on (max |d| from Keras, flips)"),
     ]
     print_table(columns, [_artifact_row(artifact) for artifact in manifest.artifacts])
 
 
-def _description(manifest: Manifest) -> list[tuple[str, str]]:
+def _description(folder: Path | None, manifest: Manifest) -> list[tuple[str, str]]:
     from cxr_edge.bundle.model_card import figures_text
 
     spec, provenance = manifest.spec, manifest.provenance
@@ -205,6 +211,10 @@ def _description(manifest: Manifest) -> list[tuple[str, str]]:
     rows.append(("trained on", images or "unknown"))
     rows.append(("validation", figures_text(provenance.validation, spec) or "no figures"))
     rows.append(("test", figures_text(provenance.test, spec) or "no figures"))
+    command = f"cxr-edge verify {shlex.quote(printable(folder))}" if folder else "cxr-edge verify"
+    rows.append(
+        ("checked", f"the manifest; '{command}' checks every file, and repeats the proof here")
+    )
     return rows
 
 
@@ -212,7 +222,7 @@ def _artifact_row(artifact: ArtifactRecord) -> list[Cell]:
     proofs = ", ".join(
         f"{record.engine} ({parity.max_abs_delta:.1e}, {parity.flips} of {parity.inputs} {inputs})"
         for record in artifact.engines
-        for inputs, parity in (("golden", record.golden), ("images", record.data))
+        for inputs, parity in record.parities
         if parity is not None
     )
     note = "; heat maps" if artifact.has_heatmap else ""

@@ -58,7 +58,8 @@ Patient = Annotated[
     str | None,
     typer.Option(
         "--patient-pattern",
-        help="Regular expression searched in each file name; its (groups) identify the patient.",
+        help="Regular expression searched in each file name; its (groups) name the patient, or "
+        "whatever else several images show.",
         show_default="Kermany's file names; any other file is a patient of its own",
     ),
 ]

@@ -14,6 +14,7 @@ import typer
 from cxr_edge.cli import options, streams
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.formats import Format, Result, Tally, print_results
+from cxr_edge.cli.schemas import errors_as_documents
 from cxr_edge.errors import DataError, ImageError, UsageError
 from cxr_edge.files import atomic_path, is_folder, printable
 from cxr_edge.reporting import Silent
@@ -47,12 +48,13 @@ def predict(
         ),
     ] = None,
     decode: Annotated[
-        Literal["fast", "exact"],
+        Literal["fast", "exact"] | None,
         typer.Option(
-            help="fast decodes a JPEG at reduced size where the model allows it; exact decodes "
-            "every pixel."
+            help="fast averages a JPEG down by running totals; exact calls OpenCV, as training "
+            "does.",
+            show_default="the bundle's, fast unless its export measured that this changes too much",
         ),
-    ] = "fast",
+    ] = None,
     format: Annotated[
         Format | None,
         typer.Option(
@@ -97,47 +99,55 @@ def predict(
     the results.
     """
     started = time.monotonic()
-    _check_paths(paths, out)
+    kind = format or _format_of(out)
     terminal = Terminal()
-    with terminal.if_slow("cxr-edge: loading the model …"):
-        import cv2
+    with errors_as_documents(None if out else kind):
+        _check_paths(paths, out)
+        with terminal.if_slow("cxr-edge: loading the model …"):
+            import cv2
 
-        from cxr_edge.classifier import Classifier
-        from cxr_edge.device.machine import check_workers, usable_cpus
-        from cxr_edge.image import ImageLimits
+            from cxr_edge.classifier import Classifier
+            from cxr_edge.device.machine import check_workers, usable_cpus
+            from cxr_edge.image import ImageLimits
 
-    cv2.setNumThreads(1)  # workers share the processors already; decoding has one thread anyway
-    check_workers(workers or 1)
-    sources, remarks = _expand(paths, max_bytes)
-    if len(sources) > 1 and workers is None and threads is None:
-        threads = 1  # one image per processor is faster than one image on several
-    with terminal.if_slow("cxr-edge: loading the model …"):
-        classifier = Classifier.load(
-            bundle,
-            artifact=artifact,
-            engine=engine,
-            threads=threads,
-            limits=ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes),
-            heatmap=heatmap is not None,
-            decode=decode,
-            profile=profile,
-        )
+        cv2.setNumThreads(1)  # workers share the processors; decoding has one thread anyway
+        check_workers(workers or 1)
+        sources, remarks = _expand(paths, max_bytes)
+        if len(sources) > 1 and workers is None and threads is None:
+            threads = 1  # one image per processor is faster than one image on several
+        with terminal.if_slow("cxr-edge: loading the model …"):
+            classifier = Classifier.load(
+                bundle,
+                artifact=artifact,
+                engine=engine,
+                threads=threads,
+                limits=ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes),
+                heatmap=heatmap is not None,
+                decode=decode,
+                profile=profile,
+            )
     results: Iterable[Result]
     if heatmap is None:
         workers = workers or max(1, usable_cpus() // classifier.threads)
         results = classifier.predict_many(sources, workers=min(workers, len(sources)))
     else:
-        from cxr_edge.overlay import CAUTION, write_overlays
+        from cxr_edge.bundle.model_card import heatmap_meaning
+        from cxr_edge.overlay import write_overlays
 
-        remarks.insert(0, CAUTION)
+        remarks.insert(0, f"a heat map shows {heatmap_meaning(classifier.spec)}")
         results = write_overlays(classifier, sources, heatmap)
     if not quiet:
         for remark in remarks:
             streams.tell(f"cxr-edge: {remark}")
-    tally = Tally()
+    tally = Tally(has_band=classifier.spec.uncertain_band is not None)
     results = _with_progress(_report_failures(tally.count(results)), len(sources), quiet)
     with _results_to(out):
-        print_results(results, classifier.spec, format or _format_of(out))
+        print_results(results, classifier.spec, kind)
+    if not quiet:
+        if heatmap and tally.predicted:
+            streams.tell(f"cxr-edge: heat maps written to {printable(heatmap)}")
+        if out:
+            streams.tell(f"cxr-edge: results written to {printable(out)}")
     if tally.failures and len(sources) == 1:
         raise typer.Exit(tally.failures[0].exit_code)
     if len(sources) > 1 and not quiet:

@@ -25,7 +25,7 @@ def report(
             "--out",
             "-o",
             metavar="PAGE.html",
-            help="The page; of several files a folder.",
+            help="The page, replaced if it exists; of several files a folder.",
             show_default="beside each file, with .html",
         ),
     ] = None,

@@ -6,12 +6,15 @@ away. Predictions, which are printed one by one, are in ``formats``.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cxr_edge import documents
+from cxr_edge.errors import CxrEdgeError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ VERIFY = "cxr-edge.verify/1"
 DOCTOR = "cxr-edge.doctor/1"
 TUNE = "cxr-edge.tune/1"
 EVALUATE = "cxr-edge.evaluate/1"
+ERROR = "cxr-edge.error/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +187,39 @@ class EvaluateDocument:
     """Figure → its values over several models; null: one model."""
 
 
-Document = InfoDocument | VerifyDocument | DoctorDocument | TuneDocument | EvaluateDocument
+@dataclass(frozen=True, slots=True)
+class ErrorDocument:
+    """Why a command has no other document."""
+
+    schema: str
+    error: str
+    """Type of the error."""
+    message: str
+    """One line, as on stderr."""
+    exit_code: int
+    """What the command exits with."""
+
+
+Document = (
+    InfoDocument | VerifyDocument | DoctorDocument | TuneDocument | EvaluateDocument | ErrorDocument
+)
 
 
 def bundle_name(folder: Path | None) -> str:
     """What a document calls a bundle."""
     return printable(folder) if folder else "the bundled reference"
+
+
+@contextlib.contextmanager
+def errors_as_documents(format: str | None) -> Iterator[None]:
+    """With ``--format json``, print an error of the block on stdout too."""
+    try:
+        yield
+    except CxrEdgeError as err:
+        if format == "json":
+            kind = type(err).__name__
+            print_document(ErrorDocument(ERROR, kind, printable(str(err)), err.exit_code))
+        raise
 
 
 def print_document(document: Document) -> None:

@@ -21,14 +21,6 @@ Preset = Literal["unit", "caffe", "torch", "tf", "none"]
 Geometry = Literal["squash", "letterbox", "center-crop"]
 Interpolation = Literal["area", "linear"]
 
-_ORIGINS = {
-    "model": "read from the model",
-    "option": "given",
-    "data folder": "from --data",
-    "guessed": "guessed",
-    "assumed": "ASSUMED",
-}
-
 
 def spec(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A Keras model: .keras or .h5.")],
@@ -139,7 +131,7 @@ def _explain(inferred: InferredSpec, model: Path, out: Path | None) -> None:
         [
             line.field,
             line.value,
-            Styled(_ORIGINS[line.origin], "warning" if line.is_doubtful else "good"),
+            Styled(line.origin, "warning" if line.is_doubtful else "good"),
             line.note,
         ]
         for line in inferred.explanations
@@ -149,6 +141,8 @@ def _explain(inferred: InferredSpec, model: Path, out: Path | None) -> None:
         print_table(columns, rows)
     for warning in _warnings(inferred.explanations):
         streams.tell(f"CHECK: {warning}")
+    if out:
+        streams.tell(f"the spec is {printable(out)}")
     path, first = (printable(out), "") if out else ("spec.json", "save it as spec.json, then ")
     print(f"next: {first}cxr-edge export {printable(model)} --spec {path}", file=sys.stderr)
 
@@ -158,7 +152,7 @@ def _warnings(explanations: tuple[Explanation, ...]) -> list[str]:
     warnings = []
     for line in explanations:
         if line.field == "preset" and line.is_doubtful:
-            verb = "said" if line.origin == "option" else line.origin
+            verb = "said" if line.origin == "given" else line.origin
             warnings.append(
                 f"pixels are {verb} to be scaled as {line.value} ({line.note}); a wrong "
                 "scaling makes wrong scores: compare with your training code, and accuracy after "

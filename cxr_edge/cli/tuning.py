@@ -18,6 +18,7 @@ from cxr_edge.cli.schemas import (
     TunedChoice,
     TuneDocument,
     bundle_name,
+    errors_as_documents,
     print_document,
 )
 from cxr_edge.cli.tables import Cell, Column, Styled, print_table
@@ -71,11 +72,15 @@ def tune(
 
     terminal = Terminal()
     if forget:
-        _forget(find_profile(Bundle.open(folder), profile), terminal)
+        with errors_as_documents(format):
+            _forget(find_profile(Bundle.open(folder), profile), terminal)
         if format == "json":
             print_document(TuneDocument(TUNE, bundle_name(folder), None, (), ()))
         return
-    result = tune_bundle(folder, threads=threads, rounds=rounds, profile=profile, reporter=terminal)
+    with errors_as_documents(format):
+        result = tune_bundle(
+            folder, threads=threads, rounds=rounds, profile=profile, reporter=terminal
+        )
     choice = _choice(result.profile, result.profile_file) if result.profile else None
     if format == "json":
         timed = tuple(map(_timed_candidate, result.candidates))
@@ -179,14 +184,15 @@ def doctor(
     from cxr_edge.device.doctor import diagnose
     from cxr_edge.device.startup import measure_starts
 
-    diagnosis = diagnose(Bundle.open(folder))
     processes = None
-    if startup and format == "json":
-        processes = measure_starts(folder, _engine_option(engine), starts, Terminal())
+    with errors_as_documents(format):
+        diagnosis = diagnose(Bundle.open(folder))
+        if startup and format == "json":
+            processes = measure_starts(folder, _engine_option(engine), starts, Terminal())
     if format == "json":
         print_document(_doctor_document(folder, diagnosis, processes))
         return
-    _print_diagnosis(diagnosis)
+    _print_diagnosis(folder, diagnosis)
     if startup:  # the table above comes at once
         _print_starts(measure_starts(folder, _engine_option(engine), starts, Terminal()), starts)
 
@@ -216,7 +222,7 @@ def _doctor_document(
     )
 
 
-def _print_diagnosis(diagnosis: Diagnosis) -> None:
+def _print_diagnosis(folder: Path | None, diagnosis: Diagnosis) -> None:
     machine, tuned = diagnosis.machine, diagnosis.tuned
     rows = [
         ("processor", f"{machine.processor}, {machine.architecture}, {machine.cpus} usable"),
@@ -234,7 +240,7 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
             f"{profile.artifact} on {profile.engine}, threads {profile.threads} "
             f"({printable(tuned.path)})"
         )
-    rows.append(("tuned", choice))
+    rows += [("bundle", bundle_name(folder)), ("tuned", choice)]
     rows += [("advice", line) for line in diagnosis.advice]
     print_table(
         [Column(), Column()],

@@ -42,6 +42,8 @@ class DataReport:
     """``split/split`` → patients with images in both."""
     ignored: tuple[str, ...] = ()
     """Folders beside the classes that no person made, such as ``__MACOSX``."""
+    knows_patients: bool = True
+    """Whether a file's name says which patient it shows; False: each file counts as one."""
 
     @property
     def clean(self) -> bool:
@@ -93,6 +95,9 @@ def check_data(data: Path, group_of: Grouping, progress: Advance | None = None) 
         shared_patients=_shared_patients(patients),
         ignored=tuple(
             str(folder.root / name) for folder in folders.values() for name in folder.ignored
+        ),
+        knows_patients=any(
+            group_of(path) != str(path) for folder in folders.values() for path in folder.files
         ),
     )
 

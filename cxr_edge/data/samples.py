@@ -108,28 +108,38 @@ def sample_folder(root: Path, spec: ModelSpec, reporter: Reporter) -> Samples:
     """Read a folder of images: one folder for each label, or images without labels.
 
     Raises:
-        DataError: the folder has no readable image, has folders for only some of the labels, or
-            has several folders of images with names other than the labels.
+        DataError: as :func:`list_samples`, or no image can be read.
     """
-    labelled = any((root / name).is_dir() for name in spec.labels)
-    if labelled:
-        folder = open_folder(root, spec.labels)
-    else:
-        files = tuple(find_images(root))
-        if not files:
-            raise DataError(
-                f"{printable(root)}: holds no images, expected the folders "
-                f"{', '.join(spec.labels)}, or images without folders"
-            )
-        folders = sorted({path.relative_to(root).parts[0] for path in files if path.parent != root})
-        if len(folders) > 1:  # probably the classes of another model
-            raise DataError(
-                f"{printable(root)}: has images in {', '.join(map(printable, folders[:5]))}, "
-                f"expected the folders {', '.join(spec.labels)}, or images without folders"
-            )
-        # Unlabelled: the folder itself is the only class.
-        folder = LabelledFolder(root.parent, (root.name,), files, (0,) * len(files))
+    folder, labelled = list_samples(root, spec)
     images = read_folder(folder, spec.input, reporter)
     labels = images.labels if labelled else None
     names = tuple(str(path.relative_to(root)) for path in images.files)
     return Samples(images.pixels, labels, names)
+
+
+def list_samples(root: Path, spec: ModelSpec) -> tuple[LabelledFolder, bool]:
+    """List a folder of images without reading one.
+
+    Returns:
+        The files, and whether they are labelled; else the folder itself is their only class.
+
+    Raises:
+        DataError: the folder has no image, has folders for only some of the labels, or has several
+            folders of images with names other than the labels.
+    """
+    labelled = any((root / name).is_dir() for name in spec.labels)
+    if labelled:
+        return open_folder(root, spec.labels), True
+    files = tuple(find_images(root))
+    if not files:
+        raise DataError(
+            f"{printable(root)}: holds no images, expected the folders "
+            f"{', '.join(spec.labels)}, or images without folders"
+        )
+    folders = sorted({path.relative_to(root).parts[0] for path in files if path.parent != root})
+    if len(folders) > 1:  # probably the classes of another model
+        raise DataError(
+            f"{printable(root)}: has images in {', '.join(map(printable, folders[:5]))}, "
+            f"expected the folders {', '.join(spec.labels)}, or images without folders"
+        )
+    return LabelledFolder(root.parent, (root.name,), files, (0,) * len(files)), False

@@ -9,7 +9,8 @@
 An engine takes the bytes of a file whose hash was already checked, compares the file's inputs and
 outputs with the spec when it loads, and runs batches. To add one, write a module with a subclass
 of :class:`Engine` and an ``open_model`` function, and add a row to :data:`ENGINES`. No engine is
-imported before it is opened.
+imported before it is opened. Each first checks the file's bytes (:mod:`.onnx_file`,
+:mod:`.tflite_file`), so that no file makes it open others.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from cxr_edge.device import forks
 from cxr_edge.device.machine import check_threads
 from cxr_edge.errors import EngineError, MissingExtraError, unknown_name
 from cxr_edge.extras import is_installed
+from cxr_edge.files import printable
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
@@ -206,6 +208,20 @@ ENGINES = {
     ),
 }
 """Every engine by name, the default first."""
+
+
+def reason_of(err: BaseException, line: int = 0) -> str:
+    """What an engine's exception says, on one line of at most 300 characters.
+
+    Args:
+        err: any exception; of a message that is not UTF-8 it is the UnicodeDecodeError.
+        line: which line of the message says the reason.
+    """
+    text = str(err)
+    if isinstance(err, UnicodeDecodeError):
+        text = bytes(err.object).decode("utf-8", "backslashreplace")
+    lines = text.strip().splitlines() or [type(err).__name__]
+    return printable(lines[line].strip())[:300]
 
 
 def installed_engines() -> tuple[str, ...]:

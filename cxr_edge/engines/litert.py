@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from cxr_edge.engines import SCORES, Engine, Output, Port
-from cxr_edge.errors import EngineError, first_line
+from cxr_edge.engines import SCORES, Engine, Output, Port, reason_of
+from cxr_edge.engines.tflite_file import check_tflite
+from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
@@ -23,13 +24,17 @@ class LiteRtEngine(Engine):
     def __init__(self, model: bytes, spec: ModelSpec, threads: int) -> None:
         super().__init__(spec)
         self._model, self._threads = model, threads
+        check_tflite(model)
         # Not thread-local: a fork destroys what belongs to other threads, and destroying an
         # interpreter in a child may crash it.
         self._idle: deque[Any] = deque()
         interpreter = self._new_interpreter()
         self._idle.append(interpreter)
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        ports = [_port(i) for i in inputs], [_port(o) for o in outputs]
+        try:
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+            ports = [_port(i) for i in inputs], [_port(o) for o in outputs]
+        except Exception as err:  # a name that is not UTF-8
+            raise EngineError(f"LiteRT cannot load the model: {reason_of(err)}") from err
         self._check_contract(*ports)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._input_port, self._output_port = ports[0][0], ports[1][0]
@@ -38,8 +43,8 @@ class LiteRtEngine(Engine):
         try:
             interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
             interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as err:
-            raise EngineError(f"LiteRT cannot load the model: {first_line(err)}") from err
+        except Exception as err:  # its errors share no base class
+            raise EngineError(f"LiteRT cannot load the model: {reason_of(err)}") from err
         return interpreter
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
@@ -51,8 +56,8 @@ class LiteRtEngine(Engine):
             interpreter.set_tensor(self._input, self._input_port.quantize(batch))
             interpreter.invoke()
             return [self._output_port.dequantize(interpreter.get_tensor(self._output))]
-        except (ValueError, RuntimeError) as err:
-            raise EngineError(f"LiteRT failed: {first_line(err)}") from err
+        except Exception as err:  # as above
+            raise EngineError(f"LiteRT failed: {reason_of(err)}") from err
         finally:
             self._idle.append(interpreter)
 

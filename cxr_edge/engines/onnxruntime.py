@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from cxr_edge.engines import SCORES, Engine, Output, Port
-from cxr_edge.errors import EngineError, first_line
+from cxr_edge.engines import SCORES, Engine, Output, Port, reason_of
+from cxr_edge.engines.onnx_file import check_onnx
+from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
@@ -31,15 +32,19 @@ class OnnxRuntimeEngine(Engine):
     ) -> None:
         super().__init__(spec, declared)
         self._session = open_session(model, threads)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self._check_contract([_port(i) for i in inputs], [_port(o) for o in outputs])
+        try:
+            inputs = [_port(i) for i in self._session.get_inputs()]
+            outputs = [_port(o) for o in self._session.get_outputs()]
+        except Exception as err:  # a name that is not UTF-8
+            raise EngineError(f"onnxruntime cannot load the model: {reason_of(err)}") from err
+        self._check_contract(inputs, outputs)
         self._input, self._outputs = inputs[0].name, [output.name for output in outputs]
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
         try:
             outputs = self._session.run(self._outputs[:count], {self._input: batch})
         except Exception as err:  # its exceptions share no base class
-            raise EngineError(f"onnxruntime failed: {first_line(err)}") from err
+            raise EngineError(f"onnxruntime failed: {reason_of(err)}") from err
         return [np.asarray(output, np.float32) for output in outputs]
 
 
@@ -71,21 +76,6 @@ def sums_are_exact() -> bool:
     return bool(np.all(sums == 255 * 127 * 64))
 
 
-def read_metadata(model: bytes) -> dict[str, str]:
-    """Read the ``metadata_props`` of an ONNX file.
-
-    Raises:
-        EngineError: onnxruntime cannot load the file, or its metadata is not UTF-8.
-    """
-    options = new_options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = open_session(model, 1, options)
-    try:
-        return dict(session.get_modelmeta().custom_metadata_map)
-    except UnicodeDecodeError as err:
-        raise EngineError("the file's metadata is not UTF-8") from err
-
-
 def new_options() -> onnxruntime.SessionOptions:
     """Create session options for :func:`open_session`, after this module disabled telemetry."""
     return onnxruntime.SessionOptions()
@@ -102,8 +92,9 @@ def open_session(
         options: further settings; changed in place. None: onnxruntime's defaults.
 
     Raises:
-        EngineError: onnxruntime cannot load the file.
+        EngineError: the file needs other files or operators, or onnxruntime cannot load it.
     """
+    check_onnx(model)
     options = options or new_options()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -114,7 +105,7 @@ def open_session(
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as err:  # its exceptions share no base class
-        raise EngineError(f"onnxruntime cannot load the model: {first_line(err)}") from err
+        raise EngineError(f"onnxruntime cannot load the model: {reason_of(err)}") from err
 
 
 def _port(argument: onnxruntime.NodeArg) -> Port:

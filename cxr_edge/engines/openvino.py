@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import openvino
 
-from cxr_edge.engines import SCORES, Engine, Output, Port
+from cxr_edge.engines import SCORES, Engine, Output, Port, reason_of
+from cxr_edge.engines.onnx_file import check_onnx
 from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
@@ -33,6 +34,7 @@ class OpenVinoEngine(Engine):
         self, model: bytes, spec: ModelSpec, threads: int, declared: tuple[Output, ...] = SCORES
     ) -> None:
         super().__init__(spec, declared)
+        check_onnx(model)
         _check_process()
         core = openvino.Core()
         settings = {
@@ -44,11 +46,11 @@ class OpenVinoEngine(Engine):
         try:
             network = core.read_model(model)
             self._compiled = core.compile_model(network, "CPU", settings)
-        except RuntimeError as err:
-            raise EngineError(f"OpenVINO cannot load the model: {_last_line(err)}") from err
-        self._check_contract(
-            [_port(i) for i in self._compiled.inputs], [_port(o) for o in self._compiled.outputs]
-        )
+            inputs = [_port(i) for i in self._compiled.inputs]
+            outputs = [_port(o) for o in self._compiled.outputs]
+        except Exception as err:  # also UnicodeDecodeError: a message or name that is not UTF-8
+            raise EngineError(f"OpenVINO cannot load the model: {reason_of(err, -1)}") from err
+        self._check_contract(inputs, outputs)
         self._idle: deque[Any] = deque()  # not thread-local: a fork destroys what is
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
@@ -59,8 +61,8 @@ class OpenVinoEngine(Engine):
         try:
             results = request.infer([batch], share_inputs=True)
             return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
-        except RuntimeError as err:
-            raise EngineError(f"OpenVINO failed: {_last_line(err)}") from err
+        except Exception as err:  # as above
+            raise EngineError(f"OpenVINO failed: {reason_of(err, -1)}") from err
         finally:
             self._idle.append(request)
 
@@ -85,11 +87,6 @@ def _check_process() -> None:
             f"OpenVINO was used in process {_process} and this is a fork of it; start workers "
             "with 'spawn', or take onnxruntime"
         )
-
-
-def _last_line(err: RuntimeError) -> str:
-    """The reason; the lines above it name places in OpenVINO's source."""
-    return (str(err).strip().splitlines() or ["no reason given"])[-1][:300]
 
 
 def _port(port: Any) -> Port:

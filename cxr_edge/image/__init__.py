@@ -8,10 +8,17 @@
     header        what every inspector returns, and the size limits
     jpeg png bmp tiff webp   the inspectors, one for each format
     ifd           TIFF directories, also used by EXIF
-    decode        the call into OpenCV, and the checks on its result
-    damage        JPEG damage that only decoding can reveal
+    decode        from the bytes to upright pixels
+    libjpeg       the call into simplejpeg, which decodes JPEG strictly
+    damage        runs of zeros in JPEG data
+    opencv        the calls into OpenCV's decoders, and the checks on their results
     dicom         DICOM to 8 bits; loaded for the first DICOM file
+    dicom_elements   the elements of a DICOM file that a picture needs
     dicom_frame   the stored pixels of a DICOM file
+    codestream    headers of the compressed pixels in DICOM
+
+Work has one bound, the picture that a file announces and that the limits accept: what is read, what
+is inflated and what is held in memory. A decoder gets only what was checked.
 
 The reader is imported on first use: ``ImageLimits`` needs no OpenCV.
 """

@@ -1,8 +1,14 @@
-"""BMP: checks the header, and that the file holds every row."""
+"""BMP: checks the header, the palette, and that the file holds every row.
+
+What cannot be seen is a picture that was overwritten with zeros: those bytes are black pixels, or
+the first colour of the palette.
+"""
 
 from __future__ import annotations
 
 import struct
+
+import numpy as np
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header, ImageLimits, check_size
@@ -12,6 +18,7 @@ MAGIC = b"BM"
 _UNCOMPRESSED, _BITFIELDS = 0, 3
 _CORE_HEADER = 12
 _HEADER_SIZES = (_CORE_HEADER, 40, 52, 56, 64, 108, 124)
+_BLOCK = 2**20  # bytes of rows looked at at a time
 _PLAIN_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)
 
 
@@ -27,9 +34,10 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(f"the BMP is damaged: its header claims {size} bytes; get the file again")
     if size == _CORE_HEADER:
         width, height, planes, bits = struct.unpack_from("<HHHH", data, 18)
-        compression = _UNCOMPRESSED
+        compression = colours = 0
     else:
         width, height, planes, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+        (colours,) = struct.unpack_from("<I", data, 46)
     height = abs(height)  # negative: the top row comes first
     check_size(width, height, limits)
     if planes != 1:
@@ -50,5 +58,41 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(
             f"the BMP is cut: its rows end at byte {end:,} of {len(data):,}; get the whole file"
         )
+    if bits <= 8:
+        entry = 3 if size == _CORE_HEADER else 4
+        entries = min(colours or 1 << bits, (start - 14 - size) // entry)  # in front of the rows
+        _check_palette(memoryview(data)[start:end], width, height, bits, entries)
     has_alpha = bits == 32 and size >= 56 and struct.unpack_from("<I", data, 66)[0] != 0
     return Header(width, height, has_alpha=has_alpha)
+
+
+def _check_palette(rows: memoryview, width: int, height: int, bits: int, entries: int) -> None:
+    """Refuse a palette that does not hold every colour used.
+
+    Args:
+        rows: the picture, each row padded to four bytes.
+        width: columns, pixels.
+        height: rows, pixels.
+        bits: of an index.
+        entries: of the palette.
+
+    Raises:
+        ImageError: a pixel's colour is not in the palette.
+    """
+    if entries >= 1 << bits:
+        return
+    mask = (1 << bits) - 1
+    lines = np.frombuffer(rows, np.uint8).reshape(height, -1)
+    per_byte = 8 // bits
+    largest = 0
+    step = max(_BLOCK // lines.shape[1], 1)
+    for top in range(0, height, step):
+        for place in range(per_byte):  # the first index lies in the highest bits
+            columns = -(-(width - place) // per_byte)
+            used = lines[top : top + step, :columns] >> (8 - bits * (place + 1)) & mask
+            largest = max(largest, int(used.max(initial=0)))
+    if largest >= entries:
+        raise ImageError(
+            f"the BMP is damaged: a pixel has colour {largest}, its palette {entries} entries; "
+            "get the file again"
+        )

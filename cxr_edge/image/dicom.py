@@ -4,12 +4,14 @@ The steps follow the standard: modality LUT or rescale, then the first VOI LUT o
 inversion of MONOCHROME1, which pydicom leaves to its caller. The window's range is mapped to
 0..255. Without a window, 8-bit values stay as they are, and wider ones are mapped from their own
 minimum..maximum.
+
+A pixel has at most 65,536 values, so the steps work on those that occur, and a table maps the
+pixels: they are never held in a wider type.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,7 +22,8 @@ import numpy.typing as npt
 
 from cxr_edge.errors import CxrEdgeError, ImageError
 from cxr_edge.extras import require
-from cxr_edge.image.dicom_frame import read_frame
+from cxr_edge.image.dicom_elements import read_elements
+from cxr_edge.image.dicom_frame import Frame, read_frame
 from cxr_edge.image.header import ImageLimits, check_size
 from cxr_edge.preprocess import Image
 
@@ -28,6 +31,7 @@ MODALITIES = frozenset({"CR", "DX", "RG"})
 """Modalities of a chest X-ray: computed, digital and screen-film radiography."""
 
 _Values = npt.NDArray[np.float64]
+_BLOCK = 2**20  # pixels mapped at a time: numpy makes 8 bytes of each
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 
@@ -51,20 +55,20 @@ def read(data: bytes, limits: ImageLimits) -> Image:
         )
     with _without_warnings():
         try:
-            dataset = pydicom.dcmread(io.BytesIO(data))
+            dataset, place = read_elements(data, pydicom)
             _check_dataset(dataset, limits)
-            pixels = read_frame(dataset, pydicom, limits)
-            shown = _window(dataset, _rescale(dataset, pixels, pydicom), pydicom)
-        except CxrEdgeError:
+            if place is None:
+                raise ImageError(
+                    "the DICOM file has no pixel data, expected one image; get the whole file"
+                )
+            return _show(read_frame(data, dataset, place, pydicom, limits), dataset, pydicom)
+        except (CxrEdgeError, MemoryError):
             raise
         except Exception as err:  # pydicom's parser raises errors of many types
             reason = " ".join(str(err).split())[:200]
             raise ImageError(
                 f"the DICOM file is damaged or of an unsupported variant: {reason}"
             ) from err
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        shown = 255 - shown
-    return np.ascontiguousarray(shown)
 
 
 class _InThisThread(threading.local):
@@ -104,12 +108,6 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
     if modality not in MODALITIES:
         expected = ", ".join(sorted(MODALITIES))
         raise ImageError(f"the DICOM modality is {modality}, expected a radiograph: {expected}")
-    if not any(tag in dataset for tag in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise ImageError("the DICOM file has no pixel data, expected one image; get the whole file")
-    if "PixelData" not in dataset:
-        raise ImageError(
-            "the DICOM file has floating-point pixels, supported are integers; save it as integers"
-        )
     check_size(int(dataset.Columns), int(dataset.Rows), limits)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     if frames != 1:
@@ -135,6 +133,27 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
         raise ImageError(
             "the DICOM file contradicts itself: MONOCHROME2 with an INVERSE shape; export it again"
         )
+
+
+def _show(frame: Frame, dataset: Any, pydicom: Any) -> Image:
+    """Map the pixels to 0..255 by a table of the stored values that occur."""
+    stored = frame.pixels
+    patterns = stored.view(stored.dtype.str.replace("i", "u")).reshape(-1)
+    occurs = np.zeros(256**stored.itemsize, np.bool_)
+    for start in range(0, patterns.size, _BLOCK):
+        occurs[patterns[start : start + _BLOCK]] = True
+    occurring = np.flatnonzero(occurs)
+    values = occurring.astype(f"u{stored.itemsize}").view(stored.dtype.newbyteorder("="))
+    values = values << frame.unused_bits >> frame.unused_bits
+    shown = _window(dataset, _rescale(dataset, values[np.newaxis], pydicom), pydicom)[0]
+    table = np.zeros(occurs.size, np.uint8)
+    table[occurring] = 255 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown
+    rows, columns = stored.shape
+    image = np.empty((rows, columns), np.uint8)
+    flat = image.reshape(-1)
+    for start in range(0, patterns.size, _BLOCK):
+        flat[start : start + _BLOCK] = table[patterns[start : start + _BLOCK]]
+    return image
 
 
 def _rescale(dataset: Any, pixels: npt.NDArray[Any], pydicom: Any) -> _Values:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cxr_edge.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_MAX_EXTRA_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,9 @@ class Header:
     """Whether to convert to grey after decoding, because the decoder's own conversion differs."""
     payload: bytes = b""
     """Bytes to decode in place of the file; empty: the file itself."""
+    decode_bands: Callable[[], Iterator[npt.NDArray[np.uint8]]] | None = None
+    """The format's own decoder; None: OpenCV's. It gives bands of rows from the top, each (rows, W)
+    grey, (rows, W, 3) BGR or (rows, W, 4) BGRA."""
 
 
 def check_size(width: int, height: int, limits: ImageLimits) -> None:
@@ -60,4 +71,24 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise ImageError(
             f"the header says {width}x{height} = {width * height:,} pixels,"
             f" the limit is {limits.max_pixels:,} (max_pixels)"
+        )
+
+
+def check_extra(width: int, height: int, bytes_a_pixel: int, kind: str) -> None:
+    """Refuse a picture whose kind is expensive to decode, and which is larger than any radiograph.
+
+    Args:
+        width: columns, pixels.
+        height: rows, pixels.
+        bytes_a_pixel: memory that its decoder needs in excess of the picture's own channels.
+        kind: of the picture, for the message.
+
+    Raises:
+        ImageError: decoding it needs 64 MiB more than the picture itself.
+    """
+    most = _MAX_EXTRA_BYTES // bytes_a_pixel
+    if width * height > most:
+        raise ImageError(
+            f"{kind} of {width}x{height} = {width * height:,} pixels, the limit for this kind is"
+            f" {most:,}; save it as grey PNG, not interlaced"
         )

@@ -31,11 +31,12 @@ def read_image(
         channels: 1 for grey, 3 for RGB.
         limits: the largest file and picture accepted.
         name: the image's name in messages; by default the path, or ``<bytes>``.
-        shrink_for: the network input that the image is for. A JPEG is then decoded at a half or a
-            quarter of its size where that is enough. None: full size.
+        shrink_for: the network input that the image is for. A larger JPEG is then resized to what
+            it fills of that input (:func:`cxr_edge.preprocess.average_areas`). None: full size.
 
     Returns:
-        (H, W) uint8 for one channel, (H, W, 3) uint8 RGB for three; EXIF orientation applied.
+        (H, W) uint8 for one channel, (H, W, 3) uint8 RGB for three; the orientation in EXIF, or
+        else in a JPEG's XMP, is applied.
 
     Raises:
         ImageError: the file cannot be read, is damaged, too large, or not supported.
@@ -53,6 +54,8 @@ def read_image(
         return _read(data, channels, limits, shrink_for)
     except (ImageError, MissingExtraError) as err:
         raise type(err)(f"{label}: {printable(str(err))}") from err
+    except MemoryError as err:
+        raise ImageError(f"{label}: not enough memory to read it; free some, or shrink it") from err
 
 
 def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec | None) -> Image:

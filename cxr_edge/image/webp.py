@@ -1,14 +1,20 @@
-"""WebP: walks the RIFF chunks and accepts a single frame."""
+"""WebP: walks the RIFF chunks, accepts a single frame, and leaves metadata out.
+
+What cannot be seen is data that was overwritten with zeros: any bits of a VP8 frame decode to some
+picture.
+"""
 
 from __future__ import annotations
 
 import struct
 
 from cxr_edge.errors import ImageError
-from cxr_edge.image.header import Header, ImageLimits, check_size
-from cxr_edge.image.ifd import read_orientation
+from cxr_edge.image.header import Header, ImageLimits, check_extra, check_size
+from cxr_edge.image.ifd import EXIF_BYTES, read_orientation
 
 _ALPHA, _ANIMATION = 0x10, 0x02
+# The chunks that the decoder gets.
+_ESSENTIAL = (b"VP8X", b"ALPH", b"VP8 ", b"VP8L")
 _MAX_CHUNKS = 1_000
 
 
@@ -25,8 +31,11 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(
             f"the WebP is cut: {len(data):,} bytes, expected {end:,}; get the whole file"
         )
-    offset, orientation, has_alpha, chunks = 12, 1, False, 0
+    offset, orientation, has_alpha, is_lossy, chunks = 12, 1, False, True, 0
     frame: tuple[int, int] | None = None
+    canvas: tuple[int, int] | None = None
+    essential: list[bytes | memoryview] = []
+    view = memoryview(data)
     while offset < end:
         chunk_type, length = struct.unpack_from("<4sI", data, offset)
         body = offset + 8
@@ -40,7 +49,8 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
                     "an animated WebP has several frames, expected one; save the one to read"
                 )
             has_alpha |= bool(data[body] & _ALPHA)
-            check_size(*_canvas(data[body : body + 10]), limits)
+            canvas = _canvas(data[body : body + 10])
+            check_size(*canvas, limits)
         elif chunk_type in (b"VP8 ", b"VP8L"):
             if frame is not None:
                 raise ImageError(
@@ -49,18 +59,31 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
             is_lossy = chunk_type == b"VP8 "
             frame = _lossy_size(data, body) if is_lossy else _lossless_size(data, body)
             check_size(*frame, limits)
-            has_alpha |= not is_lossy
+            has_alpha |= not is_lossy and bool(data[body + 4] & 0x10)
         elif chunk_type == b"ALPH":
             has_alpha = True
         elif chunk_type == b"EXIF":
-            orientation = read_orientation(data[body : body + length])
+            orientation = read_orientation(data[body : body + min(length, EXIF_BYTES)])
+        following = min(body + length + (length & 1), end)
+        if chunk_type == b"VP8X":
+            flags = bytes([data[body] & _ALPHA])  # no metadata announced
+            essential += (view[offset:body], flags, view[body + 1 : following])
+        elif chunk_type in _ESSENTIAL:
+            essential.append(view[offset:following])
         chunks += 1
         if chunks > _MAX_CHUNKS:
             raise ImageError(f"the WebP has more than {_MAX_CHUNKS:,} chunks; save it again")
-        offset = body + length + (length & 1)
+        offset = following
     if frame is None:
         raise ImageError("the WebP is damaged: it has no picture; get the file again")
-    return Header(*frame, orientation, has_alpha)
+    if canvas not in (None, frame):
+        raise ImageError(
+            f"the WebP is damaged: its frame is {frame}, its canvas {canvas}; get the file again"
+        )
+    check_extra(*frame, 2 if is_lossy else 5, "a WebP")
+    size = 4 + sum(map(len, essential))
+    payload = b"".join([b"RIFF", struct.pack("<I", size), b"WEBP", *essential])
+    return Header(*frame, orientation, has_alpha, payload=payload)
 
 
 def _canvas(body: bytes) -> tuple[int, int]:

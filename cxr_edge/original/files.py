@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from pathlib import Path
@@ -28,6 +29,7 @@ _SAVED_MODEL = (
     "a TensorFlow SavedModel, which Keras 3 cannot load as a model; load it where it was made and "
     "call model.save('model.keras')"
 )
+_MOST_LISTED_BYTES = 2**20
 _LEVELDB_MAGIC = bytes.fromhex("57fb808b247547db")
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (rb"....TFL3", "a TFLite model; export starts from the Keras model it was made of"),
@@ -130,12 +132,16 @@ def _describe_content(path: Path, head: bytes, tail: bytes) -> str:
 def _describe_archive(path: Path) -> str | None:
     """What a zip is; None: a ``.keras`` file."""
     try:
+        if _lists_too_much(path):
+            return "no model saved by Keras: a zip whose list of files is longer than any model's"
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # zipfile raises a dozen kinds for damage
         return "no model saved by Keras: the file is cut or damaged; copy or save it again"
     inside = {item.rpartition("/")[2] for item in names}
     if "config.json" in names and any(item.startswith("model.weights.") for item in names):
+        if "model.weights.npz" in names:
+            return "its weights are NumPy's (.npz), which may hold pickles; save it with Keras 3"
         return None
     if "data.pkl" in inside:
         return f"no model saved by Keras, but {_TORCH}"
@@ -146,6 +152,19 @@ def _describe_archive(path: Path) -> str | None:
     if names and all(item.endswith(".npy") for item in names):
         return f"no model saved by Keras, but NumPy arrays (.npz); {_SAVE}"
     return f"no model saved by Keras, but a zip of {listing(names, 60) or 'nothing'}; {_SAVE}"
+
+
+def _lists_too_much(path: Path) -> bool:
+    """Whether reading a zip's list of files alone would take more memory than any model's."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - 2**16 - 42))  # the last record, a comment, a record of zip64
+        tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0:  # damaged, which reading it will say
+        return False
+    listed = int.from_bytes(tail[end + 12 : end + 16], "little")
+    return listed > _MOST_LISTED_BYTES or tail[max(0, end - 20) : end].startswith(b"PK\6\7")
 
 
 def _describe_folder(folder: Path) -> str:

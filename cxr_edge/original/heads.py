@@ -17,7 +17,7 @@ _MULTI_LABEL = (
     "a softmax over the labels"
 )
 _PASSING = RANDOM_LAYERS | {"Cast", "Flatten", "Reshape", "Squeeze"}
-_LOSSES_OF_EACH = frozenset({"binarycrossentropy", "binaryfocalcrossentropy"})
+_LOSSES_OF_EACH = frozenset({"binary_crossentropy", "binary_focal_crossentropy"})
 _AVERAGING = frozenset({"Average", "GlobalAveragePooling2D", "AveragePooling2D"})
 _ACTIVATIONS: dict[str, Literal["sigmoid", "softmax", "linear"]] = {
     "sigmoid": "sigmoid",

@@ -11,8 +11,9 @@ from cxr_edge.original.network_facts import NetworkFacts, Scaling, find_scaling,
 from cxr_edge.spec import InputSpec, ModelSpec
 from cxr_edge.spec_file import DEFAULT_THRESHOLD, PRESETS, threshold_choice
 
-Origin = Literal["model", "option", "data folder", "guessed", "assumed"]
-"""Where a field's value comes from; the last two are for the user to check."""
+Origin = Literal["model", "given", "data", "guessed", "assumed"]
+"""Where a field's value comes from: read from the model, said by the user, the folders of the
+training images. What is guessed or assumed is for the user to check."""
 
 Geometry = Literal["squash", "letterbox", "center-crop"]
 Interpolation = Literal["area", "linear"]
@@ -163,19 +164,19 @@ def _check_decision(labels: tuple[str, ...], given: Given) -> None:
 def _explain_input(spec: InputSpec, facts: NetworkFacts, given: Given) -> Iterator[Explanation]:
     is_fixed = facts.height is not None and facts.width is not None
     size = f"{spec.height} x {spec.width}"
-    yield Explanation("input size", size, "model" if is_fixed else "option", "rows x columns")
+    yield Explanation("input size", size, "model" if is_fixed else "given", "rows x columns")
     colours = "grey" if spec.channels == 1 else "colour"
     yield Explanation("input.channels", str(spec.channels), "model", colours)
     yield Explanation(
         "input.interpolation",
         spec.interpolation,
-        "option" if given.interpolation else "assumed",
+        "given" if given.interpolation else "assumed",
         "how the training resized; Keras's loaders and tf.image: linear, cv2.INTER_AREA: area",
     )
     yield Explanation(
         "input.geometry",
         spec.geometry,
-        "option" if given.geometry else "assumed",
+        "given" if given.geometry else "assumed",
         "squash changes the aspect ratio; crop_to_aspect_ratio=True is center-crop, "
         "pad_to_aspect_ratio=True letterbox",
     )
@@ -187,7 +188,7 @@ def _explain_scaling(preset: str, scaling: Scaling, given: Given) -> Explanation
         is_contradicted = scaling.is_certain and scaling.preset != given.preset
         doubt = f"; but {scaling.evidence}, which suggests {scaling.preset}"
         note = meaning + doubt if is_contradicted else meaning
-        return Explanation("preset", preset, "option", note, is_contradicted)
+        return Explanation("preset", preset, "given", note, is_contradicted)
     if scaling.is_certain:
         return Explanation("preset", preset, "model", f"{meaning}: {scaling.evidence}")
     origin: Origin = "guessed" if scaling.preset else "assumed"
@@ -198,9 +199,9 @@ def _explain_output(spec: ModelSpec, facts: NetworkFacts, given: Given) -> Itera
     origin: Origin = "assumed"
     note = "placeholders; name them in output order with --labels or --data"
     if given.labels:
-        origin, note = "option", "in output order"
+        origin, note = "given", "in output order"
     elif given.data_labels:
-        origin, note = "data folder", "sorted, as Keras's loaders order them"
+        origin, note = "data", "sorted, as Keras's loaders order them"
     if facts.outputs == 1:
         note += f"; the one output is P({spec.labels[1]})"
     yield Explanation("labels", ", ".join(spec.labels[:8]), origin, note)
@@ -218,12 +219,12 @@ def _explain_output(spec: ModelSpec, facts: NetworkFacts, given: Given) -> Itera
         yield Explanation(
             "positive_label",
             spec.positive_label,
-            "option" if given.positive else "assumed",
+            "given" if given.positive else "assumed",
             "the label that is reported from the threshold on",
         )
         yield Explanation(
             "threshold",
             f"{spec.threshold:g}",
-            "assumed" if given.threshold is None else "option",
+            "assumed" if given.threshold is None else "given",
             f"P({spec.positive_label}) of at least this is {spec.positive_label}",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import zipfile
@@ -14,7 +15,14 @@ from typing import Any
 from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import package_version, require
-from cxr_edge.original.files import Kind, listing, model_kind, reason, refuse
+from cxr_edge.original.contents import (
+    MAX_CONFIG_BYTES,
+    check_config,
+    check_depth,
+    check_members,
+    check_weights,
+)
+from cxr_edge.original.files import Kind, model_kind, reason, refuse
 
 _RANDOM = """
 ActivityRegularization AlphaDropout AugMix CutMix Dropout Equalization GaussianDropout GaussianNoise
@@ -28,14 +36,7 @@ RANDOM_LAYERS = frozenset(_RANDOM.split())
 """Classes of Keras layers that do something in training only. RandomCrop and AutoContrast are not
 among them: they change an image in inference, too."""
 
-_CODE = frozenset(
-    {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
-)
-_MAX_CONFIG_BYTES = 2**26
-_REGISTERED = re.compile(r"[\w.-]+>\w+")  # a package's class or function, in HDF5
 _UNGROUPED = frozenset({"Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D"})
-_MODELS = frozenset({"Functional", "Model", "Sequential"})
-_BUILTIN = ("keras", "builtins", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class SavedModel:
     from_logits: bool
     """Whether the loss that it was trained with expected logits."""
     loss: str
-    """Name of that loss, in lower case and without underscores; empty: unknown."""
+    """Name of that loss as Keras's function has it, ``binary_crossentropy``; empty: unknown."""
     mended: bool
     """Whether it loads only without some options or training-time layers."""
 
@@ -69,18 +70,18 @@ def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
         keras: the module.
 
     Raises:
-        ModelError: it is no Keras model, holds code of its own, or Keras cannot load it.
+        ModelError: it is no Keras model, holds code of its own or reads other files, or Keras
+            cannot load it.
     """
     kind = model_kind(path, name)
     description = _read_archive(path, name) if kind == "keras" else _read_hdf5(path, name)
-    if foreign := foreign_layers(description.config):
-        raise _holds_code(name, foreign)
+    check_config(description.config, name)
+    check_depth(description.loss, name)
     trained = _expects_logits(description.loss), _loss_name(description.loss)
     try:
         return SavedModel(_load(path, kind, keras), kind, *trained, mended=False)
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
-        if foreign := foreign_layers(description.config, keras):
-            raise _holds_code(name, foreign) from err
+        check_config(description.config, name, keras)
         config = _mended(description.config)
         if config == description.config:
             raise _explain(err, name, description) from err
@@ -91,68 +92,20 @@ def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
         raise _explain(err, name, description) from err
 
 
-def foreign_layers(config: Any, keras: Any = None) -> list[str]:
-    """Layers and functions of a saved model that are not Keras's own, as ``name (Class)``.
-
-    Args:
-        config: of the model.
-        keras: the module: also name what it does not know, which explains why it did not load.
-    """
-    foreign: dict[str, None] = {}
-
-    def walk(value: Any, owner: str) -> None:
-        if isinstance(value, list):
-            for item in value:
-                walk(item, owner)
-        elif isinstance(value, dict):
-            inner, kind = value.get("config"), value.get("class_name")
-            if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-                owner = inner["name"]
-            if isinstance(kind, str) and _is_foreign(value, kind, keras):
-                shown = inner if kind == "function" and isinstance(inner, str) else kind
-                foreign[f"{owner or value.get('name') or kind} ({shown})"] = None
-            for key, item in value.items():
-                if key not in ("name", "registered_name", "compile_config", "build_config"):
-                    walk(item, owner)
-        elif isinstance(value, str) and _REGISTERED.fullmatch(value):
-            foreign[f"{owner} ({value})"] = None
-
-    walk(config, "")
-    return list(foreign)
-
-
-def _is_foreign(value: dict[str, Any], kind: str, keras: Any) -> bool:
-    if kind in _CODE or _REGISTERED.fullmatch(kind):
-        return True
-    if kind.startswith("__"):  # a tensor, a slice
-        return False
-    if "module" not in value:  # Keras 2 names classes only
-        is_layer = keras and isinstance(value.get("config"), dict) and "inbound_nodes" in value
-        return bool(is_layer) and not (hasattr(keras.layers, kind) or kind in _MODELS)
-    if kind == "function" and value["module"] == "builtins":
-        if keras:
-            return not hasattr(keras.activations, str(value.get("config")))
-        return ">" in (value.get("registered_name") or "")  # a function registered by a package
-    return (value["module"] or "").partition(".")[0] not in _BUILTIN
-
-
-def _holds_code(name: str, foreign: list[str]) -> ModelError:
-    return refuse(
-        name,
-        f"holds layers with code of their own, which is never run: {listing(foreign, 120)}; "
-        "replace them by layers of Keras and save it again",
-    )
-
-
 def _read_archive(path: Path, name: str) -> _Description:
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > _MAX_CONFIG_BYTES:
-                raise ValueError("its config.json is larger than 64 MiB")
+            members = archive.infolist()
+            check_members(members, name)
+            names = [member.filename for member in members]
             config = json.loads(archive.read("config.json"))
-            has_metadata = "metadata.json" in archive.namelist()
-            metadata = json.loads(archive.read("metadata.json")) if has_metadata else {}
-    except (OSError, zipfile.BadZipFile, ValueError, RecursionError) as err:
+            metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in names else {}
+            for weights in (item for item in names if item.endswith(".h5")):
+                with _open_hdf5(io.BytesIO(archive.read(weights))) as file:
+                    check_weights(file, name)
+    except ModelError:
+        raise
+    except Exception as err:  # of zipfile, zlib, json or h5py
         raise refuse(name, f"no model saved by Keras, or damaged: {reason(err)}") from err
     if not isinstance(config, dict):
         raise refuse(name, "no model saved by Keras: its config.json is no object")
@@ -161,16 +114,17 @@ def _read_archive(path: Path, name: str) -> _Description:
 
 
 def _read_hdf5(path: Path, name: str) -> _Description:
-    h5py = require("h5py", "train")
-
     try:
-        with h5py.File(path) as file:
-            attributes = dict(file.attrs)
-            groups = set(file)
+        with _open_hdf5(path) as file:
+            kept = ("model_config", "training_config", "keras_version")
+            attributes = {key: file.attrs[key] for key in kept if key in file.attrs}
+            is_weights = "layer_names" in file.attrs or "layers" in file
+            check_weights(file, name)
+    except ModelError:
+        raise
     except Exception as err:  # h5py raises OSError, KeyError and RuntimeError
         raise refuse(name, f"the file is cut or damaged: {reason(err)}; copy it again") from err
     if "model_config" not in attributes:
-        is_weights = "layer_names" in attributes or "layers" in groups
         what = "a weights file: it does not hold the network" if is_weights else "no Keras model"
         raise refuse(
             name,
@@ -178,12 +132,25 @@ def _read_hdf5(path: Path, name: str) -> _Description:
             "model.save('model.keras')",
         )
     try:
-        config = json.loads(attributes["model_config"])
-        loss = json.loads(attributes.get("training_config", "null"))
+        config = _json_attribute(attributes["model_config"])
+        loss = _json_attribute(attributes.get("training_config", "null"))
+        version = attributes.get("keras_version", "")
+        version = version.decode() if isinstance(version, bytes) else str(version)
     except (TypeError, ValueError, RecursionError) as err:
         raise refuse(name, f"its network is damaged: {reason(err)}; save it again") from err
-    version = attributes.get("keras_version", "")
-    return _Description(config, loss, version if isinstance(version, str) else version.decode())
+    if not isinstance(config, dict):
+        raise refuse(name, "no model saved by Keras: its model_config is no object")
+    return _Description(config, loss, version)
+
+
+def _open_hdf5(source: Path | io.BytesIO) -> Any:
+    return require("h5py", "train").File(source, "r")
+
+
+def _json_attribute(text: Any) -> Any:
+    if not isinstance(text, (str, bytes)) or len(text) > MAX_CONFIG_BYTES:
+        raise ValueError(f"no text of at most {MAX_CONFIG_BYTES:,} bytes")
+    return json.loads(text)
 
 
 def _expects_logits(value: Any) -> bool:
@@ -199,7 +166,7 @@ def _loss_name(compiled: Any) -> str:
     if isinstance(loss, dict):
         inner = loss.get("config")
         loss = inner if isinstance(inner, str) else loss.get("class_name")
-    return loss.lower().replace("_", "") if isinstance(loss, str) else ""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", loss).lower() if isinstance(loss, str) else ""
 
 
 def _load(path: Path, kind: Kind, keras: Any) -> Any:

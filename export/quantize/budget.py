@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.errors import UsageError
 
 _ONE_FLIP_IN = 200

@@ -42,26 +42,38 @@ class QuantizationRecipe:
     def __str__(self) -> str:
         return self.summary(LONGEST_RECIPE)
 
+    def row(self, longest: int) -> str:
+        """The recipe for a table, at most ``longest`` characters; float32 layers as a count."""
+        tail = f"; float: {len(self.float_layers)}"
+        return shortened(self._start, longest - len(tail)) + tail
+
     def summary(self, longest: int) -> str:
         """The recipe in one line of at most ``longest`` characters; long lists become counts."""
-        parts = [_strengths(self.equalization)]
-        if self.ranges:
-            parts.append(self.ranges)
-        parts.append("bias corrected" if self.bias_correction else "bias as it was")
-        start, layers = "; ".join(parts), self.float_layers
+        start, layers = self._start, self.float_layers
         if not layers:
             return shortened(start, longest)
         lines = [
             f"{start}; float: {listed}"
             for listed in (
                 ", ".join(layers),
-                f"{len(layers)} layers, {layers[0]} … {layers[-1]}",
-                f"{len(layers)} layers",
-                f"{len(layers)}",
+                f"{_layers(layers)}, {layers[0]} … {layers[-1]}",
+                _layers(layers),
             )
         ]
-        lines.append(shortened(f"float: {len(layers)}; {start}", longest))
+        lines.append(shortened(f"float: {_layers(layers)}; {start}", longest))
         return next(line for line in lines if len(line) <= longest)
+
+    @property
+    def _start(self) -> str:
+        parts = [_strengths(self.equalization)]
+        if self.ranges:
+            parts.append(self.ranges)
+        parts.append("bias corrected" if self.bias_correction else "bias as it was")
+        return "; ".join(parts)
+
+
+def _layers(layers: tuple[str, ...]) -> str:
+    return "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
 
 
 def shortened(text: str, longest: int) -> str:

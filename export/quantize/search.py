@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.golden import GoldenSet
-from cxr_edge.bundle.manifest import Parity
 from cxr_edge.bundle.parity import compare
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.data.folders import Labels
 from cxr_edge.decision import Scores
 from cxr_edge.engines import Engine, open_engine

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.engines import Engine
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, shortened
 from cxr_edge.preprocess import Batch
@@ -51,36 +50,26 @@ def median_ms(engine: Engine, batch: Batch) -> float:
 
 
 TABLE_HEAD = (
+    "x: over the budget; d: change of a score; ms: one inference here; float: layers in float32\n"
     f"  {'flips':>5} {'max |d|':>7} {'mean |d|':>8} {'dAUC':>7} {'kB':>6} {'ms':>6}  recipe"
 )
-"""Head of the table of trials."""
+"""Head of the table of trials, two lines."""
 
 
-def trial_row(trial: Trial, mark: str = "") -> str:
-    """One line of the table, at most 100 columns.
-
-    Args:
-        trial: a recipe that was tried.
-        mark: its first character; empty: ``x`` if it exceeds the budget.
-    """
-    mark = mark or ("x" if trial.excess else " ")
+def trial_row(trial: Trial) -> str:
+    """One line of the table, at most 100 columns; ``x`` marks a recipe that exceeds the budget."""
+    mark = "x" if trial.excess else " "
     if trial.parity is None:
-        return shortened(
-            f"{mark} {trial.recipe.summary(_RECIPE_COLUMNS)}: {trial.excess}", _COLUMNS
-        )
-    drop = "" if trial.auc_drop is None else f"{-trial.auc_drop:+.4f}"
+        return shortened(f"{mark} {trial.recipe.row(_RECIPE_COLUMNS)}: {trial.excess}", _COLUMNS)
+    drop = "" if trial.auc_drop is None else f"{_rounded(-trial.auc_drop):+.4f}"
     figures = (
         f"{mark} {trial.parity.flips:5} {trial.parity.max_abs_delta:7.4f} "
         f"{trial.parity.mean_abs_delta:8.5f} {drop:>7} {trial.bytes / 1e3:6.0f} "
         f"{trial.p50_ms:6.2f}  "
     )
-    return figures + trial.recipe.summary(_COLUMNS - len(figures))
+    return figures + trial.recipe.row(_COLUMNS - len(figures))
 
 
-def trial_table(trials: Sequence[Trial], taken: int | None) -> list[str]:
-    """Lines of a table of the recipes tried for one file.
-
-    ``*`` marks the one that was taken, ``x`` those that exceed the budget.
-    """
-    rows = [trial_row(trial, "*" if i == taken else "") for i, trial in enumerate(trials)]
-    return [TABLE_HEAD, *rows]
+def _rounded(change: float) -> float:
+    """To four digits; 0 without a sign."""
+    return round(change, 4) + 0.0

@@ -15,7 +15,7 @@ import pytest
 
 from cxr_edge import engines
 from cxr_edge.bundle.golden import GoldenSet, dump_golden, parse_golden
-from cxr_edge.bundle.manifest import MANIFEST_NAME, Manifest, Target
+from cxr_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest, Target
 from cxr_edge.bundle.model_card import CARD_NAME
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
@@ -24,6 +24,7 @@ from cxr_edge.engines import ENGINES, installed_engines
 from cxr_edge.engines import onnxruntime as exactness
 from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError
 from cxr_edge.export.commit import commit, record_file
+from cxr_edge.preprocess import normalize
 
 
 @pytest.fixture
@@ -165,6 +166,26 @@ def test_a_link_in_place_of_a_file_is_refused_even_to_the_same_content(small: Pa
     assert path.name in refused(small)
 
 
+@pytest.mark.parametrize("name", [MANIFEST_NAME, CARD_NAME])
+@pytest.mark.parametrize("target", ["the same content", "nothing"])
+def test_the_manifest_or_the_card_through_a_link_is_refused(
+    small: Path, name: str, target: str
+) -> None:
+    (small / name).rename(small.parent / "elsewhere")
+    (small / name).symlink_to(small.parent / ("elsewhere" if target != "nothing" else "absent"))
+    if name == CARD_NAME and target == "nothing":
+        assert not Bundle.open(small).card_is_current()
+        return
+    with pytest.raises(BundleError, match=f"{name}: a symbolic link"):
+        Bundle.open(small).card_is_current()
+
+
+def test_a_folder_through_a_link_is_a_bundle(bundle: Path, tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    link.symlink_to(bundle, target_is_directory=True)
+    assert Classifier.load(link).bundle == link
+
+
 def test_a_folder_in_place_of_a_file_is_refused(small: Path) -> None:
     for name in (next(small.glob("*.onnx")).name, MANIFEST_NAME):
         (small / name).unlink()
@@ -203,6 +224,50 @@ def test_a_changed_model_is_refused_by_load_before_an_engine_opens_it(
         with pytest.raises(BundleError, match=path.name):
             Classifier.load(bundle, artifact=artifact.name)
     assert opened == []
+
+
+@pytest.mark.parametrize("part", ["domain", "model"])
+def test_every_file_of_a_classifier_is_hashed_before_a_session_exists(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    manifest = Bundle.open(bundle).manifest
+    record = manifest.domain if part == "domain" else manifest.artifacts[0].file
+    assert record
+    path = bundle / record.file
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    opened: list[str] = []
+    monkeypatch.setattr(
+        "cxr_edge.bundle.reader.open_engine", lambda name, *_, **__: opened.append(name)
+    )
+    with pytest.raises(BundleError, match=path.name):
+        Classifier.load(bundle)
+    assert opened == []
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_a_file_that_is_replaced_after_it_was_hashed_is_not_opened(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """An engine gets the bytes that were hashed; what stands in the folder by then is not read."""
+    opened = Bundle.open(bundle)
+    record = next(a for a in opened.manifest.artifacts if engine in {e.engine for e in a.engines})
+    read = Bundle.read
+
+    def read_and_replace(self: Bundle, file: FileRecord) -> bytes:
+        data = read(self, file)
+        for path in self.folder.iterdir():
+            path.write_bytes(b"replaced")
+        return data
+
+    pixels = opened.golden().pixels[:1]
+    before = opened.load(record, engine).run(normalize(pixels, opened.manifest.spec.input))
+    monkeypatch.setattr(Bundle, "read", read_and_replace)
+    loaded = opened.load(record, engine)
+    assert (bundle / record.file.file).read_bytes() == b"replaced"
+    after = loaded.run(normalize(pixels, opened.manifest.spec.input))
+    assert after.tolist() == before.tolist()
 
 
 def test_a_model_that_is_not_chosen_need_not_be_there(bundle: Path) -> None:

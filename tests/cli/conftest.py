@@ -60,12 +60,12 @@ def in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Cli:
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
             patch.chdir(folder)
             patch.setattr(sys, "argv", given)
+            patch.setattr(gc, "freeze", lambda: None)
             for name, value in environment.items():
                 patch.setenv(name, value)
             try:
                 main()
             finally:  # main() sets up the garbage collector for a process that ends soon
-                gc.unfreeze()
                 gc.set_threshold(*threshold)
         shown = capfd.readouterr()
         code = ended.value.code or 0

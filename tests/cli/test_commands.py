@@ -66,8 +66,8 @@ def test_export_of_a_run_writes_a_bundle_that_predicts(
     assert Bundle.open(out).card_is_current()
     report = json.loads((tmp_path / "out.export-report.json").read_text())
     assert report["proves"] == "decisions on 16 labelled images"
-    assert report["preprocessing"]["images"] == 16
-    assert report["preprocessing"]["max_abs_levels"] == 0
+    assert report["decoding"]["images"] == 16
+    assert report["decoding"]["default"] == manifest.default_decoding == "fast"
     assert f"the report is {tmp_path / 'out.export-report.json'}" in result.stderr
     assert "proven: decisions on 16 labelled images" in result.stderr
     assert "16" in result.stdout

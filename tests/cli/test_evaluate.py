@@ -10,15 +10,17 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(cli, drawn_data, tmp_path):
+def test_results_go_to_stdout_progress_to_stderr_and_the_page_is_named(
+    in_process, drawn_data, tmp_path
+):
     out = tmp_path / "out"
-    result = cli(
+    result = in_process(
         *("evaluate", drawn_data / "test", "-o", out, "--copies", drawn_data / "test"),
         *("--baseline", drawn_data / "train"),
     )
     assert result.returncode == 0, result.stderr
     for words in (
-        "95 % intervals: 1000 bootstrap samples of the 16 patients",
+        "95 % intervals: 1000 bootstrap samples of the 16 images",
         "model minus baseline",
         "on shifted images",
         "copies at another resolution: 16 pairs, 0 decided differently",

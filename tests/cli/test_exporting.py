@@ -53,6 +53,7 @@ def test_every_option_reaches_the_field_that_it_is_for(
     monkeypatch.chdir(tmp_path)
     for folder in "cvd":
         (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_text(folder)
     run(
         *("--int8", "--artifacts", "tflite-fp16, onnx-int8-arm64", "-o", "out", "--keep-images"),
         *("--calibration", "c", "--validation", "v", "--data", "d"),
@@ -90,6 +91,8 @@ def test_every_option_reaches_the_field_that_it_is_for(
         (["--data", "nowhere"], 2, "nowhere: does not exist, --data expects a folder"),
         (["--int8", "--validation", "file"], 2, "file: is a file, --validation expects a folder"),
         (["--artifacts", "onnx-int7"], 2, "did you mean onnx-int8"),
+        (["--data", "cats"], 2, "has images in cat, dog, expected the folders NORMAL, PNEUMONIA"),
+        (["--int8", "--calibration", "cats/cat", "--data", "cats/dog"], 2, "also among the images"),
     ],
 )
 def test_a_mistake_is_found_before_any_work(
@@ -103,6 +106,9 @@ def test_a_mistake_is_found_before_any_work(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("x")
     (tmp_path / "full").mkdir()
+    for label in ("cat", "dog"):
+        (tmp_path / "cats" / label).mkdir(parents=True)
+        (tmp_path / "cats" / label / "1.png").write_text("x")
     (tmp_path / "full" / "notes.txt").write_text("x")
     before = sorted(tmp_path.rglob("*"))
     error = CliRunner().invoke(application(), ["export", *arguments]).exception
@@ -124,14 +130,17 @@ def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
     report = make_report(
         chosen_on=None,
         calibration=None,
-        preprocessing=None,
         lowered="",
         artifacts=[written],
         failed=[failed],
         golden="32 phantoms",
         useless="the model decides NORMAL for all 40 images",
+        decoding=None,
     )
     monkeypatch.setattr(pipeline, "export", lambda *given: (manifest, report))
+    old = tmp_path / "my bundle" / "manifest.json"
+    old.parent.mkdir()
+    old.touch()
     result = CliRunner().invoke(application(), ["export", "-o", str(tmp_path / "my bundle")])
     assert isinstance(result.exception, ExportError)
     assert str(result.exception) == f"tflite-fp32 is missing, see above; written: {kept.name}"
@@ -146,4 +155,8 @@ def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
     lines = result.stderr.splitlines()
     assert any("of no use: the model decides NORMAL for all 40 images" in line for line in lines)
     assert not any("None" in line or "{" in line or "chosen on" in line for line in lines)
+    assert lines[0].startswith(f"{old.parent}: holds a bundle of 2")
+    assert any(
+        line.startswith(f"the bundle is {old.parent}, which replaced that of") for line in lines
+    )
     assert lines[-1].startswith(f"next: cxr-edge verify '{tmp_path / 'my bundle'}'")

@@ -119,11 +119,32 @@ def test_evaluate(in_process, drawn_data):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("info", "nowhere"), 5),
+        (("doctor", "nowhere"), 5),
+        (("tune", "nowhere"), 5),
+        (("tune", "nowhere", "--forget"), 5),
+        (("evaluate", "nowhere"), 2),
+        (("data", "check", "nowhere"), 2),
+        (("predict", "-b", "nowhere", "image.png"), 5),
+        (("predict", "-e", "litert", "-a", "onnx-int8", "image.png"), 2),
+    ],
+)
+def test_an_error_is_a_document_too(in_process, arguments, code):
+    result = in_process(*arguments, "-f", "json")
+    assert result.returncode == code
+    value = read(result, schemas.ErrorDocument)
+    assert (value["schema"], value["exit_code"]) == ("cxr-edge.error/1", code)
+    assert result.stderr.endswith(f"cxr-edge: {value['message']}\n")
+
+
+@pytest.mark.parametrize(
     "document",
     [
         *(schemas.InfoDocument, schemas.VerifyDocument, schemas.Check, schemas.DoctorDocument),
         *(schemas.TunedChoice, schemas.TuneDocument, schemas.TimedCandidate),
-        *(schemas.EvaluateDocument, schemas.EvaluatedModel),
+        *(schemas.EvaluateDocument, schemas.EvaluatedModel, schemas.ErrorDocument),
     ],
 )
 def test_every_key_is_documented(document):
@@ -132,5 +153,6 @@ def test_every_key_is_documented(document):
 
 
 def test_every_schema_is_documented():
-    for name in (schemas.INFO, schemas.VERIFY, schemas.DOCTOR, schemas.TUNE, schemas.EVALUATE):
+    own = (schemas.INFO, schemas.VERIFY, schemas.DOCTOR, schemas.TUNE, schemas.EVALUATE)
+    for name in (*own, schemas.ERROR):
         assert f"`{name}`" in DOCS

@@ -19,8 +19,9 @@ import pytest
 
 from cxr_edge import Classifier
 from cxr_edge.bundle.reader import REFERENCE, Bundle
-from cxr_edge.cli.formats import SCHEMA
+from cxr_edge.cli.formats import SCHEMA, Tally
 from cxr_edge.data.phantom import draw_phantom
+from cxr_edge.results import Prediction
 
 PREDICTION_KEYS = {
     "ok", "source", "label", "score", "scores", "threshold", "uncertain", "out_of_domain",
@@ -118,6 +119,18 @@ def test_a_truncated_jpeg_is_refused(cli, tmp_path):
     result = cli("predict", path, "-f", "json")
     assert result.returncode == 4
     assert "cut" in json.loads(result.stdout)["results"][0]["message"]
+
+
+def test_the_last_line_counts_only_what_the_model_can_tell():
+    def count(out_of_domain, *, has_band):
+        tally = Tally(has_band=has_band)
+        prediction = Prediction("a", "x", 0.9, {}, 0.5, False, out_of_domain, "e", "f")
+        assert len(list(tally.count([prediction]))) == 1
+        return str(tally)
+
+    assert count(None, has_band=False) == "1 predicted, 0 failed"
+    assert count(True, has_band=False) == "1 predicted, 1 out of domain, 0 failed"
+    assert count(None, has_band=True) == "1 predicted, 0 uncertain, 0 failed"
 
 
 def test_an_empty_folder_says_so(cli, tmp_path):

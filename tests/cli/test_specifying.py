@@ -41,9 +41,9 @@ def test_stdout_is_a_spec_and_stderr_explains_it(in_process: Any, model: Path) -
     assert (spec.name, spec.input_shape, spec.activation) == ("pets", (16, 20, 3), "sigmoid")
     table = done.stderr.splitlines()
     rows = {line.split("  ")[0]: line for line in table}
-    assert "16 x 20" in rows["input size"] and "read from the model" in rows["input size"]
+    assert "16 x 20" in rows["input size"] and " model " in rows["input size"]
     for field in ("labels", "preset", "input.geometry", "threshold"):
-        assert "ASSUMED" in rows[field]
+        assert "assumed" in rows[field]
     checks = [line for line in table if line.startswith("CHECK: ")]
     assert len(checks) == 2 and "scaled as unit" in checks[0] and "label_0" in checks[1]
     assert table[-1] == f"next: save it as spec.json, then cxr-edge export {model} --spec spec.json"
@@ -65,7 +65,7 @@ def test_what_is_given_is_in_the_spec_and_needs_no_check(
     assert spec.labels == ("cat", "dog") and spec.positive_label == "cat"
     assert (spec.threshold, spec.threshold_choice) == (0.25, "given in the spec")
     assert spec.input.summary == "16 x 20 x 3, BGR, center-crop, area"
-    assert "ASSUMED" not in done.stderr and "CHECK" not in done.stderr
+    assert "assumed" not in done.stderr and "CHECK" not in done.stderr
     again = in_process("spec", model, "-o", out)
     assert again.returncode == 2 and "exists; remove it or name another file" in again.stderr
 

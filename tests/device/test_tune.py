@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from cxr_edge.bundle.manifest import ArtifactRecord, Parity
+from cxr_edge.bundle.manifest import ArtifactRecord
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import Outcome, Verdict
 from cxr_edge.device.tune import Candidate, fastest, thread_counts, tune

@@ -507,3 +507,20 @@ def test_opening_an_engine_does_not_import_the_others(exported_bundle: Path) -> 
         check=True,
     )
     assert done.stdout.strip() == b"[]"
+
+
+def test_a_message_that_is_not_utf_8_is_typed_and_told() -> None:
+    """OpenVINO's bindings raise UnicodeDecodeError where its own message holds other bytes."""
+    data = draw_onnx().replace(b"Sigmoid", b"Si\xff\xfe\noid")
+    for engine in ONNX_ENGINES:
+        with pytest.raises(EngineError, match="cannot load the model") as caught:
+            open_engine(engine, data, SMALL)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_reason_of_an_error_is_one_printable_line() -> None:
+    undecodable = UnicodeDecodeError("utf-8", b"no op \xff\x1b[31m\nsecond", 6, 7, "invalid")
+    assert engines.reason_of(undecodable) == "no op \\xff\\x1b[31m"
+    assert engines.reason_of(undecodable, -1) == "second"
+    assert engines.reason_of(ValueError()) == "ValueError"
+    assert len(engines.reason_of(ValueError("x" * 999))) == 300

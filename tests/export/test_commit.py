@@ -161,9 +161,15 @@ def test_a_file_and_a_name_too_long_are_refused_as_a_folder(tmp_path: Path) -> N
 CALLS: dict[str, tuple[object, str]] = {
     "write": (Path, "write_bytes"),
     "fsync": (os, "fsync"),
-    "rename": (Path, "replace"),
+    "open to flush": (os, "open"),
+    "rename": (os, "replace"),
     "create": (Path, "touch"),
+    "make a folder": (Path, "mkdir"),
+    "look at": (Path, "stat"),
+    "list": (Path, "iterdir"),
+    "remove": (Path, "unlink"),
 }
+REPORT = b'{"what": "was measured"}'
 
 
 def failing(original: Callable[..., object], at: int, log: list[int]) -> Callable[..., object]:
@@ -178,54 +184,94 @@ def failing(original: Callable[..., object], at: int, log: list[int]) -> Callabl
     return call
 
 
-def count_calls(owner: object, name: str, made: Made, folder: Path) -> int:
+def attempt(kind: str, at: int, folder: Path, made: Made) -> tuple[int, OutputError | None]:
+    """Commit, but one call fails; how many of its kind there were, and what was raised."""
+    owner, name = CALLS[kind]
     log: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owner, name, failing(getattr(owner, name), -1, log))
-        commit(folder, *made)
-    return len(log)
+        patch.setattr(owner, name, failing(getattr(owner, name), at, log))
+        try:
+            commit(folder, *made, report=(folder.parent / "report.json", REPORT))
+        except OutputError as err:
+            return len(log), err
+    return len(log), None
+
+
+def test_what_is_counted_below_happens_in_every_commit(folder: Path, new: Made) -> None:
+    calls = {kind: attempt(kind, 0, folder, new)[0] for kind in CALLS}
+    assert min(calls.values()) >= 1
+    assert min(calls[k] for k in ("write", "fsync", "rename")) >= len(files_of(new)) + 1
 
 
 @pytest.mark.parametrize("kind", list(CALLS))
-def test_each_write_that_fails_in_turn_is_typed_and_leaves_the_old_bundle_byte_identical(
-    folder: Path, tmp_path: Path, old: Made, new: Made, kind: str
+def test_a_commit_that_fails_anywhere_is_an_error_with_the_old_bundle_or_none_with_the_new(
+    folder: Path, old: Made, new: Made, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owner, name = CALLS[kind]
-    total = count_calls(owner, name, new, tmp_path / "count")
-    assert total >= len(files_of(new))
-    # Those after the replacement of the manifest, when the new bundle stands: the folder's and the
-    # card's fsync, the renaming of the card, the folder's fsync again.
-    after = {"rename": 1, "fsync": 3}.get(kind, 0)
-    for at in range(1, total + 1):
-        log: list[int] = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(owner, name, failing(getattr(owner, name), at, log))
-            outcome = attempt(folder, new)
-        found = read(folder)
-        if isinstance(outcome, OutputError):
-            assert outcome.exit_code == 6 and "No space left" in str(outcome)
-            assert not [name for name in found if name.startswith(FILE_PREFIX)]
-            if at <= total - after:
-                assert {name: found.get(name) for name in files_of(old)} == files_of(old)
-            else:  # whole, but for a card that says that it is not this one's
-                card = {CARD_NAME: files_of(old)[CARD_NAME]}
-                assert {name: found.get(name) for name in files_of(new)} == files_of(new) | card
-                assert not Bundle.open(folder).card_is_current()
-                commit(folder, *old)
-        else:  # an fsync of the folder between two files may fail: a later one answers for it
-            assert kind == "fsync" and found == files_of(new)
-            commit(folder, *old)
-        assert len(log) >= at
-    commit(folder, *new)
+    """Before the manifest is replaced, exit 6 and the old bundle; after it, a line in the log."""
+    report = folder.parent / "report.json"
+    total, at = attempt(kind, 0, folder, old)[0], 0
+    while at < max(total, 1):
+        at += 1
+        report.write_bytes(b"old")
+        caplog.clear()
+        total, err = attempt(kind, at, folder, new)
+        left = read(folder)
+        if err:
+            assert err.exit_code == 6 and "No space left" in str(err)
+            assert {name: left.get(name) for name in files_of(old)} == files_of(old)
+            assert report.read_bytes() == b"old"
+            assert Bundle.open(folder).card_is_current()
+        else:
+            whole = {name: data for name, data in files_of(new).items() if name != CARD_NAME}
+            assert {name: left.get(name) for name in whole} == whole
+            stale = [
+                what
+                for what, is_stale in (
+                    (CARD_NAME, left[CARD_NAME] != files_of(new)[CARD_NAME]),
+                    ("report.json", report.read_bytes() != REPORT),
+                    ("could not be removed", set(left) > set(files_of(new))),
+                )
+                if is_stale
+            ]
+            assert all(any(what in line for line in caplog.messages) for what in stale)
+            assert all("the new bundle is in place" in line for line in caplog.messages)
+        if kind != "remove":
+            assert not [name for name in left if name.startswith(FILE_PREFIX)]
+        commit(folder, *old)
+        assert read(folder) == files_of(old)
+
+
+@pytest.mark.parametrize("place", ["the card", "the report", "the folder's names", "old files"])
+def test_what_fails_after_the_commit_is_a_line_in_the_log(
+    folder: Path, old: Made, new: Made, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner, name = {"old files": (Path, "unlink"), "the folder's names": (os, "fsync")}.get(
+        place, (Path, "replace")
+    )
+    original = getattr(owner, name)
+    manifest = dump_manifest(new[0])
+
+    def is_hit(target: object) -> bool:
+        if (folder / MANIFEST_NAME).read_bytes() != manifest:
+            return False
+        if place == "the folder's names":
+            return Path(f"/dev/fd/{target}").resolve().is_dir()
+        wanted = {"the card": CARD_NAME, "the report": "report.json"}.get(place)
+        return wanted is None or Path(str(target)).name == wanted
+
+    def fail_afterwards(*arguments: object, **options: object) -> object:
+        if is_hit(arguments[-1]):
+            raise OSError(5, "Input/output error")
+        return original(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, fail_afterwards)
+        commit(folder, *new, report=(folder.parent / "report.json", REPORT))
+    assert caplog.messages
+    assert all("Input/output error; the new bundle is in place" in m for m in caplog.messages)
+    assert Bundle.open(folder).manifest.sha256 == parse_manifest(manifest).sha256
+    commit(folder, *new, report=(folder.parent / "report.json", REPORT))
     assert read(folder) == files_of(new)
-
-
-def attempt(folder: Path, made: Made) -> OutputError | None:
-    try:
-        commit(folder, *made)
-    except OutputError as err:
-        return err
-    return None
 
 
 def test_the_folder_is_on_disk_before_the_manifest_names_its_files(

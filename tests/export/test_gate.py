@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -16,14 +17,15 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from cxr_edge import documents
 from cxr_edge.bundle.embedded import Embedded
 from cxr_edge.bundle.golden import GoldenSet
-from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.parity import NearParity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.bundle.verify import replay_bundle
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.data.samples import Samples
-from cxr_edge.engines import ENGINES, installed_engines
+from cxr_edge.engines import ENGINES, installed_engines, open_engine
 from cxr_edge.errors import (
     CxrEdgeError,
     DataError,
@@ -40,6 +42,7 @@ from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.convert.tflite import export_tflite
 from cxr_edge.export.gate import EngineProof, ParityImages, prove_artifact
 from cxr_edge.export.golden import COUNT, choose_golden, draw_pictures
+from cxr_edge.export.golden.near import draw_near, some_of_each
 from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
@@ -48,7 +51,7 @@ from cxr_edge.export.quantize import search
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork
 from cxr_edge.export.quantize.recipe import QuantizationRecipe
-from cxr_edge.export.report import ExportReport, report_path
+from cxr_edge.export.report import report_path
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.keras_model import load_keras
@@ -258,11 +261,7 @@ def test_a_file_that_answers_otherwise_does_not_pass(
         prove_altered(alter, good_file, spec, golden_of(opened))
     message = str(caught.value)
     assert caught.value.exit_code == 6
-    where = (
-        "onnx-fp32: onnxruntime cannot load the model"
-        if alter is cut
-        else "onnx-fp32 on onnxruntime: "
-    )
+    where = "onnx-fp32: cannot load the model" if alter is cut else "onnx-fp32 on onnxruntime: "
     assert message.startswith(where)
     assert len(message.splitlines()) == 1
 
@@ -474,6 +473,104 @@ def test_a_quantized_file_that_no_recipe_makes_right_leaves_the_bundle_that_was_
     assert re.search(said, message), message
 
 
+def mirrored(p: Any, reach: float = 0.02) -> Any:
+    """The original's scores, but mirrored at the threshold close to it."""
+    keras, _ = require_tensorflow("export")
+    return keras.ops.where(keras.ops.abs(p - 0.5) < reach, 1 - p, p)
+
+
+def flat(p: Any) -> Any:
+    """The original's scores, but constant close to the threshold."""
+    keras, _ = require_tensorflow("export")
+    return keras.ops.where(keras.ops.abs(p - 0.5) < 0.02, 0.5 + 0 * p, p)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("onnx-fp32", mirrored),
+        ("onnx-int8", mirrored),
+        ("onnx-int8", flat),
+        ("tflite-int8-dynamic", mirrored),
+    ],
+)
+def test_a_file_that_is_wrong_only_near_the_threshold_is_refused(
+    bundle: Path, small: OriginalModel, small_graph: Graph, kind: str, change: Callable[[Any], Any]
+) -> None:
+    """Golden inputs lie further away, and no score moves by more than the budget of integers."""
+    data = answering(small_graph, kind, change)
+    if kind in QUANTIZED:
+        bad, said = searched(kind, data), "across the decision its scores change by -?[01].* allow"
+    else:
+        conversion = FloatConversion(lambda graph: data, EXACT)
+        bad, said = dataclasses.replace(KINDS[kind], conversion=conversion), r"max \|Δscore\| 0\.0"
+    # A recipe is searched on drawn inputs, some of which lie near the threshold, too.
+    request = dataclasses.replace(REQUEST, budget=Budget(max_flips=1000))
+    error = export_over(bundle, small, bad, request=request)
+    assert isinstance(error, ParityError) and error.exit_code == 6
+    assert re.search(f"{said}.*on 12 inputs near a decision", str(error)), str(error)
+
+
+def test_images_given_show_what_is_wrong_near_the_threshold_too(
+    small: OriginalModel, small_graph: Graph, small_file: bytes
+) -> None:
+    """Blends of them are drawn; by how far a score moves there is of no account, its way is."""
+    exact = open_engine("onnxruntime", small_file, small.spec)
+
+    def score(pixels: Pixels) -> np.ndarray:
+        return exact.run(normalize(pixels, small.spec.input))
+
+    pixels = draw_pictures(small.spec, 0, 48)
+    near = draw_near(some_of_each(GoldenSet(pixels, score(pixels)), small.spec), score, small.spec)
+    assert near and len(near.scores) == 12
+    for change, tolerance in ((mirrored, 1e-5), (lambda p: p, 1e-9), (lambda p: p + 0.04, 1e-9)):
+        embedded = Embedded(ORIGINAL, small.spec)
+        data = embed(answering(small_graph, "onnx-fp32", change), "onnx", embedded)
+        outcome = pytest.raises(ParityError, match="across the decision")
+        with outcome if change is mirrored else contextlib.nullcontext():
+            budget = Budget(max_delta_p=tolerance)
+            proofs = prove_artifact(data, GOOD, budget, (), embedded, str, near_data=near)
+            assert all(p.near_data and p.near_data.slope_close for p in proofs)
+
+
+def test_inputs_near_the_threshold_are_kept_and_replayed_on_the_device(
+    tmp_path: Path, small: OriginalModel, small_graph: Graph
+) -> None:
+    out = tmp_path / "bundle"
+    good = searched("onnx-int8", answering(small_graph, "onnx-int8", lambda p: p))
+    manifest, report = export(small, out, (GOOD, good), REQUEST, Silent())
+    assert manifest.golden.source.endswith("; 12 more near a change of decision")
+    golden = Bundle.open(out).golden()
+    assert golden.near and len(golden.near.scores) == 12 and len(golden.scores) <= COUNT
+    distances = np.abs(golden.near.scores[:, 0] - 0.5)
+    assert distances[:8].max() <= 0.02 and distances.max() <= 0.06 and distances.min() >= 0.005
+    for artifact in report.artifacts:
+        for proof in artifact.proofs:
+            assert proof.near and proof.near.slope_close == pytest.approx(1, abs=1e-2)
+    assert {verdict.outcome for verdict in replay_bundle(Bundle.open(out))} == {"proven"}
+
+
+def test_a_bundle_whose_file_is_wrong_near_the_threshold_does_not_verify(
+    tmp_path: Path, small: OriginalModel, small_graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by an engine that computes otherwise on the device than where the file was proven."""
+    bad = searched("onnx-int8", answering(small_graph, "onnx-int8", mirrored))
+    out = tmp_path / "bundle"
+    with monkeypatch.context() as patch:
+        patch.setattr(NearParity, "excess", lambda *_: "")
+        request = dataclasses.replace(REQUEST, budget=Budget(max_flips=1000))
+        manifest, _ = export(small, out, (bad,), request, Silent())
+    assert "onnx-int8" in {artifact.name for artifact in manifest.artifacts}
+    verdicts = list(replay_bundle(Bundle.open(out)))
+    verdicts = [verdict for verdict in verdicts if verdict.artifact == "onnx-int8"]
+    assert {verdict.outcome for verdict in verdicts} == {"failed"}
+    assert all("12 inputs near a decision" in verdict.reason for verdict in verdicts)
+    with monkeypatch.context() as patch:  # an older bundle, without such inputs
+        golden = Bundle.open(out).golden()
+        patch.setattr(Bundle, "golden", lambda _: dataclasses.replace(golden, near=None))
+        assert {v.outcome for v in replay_bundle(Bundle.open(out))} == {"proven"}
+
+
 @pytest.mark.parametrize("kind", QUANTIZED)
 @pytest.mark.parametrize("named", [False, True])
 def test_a_bad_quantized_file_is_left_out_of_what_is_written_and_named(
@@ -505,7 +602,7 @@ def test_a_quantized_file_that_holds_its_budget_is_written_with_its_recipe(
     assert {record.tolerance for record in artifact.engines} == {0.05}
     report = json.loads(report_path(bundle).read_bytes())
     assert report["proves"].startswith("numbers on drawn inputs only")
-    assert report["chosen_on"] == "drawn inputs"
+    assert report["chosen_on"].endswith(" drawn inputs")
     (entry,) = report["artifacts"]
     assert entry["name"] == kind and 0 <= entry["taken"] < len(entry["trials"])
     assert entry["trials"][entry["taken"]]["excess"] == ""
@@ -689,14 +786,14 @@ def test_a_report_that_cannot_be_written_leaves_the_old_bundle(
     export(small, out, (GOOD,), REQUEST, Silent())
     before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
-    dump = documents.dump
+    write = Path.write_bytes
 
-    def full(document: object) -> bytes:
-        if isinstance(document, ExportReport):
+    def full(path: Path, data: bytes) -> int:
+        if path.parent == tmp_path:  # where the report is
             raise OSError(28, "No space left on device")
-        return dump(document)
+        return write(path, data)
 
-    monkeypatch.setattr(documents, "dump", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left"):
         export(small, out, (KINDS["tflite-fp32"],), REQUEST, Silent())
     after = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -189,7 +189,7 @@ def test_baseline_jpeg_is_questioned_like_a_file(xray: Image, encode: Encode) ->
     assert (read_image(save(baseline(jpeg, xray))) == read_image(jpeg)).all()
     half = jpeg[: len(jpeg) // 2]
     assert "cut" in refusal(save(baseline(half, xray)))
-    assert "missing" in refusal(save(baseline(half + b"\xff\xd9", xray)))
+    assert "premature end" in refusal(save(baseline(half + b"\xff\xd9", xray)))
     assert "its header says" in refusal(save(baseline(jpeg, xray[:-1])))
     assert "not a JPEG" in refusal(save(baseline(encode(xray, "PNG"), xray)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 
 import cv2
@@ -178,3 +179,74 @@ def test_the_suffix_does_not_matter(modes: dict[str, Pillow.Image], tmp_path) ->
     path = tmp_path / "picture.jpg"
     path.write_bytes(save(modes["L"], "PNG"))
     assert (read_image(path) == np.asarray(modes["L"])).all()
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_bmp_palettes_that_lack_a_colour(bits: int, modes: dict[str, Pillow.Image]) -> None:
+    """OpenCV would show such a pixel black, or in a colour that is made of the picture's rows."""
+    colours = 1 << bits
+    brightest = np.asarray(modes["L"]).copy()
+    brightest[0, 0] = 255
+    picture = Pillow.fromarray(brightest)
+    if bits == 8:
+        picture.putpalette(bytes(range(256)) * 3)
+    data = save(picture.convert("1") if bits == 1 else picture, "BMP")
+    start, at = struct.unpack_from("<I", data, 10)[0], 46
+    if bits == 4:
+        indices = brightest >> 4
+        padded = np.zeros((indices.shape[0], 408), np.uint8)
+        padded[:, : indices.shape[1]] = indices[::-1]
+        rows = (padded[:, ::2] << 4 | padded[:, 1::2])[:, :204].tobytes()
+        data = data[:28] + struct.pack("<H", 4) + data[30:46] + struct.pack("<I", 16) + data[50:]
+        start = 54 + 64
+        data = data[:10] + struct.pack("<I", start) + data[14:start] + rows
+    assert read_image(data).shape == modes["L"].size[::-1]
+    assert "its palette" in refusal(data[:at] + struct.pack("<I", colours - 1) + data[at + 4 :])
+    overlapped = struct.pack("<I", start - 4)
+    assert "its palette" in refusal(data[:10] + overlapped + data[14:])
+
+
+def pack_tiff(tags: dict[int, list[int]], body: bytes) -> bytes:
+    """A TIFF of LONG tags; offsets of parts count from the start of ``body``."""
+    start = 8 + 2 + 12 * len(tags) + 4
+    entries, values = b"", b""
+    for tag, numbers in sorted(tags.items()):
+        moved = [number + start for number in numbers] if tag in (273, 324) else numbers
+        packed = struct.pack(f"<{len(moved)}I", *moved)
+        at = struct.pack("<I", start + len(body) + len(values))
+        entries += struct.pack("<HHI", tag, 4, len(moved)) + (packed if len(moved) == 1 else at)
+        values += packed if len(moved) > 1 else b""
+    return b"II*\x00" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + body + values
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("compression", "predictor"), [(1, 1), (8, 1), (8, 2)])
+def test_tiff_tiles(
+    compression: int, predictor: int, channels: int, modes: dict[str, Pillow.Image]
+) -> None:
+    picture = np.asarray(modes["RGB"])[..., :channels]
+    rows, columns = picture.shape[:2]
+    tall, wide = -(-rows // 48), -(-columns // 64)
+    padded = np.zeros((tall * 48, wide * 64, channels), np.uint8)
+    padded[:rows, :columns] = picture
+    tiles = [
+        padded[y * 48 : (y + 1) * 48, x * 64 : (x + 1) * 64]
+        for y in range(tall)
+        for x in range(wide)
+    ]
+    if predictor == 2:
+        tiles = [np.diff(tile, axis=1, prepend=np.uint8(0)) for tile in tiles]
+    parts = [tile.tobytes() for tile in tiles]
+    if compression == 8:
+        parts = [zlib.compress(part) for part in parts]
+    lengths = [len(part) for part in parts]
+    offsets = [sum(lengths[:i]) for i in range(len(parts))]
+    tags = {256: [columns], 257: [rows], 258: [8] * channels, 259: [compression]}
+    tags |= {262: [1 if channels == 1 else 2], 277: [channels], 317: [predictor]}
+    tags |= {322: [64], 323: [48], 324: offsets, 325: lengths}
+    data = pack_tiff(tags, b"".join(parts))
+    shown = read_image(data, channels=channels)
+    assert (shown.reshape(picture.shape) == picture).all()
+    assert_equals_pillow(data)
+    shared = tags | {324: [offsets[0], *offsets[:-1]]}
+    assert "share the bytes" in refusal(pack_tiff(shared, b"".join(parts)))

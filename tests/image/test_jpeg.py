@@ -94,7 +94,7 @@ def lost_rows(image: Image, original: Image) -> float:
 
 @pytest.mark.parametrize("format_name", OPTIONS)
 @pytest.mark.parametrize("border", [0, 0.25])
-@pytest.mark.parametrize("shrink_for", [None, InputSpec(80, 80)], ids=["exact", "fast"])
+@pytest.mark.parametrize("shrink_for", [None, InputSpec(60, 60)], ids=["exact", "fast"])
 def test_damage_that_libjpeg_papers_over(
     format_name: str,
     border: float,
@@ -132,32 +132,31 @@ def test_damage_that_libjpeg_papers_over(
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("side", "factor"), [(143, 1), (70, 2), (35, 4), (17, 4)])
-def test_a_jpeg_is_decoded_only_as_large_as_the_input_needs(
-    channels: Literal[1, 3], side: int, factor: int, xray: Image, encode: Encode
+@pytest.mark.parametrize("is_colour", [False, True])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("geometry", ["squash", "letterbox", "center-crop"])
+def test_fast_decoding_gives_the_pixels_of_exact_decoding(
+    channels: Literal[1, 3],
+    is_colour: bool,
+    orientation: int,
+    geometry: Literal["squash", "letterbox", "center-crop"],
+    xray: Image,
+    encode: Encode,
 ) -> None:
-    """The picture has 300 rows; a reduced one needs 1.4 times those of the input."""
-    spec = InputSpec(side, side, channels)
-    data = encode(colours(xray) if channels == 3 else xray, "JPEG", quality=95)
-    whole = read_image(data, channels=channels)
-    reduced = read_image(data, channels=channels, shrink_for=spec)
-    assert reduced.shape[:2] == (int(300 / factor + 0.5), int(401 / factor + 0.5))
-    assert reduced.shape[2:] == whole.shape[2:]
-    delta = resize_to_input(reduced, spec).astype(int) - resize_to_input(whole, spec)
-    assert np.abs(delta).mean() < 2.5  # the picture is as noisy as no radiograph is
-
-
-def test_a_turned_jpeg_is_reduced_by_its_upright_sides(xray: Image, encode: Encode) -> None:
-    """401 columns stored become rows: for an input of 140 rows and 100 columns half is enough."""
     exif = Pillow.Exif()
-    exif[0x0112] = 6
-    data = encode(xray, "JPEG", quality=95, exif=exif.tobytes())
-    assert read_image(data).shape == (401, 300)
-    assert read_image(data, shrink_for=InputSpec(140, 100)).shape == (201, 150)
-    assert read_image(data, shrink_for=InputSpec(100, 140)).shape == (401, 300)
+    exif[0x0112] = orientation
+    picture = colours(xray) if is_colour else xray
+    data = encode(picture, "JPEG", quality=95, exif=exif.tobytes())
+    spec = InputSpec(71, 97, channels, geometry=geometry)
+    whole = read_image(data, channels=channels)
+    fast = read_image(data, channels=channels, shrink_for=spec)
+    assert max(fast.shape[:2]) <= 97 < min(whole.shape[:2])
+    delta = resize_to_input(fast, spec).astype(int) - resize_to_input(whole, spec)
+    assert np.abs(delta).max() <= 1
+    assert (delta != 0).mean() < 0.002
 
 
-def test_only_averaging_and_only_jpeg_allow_reduction(xray: Image, encode: Encode) -> None:
+def test_only_jpeg_and_only_averaging_is_resized_early(xray: Image, encode: Encode) -> None:
     spec = InputSpec(20, 20)
     for format_name in ("PNG", "BMP", "TIFF", "WEBP"):
         assert read_image(encode(xray, format_name), shrink_for=spec).shape == xray.shape
@@ -177,7 +176,7 @@ def test_zeros_in_flat_areas_are_no_damage(encode: Encode, xray: Image) -> None:
             data = encode(picture, "JPEG", **{**OPTIONS[format_name], "optimize": True})
             image = read_image(data)
             assert np.abs(image.astype(int) - picture).mean() < 6
-            assert read_image(data, shrink_for=InputSpec(100, 100)).size < picture.size
+            assert read_image(data, shrink_for=InputSpec(80, 80)).shape == (80, 80)
     long_run = bytes(500)
     assert long_run in encode(np.pad(xray, 900), "JPEG", quality=60, optimize=True)
 
@@ -187,14 +186,14 @@ def test_a_grey_bottom_is_no_damage(xray: Image, encode: Encode) -> None:
     padded = np.pad(xray, ((0, 200), (0, 0)), constant_values=128)
     data = encode(padded, "JPEG", quality=90)
     assert (read_image(data)[-100:] == 128).all()
-    assert "missing" in refusal(data[: scan_start(data) + 5000] + END)
+    assert "premature end" in refusal(data[: scan_start(data) + 5000] + END)
 
 
 def test_restart_markers(xray: Image, encode: Encode) -> None:
     data = encode(xray, "JPEG", **OPTIONS["restart"])
     third, fourth = data.index(b"\xff\xd2"), data.index(b"\xff\xd3")
-    assert "restart" in refusal(data[:third] + data[fourth:])
-    assert "restart" in refusal(data[:third] + b"\xff\xd5" + data[third + 2 :])
+    assert "instead of RST2" in refusal(data[:third] + data[fourth:])
+    assert "instead of RST2" in refusal(data[:third] + b"\xff\xd5" + data[third + 2 :])
     plain = encode(xray, "JPEG", quality=90)
     middle = (scan_start(plain) + len(plain)) // 2
     middle += plain[middle - 1] == 0xFF

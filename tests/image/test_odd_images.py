@@ -33,5 +33,6 @@ def test_each_is_a_picture_or_refused(data_root: Path) -> None:
         slowest = max(slowest, time.process_time() - started)
     assert len(results) == len(paths)
     assert slowest < 5
-    # Figures of the day the test was written: 507 read, 2,736 refused.
-    assert 400 < results.count("read") < 650
+    # 379 are read. Of the 507 before strict decoding, 70 JPEGs are damaged, 3 are sampled 4:1:0,
+    # which is not supported any more, and 55 BMPs use colours that their palette lacks.
+    assert 350 < results.count("read") < 410

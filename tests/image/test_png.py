@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -79,6 +80,23 @@ def test_equals_pillow(xray: Image, encode: Encode) -> None:
     assert_equals_pillow(buffer.getvalue())
 
 
+@pytest.mark.parametrize("filter_type", range(5))
+def test_bands(filter_type: int, xray: Image) -> None:
+    """A picture of many bands, whose rows refer to the ones above."""
+    flag = (8, 16, 32, 64, 128)[filter_type]
+    tall = np.vstack([xray, xray[::-1], xray[:, ::-1]])
+    colours = np.stack([tall, tall[::-1], tall[:, ::-1]], axis=2)
+    opaque = np.dstack([colours, np.full_like(tall, 255)])
+    for picture in (tall, colours, opaque):
+        data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_FILTER, flag])[1].tobytes()
+        assert_equals_pillow(data)
+
+
+def test_a_row_longer_than_a_stored_block(encode: Encode) -> None:
+    row = np.arange(40 * 70_000, dtype=np.uint32).astype(np.uint8).reshape(40, 70_000)
+    assert (read_image(encode(row, "PNG")) == row).all()
+
+
 def test_cut_anywhere_is_refused(xray: Image, encode: Encode) -> None:
     data = encode(xray, "PNG")
     for end in np.linspace(1, len(data) - 1, 200).astype(int):
@@ -104,6 +122,9 @@ def test_compressed_data_that_decodes_short(xray: Image, encode: Encode) -> None
         packed[:-100],
         packed[: len(packed) // 2] + b"\xff" * (len(packed) // 2),
         b"",
+        zlib.compress(rows + b"\0"),
+        zlib.compress(rows)[:-1],
+        zlib.compress(rows)[:-4] + b"\0\0\0\0",
     ):
         refusal(join(first, (b"IDAT", damaged), END))
     refusal(join(first, END))

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
+from fuzz_seeds import seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image as Pillow
 
-from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import ImageError
 from cxr_edge.image import ImageLimits, read_image
 
 LIMITS = ImageLimits(max_pixels=2_000_000)
 
 
-def seeds() -> list[bytes]:
-    grey = Pillow.fromarray(draw_phantom(np.random.default_rng(1), height=60, width=80))
-    exif = Pillow.Exif()
-    exif[0x0112] = 6
-    recipes: list[tuple[Pillow.Image, str, dict[str, object]]] = [
-        (grey, "JPEG", {"exif": exif}),
-        (grey.convert("RGB"), "JPEG", {"progressive": True}),
-        (grey, "JPEG", {"restart_marker_blocks": 5, "optimize": True}),
-        (grey, "PNG", {"exif": exif}),
-        (grey.quantize(16), "PNG", {"transparency": b"\xff" * 16}),
-        (grey.convert("RGBA"), "PNG", {}),
-        (grey, "BMP", {}),
-        (grey.quantize(16), "BMP", {}),
-        (grey, "TIFF", {"compression": "tiff_adobe_deflate"}),
-        (grey.convert("RGB"), "TIFF", {}),
-        (grey, "WEBP", {"exif": exif}),
-        (grey.convert("RGBA"), "WEBP", {"lossless": True}),
-    ]
-    files = []
-    for picture, format_name, options in recipes:
-        buffer = io.BytesIO()
-        picture.save(buffer, format_name, **options)
-        files.append(buffer.getvalue())
-    return files
-
-
-SEEDS = seeds()
+SEEDS = list(seeds().values())
 
 
 @st.composite

@@ -61,6 +61,6 @@ def test_a_head_that_gives_no_probability_is_refused_by_name(activation: str) ->
 
 def test_logits_of_a_multi_label_network_are_refused() -> None:
     model = keras.Sequential([keras.Input((8, 8, 1)), L.Flatten(), L.Dense(2)])
-    saved = SavedModel(model, "keras", True, "binarycrossentropy", False)
+    saved = SavedModel(model, "keras", True, "binary_crossentropy", False)
     with pytest.raises(ModelError, match="multi-label"):
         read_head(saved, GREY, "model.keras", keras)

@@ -117,7 +117,7 @@ def test_the_loss_tells_whether_outputs_are_logits(units: int, loss: str, origin
 
 def test_logits_trained_as_one_yes_or_no_a_label_are_refused() -> None:
     with pytest.raises(ModelError, match="multi-label"):
-        infer_from_network(network(last=(L.Dense(3),)), Given("m"), "m", "binarycrossentropy")
+        infer_from_network(network(last=(L.Dense(3),)), Given("m"), "m", "binary_crossentropy")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_backbone_s_name_suggests_its_preset() -> None:
     assert preset(keras.Model(image, scores)) == ("caffe", "guessed")
     flat = keras.Model(backbone.input, L.Dense(3, "softmax")(L.Flatten()(backbone.output)))
     assert preset(flat) == ("caffe", "guessed")
-    assert preset(flat, preset="torch") == ("torch", "option")
+    assert preset(flat, preset="torch") == ("torch", "given")
 
 
 def test_a_uint8_input_takes_pixels_as_they_are() -> None:
@@ -217,10 +217,10 @@ def test_labels_are_given_or_those_of_the_folder_or_placeholders() -> None:
     assert origins(inferred)["labels"] == ("label_0, label_1", "assumed")
     assert inferred.spec.positive_label == "label_1"
     inferred = infer(model, data_labels=("cat", "dog"), positive="cat", threshold=0.3)
-    assert origins(inferred)["labels"] == ("cat, dog", "data folder")
+    assert origins(inferred)["labels"] == ("cat, dog", "data")
     assert (inferred.spec.positive_label, inferred.spec.threshold) == ("cat", 0.3)
     inferred = infer(model, labels=("dog", "cat"), data_labels=("cat", "dog"))
-    assert origins(inferred)["labels"] == ("dog, cat", "option")
+    assert origins(inferred)["labels"] == ("dog, cat", "given")
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ for _row in REPORT["rows"]:
     del _row["latency"]["samples_ms"][5:]
 del REPORT["layers"]["onnx-int8, onnxruntime, 1 thread"][2:]
 
-MOST_CHANGES = 300
-"""Of a document; all of some thousand take a minute."""
+MOST_CHANGES = 100
+"""Of a document, in ``make test``; all of some thousand take a minute."""
 VALUES = (None, -1, 2, 1e300, "", [], {})
 """What a leaf is replaced by."""
 
@@ -195,16 +195,21 @@ def test_a_benchmark_whose_parts_disagree_is_refused(tmp_path, place, value, wor
     assert words in refusal(tmp_path, changed(REPORT, place, value), BenchmarkError)
 
 
-@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "most", [MOST_CHANGES, pytest.param(100_000, marks=pytest.mark.thorough)], ids=["some", "all"]
+)
 @pytest.mark.parametrize("name", ["EVALUATION", "SEEDS", "REPORT"])
-def test_a_document_with_any_value_changed_has_a_page_or_a_reason(tmp_path, name, monkeypatch):
+def test_a_document_with_any_value_changed_has_a_page_or_a_reason(
+    tmp_path, name, most, monkeypatch
+):
     # The library is the same in each page, and its hash takes most of the time of one.
     monkeypatch.setattr(page, "javascript_bundle", lambda: "")
     document = globals()[name]
     path = tmp_path / "damaged.json"
     drawn = refused = 0
     changes = [(place, value) for place in leaves(document) for value in VALUES]
-    for place, value in random.Random(0).sample(changes, min(MOST_CHANGES, len(changes))):
+    for place, value in random.Random(0).sample(changes, min(most, len(changes))):
         path.write_text(json.dumps(changed(document, place, value)))
         try:
             draw_page(path)

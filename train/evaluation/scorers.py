@@ -103,6 +103,7 @@ def exported_model(
     opened = Bundle.open(bundle)
     spec = opened.manifest.spec
     record, runs_on = opened.choose(artifact, engine)
+    domain = opened.domain()  # hashed before a session exists
     loaded = opened.load(record, runs_on, threads=threads)
 
     def scorer(pixels: Pixels) -> Scores:
@@ -113,7 +114,7 @@ def exported_model(
     name = printable(bundle.resolve().name) if bundle else "the bundled reference"
     recipe = _known_recipe(opened.manifest.provenance)
     source = ModelSource(name, record.name, runs_on, spec, recipe)
-    return ScoredModel(source, scorer, opened.domain(), _explainer(opened, threads))
+    return ScoredModel(source, scorer, domain, _explainer(opened, threads))
 
 
 def _known_recipe(provenance: Provenance) -> str | None:

@@ -47,8 +47,9 @@ def report_sections(evaluation: Evaluation) -> Iterator[Section]:
         yield Section(f"of no use: {reason}")
     yield _by_label(evaluation)
     yield _confusion(evaluation)
+    patients = "" if data.patients == data.images else f"patients {data.patients}   "
     counts = (
-        f"images {data.images}   patients {data.patients}   "
+        f"images {data.images}   {patients}"
         f"accuracy {evaluation.accuracy:.4f}   AUC {evaluation.auc:.4f}   "
         f"loss {evaluation.loss:.4f}"
     )
@@ -101,8 +102,9 @@ def change_text(difference: Interval) -> str:
 def describe_intervals(evaluation: Evaluation) -> str:
     """One sentence that says what an interval is."""
     data = evaluation.data
+    units = "images" if data.patients == data.images else "patients"
     return (
-        f"95 % intervals: {data.resamples} bootstrap samples of the {data.patients} patients, "
+        f"95 % intervals: {data.resamples} bootstrap samples of the {data.patients} {units}, "
         "drawn within each label"
     )
 

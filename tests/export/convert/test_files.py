@@ -172,9 +172,9 @@ def test_the_report_is_beside_the_bundle_and_says_what_was_tried(
     report = json.loads(report_path(exported_bundle).read_bytes())
     assert report["notice"] == opened.manifest.notice
     assert report["proves"].startswith("numbers on drawn inputs only")
-    assert report["chosen_on"] == "validation images of held-out patients"
+    assert report["chosen_on"].endswith(" validation images of held-out patients")
     assert report["calibration"]["source"] == "training images that the training kept"
-    assert report["preprocessing"] is None
+    assert report["decoding"] is None
     assert [entry["name"] for entry in report["artifacts"]] == [
         artifact.name for artifact in opened.manifest.artifacts
     ]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cxr_edge.bundle.manifest import Parity
+from cxr_edge.bundle.proofs import Parity
 from cxr_edge.errors import UsageError
 from cxr_edge.export.quantize.budget import Budget
 

@@ -200,7 +200,7 @@ def test_the_report_holds_every_figure_under_its_heading(evaluation: Evaluation)
             assert heading[: edge + 1].endswith(label)
     (summary,) = (line for line in lines if line.startswith("images "))
     assert summary.split() == [
-        *("images", str(evaluation.data.images), "patients", str(evaluation.data.images)),
+        *("images", str(evaluation.data.images)),
         *("accuracy", f"{evaluation.accuracy:.4f}"),
         *("AUC", f"{evaluation.auc:.4f}", "loss", f"{evaluation.loss:.4f}"),
     ]

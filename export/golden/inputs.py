@@ -6,11 +6,14 @@ The rule, in this order:
 2. Where a file with measured ranges is made and the calibration images are the user's: if a golden
    input drives an activation out of the ranges of those images, golden inputs are chosen among the
    drawn pictures that do not, after pictures with the statistics of those images have been drawn
-   too (:mod:`cxr_edge.export.alike`).
+   too (:mod:`cxr_edge.export.golden.alike`).
 3. Where recipes were chosen by the user's images: a golden input on which such a file differs by
    more than on those images is replaced, and if a decision would be left without inputs, the
    tolerance of that file becomes what was measured. A file that changes every input of a decision
    is not spared: the gate refuses it.
+
+Inputs near a change of decision (:mod:`cxr_edge.export.golden.near`) are blended from what was
+chosen, and obey the same three rules.
 
 With ``keep_images`` they are the user's own images instead, which then are in the bundle; never
 without being asked for.
@@ -18,6 +21,7 @@ without being asked for.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +33,6 @@ from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, decision_margins, probabilities
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import EngineError
-from cxr_edge.export.alike import draw_alike, measure
 from cxr_edge.export.artifacts import ArtifactKind
 from cxr_edge.export.gate import proving_engines
 from cxr_edge.export.golden import (
@@ -39,6 +42,8 @@ from cxr_edge.export.golden import (
     describe_golden,
     draw_pictures,
 )
+from cxr_edge.export.golden.alike import draw_alike, measure
+from cxr_edge.export.golden.near import draw_near
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
@@ -106,16 +111,65 @@ class GoldenInputs:
         self._labels = len(spec.labels)
         with reporter.bar("drawing golden inputs") as advance:
             pictures = draw_pictures(spec, 0, count, advance, striped=True)
-        self.source = describe_golden(count)
-        """What they are, for the manifest."""
+        self._source = describe_golden(count)
+        self._outside: Callable[[Pixels], Floats] | None = None
+        self._near: tuple[GoldenSet, GoldenSet | None] | None = None
         self.tolerances: dict[str, float] = {}
         """Largest |difference| that is accepted on them, by kind of file, where it is not the
         budget's."""
         self._start(GoldenSet(pictures, score(pictures)))
 
+    @property
+    def source(self) -> str:
+        """What they are, for the manifest."""
+        if self.near is None:
+            return f"{self._source}; none near a change of decision, which the model jumps over"
+        return f"{self._source}; {len(self.near.scores)} more near a change of decision"
+
+    @property
+    def near(self) -> GoldenSet | None:
+        """Pairs of inputs on either side of a decision; None: the original has none.
+
+        They are drawn when they are asked for, and again after golden inputs were exchanged.
+        """
+        if self._near is None or self._near[0] is not self.chosen:
+            self._near = (
+                self.chosen,
+                draw_near(
+                    self.chosen, self._score, self._spec, self._is_inside if self._outside else None
+                ),
+            )
+        return self._near[1]
+
+    @property
+    def whole(self) -> GoldenSet:
+        """What a bundle keeps: the golden inputs, and those near a change of decision."""
+        return dataclasses.replace(self.chosen, near=self.near)
+
+    def spare_near(self, files: Sequence[Reproduction]) -> None:
+        """Leave out pairs near a decision on which files differ by more than on the user's images.
+
+        Args:
+            files: how those that hold their budget on the user's images answer :attr:`near`.
+        """
+        near = self.near
+        if near is None or not files:
+            return
+        close = np.all(
+            [file.delta <= self.tolerances.get(file.name, file.allowed) for file in files], axis=0
+        )
+        kept = np.repeat(close.reshape(-1, 2).all(axis=1), 2)
+        self._near = self.chosen, _take(near, kept) if kept.any() else None
+
+    def _is_inside(self, pixels: Pixels) -> Flags:
+        """Whether inputs leave the calibrated ranges no further than golden inputs do."""
+        assert self._outside is not None  # noqa: S101 - asked for only then
+        limit = max(SLACK, float(self._outside(self.chosen.pixels).max()))
+        return np.asarray(self._outside(pixels) <= limit)
+
     def keep(self, samples: Samples, scores: Scores) -> None:
         """Take them from the user's images, which will be in the bundle."""
-        self.source = (
+        self._source = (
             f"up to {COUNT} of {len(scores)} images of the user, kept in the bundle as asked"
         )
         self._start(GoldenSet(samples.pixels, scores))
@@ -133,6 +187,7 @@ class GoldenInputs:
             excess: (N,) by how much activations leave the ranges, as a share of them.
             calibration: the user's images that the ranges were measured on.
         """
+        self._outside = excess
         everything = len(np.unique(self._decisions(self.chosen))) == self._labels
         if everything and (excess(self.chosen.pixels) <= SLACK).all():
             return
@@ -143,19 +198,23 @@ class GoldenInputs:
             pixels = draw_alike(statistics, self._spec, 0, self._count)
             pool = _join(pool, GoldenSet(pixels, self._score(pixels)))
             outside = np.concatenate([outside, excess(pixels)])
-        clear, where = self._is_clear(pool), "within"
-        inside = clear & (outside <= SLACK)
-        if not inside.any():
-            where = "nearest to"
-            inside = clear & (outside <= np.quantile(outside[clear], 0.25))
+        clear, where = self._is_clear(pool), "within the range of"
+        # The range of those that are needed, where fewer are inside.
+        nearest = np.sort(outside[clear])[: _ENOUGH * self._labels]
+        limit = float(nearest[-1]) if len(nearest) else SLACK
+        if limit > SLACK:
+            where = "nearest to the range of"
+        inside = clear & (outside <= max(limit, SLACK))
         before = len(self.pool.scores)
         self.pool = _take(pool, inside)
         self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)
         alike = int(inside[before:].sum())
-        self.source = (
-            f"{len(self.chosen.scores)} of {len(self.pool.scores)} drawn pictures {where} the "
-            f"calibrated ranges: {len(self.pool.scores) - alike} phantoms and {alike} pictures "
-            "with average grey levels and frequencies of the calibration images"
+        textures = "textures with the average grey levels and frequencies of the calibration images"
+        kinds = {"phantoms": len(self.pool.scores) - alike, textures: alike}
+        drawn = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        self._source = (
+            f"{len(self.chosen.scores)} of {drawn}, drawn and kept because the network's values on "
+            f"them stay {where} those on the calibration images"
         )
 
     def replace(self, files: Sequence[Reproduction]) -> None:
@@ -184,7 +243,7 @@ class GoldenInputs:
             if worst > file.allowed:
                 self.tolerances[file.name] = min(1.0, float(f"{1.1 * worst:.2g}"))
         if replaced:
-            self.source += (
+            self._source += (
                 f"; {replaced} were replaced on which a quantized file differed by more than on "
                 "the user's images"
             )

@@ -1,0 +1,146 @@
+"""The elements of a DICOM file that a picture needs, read under one budget.
+
+pydicom reads every element of a file, and every nested one, into objects of some kilobytes. Here it
+stops at the pixel data, skips what is not needed, and may read a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from cxr_edge.errors import ImageError
+
+NEEDED = (
+    *("SpecificCharacterSet", "Modality", "PresentationIntentType", "NumberOfFrames"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope"),
+    *("ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "PresentationLUTShape"),
+    *("WindowCenter", "WindowWidth"),
+)
+"""Keywords of the elements that are read."""
+
+_PIXEL_DATA = 0x7FE00010
+_PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", _PIXEL_DATA: ""}
+_UNDEFINED = 0xFFFFFFFF
+_SEQUENCES = (0x00283000, 0x00283010)  # of modality and VOI look-up tables
+_MAX_VALUE = 4_096
+_MAX_SEQUENCE = 2**20
+_MAX_ITEMS = 100
+_ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_MAX_READS = 20_000
+_MAX_READ_BYTES = 16 * 2**20
+_MAX_FRAGMENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PixelData:
+    """Where the pixel data lies in the file, not read yet."""
+
+    start: int
+    """First byte of the value."""
+    length: int | None
+    """Bytes; None: undefined, as compressed data has it."""
+    vr: str
+    """``OB``, ``OW`` or empty, where the file does not say it."""
+
+
+class _Budget(io.BytesIO):
+    """A file that may be read a bounded number of times."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._size = len(data)
+        self._reads, self._bytes = 0, 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(self._size - self.tell(), 0)
+        self._reads += 1
+        self._bytes += left if size is None or size < 0 else min(size, left)
+        if self._reads > _MAX_READS or self._bytes > _MAX_READ_BYTES:
+            raise ImageError(
+                "the DICOM file has too many or too large elements in front of its pixels; "
+                "export it again without private ones"
+            )
+        return super().read(size)
+
+
+def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
+    """Read the needed elements, up to the pixel data.
+
+    Args:
+        data: the file.
+        pydicom: the module.
+
+    Returns:
+        The data set, without its pixels, and where they are; None: there are none.
+
+    Raises:
+        ImageError: there are more or larger elements than a radiograph needs, or no integer pixels.
+        Exception: of pydicom, where the file is damaged.
+    """
+    needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in NEEDED]
+    file = _Budget(data)
+    pixels: list[PixelData] = []
+
+    def stops(tag: int, vr: str | None, length: int) -> bool:
+        if tag in _PIXELS:
+            if tag != _PIXEL_DATA:
+                raise ImageError(
+                    "the DICOM file has floating-point pixels, supported are integers; save it as "
+                    "integers"
+                )
+            pixels.append(
+                PixelData(file.tell(), None if length == _UNDEFINED else length, vr or "")
+            )
+            return True
+        if tag in needed and length != _UNDEFINED:
+            most = _MAX_SEQUENCE if tag in _SEQUENCES else _MAX_VALUE
+            if length > most:
+                raise ImageError(
+                    f"the DICOM element {pydicom.tag.Tag(tag)} has {length:,} bytes, the limit is "
+                    f"{most:,}; export the file again"
+                )
+        return False
+
+    dataset = pydicom.filereader.read_partial(file, stops, specific_tags=[*needed])
+    for tag in _SEQUENCES:
+        element = dataset.get_item(tag)
+        value = getattr(element, "value", None)
+        items = sum(map(value.count, _ITEM_TAGS)) if isinstance(value, bytes) else 0
+        if items > _MAX_ITEMS:
+            raise ImageError(
+                f"the DICOM element {pydicom.tag.Tag(tag)} has {items:,} items, the limit is "
+                f"{_MAX_ITEMS}; export the file again"
+            )
+    return dataset, pixels[-1] if pixels else None
+
+
+def join_fragments(data: bytes, pixels: PixelData) -> bytes:
+    """The compressed bytes of the only frame.
+
+    Raises:
+        ImageError: the fragments are damaged or cut, or are those of several frames.
+    """
+    view = memoryview(data)
+    end = len(data) if pixels.length is None else min(pixels.start + pixels.length, len(data))
+    offset, parts = pixels.start, list[memoryview]()
+    for number in range(_MAX_FRAGMENTS):
+        tag, length = bytes(view[offset : offset + 4]), view[offset + 4 : offset + 8]
+        size = int.from_bytes(length, "little")
+        if tag == b"\xfe\xff\xdd\xe0" or (pixels.length is not None and offset == end):
+            return b"".join(parts)
+        if tag != _ITEM_TAGS[0] or len(length) < 4 or offset + 8 + size > end:
+            raise ImageError("the DICOM file's pixels are damaged or cut; get the whole file")
+        if number == 0 and size > 4:  # the table of the frames' offsets
+            raise ImageError(
+                f"the DICOM file has {size // 4:,} frames, expected one; save the frame to read"
+            )
+        if number > 0:
+            parts.append(view[offset + 8 : offset + 8 + size])
+        offset += 8 + size
+    raise ImageError(
+        f"the DICOM file's pixels have more than {_MAX_FRAGMENTS:,} fragments; save it again"
+    )
