@@ -3,9 +3,11 @@
 import os
 import signal
 
+# While modules load, and while Python ends, Ctrl-C and SIGTERM end the process without a traceback.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # While modules load, and while Python ends, Ctrl-C ends the process without a traceback.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(143))
 
 
 def main() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from cxr_edge.errors import UsageError
+from cxr_edge.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -31,6 +32,7 @@ def map_in_order(
 
     Raises:
         UsageError: ``workers`` is below 1.
+        EngineError: the results are taken in a fork of the process that began.
     """
     if workers < 1:
         raise UsageError(f"workers is {workers}, expected at least 1")
@@ -43,13 +45,29 @@ def _map_on_threads(
     from concurrent.futures import ThreadPoolExecutor
 
     pending: deque[Future[Result]] = deque()
+    process = os.getpid()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="cxr-edge")
     try:
         for item in items:
+            _check_process(process)
             pending.append(pool.submit(function, item))
             if len(pending) > _PENDING_PER_WORKER * workers:
                 yield pending.popleft().result()
         while pending:
+            _check_process(process)
             yield pending.popleft().result()
     finally:  # also when the caller stops early or is interrupted
         pool.shutdown(cancel_futures=True)
+
+
+def _check_process(process: int) -> None:
+    """Refuse to wait in a fork for workers that only its parent has.
+
+    Raises:
+        EngineError: this is another process than the one that began.
+    """
+    if os.getpid() != process:
+        raise EngineError(
+            f"these images are being processed in process {process} and this is a fork of it; "
+            "begin in the process that takes the results"
+        )

@@ -11,6 +11,7 @@ from cxr_edge.batch import map_in_order
 from cxr_edge.bundle.manifest import ArtifactRecord
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import Scores, decide, positive_scores, probabilities, uncertain
+from cxr_edge.device.machine import check_workers
 from cxr_edge.device.profile import find_profile
 from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
@@ -30,7 +31,8 @@ Result = TypeVar("Result")
 class Classifier:
     """A loaded model that classifies images.
 
-    Threads may share it. After a fork, load it again in the child.
+    Threads may share it. After a fork, load it again in the child, or start workers with ``spawn``,
+    which OpenVINO needs.
 
     >>> from cxr_edge import Classifier
     >>> classifier = Classifier.load()
@@ -92,7 +94,8 @@ class Classifier:
             bundle: folder of an export; None: the bundled reference model.
             artifact: name of a model file; None: the first that an installed engine runs.
             engine: name of an engine; None: the first installed one that the file was checked on.
-            threads: for one inference, at least 1; None: the profile's, or 1 without a profile.
+            threads: for one inference, from 1 to the CPUs that this process may use; None: the
+                profile's, or 1 without a profile.
             limits: largest file and image accepted; None: the defaults.
             heatmap: load a file that computes heat maps, for :meth:`explain`.
             decode: see :data:`Decoding`; None: the bundle's default, ``fast`` unless its export
@@ -104,7 +107,7 @@ class Classifier:
         Raises:
             BundleError: the bundle is incomplete, was changed, or is not signed for ``key``.
             UsageError: the bundle has no such artifact or engine, or no file with heat maps;
-                ``threads`` is below 1; or ``profile`` is given together with ``artifact``,
+                ``threads`` is out of range; or ``profile`` is given together with ``artifact``,
                 ``engine`` or ``heatmap``.
             ProfileError: ``profile`` is malformed.
             MissingExtraError: the engine is not installed.
@@ -228,13 +231,15 @@ class Classifier:
 
         Args:
             sources: images; several workers take some ahead of what is yielded.
-            workers: images processed at the same time, at least 1.
+            workers: images processed at the same time, from 1 to four for each CPU that this
+                process may use.
 
         Raises:
             TypeError: ``sources`` is one image, or one of them is no image.
             EngineError: the engine failed, or its output is no probability.
-            UsageError: ``workers`` is below 1.
+            UsageError: ``workers`` is out of range.
         """
+        check_workers(workers)
         check_many(sources)
         return map_in_order(_or_failure(self.predict), sources, workers)
 

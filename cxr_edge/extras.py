@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import importlib.util
 import os
@@ -12,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
+from cxr_edge.device import temporary
+from cxr_edge.device.forks import without_forks
 from cxr_edge.errors import MissingExtraError
 from cxr_edge.reporting import announce
 
@@ -27,8 +28,6 @@ _DISTRIBUTIONS = {
 }
 """Modules whose package has another name on the package index."""
 
-_loading_keras = False
-
 _BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 
 
@@ -40,7 +39,8 @@ def require(module: str, extra: str) -> ModuleType:
             the extra to install.
     """
     try:
-        return importlib.import_module(module)
+        with without_forks():
+            return importlib.import_module(module)
     except ModuleNotFoundError as err:
         missing = distribution_of(err.name or module)
         wanted = distribution_of(module)
@@ -111,19 +111,9 @@ def require_keras(extra: str) -> Any:
     if "keras" in sys.modules:
         return sys.modules["keras"]
     announce(f"loading {_BACKENDS.get(backend, backend)} …")
-    global _loading_keras
-    _loading_keras = True
-    try:
-        with quiet_stderr():
-            require(backend, extra)
-            return require("keras", extra)
-    finally:
-        _loading_keras = False
-
-
-def is_loading_keras() -> bool:
-    """Whether :func:`require_keras` is importing Keras or its backend at the moment."""
-    return _loading_keras
+    with quiet_stderr():
+        require(backend, extra)
+        return require("keras", extra)
 
 
 def require_tensorflow(extra: str) -> tuple[Any, Any]:
@@ -180,8 +170,13 @@ def quiet_stderr() -> Iterator[None]:
     """
     import tempfile
 
-    sys.stderr.flush()
-    stderr = os.dup(2)
+    if sys.stderr is not None:  # None in a program without a console
+        sys.stderr.flush()
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
     with tempfile.TemporaryFile() as captured:
         os.dup2(captured.fileno(), 2)
         try:
@@ -192,33 +187,18 @@ def quiet_stderr() -> Iterator[None]:
                 os.write(stderr, captured.read())
             raise
         finally:
-            sys.stderr.flush()
+            if sys.stderr is not None:
+                sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
 
 
-def delete_home_writes() -> None:
-    """Delete what Keras wrote when imported, where the process ends without Python's own end."""
-    import shutil
-
-    shutil.rmtree(_redirect_home_writes(), ignore_errors=True)
-
-
-@functools.cache
-def _redirect_home_writes() -> str:
+def _redirect_home_writes() -> None:
     """Send what Keras and matplotlib write when imported to a folder deleted at exit.
 
     Keras imports matplotlib where it is installed, so exports need both.
-
-    Returns:
-        The folder.
     """
-    import atexit
-    import shutil
-    import tempfile
-
-    folder = tempfile.mkdtemp(prefix="cxr-edge-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = str(temporary.process_folder())
     os.environ.setdefault("KERAS_HOME", folder)
     os.environ.setdefault("MPLCONFIGDIR", folder)
-    return folder
+    temporary.redirect_libraries()

@@ -9,13 +9,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from cxr_edge.device.temporary import unfinished_file
 from cxr_edge.errors import CxrEdgeError, OutputError
 
 PathLike = str | os.PathLike[str]
 """A path as callers of the public functions give it."""
-
-TEMPORARY_PREFIX = ".cxr-edge-"
-"""Start of the name of every unfinished file; one left by a killed process may be deleted."""
 
 
 def read_file(
@@ -123,32 +121,29 @@ def remove_file(path: Path) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, which it replaces if the block succeeds.
 
-    For libraries that only write to a path. The temporary name has the same suffix.
+    For libraries that only write to a path. The temporary name has the same suffix. One that a
+    killed process left is deleted by the next that writes to the folder.
 
     Raises:
         OutputError: the folder or the file could not be written; the old file is untouched.
     """
-    temporary, name = None, printable(path)
+    yielded, name = False, printable(path)
     try:
         _refuse_special(path, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{path.suffix}")
-        temporary.touch(exist_ok=False)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        with contextlib.suppress(OSError):  # the file is already replaced
-            _sync(path.parent)
+        with unfinished_file(path) as temporary:
+            yielded = True
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            with contextlib.suppress(OSError):  # the file is already replaced
+                _sync(path.parent)
     except OSError as err:
         raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
     except ValueError as err:  # a NUL in the name
-        if temporary is not None:
+        if yielded:
             raise
         raise OutputError(f"{name}: cannot be written: {err}") from err
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _refuse_special(path: Path, name: str) -> None:

@@ -25,9 +25,9 @@ from cxr_edge.bundle.manifest import (
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.bundle.signature import sign, signature_name
+from cxr_edge.device.temporary import FILE_PREFIX
 from cxr_edge.errors import OutputError
 from cxr_edge.files import (
-    TEMPORARY_PREFIX,
     atomic_path,
     printable,
     sha256,
@@ -101,7 +101,7 @@ def _nearest_folder(path: Path) -> Path:
 
 def _try_to_write(folder: Path) -> None:
     """Write a block and remove it: permissions do not tell of full or read-only disks."""
-    with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder) as probe:
+    with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(bytes(_PROBE_BYTES))
         probe.flush()
         os.fsync(probe.fileno())
@@ -188,6 +188,6 @@ def _is_ours(name: str) -> bool:
     """Whether an export writes files of this name, temporary ones included."""
     return (
         name in (MANIFEST_NAME, CARD_NAME)
-        or name.startswith(TEMPORARY_PREFIX)
+        or name.startswith(FILE_PREFIX)
         or bool(_HASHED_NAME.fullmatch(name))
     )

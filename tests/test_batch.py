@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from cxr_edge.batch import map_in_order
-from cxr_edge.errors import UsageError
+from cxr_edge.errors import EngineError, UsageError
 
 
 def square(number: int) -> int:
@@ -85,3 +87,19 @@ def threads() -> int:
 def test_no_worker_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="workers is 0"):
         map_in_order(square, [1], 0)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
+def test_a_fork_gets_an_error_instead_of_waiting_for_its_parents_workers() -> None:
+    results = map_in_order(square, range(100), 2)
+    assert next(results) == 0
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        try:
+            next(results)
+        except EngineError as err:
+            os._exit(0 if "fork" in str(err) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert list(results) == [square(number) for number in range(1, 100)]

@@ -24,6 +24,7 @@ import cxr_edge.bundle.reader
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier, Stage
 from cxr_edge.data.phantom import draw_phantom
+from cxr_edge.device.machine import WORKERS_PER_CPU, usable_cpus
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import BundleError, EngineError, ImageError, UsageError
 from cxr_edge.image import ImageLimits, read_image
@@ -397,7 +398,7 @@ def test_a_classifier_shows_what_it_is_and_is_not_pickled(
         ({"artifact": "onnx"}, UsageError),
         ({"engine": "tensorrt"}, UsageError),
         ({"threads": 0}, UsageError),
-        ({"threads": 1025}, UsageError),
+        ({"threads": usable_cpus() + 1}, UsageError),
         ({"artifact": "tflite-fp32", "engine": "onnxruntime"}, UsageError),
         ({"artifact": "onnx-fp32", "heatmap": True}, UsageError),
     ],
@@ -445,6 +446,12 @@ def test_several_workers_predict_as_one_does(
     assert list(loaded.predict_many(jpegs, workers=4)) == alone
     assert [isinstance(result, Failure) for result in alone] == [n % 7 == 3 for n in range(20)]
     assert [result.source for result in alone] == [str(path) for path in jpegs]
+
+
+def test_more_workers_than_help_are_refused_with_the_most(jpegs: list[Path]) -> None:
+    most = WORKERS_PER_CPU * usable_cpus()
+    with pytest.raises(UsageError, match=f"workers is {most + 1}, expected at most {most}:"):
+        Classifier.load().predict_many(jpegs, workers=most + 1)
 
 
 def test_fast_and_exact_decoding_differ_little_and_the_name_is_checked(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge import files
+from cxr_edge.device.temporary import FILE_PREFIX
 from cxr_edge.errors import BundleError, ImageError, OutputError
 from cxr_edge.files import (
     atomic_path,
@@ -242,7 +242,7 @@ def test_once_the_file_is_replaced_nothing_claims_that_it_was_not(
 def test_the_temporary_keeps_the_suffix_and_goes_when_the_block_raises(tmp_path: Path) -> None:
     with pytest.raises(KeyError), atomic_path(tmp_path / "model.keras") as temporary:
         assert temporary.suffix == ".keras"
-        assert temporary.name.startswith(files.TEMPORARY_PREFIX)
+        assert temporary.name.startswith(FILE_PREFIX)
         temporary.write_bytes(b"half")
         raise KeyError
     assert list(tmp_path.iterdir()) == []

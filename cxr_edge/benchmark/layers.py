@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from cxr_edge.benchmark.report import Layer
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import EngineError, first_line
 from cxr_edge.preprocess import Batch
 
@@ -39,8 +39,8 @@ def slowest_operations(
 
     options = new_options()
     options.enable_profiling = True
-    with tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
-        options.profile_file_prefix = str(Path(folder, "profile"))
+    with temporary_folder() as folder:
+        options.profile_file_prefix = str(folder / "profile")
         session = open_session(model, 1, options)
         inputs = {session.get_inputs()[0].name: batch}
         try:

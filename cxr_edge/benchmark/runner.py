@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from cxr_edge.benchmark.roofline import measure_roofline
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.machine import this_machine
 from cxr_edge.device.profile import engine_version
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.engines import ENGINES
 from cxr_edge.errors import CxrEdgeError, EngineError, first_line
 from cxr_edge.extras import package_version
@@ -74,11 +74,11 @@ def run_benchmark(bundle: Bundle, request: BenchmarkRequest, reporter: Reporter)
         ModelError: ``request.keras`` cannot be loaded, or does not fit the bundle.
         MissingExtraError: ``request.keras`` is given and TensorFlow is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
+    with temporary_folder() as folder:
         if request.images:
             files = pick_files(request.images)
         else:
-            files = draw_files(Path(folder), count=request.drawn_files)
+            files = draw_files(folder, count=request.drawn_files)
         return _measure(bundle, request, files, reporter)
 
 

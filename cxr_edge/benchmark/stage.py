@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from cxr_edge.device.machine import check_threads
 from cxr_edge.errors import UsageError, unknown_name
 from cxr_edge.files import PathLike, optional_path, printable
 from cxr_edge.reporting import Reporter, Silent
@@ -60,7 +61,8 @@ def benchmark_bundle(
             the bundle's golden inputs and drawn files.
         keras: the original model; None: the bundle's own.
         baselines: run Keras and stock conversions too, where TensorFlow is installed.
-        threads: threads for one inference, several counts to compare; 1 is always among them.
+        threads: threads for one inference, several counts to compare, each at most the CPUs that
+            this process may use; 1 is always among them.
         rounds: timing rounds of each row, at least 2.
         decode: how JPEG files are decoded; None: by the bundle's default.
         suite: output of ``make bench``, to show in the report.
@@ -114,6 +116,7 @@ def _thread_counts(threads: Sequence[int]) -> tuple[int, ...]:
     for count in threads:
         if not isinstance(count, int) or count < 1:
             raise UsageError(f"--threads has {count!r}, expected whole numbers, at least 1")
+        check_threads(count)
     return tuple(sorted({1, *threads}))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cxr_edge.benchmark.machine_state import read_machine_state, state_warnings
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.device.machine import this_machine
+from cxr_edge.device.machine import check_threads, this_machine
 from cxr_edge.device.profile import FORMAT, Profile, engine_version, profile_path, write_profile
 from cxr_edge.device.tune import Candidate, fastest, tune
 from cxr_edge.errors import OutputError, UsageError
@@ -47,20 +47,22 @@ def tune_bundle(
 
     Args:
         bundle: folder of an export; None: the bundled reference.
-        threads: most threads for one inference; None: all processors.
+        threads: most threads for one inference; None: as many as this process may use, which is
+            also the largest number accepted.
         rounds: timing rounds of each candidate, at least 1.
         profile: file to store the choice in; None: this user's folder for settings, where
             ``cxr-edge predict`` looks.
         reporter: shows progress; None: nothing is shown.
 
     Raises:
-        UsageError: ``threads`` or ``rounds`` is below 1.
+        UsageError: ``threads`` or ``rounds`` is out of range.
         BundleError: the bundle is damaged.
         OutputError: the profile cannot be written, or this user has no folder for settings.
     """
     for option, number in (("threads", threads), ("rounds", rounds)):
         if number is not None and number < 1:
             raise UsageError(f"--{option} is {number}, expected at least 1")
+    check_threads(threads or 1)
     opened, machine = Bundle.open(bundle), this_machine()
     path = find_profile(opened, profile)
     check_writable(path.parent, path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import importlib
 import inspect
-import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from cxr_edge.cli import interrupts, streams
+from cxr_edge.device.temporary import owned_process
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
 from cxr_edge.files import printable
 from cxr_edge.reporting import listening
@@ -100,7 +100,7 @@ def _global_options(
 def main() -> None:
     """Run the command line and exit with a code documented in ``cxr_edge.errors``."""
     try:
-        with streams.prepared():
+        with streams.prepared(), owned_process():
             code = _run()
         sys.exit(code)
     finally:
@@ -114,10 +114,8 @@ def _run() -> int:
         The exit code.
     """
     arguments = sys.argv[1:]
-    if sys.stdout is None:
-        if not {"-o", "--out"}.intersection(arguments):
-            return _fail(UsageError("stdout is closed; redirect it, for example to /dev/null"))
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
+    if not streams.results_can_be_written(arguments):
+        return _fail(UsageError("stdout is closed; redirect it, for example to /dev/null"))
     warnings.filterwarnings("ignore", module=r"keras\.")  # they name lines of Keras, not the model
     # Imports create 100,000 lasting objects; collecting garbage among them takes 10 ms.
     gc.set_threshold(50_000)

@@ -24,8 +24,7 @@ class Terminal:
 
     def say(self, message: str) -> None:
         """Print a message on lines of its own."""
-        with contextlib.suppress(OSError):  # a full disk behind stderr: nobody can be told
-            print(f"{_erase()}{message}", file=sys.stderr, flush=True)
+        print(f"{_erase()}{message}", file=sys.stderr, flush=True)
 
     def warn(self, message: str) -> None:
         """Print a message that must not be overlooked."""
@@ -52,8 +51,7 @@ class Terminal:
             yield shown.advance
         finally:
             shown.draw()
-            with contextlib.suppress(OSError):
-                print(file=sys.stderr, flush=True)
+            print(file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def if_slow(self, message: str) -> Iterator[None]:
@@ -98,8 +96,7 @@ class _Bar:
         if self._total:
             text += f"  {self._done}/{self._total}" + (self._left and f"  {self._left}")
         width = shutil.get_terminal_size().columns - 1
-        with contextlib.suppress(OSError):
-            print(f"{_erase()}{text[: max(width, 1)]}", end="", file=sys.stderr, flush=True)
+        print(f"{_erase()}{text[: max(width, 1)]}", end="", file=sys.stderr, flush=True)
 
 
 def _erase() -> str:

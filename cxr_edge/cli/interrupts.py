@@ -1,38 +1,71 @@
-"""Ctrl-C: exit code 130 and no traceback, whatever is going on."""
+"""Ctrl-C and SIGTERM: exit code 130 or 143 and no traceback, whatever is going on."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
 
-from cxr_edge import extras
+from cxr_edge.device import temporary
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
+TERMINATED = 143
+"""Exit code after SIGTERM, as of a process that has no handler for it."""
+
+_CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C while the block runs, unless the caller ignores it.
+    """Raise KeyboardInterrupt on Ctrl-C and SystemExit on SIGTERM while the block runs.
 
-    While Keras or its backend loads, the process ends at once instead: an exception that passes
-    through TensorFlow's native code crashes Python.
+    A signal that the caller ignores stays ignored. While a module is imported, the process ends at
+    once instead: native code, such as TensorFlow's, crashes or raises an ImportError then.
     """
-    previous = signal.getsignal(signal.SIGINT)
-    if not callable(previous):  # ignored, as in the background of a shell
-        yield
-        return
-    signal.signal(signal.SIGINT, _interrupt)
+    # Where Python's own handler is left for SIGTERM, there is none: the command runs in a program.
+    handlers = {number: signal.getsignal(number) for number in _CODES}
+    replaced = {number: handler for number, handler in handlers.items() if callable(handler)}
+    hook, sys.unraisablehook = sys.unraisablehook, _exit_if_interrupted
+    for number in replaced:
+        signal.signal(number, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook
 
 
-def _interrupt(number: int, frame: object) -> None:
-    if extras.is_loading_keras():
-        extras.delete_home_writes()
-        os._exit(INTERRUPTED)
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    code = _CODES[signal.Signals(number)]
+    if _is_importing(frame):
+        _exit(code)
+    if code == TERMINATED:
+        raise SystemExit(code)
     raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib."):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _exit_if_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
+    """End the process where an interruption cannot be raised, as in the deletion of an object."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _exit(INTERRUPTED)
+    if isinstance(unraisable.exc_value, SystemExit):
+        _exit(TERMINATED)
+    sys.__unraisablehook__(unraisable)
+
+
+def _exit(code: int) -> NoReturn:
+    temporary.delete_process_folder()
+    os._exit(code)

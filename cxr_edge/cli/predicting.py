@@ -43,7 +43,7 @@ def predict(
             "--workers",
             "-w",
             min=1,
-            help="Images processed at the same time.",
+            help="Images processed at the same time, at most 4 for each processor.",
             show_default="processors / threads",
         ),
     ] = None,
@@ -108,10 +108,11 @@ def predict(
             import cv2
 
             from cxr_edge.classifier import Classifier
-            from cxr_edge.device.machine import usable_cpus
+            from cxr_edge.device.machine import check_workers, usable_cpus
             from cxr_edge.image import ImageLimits
 
         cv2.setNumThreads(1)  # workers share the processors; decoding has one thread anyway
+        check_workers(workers or 1)
         sources, remarks = _expand(paths, max_bytes)
         if len(sources) > 1 and workers is None and threads is None:
             threads = 1  # one image per processor is faster than one image on several

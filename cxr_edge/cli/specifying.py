@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import sys
 from pathlib import Path
@@ -94,9 +95,17 @@ def spec(
     )
     if out is None:
         text = documents.dump(inferred.spec)
-        sys.stdout.buffer.write(text)  # UTF-8, whatever the terminal's encoding
-        sys.stdout.flush()
+        _print_text(text)
     _explain(inferred, model, out)
+
+
+def _print_text(text: bytes) -> None:
+    """Write UTF-8 to stdout, whatever its encoding."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.buffer.write(text)
+    else:  # replaced by a program that calls the command
+        sys.stdout.write(text.decode())
+    sys.stdout.flush()
 
 
 def _split_labels(text: str | None) -> tuple[str, ...] | None:

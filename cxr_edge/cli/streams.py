@@ -26,22 +26,30 @@ def prepared() -> Iterator[None]:
 
     libjpeg, libpng, OpenCV, LiteRT and TensorFlow write warnings straight to file descriptor 2, and
     most have no setting to stop that. The descriptor is redirected once, before any thread starts,
-    and ``sys.stderr`` goes on writing where it did.
+    and ``sys.stderr`` goes on writing where it did. Messages that it cannot take are lost: they
+    must not spoil a result.
     """
     _open_missing_descriptors()
-    if sys.stderr is None:  # closed by the caller: nobody can be told anything
+    if sys.stderr is None or getattr(sys.stderr, "closed", False):  # nobody can be told anything
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
     for stream in (sys.stdout, sys.stderr):
         # A file name may hold characters that the terminal's encoding lacks.
-        if stream is not None:
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if no_colour():  # typer knows no other setting that leaves out bold and dim as well
         os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
-    if os.environ.get(KEEP_NATIVE):
-        yield
-        return
     with _stderr_for_python():
         yield
+
+
+def results_can_be_written(arguments: list[str]) -> bool:
+    """Whether stdout is open, or the arguments name an output; then stdout goes nowhere."""
+    if sys.stdout is not None and not getattr(sys.stdout, "closed", False):
+        return True
+    if not any(argument.startswith(("-o", "--out")) for argument in arguments):
+        return False
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
+    return True
 
 
 def _open_missing_descriptors() -> None:
@@ -63,14 +71,16 @@ def _stderr_for_python() -> Iterator[None]:
         writes_to_2 = stderr.fileno() == 2
     except (OSError, ValueError, AttributeError):  # replaced by an object that is no file
         writes_to_2 = False
-    stderr.flush()
-    nowhere = os.open(os.devnull, os.O_RDONLY)  # a write fails, which no library minds
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    with contextlib.suppress(OSError):
+        stderr.flush()
+    if not os.environ.get(KEEP_NATIVE):
+        nowhere = os.open(os.devnull, os.O_RDONLY)  # a write fails, which no library minds
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
     if writes_to_2:
         sys.stderr = io.TextIOWrapper(
-            io.BufferedWriter(_Descriptor(original)),
-            encoding=stderr.encoding,
+            io.BufferedWriter(_Messages(original)),
+            encoding=getattr(stderr, "encoding", None) or "utf-8",
             errors="backslashreplace",
             line_buffering=True,
         )
@@ -78,15 +88,18 @@ def _stderr_for_python() -> Iterator[None]:
         yield
     finally:
         if writes_to_2:
-            with contextlib.suppress(OSError, ValueError):  # a full disk: nobody can be told
+            with contextlib.suppress(ValueError):  # closed already
                 sys.stderr.close()
             sys.stderr = stderr
         os.dup2(original, 2)
         os.close(original)
 
 
-class _Descriptor(io.RawIOBase):
-    """Writes to an open file descriptor, which it does not own."""
+class _Messages(io.RawIOBase):
+    """Writes to an open file descriptor, which it does not own.
+
+    What a full disk or a closed pipe does not take is lost.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -101,7 +114,10 @@ class _Descriptor(io.RawIOBase):
         return True
 
     def write(self, data: Buffer) -> int:
-        return os.write(self._descriptor, data)
+        try:
+            return os.write(self._descriptor, data)
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def no_colour() -> bool:
@@ -111,8 +127,7 @@ def no_colour() -> bool:
 
 def tell(line: str) -> None:
     """Print one line on stderr, :func:`shortened`."""
-    with contextlib.suppress(OSError):  # a full disk behind stderr: nobody can be told
-        print(shortened(line), file=sys.stderr, flush=True)
+    print(shortened(line), file=sys.stderr, flush=True)
 
 
 def shortened(line: str) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge.errors import UsageError
 from cxr_edge.files import sha256
 
 BUSY_LOAD = 0.5
 """A load average above this before a timing makes its times too long."""
+
+WORKERS_PER_CPU = 4
+"""Images at a time for each usable CPU, at most: each holds a decoded image in memory."""
 
 # Keys of /proc/cpuinfo that identify a CPU model on x86 and arm64; other values change over time or
 # differ between cores.
@@ -51,10 +56,82 @@ class Machine:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use; its affinity may allow fewer than the machine has."""
+    """CPUs that this process may use, at least 1.
+
+    Its affinity, or the quota of its control group as containers have one, may allow fewer than
+    the machine has.
+    """
+    cpus = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cpus = len(os.sched_getaffinity(0))
+    return max(1, math.ceil(min(cpus, _quota())))
+
+
+def check_threads(threads: int) -> None:
+    """Refuse more threads for one inference than CPUs: they would wait for one another.
+
+    Raises:
+        UsageError: ``threads`` is below 1 or above :func:`usable_cpus`.
+    """
+    if threads < 1:
+        raise UsageError(f"threads is {threads}, expected at least 1")
+    if threads > 1 and threads > (cpus := usable_cpus()):
+        raise UsageError(
+            f"threads is {threads}, expected at most {cpus}: the processors that this process may "
+            "use"
+        )
+
+
+def check_workers(workers: int) -> None:
+    """Refuse more images at a time than help, even where workers mostly wait for files.
+
+    Raises:
+        UsageError: ``workers`` is below 1 or above :data:`WORKERS_PER_CPU` for each usable CPU.
+    """
+    if workers < 1:
+        raise UsageError(f"workers is {workers}, expected at least 1")
+    if workers > 1 and workers > (most := WORKERS_PER_CPU * usable_cpus()):
+        raise UsageError(
+            f"workers is {workers}, expected at most {most}: {WORKERS_PER_CPU} for each processor "
+            "that this process may use"
+        )
+
+
+def _quota() -> float:
+    """CPUs that the control groups of this process grant it; infinity where there is no limit."""
+    quotas = [math.inf]
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup/cpu" if controllers else "/sys/fs/cgroup")
+        group = root / path.strip("/")
+        # A group is limited by those around it; inside a container, its own path is the root.
+        for folder in {root, group, *group.parents}:
+            if folder == root or root in folder.parents:
+                quotas.append(_quota_of(folder))
+    return min(quotas)
+
+
+def _quota_of(group: Path) -> float:
+    """CPUs that one control group grants, of version 2 or 1."""
+    quota, _, period = _read(group / "cpu.max").partition(" ")
+    if not quota:
+        quota, period = _read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")
+    try:
+        granted = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max", or no such file
+        return math.inf
+    return granted if granted > 0 else math.inf  # -1: no limit
+
+
+def _read(path: str | Path) -> str:
+    """A file of the kernel; empty where there is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def this_machine() -> Machine:
@@ -77,10 +154,7 @@ def this_machine() -> Machine:
 
 def _cpu_facts() -> dict[str, str]:
     """/proc/cpuinfo of the first CPU, and of the board, which follows the last; empty elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # not Linux
-        return {}
+    text = _read("/proc/cpuinfo")
     facts: dict[str, str] = {}
     for line in text.splitlines():
         name, colon, value = line.partition(":")

@@ -11,7 +11,7 @@ from typing import Literal
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Manifest
 from cxr_edge.device.machine import BUSY_LOAD, Machine, this_machine
-from cxr_edge.engines import ENGINES, MOST_THREADS
+from cxr_edge.engines import ENGINES
 from cxr_edge.errors import ProfileError
 from cxr_edge.extras import package_version
 from cxr_edge.files import printable, read_file, write_file
@@ -49,8 +49,8 @@ class Profile:
     """Of the machine before the timing, over a minute; null: unknown."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= MOST_THREADS:
-            raise ProfileError(f"threads is {self.threads}, expected 1 to {MOST_THREADS}")
+        if self.threads < 1:
+            raise ProfileError(f"threads is {self.threads}, expected at least 1")
 
     @property
     def of_busy_machine(self) -> bool:
@@ -179,6 +179,8 @@ def _mismatch(profile: Profile, manifest: Manifest, machine: Machine) -> str:
         return "it is for another bundle"
     if profile.machine != machine.key:
         return f"it is for another machine ({profile.processor})"
+    if profile.threads > machine.cpus:
+        return f"it uses {profile.threads} threads, this process may use {machine.cpus} processors"
     proven = {(a.name, record.engine) for a in manifest.artifacts for record in a.engines}
     if (profile.artifact, profile.engine) not in proven:
         return f"{profile.artifact} was not proven on {profile.engine}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from cxr_edge.data.phantom import phantom_jpeg
 from cxr_edge.device.process import run_python
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.reporting import Reporter
 
 FLOOR = "python -c 'import numpy, cv2, onnxruntime'"
@@ -43,8 +43,8 @@ def measure_starts(
         EngineError: a process failed.
     """
     bundle_option = ["-b", str(bundle)] if bundle else []
-    with tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
-        image = Path(folder, "phantom.jpeg")
+    with temporary_folder() as folder:
+        image = folder / "phantom.jpeg"
         image.write_bytes(phantom_jpeg())
         load = "import sys; from cxr_edge import Classifier; Classifier.load(sys.argv[1] or None)"
         predict = ["predict", *bundle_option, *options]

@@ -26,7 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.decision import Scores
-from cxr_edge.errors import EngineError, MissingExtraError, UsageError, unknown_name
+from cxr_edge.device import forks
+from cxr_edge.device.machine import check_threads
+from cxr_edge.errors import EngineError, MissingExtraError, unknown_name
 from cxr_edge.extras import is_installed
 from cxr_edge.files import printable
 from cxr_edge.preprocess import Batch
@@ -41,9 +43,6 @@ Heatmaps = npt.NDArray[np.float32]
 # onnxruntime never frees the memory of its largest batch: 308 MB after 64 images, 107 MB after one.
 # Larger batches are no faster on a CPU.
 _LARGEST_BATCH = 8
-
-MOST_THREADS = 1024
-"""More threads for one inference than any machine has use for: starting them takes its memory."""
 
 SCORES: tuple[Output, ...] = ("scores",)
 """The outputs of an ordinary model file."""
@@ -60,6 +59,7 @@ class Engine(abc.ABC):
         self._declared = outputs
         self._process = os.getpid()
         self._fixed_batch = True
+        forks.keep_in_children(self)
 
     def run(self, batch: Batch) -> Scores:
         """Compute the scores of a batch.
@@ -259,26 +259,24 @@ def open_engine(
         name: a key of :data:`ENGINES`.
         model: the file's bytes, already checked against the manifest.
         spec: input shape and number of outputs that the file must have.
-        threads: threads for one inference, at least 1.
+        threads: threads for one inference, from 1 to the CPUs that this process may use.
         outputs: the outputs that the manifest declares; the file must have these and no others.
 
     Raises:
-        UsageError: no engine has that name, or ``threads`` is below 1 or above 1024.
+        UsageError: no engine has that name, or ``threads`` is out of range.
         MissingExtraError: the engine's package is not installed.
         EngineError: the engine cannot load the file, or the file does not fit the spec.
     """
     if name not in ENGINES:
         raise unknown_name("engine", name, ENGINES)
-    if threads < 1:
-        raise UsageError(f"threads is {threads}, expected at least 1")
-    if threads > MOST_THREADS:
-        raise UsageError(f"threads is {threads}, expected at most {MOST_THREADS}")
+    check_threads(threads)
     info = ENGINES[name]
     if not is_installed(info.package):
         raise MissingExtraError(
             f"the engine {name} needs {info.distribution}, which is not installed; "
             f"install it with {info.install}"
         )
-    module = importlib.import_module(info.module)
-    engine: Engine = module.open_model(model, spec, threads, outputs)
+    with forks.without_forks():
+        module = importlib.import_module(info.module)
+        engine: Engine = module.open_model(model, spec, threads, outputs)
     return engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,19 @@ from cxr_edge.spec import ModelSpec
 
 
 class LiteRtEngine(Engine):
-    """A .tflite file. An interpreter is not thread-safe, so each calling thread gets its own."""
+    """A .tflite file. An interpreter is not thread-safe, so each concurrent call gets its own."""
 
     name = "litert"
 
     def __init__(self, model: bytes, spec: ModelSpec, threads: int) -> None:
         super().__init__(spec)
         self._model, self._threads = model, threads
-        self._local = threading.local()
         check_tflite(model)
-        interpreter = self._interpreter()
+        # Not thread-local: a fork destroys what belongs to other threads, and destroying an
+        # interpreter in a child may crash it.
+        self._idle: deque[Any] = deque()
+        interpreter = self._new_interpreter()
+        self._idle.append(interpreter)
         try:
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
             ports = [_port(i) for i in inputs], [_port(o) for o in outputs]
@@ -36,24 +39,27 @@ class LiteRtEngine(Engine):
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._input_port, self._output_port = ports[0][0], ports[1][0]
 
-    def _interpreter(self) -> Any:
-        if not hasattr(self._local, "interpreter"):
-            try:
-                interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
-                interpreter.allocate_tensors()
-            except Exception as err:  # its errors share no base class
-                raise EngineError(f"LiteRT cannot load the model: {reason_of(err)}") from err
-            self._local.interpreter = interpreter
-        return self._local.interpreter
+    def _new_interpreter(self) -> Any:
+        try:
+            interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
+            interpreter.allocate_tensors()
+        except Exception as err:  # its errors share no base class
+            raise EngineError(f"LiteRT cannot load the model: {reason_of(err)}") from err
+        return interpreter
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
-        interpreter = self._interpreter()
+        try:
+            interpreter = self._idle.pop()
+        except IndexError:  # all are in use by other threads
+            interpreter = self._new_interpreter()
         try:
             interpreter.set_tensor(self._input, self._input_port.quantize(batch))
             interpreter.invoke()
+            return [self._output_port.dequantize(interpreter.get_tensor(self._output))]
         except Exception as err:  # as above
             raise EngineError(f"LiteRT failed: {reason_of(err)}") from err
-        return [self._output_port.dequantize(interpreter.get_tensor(self._output))]
+        finally:
+            self._idle.append(interpreter)
 
 
 def open_model(

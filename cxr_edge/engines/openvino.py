@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import threading
+from collections import deque
 from typing import Any
 
 # `import openvino` reports to an analytics service and has no setting to turn that off. If its
@@ -20,9 +21,12 @@ from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
+_process: int | None = None
+"""The process that OpenVINO was first used in, or one that this one was forked from."""
+
 
 class OpenVinoEngine(Engine):
-    """An ONNX file compiled for the CPU. Each calling thread gets its own inference request."""
+    """An ONNX file compiled for the CPU. Each concurrent call gets its own inference request."""
 
     name = "openvino"
 
@@ -31,6 +35,7 @@ class OpenVinoEngine(Engine):
     ) -> None:
         super().__init__(spec, declared)
         check_onnx(model)
+        _check_process()
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
@@ -46,16 +51,20 @@ class OpenVinoEngine(Engine):
         except Exception as err:  # also UnicodeDecodeError: a message or name that is not UTF-8
             raise EngineError(f"OpenVINO cannot load the model: {reason_of(err, -1)}") from err
         self._check_contract(inputs, outputs)
-        self._local = threading.local()
+        self._idle: deque[Any] = deque()  # not thread-local: a fork destroys what is
 
     def _invoke(self, batch: Batch, count: int) -> list[npt.NDArray[np.float32]]:
         try:
-            if not hasattr(self._local, "request"):
-                self._local.request = self._compiled.create_infer_request()
-            results = self._local.request.infer([batch], share_inputs=True)
+            request = self._idle.pop()
+        except IndexError:  # all are in use by other threads
+            request = self._compiled.create_infer_request()
+        try:
+            results = request.infer([batch], share_inputs=True)
+            return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
         except Exception as err:  # as above
             raise EngineError(f"OpenVINO failed: {reason_of(err, -1)}") from err
-        return [np.array(results[self._compiled.output(i)], np.float32) for i in range(count)]
+        finally:
+            self._idle.append(request)
 
 
 def open_model(
@@ -63,6 +72,21 @@ def open_model(
 ) -> Engine:
     """Load an ONNX file; see :func:`cxr_edge.engines.open_engine`."""
     return OpenVinoEngine(model, spec, threads, outputs)
+
+
+def _check_process() -> None:
+    """Refuse what hangs: the threads that OpenVINO shares between models do not survive a fork.
+
+    Raises:
+        EngineError: a process that this one was forked from has used OpenVINO.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if os.getpid() != _process:
+        raise EngineError(
+            f"OpenVINO was used in process {_process} and this is a fork of it; start workers "
+            "with 'spawn', or take onnxruntime"
+        )
 
 
 def _port(port: Any) -> Port:

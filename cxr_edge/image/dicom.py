@@ -11,8 +11,10 @@ pixels: they are never held in a wider type.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,6 @@ MODALITIES = frozenset({"CR", "DX", "RG"})
 _Values = npt.NDArray[np.float64]
 _BLOCK = 2**20  # pixels mapped at a time: numpy makes 8 bytes of each
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
-_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings() is not thread-safe
 
 
 def read(data: bytes, limits: ImageLimits) -> Image:
@@ -52,8 +53,7 @@ def read(data: bytes, limits: ImageLimits) -> Image:
             "the DICOM file is deflated, which is not supported because it can inflate without"
             " bound; save it uncompressed"
         )
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _without_warnings():
         try:
             dataset, place = read_elements(data, pydicom)
             _check_dataset(dataset, limits)
@@ -69,6 +69,35 @@ def read(data: bytes, limits: ImageLimits) -> Image:
             raise ImageError(
                 f"the DICOM file is damaged or of an unsupported variant: {reason}"
             ) from err
+
+
+class _InThisThread(threading.local):
+    """In place of a filter's pattern: matches every warning of a thread that reads DICOM."""
+
+    is_reading = False
+
+    def match(self, text: str) -> bool:
+        return self.is_reading
+
+
+_in_this_thread = _InThisThread()
+_FILTER: Any = ("ignore", _in_this_thread, Warning, None, 0)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Ignore pydicom's warnings about odd values in this thread, and no others.
+
+    ``warnings.catch_warnings`` replaces the filters of every thread, so it would need a lock: only
+    one file could be decoded at a time, and a forked child would wait for it for ever.
+    """
+    if warnings.filters[:1] != [_FILTER]:
+        warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
+    _in_this_thread.is_reading = True
+    try:
+        yield
+    finally:
+        _in_this_thread.is_reading = False
 
 
 def _check_dataset(dataset: Any, limits: ImageLimits) -> None:

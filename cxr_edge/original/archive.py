@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import zipfile
-from pathlib import Path
 from typing import Any
 
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.extras import package_version
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -16,8 +15,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def save(model: Any) -> bytes:
     """A ``.keras`` file of a model, without dates, memory addresses or a compiled loss."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
+    with temporary_folder() as folder:
+        path = folder / "model.keras"
         model.save(path)
         with zipfile.ZipFile(path) as archive:
             contents = {name: archive.read(name) for name in sorted(archive.namelist())}

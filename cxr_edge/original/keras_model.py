@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cxr_edge.decision import Scores
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require_keras
 from cxr_edge.original.contract import check_structure
@@ -39,10 +39,10 @@ def load_keras(
         MissingExtraError: Keras is not installed.
     """
     if isinstance(source, bytes):
-        with tempfile.NamedTemporaryFile(suffix=".keras") as file:  # Keras reads names only
-            file.write(source)
-            file.flush()
-            return load_keras(Path(file.name), spec, name=name, extra=extra)
+        with temporary_folder() as folder:
+            file = folder / "model.keras"  # Keras reads names only
+            file.write_bytes(source)
+            return load_keras(file, spec, name=name, extra=extra)
     name = name or str(source)
     model = open_keras(source, name=name, extra=extra).model
     _check_contract(model, spec, name)

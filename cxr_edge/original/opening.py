@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from cxr_edge.bundle.manifest import MAX_FILE_BYTES
 from cxr_edge.decision import Scores
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import require, require_keras
 from cxr_edge.files import read_file
@@ -66,11 +66,11 @@ def load_original(
         MissingExtraError: Keras is not installed.
     """
     if isinstance(source, bytes):
-        with tempfile.NamedTemporaryFile(suffix=".keras") as file:
-            file.write(source)
-            file.flush()
+        with temporary_folder() as folder:
+            file = folder / "model.keras"
+            file.write_bytes(source)
             return load_original(
-                Path(file.name), spec, name=name or "the model", extra=extra, reporter=reporter
+                file, spec, name=name or "the model", extra=extra, reporter=reporter
             )
     name = name or str(source)
     model_kind(source, name)  # before Keras is loaded, which takes seconds

@@ -6,13 +6,13 @@ import contextlib
 import io
 import json
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import package_version, require
 from cxr_edge.original.contents import (
@@ -173,7 +173,7 @@ def _load(path: Path, kind: Kind, keras: Any) -> Any:
     with contextlib.ExitStack() as stack:
         suffix = ".keras" if kind == "keras" else ".h5"
         if path.suffix != suffix:  # Keras goes by the name
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder = stack.enter_context(temporary_folder())
             (folder / f"model{suffix}").symlink_to(path.resolve())
             path = folder / f"model{suffix}"
         return keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -211,8 +211,8 @@ def _mended(value: Any) -> Any:
 @contextlib.contextmanager
 def _with_config(path: Path, kind: Kind, config: dict[str, Any]) -> Iterator[Path]:
     """A copy of a saved model with another configuration."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / ("model.keras" if kind == "keras" else "model.h5")
+    with temporary_folder() as folder:
+        copy = folder / ("model.keras" if kind == "keras" else "model.h5")
         text = json.dumps(config)
         if kind == "keras":
             with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as target:

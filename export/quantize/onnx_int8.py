@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ExportError, first_line
 from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.export.quantize.onnx_rewrite import LINEAR, shield_float_layers
@@ -57,13 +56,13 @@ def observe(data: bytes, batch: Batch, method: RangeMethod) -> Any:
         onnxruntime's table of ranges.
     """
     quantization = _quantization()
-    with _quiet(), tempfile.TemporaryDirectory(prefix="cxr-edge-") as folder:
-        model = Path(folder) / "model.onnx"
+    with _quiet(), temporary_folder() as folder:
+        model = folder / "model.onnx"
         model.write_bytes(data)
         calibrator = quantization.create_calibrator(
             model,
             None,
-            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            augmented_model_path=str(folder / "augmented.onnx"),
             calibrate_method=getattr(quantization.CalibrationMethod, _METHODS[method]),
         )
         reader = _reader_class(quantization)

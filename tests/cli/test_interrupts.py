@@ -1,4 +1,4 @@
-"""Ctrl-C while modules load: exit code 130, and no traceback."""
+"""Ctrl-C and SIGTERM: exit code 130 or 143 and no traceback, while modules load and later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-INTERRUPT = "import os, signal, time; os.write(2, b'noise'); os.kill(os.getpid(), signal.SIGINT)\n"
+CODES = {"SIGINT": 130, "SIGTERM": 143}
+
+
+def interrupt(name: str) -> str:
+    """Python code that sends its own process a signal."""
+    return f"import os, signal, time; os.kill(os.getpid(), signal.{name})\n"
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,8 +30,10 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )  # fmt: skip
 
 
-def test_while_a_backend_loads(tmp_path: Path) -> None:
-    (tmp_path / "slow_backend.py").write_text(INTERRUPT + "time.sleep(20)")
+@pytest.mark.parametrize("name", CODES)
+def test_while_a_backend_loads(tmp_path: Path, name: str) -> None:
+    noise = "import os; os.write(2, b'noise')\n"
+    (tmp_path / "slow_backend.py").write_text(noise + interrupt(name) + "time.sleep(20)")
     with zipfile.ZipFile(tmp_path / "any.keras", "w") as archive:  # looks like a model from outside
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", b"")
@@ -35,13 +42,58 @@ def test_while_a_backend_loads(tmp_path: Path) -> None:
     done = run(
         tmp_path, "spec", "any.keras", KERAS_BACKEND="slow_backend", TMPDIR=str(temporary)
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (130, "")
+    assert (done.returncode, done.stdout) == (CODES[name], "")
     assert done.stderr == "cxr-edge: loading slow_backend …\n"
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.parametrize("name", CODES)
 @pytest.mark.parametrize("module", ["typer", "cv2"])
-def test_while_the_command_line_loads(tmp_path: Path, module: str) -> None:
-    (tmp_path / f"{module}.py").write_text(INTERRUPT.replace("os.write(2, b'noise'); ", ""))
+def test_while_the_command_line_loads(tmp_path: Path, module: str, name: str) -> None:
+    (tmp_path / f"{module}.py").write_text(interrupt(name))
     done = run(tmp_path, "predict", "x.png")
-    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (CODES[name], "", "")
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_while_a_native_module_loads_that_makes_an_import_error_of_it(
+    tmp_path: Path, name: str
+) -> None:
+    body = "".join(f"    {line}\n" for line in interrupt(name).splitlines())
+    (tmp_path / "cv2.py").write_text(
+        f"try:\n{body}    time.sleep(1)\nexcept BaseException:\n    raise ImportError('failed')"
+    )
+    done = run(tmp_path, "predict", "x.png")
+    assert (done.returncode, done.stdout, done.stderr) == (CODES[name], "", "")
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_while_an_object_is_deleted_where_python_ignores_exceptions(
+    tmp_path: Path, name: str
+) -> None:
+    body = "".join(f"        {line}\n" for line in interrupt(name).splitlines())
+    code = f"class Object:\n    def __del__(self):\n{body}\nObject()\nprint('goes on')\n"
+    (tmp_path / "cv2.py").write_text(code)
+    done = run(tmp_path, "predict", "x.png")
+    assert (done.returncode, done.stdout, done.stderr) == (CODES[name], "", "")
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("".join(map(interrupt, CODES)) + "import no_such_module")
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "import runpy; runpy.run_module('cxr_edge', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", "x.png"],
+        capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert "no_such_module" in done.stderr and done.returncode == 1
+
+
+def test_nothing_slow_is_imported_before_signals_are_handled() -> None:
+    code = "import sys; before = {*sys.modules}; import cxr_edge; print({*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "{'cxr_edge'}\n"

@@ -10,6 +10,7 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.device.machine import usable_cpus
 from cxr_edge.device.profile import Profile
 from cxr_edge.errors import ProfileError
 
@@ -69,6 +70,21 @@ def test_a_profile_of_another_machine_is_ignored_with_one_line(
     assert moved.stderr.count("\n") == 1
     other = cli("predict", image, "--profile", mine)
     assert "is ignored: it is for another bundle" in other.stderr
+
+
+def test_more_threads_than_processors_are_refused_with_their_number(in_process, image, tmp_path):
+    for arguments in (
+        ("predict", image),
+        ("tune", "--profile", tmp_path / "p.json"),
+        ("benchmark", "-o", tmp_path / "report"),
+        ("evaluate", tmp_path, "--bundle", tmp_path),
+    ):
+        done = in_process(*arguments, "--threads", "1000")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), arguments
+        assert f"threads is 1000, expected at most {usable_cpus()}: " in done.stderr
+    done = in_process("predict", image, "--workers", "1000")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"workers is 1000, expected at most {4 * usable_cpus()}: " in done.stderr
 
 
 def test_mistakes_are_one_line(in_process, image, exported_bundle, tmp_path):

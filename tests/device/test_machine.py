@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from cxr_edge.device import machine
-from cxr_edge.device.machine import this_machine, usable_cpus
+from cxr_edge.device.machine import check_threads, check_workers, this_machine, usable_cpus
+from cxr_edge.errors import UsageError
 
 SERVER = """processor\t: 0
 model name\t: Some Server CPU
@@ -77,3 +78,63 @@ def test_a_platform_that_tells_nothing_is_described_too(on) -> None:
 def test_this_machine_is_the_same_twice() -> None:
     assert this_machine() == this_machine()
     assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({}, 8),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "max 100000"}, 8),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "150000 100000"}, 2),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "9900000 100000"}, 8),
+        (
+            {
+                "proc/self/cgroup": "0::/system.slice/a.service",
+                "sys/fs/cgroup/system.slice/cpu.max": "300000 100000",
+                "sys/fs/cgroup/system.slice/a.service/cpu.max": "max 100000",
+            },
+            3,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/x\n3:cpu,cpuacct:/docker/1",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            2,
+        ),
+        (
+            {
+                "proc/self/cgroup": "3:cpu,cpuacct:/",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            8,
+        ),
+    ],
+    ids=["none", "max", "1.5", "a half", "more", "of a slice", "version 1", "version 1, none"],
+)
+def test_the_quota_of_a_control_group_counts(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cpus: int
+) -> None:
+    monkeypatch.setattr(machine, "_read", lambda path: files.get(str(path)[1:], ""))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert usable_cpus() == cpus
+
+
+def test_more_threads_or_workers_than_processors_allow_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "usable_cpus", lambda: 2)
+    for fits in (1, 2):
+        check_threads(fits)
+        check_workers(4 * fits)
+    for refuse, number, message in (
+        (check_threads, 3, "threads is 3, expected at most 2: the processors that"),
+        (check_threads, 0, "threads is 0, expected at least 1"),
+        (check_workers, 9, "workers is 9, expected at most 8: 4 for each processor"),
+        (check_workers, -1, "workers is -1, expected at least 1"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            refuse(number)

@@ -21,9 +21,10 @@ from cxr_edge.bundle.manifest import (
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.device.temporary import FILE_PREFIX
 from cxr_edge.errors import OutputError
 from cxr_edge.export.commit import check_target, commit, record_file
-from cxr_edge.files import TEMPORARY_PREFIX, sha256
+from cxr_edge.files import sha256
 
 Made = tuple[Manifest, dict[str, bytes]]
 
@@ -112,7 +113,7 @@ def test_a_file_that_stays_the_same_is_never_absent(folder: Path, old: Made, new
 
 
 def test_leftovers_are_swept_and_what_a_person_put_there_is_kept(folder: Path, new: Made) -> None:
-    leftovers = [f"{TEMPORARY_PREFIX}0123.onnx", "onnx-fp32.0123456789ab.onnx"]
+    leftovers = [f"{FILE_PREFIX}0123.onnx", "onnx-fp32.0123456789ab.onnx"]
     own = ["notes.txt", "README.md", "model.onnx", "onnx-fp32.short.onnx", "x.0123456789ab.txt"]
     for name in leftovers + own:
         (folder / name).write_bytes(b"x")
@@ -138,7 +139,7 @@ def test_an_absent_an_empty_and_a_bundle_s_folder_are_accepted(
 
 def test_a_folder_that_a_killed_first_export_left_is_accepted(folder: Path) -> None:
     (folder / MANIFEST_NAME).unlink()
-    (folder / f"{TEMPORARY_PREFIX}0123.onnx").touch()
+    (folder / f"{FILE_PREFIX}0123.onnx").touch()
     check_target(folder)
 
 
@@ -235,7 +236,7 @@ def test_a_commit_that_fails_anywhere_is_an_error_with_the_old_bundle_or_none_wi
             assert all(any(what in line for line in caplog.messages) for what in stale)
             assert all("the new bundle is in place" in line for line in caplog.messages)
         if kind != "remove":
-            assert not [name for name in left if name.startswith(TEMPORARY_PREFIX)]
+            assert not [name for name in left if name.startswith(FILE_PREFIX)]
         commit(folder, *old)
         assert read(folder) == files_of(old)
 

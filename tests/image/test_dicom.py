@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,8 @@ import numpy as np
 import pytest
 
 from cxr_edge.errors import CxrEdgeError, ImageError, MissingExtraError
-from cxr_edge.image import ImageLimits, read_image
+from cxr_edge.image import ImageLimits, dicom, read_image
+from cxr_edge.image.dicom_frame import read_frame
 from cxr_edge.preprocess import Image
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
@@ -297,6 +302,59 @@ def test_warnings_do_not_reach_the_user(xray: Image, capfd: pytest.CaptureFixtur
         warnings.simplefilter("error")
         assert (read_image(data) == xray).all()
     assert capfd.readouterr().err == ""
+
+
+def test_warnings_of_others_do(xray: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning of another thread while a file is read, and of this one before and after."""
+    data = save(draw(xray, 8))
+    heard: list[str] = []
+
+    def warn(name: str) -> None:
+        try:
+            warnings.warn(name, stacklevel=1)
+        except UserWarning as err:
+            heard.append(str(err))
+
+    def warn_in_both(*given: Any) -> Any:
+        warn("of this thread, which reads")
+        thread = threading.Thread(target=warn, args=["of another"])
+        thread.start()
+        thread.join()
+        return read_frame(*given)
+
+    monkeypatch.setattr(dicom, "read_frame", warn_in_both)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn("before")
+        read_image(data)
+        warn("after")
+    assert heard == ["before", "of another", "after"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
+def test_files_are_read_at_the_same_time_and_in_a_fork_meanwhile(
+    xray: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, meeting = save(draw(xray, 8)), threading.Barrier(3, timeout=20)
+
+    def meet(*given: Any) -> Any:
+        meeting.wait()  # two reading threads are here, and this one
+        meeting.wait()  # until it has forked
+        return read_frame(*given)
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr(dicom, "read_frame", meet)
+        reading = [pool.submit(read_image, data) for _ in range(2)]
+        meeting.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # a hang ends as a signal
+            patch.undo()
+            os._exit(0 if (read_image(data) == xray).all() else 1)
+        status = os.waitpid(child, 0)[1]
+        meeting.wait()
+        assert all((image.result() == xray).all() for image in reading)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_mutated_files(deep: np.ndarray) -> None:

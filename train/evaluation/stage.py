@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cxr_edge.device.machine import check_threads
 from cxr_edge.errors import UsageError
 from cxr_edge.files import PathLike, optional_path
 from cxr_edge.reporting import Reporter, Silent
@@ -47,7 +48,8 @@ def evaluate_model(
             here.
         engine: ``onnxruntime``, ``litert`` or ``openvino``; None: the first installed one that the
             file was checked on.
-        threads: threads for one inference of an exported file.
+        threads: threads for one inference of an exported file, at most the CPUs that this process
+            may use.
         baseline: folder of classes to fit the brightness and sharpness baseline on; None: no
             baseline.
         shifts: score blurred, darker, noisier … versions of the images too.
@@ -81,6 +83,7 @@ def evaluate_model(
         raise UsageError("--spec describes a .keras file: name it with --model")
     if threads < 1:
         raise UsageError(f"--threads is {threads}, expected at least 1")
+    check_threads(threads)
     options = EvaluationOptions(
         Path(data),
         grouping(patient_pattern),
