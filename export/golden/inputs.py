@@ -199,12 +199,10 @@ class GoldenInputs:
             pool = _join(pool, GoldenSet(pixels, self._score(pixels)))
             outside = np.concatenate([outside, excess(pixels)])
         clear, where = self._is_clear(pool), "within the range of"
-        # The range of those that are needed, where fewer are inside.
-        nearest = np.sort(outside[clear])[: _ENOUGH * self._labels]
-        limit = float(nearest[-1]) if len(nearest) else SLACK
-        if limit > SLACK:
+        inside = clear & (outside <= SLACK)
+        if inside.sum() < _ENOUGH * self._labels:
             where = "nearest to the range of"
-        inside = clear & (outside <= max(limit, SLACK))
+            inside = clear & (outside <= np.quantile(outside[clear], 0.25))
         before = len(self.pool.scores)
         self.pool = _take(pool, inside)
         self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)

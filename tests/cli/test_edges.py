@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import os
 import pty
@@ -16,9 +17,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.cli.streams import MOST_CHARACTERS, shortened
@@ -200,15 +201,16 @@ def test_a_line_loses_its_middle_only_where_it_is_too_long():
 
 @pytest.fixture
 def noisy(tmp_path):
-    """A JPEG that libjpeg warns about, and a PNG that libpng warns about, both in a folder."""
+    """A folder with a PNG that libpng complains about: it has two palettes."""
     folder = tmp_path / "noisy"
     folder.mkdir()
     picture = np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
-    data = bytearray(cv2.imencode(".jpg", picture)[1].tobytes())
-    scan = data.index(b"\xff\xda")
-    data[scan + 9] = 62  # the spectral selection of a baseline scan, which is always 63
-    (folder / "a.jpg").write_bytes(data)
-    (folder / "b.jpg").write_bytes(data[: scan + 200] + b"\x12\x34" * 20 + data[scan + 240 :])
+    buffer = io.BytesIO()
+    Pillow.fromarray(picture).quantize(16).save(buffer, "PNG")
+    data = buffer.getvalue()
+    start = data.index(b"PLTE") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    (folder / "a.png").write_bytes(data[:end] + data[start:end] + data[end:])
     return folder
 
 
@@ -217,7 +219,7 @@ def test_libraries_write_nothing_to_stderr(noisy, engine):
     if engine not in installed_engines():
         pytest.skip(f"{engine} is not installed")
     loud = run("predict", noisy, "-e", engine, CXR_EDGE_NATIVE_STDERR="1")
-    assert "SOS" in loud.stderr  # libjpeg's
+    assert "libpng" in loud.stderr
     done = run("predict", noisy, "-e", engine)
     assert all(text.startswith("cxr-edge: ") for text in done.stderr.splitlines())
     assert done.stdout == loud.stdout

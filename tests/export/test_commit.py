@@ -340,20 +340,25 @@ for _ in range(rounds):
 
 
 @pytest.mark.alone
-def test_killed_at_20_random_moments_it_leaves_the_old_bundle_or_the_new_one_whole(
+def test_killed_at_random_moments_it_leaves_the_old_bundle_or_the_new_one_whole(
     old: Made, new: Made, tmp_path: Path
 ) -> None:
     commit(tmp_path / "old", *old)
     commit(tmp_path / "new", *new)
     target = tmp_path / "target"
-    script = [sys.executable, "-c", KILL, target, tmp_path / "old", tmp_path / "new", "20"]
-    done = subprocess.run(list(map(str, script)), capture_output=True, timeout=120, check=False)
+    moments = int(os.environ.get("CXR_EDGE_MOMENTS", "20"))
+    script = [sys.executable, "-c", KILL, target, tmp_path / "old", tmp_path / "new", moments]
+    done = subprocess.run(
+        list(map(str, script)), capture_output=True, timeout=60 + 5 * moments, check=False
+    )
     assert done.returncode == 0, done.stderr.decode()
     lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
     whole = {Bundle.open(tmp_path / name).manifest.sha256 for name in ("old", "new")}
-    assert len(lines) == 20
+    assert len(lines) == moments
     assert {found for found, _ in lines} == whole  # both occur, and nothing else does
-    assert sum(int(leftovers) > 0 for _, leftovers in lines) >= 5  # it was hit while it worked
+    assert (
+        sum(int(leftovers) > 0 for _, leftovers in lines) >= moments / 4
+    )  # it was hit while it worked
     commit(target, *new)
     assert read(target) == files_of(new)
     assert Bundle.open(target).unlisted() == ()

@@ -156,7 +156,7 @@ def main(what: str) -> None:
     build = ROOT / "build/reliability"
     if what == "soak":
         start = datetime.datetime.now(datetime.UTC)
-        outcomes = run_tests(["-m", "soak", "tests/reliability"], build / "soak.xml")
+        outcomes = run_tests(["-n", "2", "-m", "soak", "tests/reliability"], build / "soak.xml")
         minutes = (datetime.datetime.now(datetime.UTC) - start).total_seconds() / 60
         runs = LongRuns(today, machine_name(), round(minutes, 1), outcomes)
         SOAK.write_text(json.dumps(dataclasses.asdict(runs), indent=1) + "\n")

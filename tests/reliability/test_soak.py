@@ -146,6 +146,38 @@ def test_r5_ten_thousand_images(
     assert growth < 25e6
 
 
+@pytest.mark.parametrize("engine", installed_engines())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_r3_processes(engine: str, threads: int, record_property: pytest.RecordProperty) -> None:
+    """Forks of an idle and of a busy process, and pools; tests/device/forking.py says which."""
+    count = max(1, int(50 * SHARE))
+    script = HERE.parent / "device/forking.py"
+    scenarios = ["idle", "busy"] if threads == 1 else ["idle", "busy", "pools"]
+    command = [sys.executable, script, engine, threads, count, *scenarios]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads(done.stdout)
+    seen = {outcome for counts in outcomes.values() for outcome in counts}
+    total = sum(sum(counts.values()) for counts in outcomes.values())
+    record_property(
+        "figure", f"{engine}, {threads} threads: {total} children, {', '.join(sorted(seen))}"
+    )
+    assert seen <= {"works", "EngineError"}, outcomes
+
+
+def test_e1_killed_commits(record_property: pytest.RecordProperty) -> None:
+    count = max(5, int(200 * SHARE))
+    test = "test_killed_at_random_moments_it_leaves_the_old_bundle_or_the_new_one_whole"
+    file = HERE.parent / "export/test_commit.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "alone", f"{file}::{test}"]
+    environment = {**os.environ, "CXR_EDGE_MOMENTS": str(count)}
+    done = subprocess.run(
+        [*map(str, command)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    record_property("figure", f"{count} commits killed, the old bundle or the new one each time")
+
+
 def test_fuzz_every_reader(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     pytest.importorskip("atheris", reason="atheris is not installed (extra soak)")
     from fuzz_seeds import dicom_seeds, seeds
