@@ -67,7 +67,7 @@ def test_two_builds_give_the_same_bytes(dist, wheel, tmp_path):
     for path in tree.rglob("*"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
         path.chmod(path.stat().st_mode | 0o020)
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "again", tree]
+    command = [sys.executable, "-m", "build", "--outdir", tmp_path / "again", tree]
     subprocess.run(command, check=True, capture_output=True, env=BUILD_ENVIRONMENT)
     assert (tmp_path / "again" / wheel.name).read_bytes() == wheel.read_bytes()
 
