@@ -163,6 +163,11 @@ def export(
     check_target(out)
     request.check()
     key = read_private_key(request.sign) if request.sign else None
+    if not key and any(out.glob("manifest.*.sig")):
+        reporter.say(
+            f"{printable(out)}: the bundle there is signed, this one will not be; devices that ask "
+            "for a key will refuse it (--sign KEY)"
+        )
     require_installed(("keras", "tensorflow", "tf2onnx", "onnx"), "export", user="cxr-edge export")
     for kind in kinds:
         check_machine(kind)

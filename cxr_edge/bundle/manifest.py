@@ -152,6 +152,12 @@ class GoldenRecord:
     source: str
     """Where the inputs come from."""
 
+    @property
+    def only_decision(self) -> str | None:
+        """The one label that the original gives all of them; None: they have several."""
+        decided = [label for label, count in self.decisions.items() if count]
+        return decided[0] if len(decided) == 1 else None
+
     def __post_init__(self) -> None:
         if self.inputs < 1:
             raise BundleError(f"golden.inputs is {self.inputs}, expected at least 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cxr_edge.bundle.manifest import ArtifactRecord, Manifest, Quantization
+from cxr_edge.bundle.manifest import ArtifactRecord, GoldenRecord, Manifest, Quantization
 from cxr_edge.bundle.proofs import Parity
 from cxr_edge.spec import ModelSpec
 
@@ -68,6 +68,7 @@ def model_card(manifest: Manifest) -> str:
         "Differences are from the original Keras model. `cxr-edge verify BUNDLE` measures them",
         f"again on the device with the golden inputs: {golden.source}.",
         f"Their scores would have to change by at least {golden.margin:.2g} to change a decision.",
+        *_one_label(golden),
         "Golden inputs prove the arithmetic; rows of images prove decisions on real pictures.",
     ]
     if manifest.decoding:
@@ -80,6 +81,11 @@ def heatmap_meaning(spec: ModelSpec) -> str:
     """What goes with every heat map."""
     thing = "a disease" if spec.is_of_radiographs else "an object"
     return f"what moved the score, not where {thing} is"
+
+
+def _one_label(golden: GoldenRecord) -> Iterator[str]:
+    if golden.only_decision:
+        yield f"The original decides {golden.only_decision} for all of them: no other is tested."
 
 
 def figures_text(figures: dict[str, float], spec: ModelSpec) -> str:

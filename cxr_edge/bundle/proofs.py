@@ -73,7 +73,7 @@ class DecodingRecord:
     def summary(self) -> str:
         """What was measured, and what follows, in one line."""
         if not self.changed:
-            return f"fast decoding reads all {self.images} images of --data as exact decoding does"
+            return f"fast decoding changes no pixel of the {self.images} images of --data"
         original = self.original
         measured = (
             f"pixels of {self.changed} of {self.images} images of --data change, scores of the "

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cxr_edge.errors import BundleError, UsageError
 from cxr_edge.extras import require
-from cxr_edge.files import printable, read_file, write_file
+from cxr_edge.files import PathLike, printable, read_file, write_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 SIGNATURE_BYTES = 64
 """Size of a signature file."""
 _MAX_KEY_BYTES = 2**14
-_MAKE = "make one with 'openssl genpkey -algorithm ed25519 -out key.pem'"
+_MADE = "one that 'openssl genpkey -algorithm ed25519' makes"
+_TO_PUBLIC = "openssl pkey -in KEY -pubout -out key.pub"
 
 
 def signature_name(manifest_sha256: str) -> str:
@@ -53,7 +54,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     """
     key = _read_key(path, "load_pem_private_key", {"password": None}, "a private key")
     if not _is_ed25519(key, "Ed25519PrivateKey"):
-        raise UsageError(f"{printable(path)}: is no Ed25519 key; {_MAKE}")
+        raise UsageError(f"{printable(path)}: is no Ed25519 key, expected {_MADE}")
     return cast("Ed25519PrivateKey", key)
 
 
@@ -69,7 +70,7 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     """
     key = _read_key(path, "load_pem_public_key", {}, "a public key")
     if not _is_ed25519(key, "Ed25519PublicKey"):
-        raise UsageError(f"{printable(path)}: is no Ed25519 key; {_MAKE}")
+        raise UsageError(f"{printable(path)}: is no Ed25519 key, expected {_MADE}")
     return cast("Ed25519PublicKey", key)
 
 
@@ -78,7 +79,7 @@ def sign(manifest: bytes, key: Ed25519PrivateKey) -> bytes:
     return key.sign(manifest)
 
 
-def sign_bundle(folder: Path, key: Path) -> Path:
+def sign_bundle(folder: PathLike, key: PathLike) -> Path:
     """Sign a bundle that is there.
 
     Args:
@@ -95,9 +96,9 @@ def sign_bundle(folder: Path, key: Path) -> Path:
     """
     from cxr_edge.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, parse_manifest
 
-    data = read_file(folder / MANIFEST_NAME, max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
-    path = folder / signature_name(parse_manifest(data).sha256)
-    write_file(path, sign(data, read_private_key(key)))
+    data = read_file(Path(folder, MANIFEST_NAME), max_bytes=MAX_MANIFEST_BYTES, error=BundleError)
+    path = Path(folder, signature_name(parse_manifest(data).sha256))
+    write_file(path, sign(data, read_private_key(Path(key))))
     return path
 
 
@@ -119,9 +120,15 @@ def check_signature(folder: Path, manifest: bytes, manifest_sha256: str, key: Pa
     path = folder / signature_name(manifest_sha256)
     name = printable(folder)
     if not path.exists():
+        others = sorted(other.name for other in folder.glob("manifest.*.sig"))
+        if others:
+            raise BundleError(
+                f"{name}: holds the signature of another manifest ({printable(others[0])}), "
+                f"expected {path.name}; it was changed after it was signed, get the bundle again"
+            )
         raise BundleError(
-            f"{name}: the bundle is not signed, expected a signature for {printable(key)}; sign it "
-            "with 'cxr-edge export --sign KEY', or get it from whoever holds the key"
+            f"{name}: the bundle is not signed, expected a signature for {printable(key)}; get one "
+            "that is from whoever holds the key ('cxr-edge export --sign KEY' makes it)"
         )
     signature = read_file(path, max_bytes=SIGNATURE_BYTES, error=BundleError, follow_symlinks=False)
     invalid = require("cryptography.exceptions", "sign").InvalidSignature
@@ -144,9 +151,13 @@ def _read_key(path: Path, loader: str, options: dict[str, Any], what: str) -> An
             f"{printable(path)}: is protected by a password; give a key without one"
         ) from err
     except Exception as err:  # ValueError, UnsupportedAlgorithm and others
-        raise UsageError(
-            f"{printable(path)}: cannot be read as {what}, expected a PEM file; {_MAKE}"
-        ) from err
+        if b"PRIVATE KEY-----" in data and "public" in what:
+            advice = f"is a private key; give the public one, which '{_TO_PUBLIC}' makes"
+        elif b"PUBLIC KEY-----" in data and "private" in what:
+            advice = "is a public key, expected the private one that belongs to it"
+        else:
+            advice = f"cannot be read as {what} in PEM, expected {_MADE}"
+        raise UsageError(f"{printable(path)}: {advice}") from err
 
 
 def _is_ed25519(key: Any, kind: str) -> bool:

@@ -259,19 +259,20 @@ def _changed_decisions(report: ExportReport) -> Iterator[str]:
 def _thin_golden(manifest: Manifest) -> str | None:
     """What golden inputs cannot show because some labels are rare among their decisions."""
     golden = manifest.golden
-    rare = [label for label, count in golden.decisions.items() if count < _FEW_INPUTS]
+    if golden.only_decision:
+        return (
+            f"note: the original model decides {golden.only_decision} for all {golden.inputs} "
+            "golden inputs: the proof on a device covers numbers, not every decision; give "
+            "--calibration IMAGES, or --keep-images for images that may be passed on"
+        )
+    rare = {label: count for label, count in golden.decisions.items() if count < _FEW_INPUTS}
     if not rare:
         return None
-    counts = [f"{label} {golden.decisions[label]}" for label in rare[:_MOST_NAMED]]
-    more = f" and {len(rare) - _MOST_NAMED} more labels" if len(rare) > _MOST_NAMED else ""
-    decided = [label for label, count in golden.decisions.items() if count]
-    if len(decided) == 1:
-        inputs = f"all {golden.inputs} golden inputs" if golden.inputs > 1 else "the 1 golden input"
-        return (
-            f"note: the original model decides {decided[0]} for {inputs}: the proof on a device "
-            "covers numbers, not every decision"
-        )
-    return f"note: of {golden.inputs} golden inputs, few test {', '.join(counts)}{more}"
+    counts = [f"{count} are {label}" for label, count in list(rare.items())[:_MOST_NAMED]]
+    more = (
+        f", and {len(rare) - _MOST_NAMED} more labels are rare" if len(rare) > _MOST_NAMED else ""
+    )
+    return f"note: of {golden.inputs} golden inputs, only {', '.join(counts)}{more}"
 
 
 def _slow_integers(manifest: Manifest, report: ExportReport) -> str | None:

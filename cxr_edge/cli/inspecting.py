@@ -80,11 +80,13 @@ def verify(
         require_proven(verdicts, bundle)
     except CxrEdgeError as err:
         if format == "json":
-            print_document(_verify_document(folder, bundle, verdicts, err))
+            print_document(_verify_document(folder, key, bundle, verdicts, err))
         raise
     if format == "json":
-        print_document(_verify_document(folder, bundle, verdicts, None))
-    print(_conclusion(verdicts), file=sys.stderr)
+        print_document(_verify_document(folder, key, bundle, verdicts, None))
+    if key is not None:
+        print(f"cxr-edge: the signature is right, for {printable(key)}", file=sys.stderr)
+    print(_conclusion(verdicts, bundle), file=sys.stderr)
 
 
 def _collect(verdicts: Iterator[Verdict], collected: list[Verdict]) -> Iterator[Verdict]:
@@ -104,7 +106,11 @@ def _report_strays(bundle: Bundle) -> None:
 
 
 def _verify_document(
-    folder: Path | None, bundle: Bundle | None, verdicts: list[Verdict], err: CxrEdgeError | None
+    folder: Path | None,
+    key: Path | None,
+    bundle: Bundle | None,
+    verdicts: list[Verdict],
+    err: CxrEdgeError | None,
 ) -> VerifyDocument:
     return VerifyDocument(
         schema=VERIFY,
@@ -115,6 +121,7 @@ def _verify_document(
         checks=tuple(_check(v, bundle) for v in verdicts) if bundle else (),
         card_is_current=bundle.card_is_current() if bundle else None,
         unlisted=bundle.unlisted() if bundle else (),
+        signed_for=printable(key) if bundle and key else None,
     )
 
 
@@ -134,11 +141,18 @@ def _check(verdict: Verdict, bundle: Bundle) -> Check:
     )
 
 
-def _conclusion(verdicts: list[Verdict]) -> str:
+def _conclusion(verdicts: list[Verdict], bundle: Bundle) -> str:
     """One sentence: which files make the original's decisions here, and which were not checked."""
     checked = dict.fromkeys(v.artifact for v in verdicts if v.outcome == "proven")
     others = dict.fromkeys(v.artifact for v in verdicts if v.artifact not in checked)
     text = f"{', '.join(checked)}: the same decisions as the original model on this machine"
+    golden = bundle.manifest.golden
+    if golden.only_decision:
+        text = (
+            f"{', '.join(checked)}: the same scores as the original model on this machine, which "
+            f"decides {golden.only_decision} for all {golden.inputs} golden inputs: no other "
+            "decision was tested"
+        )
     if others:
         text += f"; not checked: {', '.join(others)}"
     return text

@@ -91,6 +91,9 @@ class VerifyDocument:
     """Whether MODEL_CARD.md is what the manifest says; null: the bundle could not be opened."""
     unlisted: tuple[str, ...]
     """Files in the folder that the manifest does not list."""
+    signed_for: str | None
+    """The public key that the bundle is signed for; null: none was asked for, or the bundle could
+    not be opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,9 @@ class GoldenInputs:
     def source(self) -> str:
         """What they are, for the manifest."""
         if self.near is None:
-            return f"{self._source}; none near a change of decision, which the model jumps over"
+            alike = len(np.unique(self._decisions(self.chosen))) == 1
+            why = "since all have one label" if alike else "which the model jumps over"
+            return f"{self._source}; none near a change of decision, {why}"
         return f"{self._source}; {len(self.near.scores)} more near a change of decision"
 
     @property

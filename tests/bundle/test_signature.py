@@ -151,6 +151,7 @@ def test_the_signature_of_another_manifest_is_refused(
     old = signed / signature_name(manifest.sha256)
     spec = dataclasses.replace(manifest.spec, threshold=0.99)
     (signed / MANIFEST_NAME).write_bytes(dump_manifest(dataclasses.replace(manifest, spec=spec)))
+    assert "holds the signature of another manifest" in refusal(signed, keys[1])
     old.rename(signed / signature_name(Bundle.open(signed).manifest.sha256))
     assert "the signature is not by" in refusal(signed, keys[1])
 
@@ -178,8 +179,10 @@ def test_keys_that_cannot_be_used_are_usage_errors(
     for path in (private, tmp_path / "rsa.pub", tmp_path / "nowhere.pub", tmp_path):
         with pytest.raises(UsageError):
             read_public_key(path)
-    with pytest.raises(UsageError, match="private key"):
-        sign_bundle(signed, public)
+    with pytest.raises(UsageError, match="is a public key"):
+        sign_bundle(str(signed), str(public))
+    with pytest.raises(UsageError, match="is a private key; give the public one"):
+        read_public_key(private)
 
 
 def test_without_the_package_it_is_named(

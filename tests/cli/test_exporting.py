@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from cxr_edge.bundle.manifest import MANIFEST_NAME, dump_manifest
+from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.cli import application
 from cxr_edge.errors import CxrEdgeError, ExportError
@@ -160,3 +164,20 @@ def test_what_was_named_and_is_missing_ends_the_command_and_the_rest_is_shown(
         line.startswith(f"the bundle is {old.parent}, which replaced that of") for line in lines
     )
     assert lines[-1].startswith(f"next: cxr-edge verify '{tmp_path / 'my bundle'}'")
+
+
+def test_verify_says_that_golden_inputs_of_one_label_test_no_decision(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(Bundle.open().folder, folder)
+    manifest = Bundle.open().manifest
+    golden = dataclasses.replace(
+        manifest.golden, decisions={"NORMAL": manifest.golden.inputs, "PNEUMONIA": 0}
+    )
+    assert golden.only_decision == "NORMAL" and manifest.golden.only_decision is None
+    changed = dataclasses.replace(manifest, golden=golden)
+    (folder / MANIFEST_NAME).write_bytes(dump_manifest(changed))
+    (folder / CARD_NAME).write_text(model_card(changed))
+    result = CliRunner().invoke(application(), ["verify", str(folder)])
+    assert f"decides NORMAL for all {golden.inputs} golden inputs" in result.stderr
+    assert "The original decides NORMAL for all of them" in model_card(changed)
+    assert "no other" not in CliRunner().invoke(application(), ["verify"]).stderr
