@@ -25,7 +25,7 @@ from cxr_edge.bundle.manifest import (
 )
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.bundle.signature import sign, signature_name
-from cxr_edge.device.temporary import FILE_PREFIX
+from cxr_edge.device.temporary import FILE_PREFIX, alone_in
 from cxr_edge.errors import OutputError
 from cxr_edge.files import (
     atomic_path,
@@ -133,17 +133,35 @@ def commit(
     written = dump_manifest(manifest)
     parsed = parse_manifest(written)
     card, signature = model_card(parsed).encode(), signature_name(parsed.sha256)
-    with contextlib.ExitStack() as stack:
-        for path, data in filter(None, (report, (folder / CARD_NAME, card))):
-            stack.enter_context(_renamed_after(path, data))
-        for record in manifest.files:
-            write_file(folder / record.file, contents[record.file])
-        if key:
-            write_file(folder / signature, sign(written, key))
-        sync_folder(folder)
-        write_file(folder / MANIFEST_NAME, written)
     listed = {MANIFEST_NAME, CARD_NAME, *(record.file for record in manifest.files)}
-    _tidy(folder, listed | ({signature} if key else set()))
+    with _alone(folder):
+        with contextlib.ExitStack() as stack:
+            for path, data in filter(None, (report, (folder / CARD_NAME, card))):
+                stack.enter_context(_renamed_after(path, data))
+            for record in manifest.files:
+                write_file(folder / record.file, contents[record.file])
+            if key:
+                write_file(folder / signature, sign(written, key))
+            sync_folder(folder)
+            write_file(folder / MANIFEST_NAME, written)
+        _tidy(folder, listed | ({signature} if key else set()))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let exports into one folder take turns: each removes files that no manifest lists yet.
+
+    Raises:
+        OutputError: the folder cannot be made, or another export does not end.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(folder))
+        except OSError as err:
+            reason = err.strerror or err
+            raise OutputError(f"{printable(folder)}: cannot be written: {reason}") from err
+        yield
 
 
 @contextlib.contextmanager

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cxr_edge.errors import EngineError
+
 _LONGEST_WAIT = 30.0
 """Seconds that a fork waits for a block of :func:`without_forks`."""
 
 _lock = threading.RLock()
 _holds_lock = False
+_was_unsafe = False
+"""Whether this process was forked while a thread of its parent was in :func:`without_forks`."""
 _native: weakref.WeakSet[object] = weakref.WeakSet()
 _keep: Callable[[object], None] | None = None
 """Adds a reference that nothing ever takes away."""
@@ -24,8 +29,17 @@ def without_forks() -> Iterator[None]:
 
     For imports and for loading models: a child that is forked meanwhile inherits locks of Python
     and of native libraries that nobody in it will release.
+
+    Raises:
+        EngineError: this process is such a child; nothing can be loaded here.
     """
+    if _was_unsafe:
+        raise EngineError(
+            "the process was forked while another thread loaded a model or a library, and would "
+            "wait for ever; start it with 'spawn', or load everything before the fork"
+        )
     with _lock:
+        _register()
         yield
 
 
@@ -42,6 +56,8 @@ def keep_in_children(owner: object) -> None:
         increment = ctypes.pythonapi.Py_IncRef
         increment.argtypes, increment.restype = [ctypes.py_object], None
         _keep = increment
+    with _lock:
+        _register()
     _native.add(owner)
 
 
@@ -56,11 +72,22 @@ def _release() -> None:
 
 
 def _in_child() -> None:
+    global _was_unsafe
     _release()
+    _was_unsafe = _was_unsafe or not _holds_lock
     if _keep is not None:
         for owner in list(_native):
             _keep(owner)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)
+@functools.cache
+def _register() -> None:
+    """Register the hooks, when there is something to protect.
+
+    Hooks before a fork run in reverse order. This one must come before that of logging, which is
+    registered when logging is imported: a thread that holds our lock may be about to log.
+    """
+    import logging  # noqa: F401 - whoever loads a model has it anyway
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)

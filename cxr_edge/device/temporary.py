@@ -11,14 +11,19 @@ import fcntl
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from cxr_edge.reporting import notice
 
 FILE_PREFIX = ".cxr-edge-"
 """Start of the name of every unfinished file."""
 
 _FOLDER_NAME = re.compile(r"cxr-edge-[0-9a-f]{16}\.tmp")
 _FILE_NAME = re.compile(re.escape(FILE_PREFIX) + r"[0-9a-f]{16}(\..*)?")
+
+_LONGEST_WAIT_S, _TRIES_A_SECOND = 60, 20
 
 _swept: set[str] = set()
 """Folders that this process has swept."""
@@ -41,6 +46,35 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
     finally:
         _delete(folder)
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let no other process into the same block for a folder; wait for one that is there.
+
+    Where the file system has no locks, such as some network shares, this does nothing but say so.
+
+    Raises:
+        OSError: the folder cannot be opened.
+        TimeoutError: another process has been in the block for a minute.
+    """
+    lock = _open(folder)
+    try:
+        for waited in range(_LONGEST_WAIT_S * _TRIES_A_SECOND + 1):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waited == _LONGEST_WAIT_S * _TRIES_A_SECOND:
+                    raise TimeoutError("another process is writing there; try again") from None
+                time.sleep(1 / _TRIES_A_SECOND)
+            except OSError as err:
+                reason = err.strerror or err
+                notice(f"{folder}: cannot be locked ({reason}); only one process may write there")
+                break
+        yield
+    finally:
         os.close(lock)
 
 

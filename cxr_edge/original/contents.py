@@ -64,7 +64,8 @@ _MODELING = frozenset(
 )
 _COMPILING = frozenset({"losses", "metrics", "optimizers"})
 _TOP = MODELS | {"DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy"}
-_NOT_CONFIGURED = ("name", "registered_name", "build_config")
+_NAMES = ("name", "registered_name")
+"""Keys whose texts name a part; Keras deserializes anything else under them like other values."""
 
 _MEMBER = re.compile(r"config\.json|metadata\.json|model\.weights\.json|[\w-][\w.-]*\.h5")
 _FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})  # of HDF5 and h5py themselves; others are plugins
@@ -246,7 +247,7 @@ def _strange_parts(config: Any, keras: Any) -> tuple[list[str], list[str]]:
                     # The model's own is never used; Keras compiles models inside of it.
                     if value is not config:
                         walk(item, owner, allowed | _COMPILING)
-                elif key not in _NOT_CONFIGURED:
+                elif not (key in _NAMES and isinstance(item, str)):
                     walk(item, owner, allowed)
         elif isinstance(value, str) and _REGISTERED.fullmatch(value):
             foreign[f"{owner} ({value})"] = None

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.bundle.manifest import MAX_FILE_BYTES
 from cxr_edge.decision import Scores
 from cxr_edge.device.temporary import temporary_folder
-from cxr_edge.errors import ModelError
 from cxr_edge.extras import require, require_keras
-from cxr_edge.files import read_file
 from cxr_edge.original import keras_graph
 from cxr_edge.original.archive import save
 from cxr_edge.original.contract import check_input, check_scores, check_structure
@@ -82,9 +79,8 @@ def load_original(
     pixels = draw_pixels(spec)
     changes = _needed_changes(saved, head, spec, keras)
     if not changes:
-        data = read_file(source, max_bytes=MAX_FILE_BYTES, error=ModelError)
         check_scores(_scores(saved.model, normalize(pixels, spec.input), name), spec, name)
-        return Original(saved.model, data, spec)
+        return Original(saved.model, saved.data, spec)
     rebuilt = Rebuilder(keras, name).rebuild(saved.model, spec.input_shape, head.appended)
     data = save(rebuilt)
     model = load_keras(data, head.spec, name=name, extra=extra)

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr_edge.bundle.manifest import MAX_FILE_BYTES
 from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ModelError
 from cxr_edge.extras import package_version, require
+from cxr_edge.files import read_file
 from cxr_edge.original.contents import (
     MAX_CONFIG_BYTES,
     check_config,
@@ -52,6 +54,8 @@ class SavedModel:
     """Name of that loss as Keras's function has it, ``binary_crossentropy``; empty: unknown."""
     mended: bool
     """Whether it loads only without some options or training-time layers."""
+    data: bytes = b""
+    """The file; empty for a model that is from none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class _Description:
 def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
     """Load a model for inference.
 
+    The file is read once, into a folder of this process: what was checked is what Keras loads.
+
     Args:
         path: the file.
         name: what messages call it.
@@ -74,12 +80,21 @@ def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
             cannot load it.
     """
     kind = model_kind(path, name)
+    data = read_file(path, max_bytes=MAX_FILE_BYTES, error=ModelError)
+    with temporary_folder() as folder:
+        copy = folder / ("model.keras" if kind == "keras" else "model.h5")  # Keras goes by the name
+        copy.write_bytes(data)
+        return _read_copy(copy, kind, data, name, keras)
+
+
+def _read_copy(path: Path, kind: Kind, data: bytes, name: str, keras: Any) -> SavedModel:
+    """Check and load a file that nobody changes meanwhile."""
     description = _read_archive(path, name) if kind == "keras" else _read_hdf5(path, name)
     check_config(description.config, name)
     check_depth(description.loss, name)
     trained = _expects_logits(description.loss), _loss_name(description.loss)
     try:
-        return SavedModel(_load(path, kind, keras), kind, *trained, mended=False)
+        return SavedModel(_load(path, keras), kind, *trained, mended=False, data=data)
     except Exception as err:  # a zip, JSON, HDF5 or layer error: Keras wraps none of them
         check_config(description.config, name, keras)
         config = _mended(description.config)
@@ -87,7 +102,7 @@ def read_saved(path: Path, name: str, keras: Any) -> SavedModel:
             raise _explain(err, name, description) from err
     try:
         with _with_config(path, kind, config) as mended:
-            return SavedModel(_load(mended, kind, keras), kind, *trained, mended=True)
+            return SavedModel(_load(mended, keras), kind, *trained, mended=True, data=data)
     except Exception as err:  # as above
         raise _explain(err, name, description) from err
 
@@ -169,14 +184,8 @@ def _loss_name(compiled: Any) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", loss).lower() if isinstance(loss, str) else ""
 
 
-def _load(path: Path, kind: Kind, keras: Any) -> Any:
-    with contextlib.ExitStack() as stack:
-        suffix = ".keras" if kind == "keras" else ".h5"
-        if path.suffix != suffix:  # Keras goes by the name
-            folder = stack.enter_context(temporary_folder())
-            (folder / f"model{suffix}").symlink_to(path.resolve())
-            path = folder / f"model{suffix}"
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+def _load(path: Path, keras: Any) -> Any:
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def _mended(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from cxr_edge.device import forks
 from cxr_edge.engines import ENGINES, installed_engines
+from cxr_edge.errors import EngineError
 
 LOADING = ("load_anew", "collect_and_load", "fork pool")
 
@@ -72,3 +74,34 @@ def test_a_fork_inside_the_block_does_not_wait_for_itself() -> None:
             with forks.without_forks():
                 os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
+def test_the_child_of_a_fork_that_waited_too_long_loads_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would wait for a lock that nobody in it holds."""
+    monkeypatch.setattr(forks, "_LONGEST_WAIT", 0.05)
+    inside, done = threading.Event(), threading.Event()
+
+    def load() -> None:
+        with forks.without_forks():
+            inside.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    inside.wait(5)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        try:
+            with forks.without_forks():
+                os._exit(1)
+        except EngineError as err:
+            os._exit(0 if "was forked while" in str(err) else 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    done.set()
+    thread.join()
+    with forks.without_forks():
+        pass

@@ -302,6 +302,45 @@ def test_an_old_file_that_cannot_be_deleted_does_not_fail_a_commit_that_is_done(
     assert read(folder) == files_of(new)
 
 
+TWO = """
+import os, random, sys, time
+from pathlib import Path
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.export.commit import commit
+
+folder, sources, rounds = Path(sys.argv[1]), sys.argv[2:4], int(sys.argv[4])
+made = []
+for source in sources:
+    bundle = Bundle.open(source)
+    made.append((bundle.manifest, {r.file: bundle.read(r) for r in bundle.manifest.files}))
+chance = random.Random(5)
+for _ in range(rounds):
+    children = []
+    for each in made:
+        delay = chance.uniform(0, 0.01)
+        child = os.fork()
+        if child == 0:
+            time.sleep(delay)
+            commit(folder, *each)
+            os._exit(0)
+        children.append(child)
+    assert not any(os.waitpid(child, 0)[1] for child in children)
+    bundle = Bundle.open(folder)
+    for record in bundle.manifest.files:
+        bundle.read(record)
+    assert bundle.unlisted() == ()
+"""
+
+
+def test_two_exports_into_one_folder_take_turns(old: Made, new: Made, tmp_path: Path) -> None:
+    """Each tidies away what the other has written and not committed."""
+    commit(tmp_path / "old", *old)
+    commit(tmp_path / "new", *new)
+    script = [sys.executable, "-c", TWO, tmp_path / "target", tmp_path / "old", tmp_path / "new", 8]
+    done = subprocess.run([*map(str, script)], capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 KILL = """
 import os, random, signal, sys, time
 from pathlib import Path

@@ -179,6 +179,32 @@ def test_it_is_refused_deep_inside_too() -> None:
         check_config(network(inside), "model")
 
 
+@pytest.mark.parametrize("key", ["build_config", "registered_name", "name", "anything"])
+def test_no_key_hides_a_part(key: str) -> None:
+    """Keras deserializes a plain object under any key."""
+    hidden = {key: function("rmtree", "keras.src.utils.file_utils")}
+    for place in ({"mask": hidden}, hidden):
+        config = network(layer("Dense") | {"inbound_nodes": [{"args": [], "kwargs": place}]})
+        with pytest.raises(ModelError, match="rmtree"):
+            check_config(config, "m.keras")
+
+
+def test_the_file_that_was_checked_is_the_one_that_is_loaded(tmp_path: Path) -> None:
+    """Whoever replaces the file in between changes nothing."""
+    path = write_keras(tmp_path / "m.keras", network())
+    seen = []
+
+    def replace_and_load(given: Path, **_: object) -> object:
+        path.write_bytes(b"another")
+        seen.append(Path(given).read_bytes())
+        return object()
+
+    keras = SimpleNamespace(saving=SimpleNamespace(load_model=replace_and_load))
+    before = path.read_bytes()
+    saved = read_saved(path, "m.keras", keras)
+    assert seen == [before] and saved.data == before
+
+
 @pytest.mark.parametrize("what", FOR_TEXT)
 @pytest.mark.parametrize("kind", ["keras", "h5"])
 def test_layers_that_read_vocabularies_are_refused(what: str, kind: str, tmp_path: Path) -> None:
