@@ -183,7 +183,7 @@ def test_an_explanation_is_the_prediction_of_the_file_with_its_heat_map(
     assert math.isclose(
         explanation.prediction.score, classifier.predict(picture).score, abs_tol=1e-5
     )
-    assert explanation.heatmap.shape == (10, 10) and explanation.heatmap.dtype == np.float32
+    assert explanation.heatmap.shape == (4, 4) and explanation.heatmap.dtype == np.float32
     assert explanation.heatmap.min() >= 0
     np.testing.assert_array_equal(explanation.image, cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE))
 

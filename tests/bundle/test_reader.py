@@ -314,7 +314,7 @@ def test_images_to_calibrate_on_are_read_back_and_may_be_absent(
     small: Path, exported_bundle: Path
 ) -> None:
     samples = Bundle.open(small).calibration()
-    assert samples is not None and samples.pixels.shape == (2, 150, 150, 1)
+    assert samples is not None and samples.pixels.shape == (2, 50, 50, 1)
     assert samples.labels is not None and samples.labels.tolist() == [0, 1]
     assert Bundle.open(exported_bundle).calibration() is None
 
@@ -548,7 +548,7 @@ def claims_a_terabyte() -> bytes:
     return buffer.getvalue()
 
 
-PIXELS, SCORES = np.zeros((2, 150, 150, 1), np.uint8), np.zeros((2, 1), np.float32)
+PIXELS, SCORES = np.zeros((2, 50, 50, 1), np.uint8), np.zeros((2, 1), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -562,7 +562,7 @@ PIXELS, SCORES = np.zeros((2, 150, 150, 1), np.uint8), np.zeros((2, 1), np.float
         npz(pixels=PIXELS),
         npz(pixels=PIXELS[:1], scores=SCORES),
         npz(pixels=PIXELS.astype(np.float32), scores=SCORES),
-        npz(pixels=PIXELS[:, :149], scores=SCORES),
+        npz(pixels=PIXELS[:, :49], scores=SCORES),
         npz(pixels=PIXELS, scores=SCORES.astype(np.float64)),
         npz(pixels=PIXELS, scores=np.zeros((2, 2), np.float32)),
         npz(pixels=np.array([{}, {}], object), scores=SCORES),

@@ -426,9 +426,9 @@ def test_integer_ports_that_do_not_say_what_a_step_is_are_refused(
 @pytest.mark.parametrize(
     "change",
     [
-        {"input": InputSpec(height=151, width=150)},
-        {"input": InputSpec(height=150, width=149)},
-        {"input": InputSpec(height=150, width=150, channels=3)},
+        {"input": InputSpec(height=51, width=50)},
+        {"input": InputSpec(height=50, width=49)},
+        {"input": InputSpec(height=50, width=50, channels=3)},
         {"activation": "softmax"},
     ],
     ids=["taller", "narrower", "colour", "softmax"],

@@ -161,10 +161,12 @@ def test_every_picture_decodes_and_shows_something(run_folder: Path, name: str) 
         assert border.min() > 200, "something is cut off at the picture's border"
 
 
-def test_the_history_tells_what_was_trained_on(run_folder: Path) -> None:
+def test_the_history_tells_what_was_trained_on(
+    run_folder: Path, short_recipe: TrainingRecipe
+) -> None:
     history = history_of(run_folder)
     assert (history.seed, history.unreadable) == (3, ())
-    assert history.recipe == dataclasses.replace(SEED, epochs=2, batch_size=8)
+    assert history.recipe == short_recipe
     assert history.train_images == {"PNEUMONIA": 36, "NORMAL": 36}
     assert history.validation_images == {"PNEUMONIA": 4, "NORMAL": 4}
     assert history.patients == {"training": 72, "validation": 8}
@@ -257,12 +259,12 @@ def kept_samples(folder: Path) -> tuple[Samples, Samples]:
 
 
 def test_the_kept_images_are_those_trained_on_and_those_held_out(
-    run_folder: Path, drawn_data: Path
+    run_folder: Path, drawn_data: Path, short_recipe: TrainingRecipe
 ) -> None:
     calibration, validation = kept_samples(run_folder)
     data = read_training_data(
         drawn_data,
-        SEED,
+        short_recipe,
         seed=3,
         group_of=grouping(None),
         use_val_folder=False,

@@ -55,8 +55,8 @@ def test_an_onnx_file_maps_image_to_scores_with_the_batch_it_promises(
     assert [port.name for port in graph.input] == ["image"]
     assert [port.name for port in graph.output] == list(opened.artifact(name).outputs)
     assert ("heatmap" in opened.artifact(name).outputs) == (name == "onnx-explain")
-    assert sides(graph.input[0]) == [batch, 150, 150, 1]
-    assert [sides(port) for port in graph.output] == [[batch, 1], [batch, 10, 10]][
+    assert sides(graph.input[0]) == [batch, 50, 50, 1]
+    assert [sides(port) for port in graph.output] == [[batch, 1], [batch, 4, 4]][
         : len(graph.output)
     ]
     for port in (*graph.input, *graph.output):
@@ -144,7 +144,7 @@ from cxr_edge.reporting import Silent
 from cxr_edge.original.run_folder import open_run
 
 original = original_of_run(open_run(Path(sys.argv[1])))
-request = ExportRequest(strengths=(0.5,))  # as the fixture's
+request = ExportRequest(strengths=(0.5,), golden_pool=128)  # as the fixture's
 export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8)), request, Silent())
 """
 
@@ -195,7 +195,7 @@ def test_the_golden_answers_are_what_the_original_answers(opened: Bundle) -> Non
     model = load_keras(opened.read(opened.manifest.keras), spec)
     answered = keras_scores(model, held.pixels, spec)
     np.testing.assert_allclose(answered, held.scores, atol=1e-6)
-    assert held.pixels.shape == (COUNT, 150, 150, 1)
+    assert held.pixels.shape == (COUNT, 50, 50, 1)
     assert len(np.unique(held.pixels.reshape(COUNT, -1), axis=0)) == COUNT  # no picture twice
     counted = opened.manifest.golden.decisions
     positive = positive_scores(probabilities(held.scores, spec), spec) >= 0.5
