@@ -189,11 +189,12 @@ def test_a_file_in_a_folder_that_is_not_there_is_refused_and_the_folder_not_made
     in_process, image, tmp_path
 ):
     out = tmp_path / "nodir" / "r.csv"
-    done = in_process("predict", image, "-o", out)
-    assert (done.returncode, done.stdout) == (6, "")
     expected = "cannot be written: no such folder; make it, or check the path"
-    assert done.stderr == f"cxr-edge: {out}: {expected}\n"
-    assert not out.parent.exists()
+    for command in ("predict", "spec", "report"):
+        done = in_process(command, image, "-o", out)
+        assert (done.returncode, done.stdout) == (6, ""), command
+        assert done.stderr == f"cxr-edge: {out}: {expected}\n"
+        assert not out.parent.exists()
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino"])
