@@ -185,6 +185,22 @@ def why_no_file(path: Path) -> str:
     return "a FIFO, no file" if stat.S_ISFIFO(mode) else "a device or socket, no file"
 
 
+def check_parent(file: Path) -> None:
+    """Refuse a file in a folder that is not there: only folders of our own are made.
+
+    Raises:
+        OutputError: there is no such folder.
+    """
+    try:
+        file.parent.stat()
+    except FileNotFoundError as err:
+        raise OutputError(
+            f"{printable(file)}: cannot be written: no such folder; make it, or check the path"
+        ) from err
+    except (OSError, ValueError):  # writing says why
+        return
+
+
 def check_writable(folder: Path, file: Path | None = None) -> None:
     """Refuse an output folder that cannot be written or made, without making it.
 

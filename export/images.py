@@ -22,9 +22,11 @@ from cxr_edge.export.golden.near import draw_near, some_of_each
 from cxr_edge.export.quantize.distill import distill
 from cxr_edge.export.quantize.search import SelectionImages
 from cxr_edge.export.request import (
+    IMAGES,
     CalibrationImages,
     ExportRequest,
     OriginalModel,
+    Use,
     overlap,
 )
 from cxr_edge.files import printable, sha256
@@ -88,7 +90,7 @@ class ExportImages:
         if request.calibration:
             given = sample_folder(request.calibration, original.spec, self._reporter)
             for samples in scored:
-                refuse_overlap(given, samples, "the images to check parity on")
+                refuse_overlap(given, samples, IMAGES["data"])
             return CalibrationImages(given, "images given for calibration")
         if original.calibration is None:
             return self._distilled
@@ -103,14 +105,16 @@ class ExportImages:
 
     @functools.cached_property
     def selection(self) -> SelectionImages:
-        """Images to choose recipes by; none of them is a calibration image."""
+        """Images to choose recipes by; none of them is for calibration or to check parity on."""
         samples, pool = self._validation, self.golden.pool
         if samples is None:
             drawn = Samples(pool.pixels, None, ())
             return self._select(drawn, pool.scores, "drawn inputs", self.golden.chosen)
         held_out = "validation images of held-out patients"
         source = "images of --validation" if self._request.validation else held_out
-        refuse_overlap(self.calibration.samples, samples, "the validation images")
+        refuse_overlap(self.calibration.samples, samples, IMAGES["validation"])
+        for scored in self._data:
+            refuse_overlap(samples, scored.samples, IMAGES["data"], use="validation")
         self._reporter.say(f"scoring {len(samples.pixels)} {source} with the original model")
         return self._select(samples, self._score(samples.pixels), source, None)
 
@@ -249,13 +253,17 @@ def describe_calibration(images: CalibrationImages, spec: ModelSpec) -> Calibrat
     return Calibration(images.source, len(samples.pixels), digest, labels)
 
 
-def refuse_overlap(calibration: Samples, others: Samples, others_name: str) -> None:
-    """Refuse calibration images that figures are also measured on: the figures would be too good.
+def refuse_overlap(
+    images: Samples, others: Samples, others_name: str, *, use: Use = "calibration"
+) -> None:
+    """Refuse images that figures are also measured on: the figures would be too good.
 
     Raises:
         DataError: both hold an image with the same pixels.
     """
-    known = set(calibration.hashes())
+    known = set(images.hashes())
     shared = [i for i, digest in enumerate(others.hashes()) if digest in known]
     if shared:
-        raise overlap(len(shared), others_name, others.names[shared[0]] if others.names else "")
+        raise overlap(
+            use, len(shared), others_name, others.names[shared[0]] if others.names else ""
+        )

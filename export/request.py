@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.bundle.signature import read_private_key
@@ -18,6 +18,9 @@ from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.export.quantize.recipe import STRENGTHS
 from cxr_edge.files import printable, sha256
 from cxr_edge.spec import ModelSpec
+
+Use = Literal["calibration", "validation"]
+"""What images decide before figures are measured: activation ranges, or which recipe is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +107,40 @@ class ExportRequest:
         """Refuse, before the model is loaded, folders that do not fit its labels or share files.
 
         Raises:
-            DataError: a folder is not laid out as expected, or a calibration image is also one to
-                measure figures on.
+            DataError: a folder is not laid out as expected, or two hold the same image.
         """
         files = {
             option: list_samples(path, spec)[0].files
             for option in ("calibration", "validation", "data")
             if (path := getattr(self, option)) is not None
         }
-        others = {"data": "the images to check parity on", "validation": "the validation images"}
-        for option, name in others.items() if "calibration" in files else ():
-            if shared := _copies(files["calibration"], files.get(option, ())):
-                raise overlap(len(shared), name, printable(shared[0]))
+        for use, others in _APART:
+            if shared := _copies(files.get(use, ()), files.get(others, ())):
+                raise overlap(use, len(shared), IMAGES[others], printable(shared[0]))
 
 
-def overlap(count: int, others_name: str, example: str) -> DataError:
-    """The error for calibration images that figures are also measured on."""
+IMAGES = {"data": "the images to check parity on", "validation": "the validation images"}
+"""What messages call the images of an option."""
+
+_APART: tuple[tuple[Use, str], ...] = (
+    ("calibration", "data"),
+    ("calibration", "validation"),
+    ("validation", "data"),
+)
+"""Options whose folders share no image: the first decides, the second is measured on."""
+
+_FLATTERY: dict[Use, str] = {
+    "calibration": "ranges fitted to an image flatter its figures",
+    "validation": "a recipe chosen by an image flatters its figures",
+}
+
+
+def overlap(use: Use, count: int, others_name: str, example: str) -> DataError:
+    """The error for images that decided how a file was made and that figures are measured on."""
     name = f" ({example})" if example else ""
     return DataError(
-        f"{count} calibration images are also among {others_name}{name}; ranges fitted "
-        "to an image flatter its figures; remove them from one of the two folders"
+        f"{count} {use} images are also among {others_name}{name}; {_FLATTERY[use]}; remove them "
+        "from one of the two folders"
     )
 
 

@@ -38,6 +38,7 @@ def tune_bundle(
     threads: int | None = None,
     rounds: int = 40,
     profile: PathLike | None = None,
+    key: PathLike | None = None,
     reporter: Reporter | None = None,
 ) -> TuningResult:
     """Find the fastest artifact, engine and number of threads on this machine, and store it.
@@ -52,18 +53,21 @@ def tune_bundle(
         rounds: timing rounds of each candidate, at least 1.
         profile: file to store the choice in; None: this user's folder for settings, where
             ``cxr-edge predict`` looks.
+        key: file of the public key that the bundle must be signed for; None: it need not be
+            signed.
         reporter: shows progress; None: nothing is shown.
 
     Raises:
         UsageError: ``threads`` or ``rounds`` is out of range.
-        BundleError: the bundle is damaged.
+        BundleError: the bundle is damaged, or not signed for ``key``.
+        MissingExtraError: there is a key, and ``cryptography`` is not installed.
         OutputError: the profile cannot be written, or this user has no folder for settings.
     """
     for option, number in (("threads", threads), ("rounds", rounds)):
         if number is not None and number < 1:
             raise UsageError(f"--{option} is {number}, expected at least 1")
     check_threads(threads or 1)
-    opened, machine = Bundle.open(bundle), this_machine()
+    opened, machine = Bundle.open(bundle, key=key), this_machine()
     path = find_profile(opened, profile)
     check_writable(path.parent, path)
     before = read_machine_state()

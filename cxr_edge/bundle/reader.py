@@ -125,10 +125,13 @@ class Bundle:
             heatmap: whether it must have a heat map.
 
         Raises:
-            UsageError: nothing in the bundle matches both names, or has a heat map.
+            UsageError: a name does not exist, or nothing in the bundle matches both or has a heat
+                map.
             MissingExtraError: what matches needs an engine that is not installed.
             EngineError: the artifact is not for this machine.
         """
+        if engine is not None and engine not in ENGINES:
+            raise unknown_name("engine", engine, ENGINES)
         proven = [
             (candidate, record.engine)
             for candidate in self._candidates(artifact, heatmap)

@@ -122,10 +122,16 @@ def _run() -> int:
     try:
         with interrupts.raised(), listening(_announce):
             code = _call(arguments)
+        if code == interrupts.INTERRUPTED:  # what typer makes of KeyboardInterrupt
+            streams.tell("cxr-edge: interrupted")
         sys.stdout.flush()  # a full disk is found here, not while the interpreter ends
     except CxrEdgeError as err:
         return _fail(err)
+    except interrupts.Interrupted as err:
+        streams.tell(f"cxr-edge: {err}")
+        return interrupts.INTERRUPTED
     except (KeyboardInterrupt, typer.Abort):
+        streams.tell("cxr-edge: interrupted")
         return interrupts.INTERRUPTED
     except BrokenPipeError:
         streams.stop_writing()

@@ -76,7 +76,9 @@ def print_results(results: Iterable[Result], spec: ModelSpec, kind: Format) -> N
 
 def prediction_columns(spec: ModelSpec) -> list[Column]:
     """The table's columns, the first wide enough for every label of the model."""
-    score = f"P({spec.positive_label})" if spec.positive_label else "P(decision)"
+    score = "P(decision)"
+    if spec.positive_label:
+        score = f"P({spec.positive_label}), threshold {spec.threshold:.4g}"
     return [
         Column("decision", max(len(label) for label in spec.labels)),
         Column(score, align="right"),

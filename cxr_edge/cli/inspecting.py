@@ -171,7 +171,7 @@ def _verdict_row(verdict: Verdict, bundle: Bundle) -> list[Cell]:
     return [verdict.artifact, verdict.engine, outcome, *figures, file]
 
 
-def info(folder: Folder = None, format: options.Format = "table") -> None:
+def info(folder: Folder = None, format: options.Format = "table", key: options.Key = None) -> None:
     """Show what a bundle is: its intended use, input and labels, files, origin and figures.
 
     Reads the manifest only; 'cxr-edge verify' checks the files.
@@ -179,7 +179,7 @@ def info(folder: Folder = None, format: options.Format = "table") -> None:
     from cxr_edge.bundle.reader import Bundle
 
     with errors_as_documents(format):
-        manifest = Bundle.open(folder).manifest
+        manifest = Bundle.open(folder, key=key).manifest
     if format == "json":
         print_document(
             InfoDocument(

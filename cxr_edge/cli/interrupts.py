@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -17,6 +17,11 @@ INTERRUPTED = 130
 
 TERMINATED = 143
 """Exit code after SIGTERM, as of a process that has no handler for it."""
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing failed
+    """Ctrl-C, with what the user is told: one line without ``cxr-edge:``."""
+
 
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
@@ -40,6 +45,22 @@ def raised() -> Iterator[None]:
         for number, handler in replaced.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook
+
+
+@contextlib.contextmanager
+def explained(state: Callable[[], str]) -> Iterator[None]:
+    """Say on Ctrl-C what was done until then, or what is as it was.
+
+    Args:
+        state: a clause such as ``3 images were predicted``, asked for when the block is left.
+
+    Raises:
+        Interrupted: in place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as err:
+        raise Interrupted(f"interrupted; {state()}") from err
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,12 +12,12 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from cxr_edge.cli import options, streams
+from cxr_edge.cli import interrupts, options, streams
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.formats import Format, Result, Tally, print_results
 from cxr_edge.cli.schemas import errors_as_documents
 from cxr_edge.errors import DataError, ImageError, UsageError
-from cxr_edge.files import atomic_path, is_folder, printable
+from cxr_edge.files import atomic_path, check_parent, is_folder, printable
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
 
@@ -142,8 +143,9 @@ def predict(
         for remark in remarks:
             streams.tell(f"cxr-edge: {remark}")
     tally = Tally(has_band=classifier.spec.uncertain_band is not None)
-    results = _with_progress(_report_failures(tally.count(results)), len(sources), quiet)
-    with _results_to(out):
+    results = _report_failures(tally.count(_named(results)))
+    results = _with_progress(results, len(sources), quiet)
+    with _results_to(out), interrupts.explained(lambda: _state(out, tally)):
         print_results(results, classifier.spec, kind)
     if not quiet:
         if heatmap and tally.predicted:
@@ -158,6 +160,17 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
+def _state(out: Path | None, tally: Tally) -> str:
+    """What an interrupted command has done."""
+    if out is not None:
+        return f"{printable(out)} {'is as it was' if out.exists() else 'was not written'}"
+    return (
+        "1 image was predicted"
+        if tally.predicted == 1
+        else f"{tally.predicted:,} images were predicted"
+    )
+
+
 def _format_of(out: Path | None) -> Format:
     suffix = out.suffix.lower().removeprefix(".") if out else ""
     return next((name for name in get_args(Format) if name == suffix), "table")
@@ -168,9 +181,13 @@ def _check_paths(paths: list[str], out: Path | None) -> None:
 
     Raises:
         UsageError: the results would replace an image.
+        OutputError: the folder that they are to be written to is not there.
     """
-    if out is not None and str(out) in paths:
+    if out is None:
+        return
+    if str(out) in paths:
         raise UsageError(f"{printable(out)}: the results would replace this image; name another")
+    check_parent(out)
 
 
 def _expand(paths: list[str], max_bytes: int) -> tuple[list[str | bytes], list[str]]:
@@ -247,6 +264,16 @@ def _results_to(out: Path | None) -> Iterator[None]:
         contextlib.redirect_stdout(file),
     ):
         yield
+
+
+def _named(results: Iterable[Result]) -> Iterator[Result]:
+    """Pass results on; a failure of the bytes on stdin says where they come from."""
+    for result in results:
+        if isinstance(result, Failure) and result.source is None:
+            message = result.message.removeprefix("<bytes>")
+            yield dataclasses.replace(result, message=f"<stdin>{message}")
+        else:
+            yield result
 
 
 def _report_failures(results: Iterable[Result]) -> Iterator[Result]:

@@ -9,7 +9,7 @@ import typer
 
 from cxr_edge.cli.console import Terminal
 from cxr_edge.errors import UsageError
-from cxr_edge.files import printable, why_no_file
+from cxr_edge.files import check_parent, printable, why_no_file
 
 
 def report(
@@ -49,6 +49,7 @@ def _pages(files: list[Path], out: Path | None) -> dict[Path, Path]:
     """Where the page of each file goes.
 
     Raises:
+        OutputError: the page's folder is not there.
         UsageError: a file is none, or two pages, or a page and its document, would be one file.
     """
     for file in files:
@@ -57,7 +58,9 @@ def _pages(files: list[Path], out: Path | None) -> dict[Path, Path]:
     if out is None:
         pages = {file: file.with_suffix(".html") for file in files}
     elif len(files) == 1:
-        pages = {files[0]: out / f"{files[0].stem}.html" if out.is_dir() else out}
+        page = out / f"{files[0].stem}.html" if out.is_dir() else out
+        check_parent(page)
+        pages = {files[0]: page}
     elif out.suffix:
         raise UsageError(f"{printable(out)}: the pages of {len(files)} files need a folder")
     else:

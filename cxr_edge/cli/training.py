@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cxr_edge.cli import options
+from cxr_edge.cli import interrupts, options
 from cxr_edge.cli.console import Terminal
 from cxr_edge.cli.tables import print_sections
 from cxr_edge.files import printable
@@ -65,7 +65,7 @@ def train(
     from cxr_edge.train.stage import train_model
 
     terminal = Terminal()
-    try:
+    with interrupts.explained(_how_to_resume):
         result = train_model(
             data,
             out,
@@ -80,9 +80,6 @@ def train(
             command=shlex.join(["cxr-edge", *sys.argv[1:]]),
             reporter=terminal,
         )
-    except KeyboardInterrupt:
-        terminal.say("interrupted; run the same command to resume after the last finished epoch")
-        raise
     for split, evaluation in result.evaluations.items():
         print(split)
         print_sections(report_sections(evaluation))
@@ -96,3 +93,7 @@ def train(
         )
     else:
         terminal.say(f"next: cxr-edge export {shlex.quote(printable(out))}")
+
+
+def _how_to_resume() -> str:
+    return "run the same command to resume after the last finished epoch"

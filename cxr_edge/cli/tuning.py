@@ -61,6 +61,7 @@ def tune(
         bool, typer.Option("--forget", help="Delete the stored choice instead of measuring.")
     ] = False,
     format: options.Format = "table",
+    key: options.Key = None,
 ) -> None:
     """Find the fastest artifact, engine and number of threads on this machine.
 
@@ -73,13 +74,13 @@ def tune(
     terminal = Terminal()
     if forget:
         with errors_as_documents(format):
-            _forget(find_profile(Bundle.open(folder), profile), terminal)
+            _forget(find_profile(Bundle.open(folder, key=key), profile), terminal)
         if format == "json":
             print_document(TuneDocument(TUNE, bundle_name(folder), None, (), ()))
         return
     with errors_as_documents(format):
         result = tune_bundle(
-            folder, threads=threads, rounds=rounds, profile=profile, reporter=terminal
+            folder, threads=threads, rounds=rounds, profile=profile, key=key, reporter=terminal
         )
     choice = _choice(result.profile, result.profile_file) if result.profile else None
     if format == "json":

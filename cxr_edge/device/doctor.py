@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ _EXTRAS = {
     "evaluate": "sklearn",
     "train": "keras",
     "export": "tf2onnx",
+    "sign": "cryptography",
 }
 
 
@@ -93,15 +96,19 @@ def _advice(bundle: Bundle, tuned: StoredProfile | None) -> Iterator[str]:
                 f"{name} is not installed and may be faster: {ENGINES[name].install}, "
                 "then 'cxr-edge tune'"
             )
-    if uncompiled := [name for name in ("numpy", "cv2", "cxr_edge") if not _is_compiled(name)]:
-        names = ", ".join(uncompiled)
-        yield f"{names}: not byte-compiled, so every start compiles again: run python -m compileall"
+    if uncompiled := dict(_uncompiled("numpy", "cv2", "cxr_edge")):
+        command = shlex.join([sys.executable, "-m", "compileall", "-q", *uncompiled.values()])
+        yield (
+            f"{', '.join(uncompiled)}: not byte-compiled, so every start compiles again: "
+            f"run {command}"
+        )
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         yield "PYTHONDONTWRITEBYTECODE is set, so compiled code is never stored: unset it"
 
 
-def _is_compiled(package: str) -> bool:
-    """Whether the byte code of a package's ``__init__`` is stored for this Python."""
-    spec = importlib.util.find_spec(package)
-    cached = spec.cached if spec else None
-    return cached is None or Path(cached).exists()
+def _uncompiled(*packages: str) -> Iterator[tuple[str, str]]:
+    """Packages, with their folders, whose ``__init__`` has no byte code stored for this Python."""
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        if spec and spec.origin and spec.cached and not Path(spec.cached).exists():
+            yield package, str(Path(spec.origin).parent)

@@ -70,7 +70,7 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
     if width * height > limits.max_pixels:
         raise ImageError(
             f"the header says {width}x{height} = {width * height:,} pixels,"
-            f" the limit is {limits.max_pixels:,} (max_pixels)"
+            f" the limit is {limits.max_pixels:,} (max_pixels, --max-pixels)"
         )
 
 

@@ -52,7 +52,7 @@ def list_images(folder: Path, *, by_content: bool = True) -> Listing:
     for root, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not is_litter(name))
         for name in sorted(names):
-            if name.startswith(".") or name.endswith(HEATMAP_SUFFIX):
+            if name.startswith(".") or name.lower().endswith(HEATMAP_SUFFIX):
                 continue
             path = Path(root, name)
             suffix = path.suffix.lower()

@@ -62,7 +62,9 @@ def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec
     if not data:
         raise ImageError("the file is empty, expected an image; get it again")
     if len(data) > limits.max_bytes:
-        raise ImageError(f"{len(data):,} bytes, the limit is {limits.max_bytes:,} (max_bytes)")
+        raise ImageError(
+            f"{len(data):,} bytes, the limit is {limits.max_bytes:,} (max_bytes, --max-bytes)"
+        )
     if is_dicom(data):
         from cxr_edge.image import dicom  # many devices never read DICOM
 

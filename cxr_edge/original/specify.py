@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from cxr_edge.errors import UsageError, unknown_name
-from cxr_edge.files import PathLike, optional_path, printable
+from cxr_edge.files import PathLike, check_parent, optional_path, printable
 
 if TYPE_CHECKING:
     from cxr_edge.original.infer import Geometry, InferredSpec, Interpolation
@@ -62,6 +62,8 @@ def infer_spec(
     path, file = Path(model), optional_path(out)
     if file is not None and _exists(file):
         raise UsageError(f"{printable(file)}: exists; remove it or name another file")
+    if file is not None:
+        check_parent(file)
     data_labels = None if data is None else _folder_labels(Path(data))
     _check_printable((*(labels or ()), *(data_labels or ())))
 

@@ -395,10 +395,19 @@ def test_an_unknown_artifact_is_refused_with_the_list_of_names(small: Path) -> N
     assert "did you mean" not in str(err.value)
 
 
-@pytest.mark.parametrize("engine", ["litert", "no such engine"])
-def test_an_engine_that_the_artifact_was_not_proven_on_is_refused(small: Path, engine: str) -> None:
-    with pytest.raises(UsageError, match=f"not proven on {engine}, only: onnx-fp32 on onnxruntime"):
-        Bundle.open(small).choose("onnx-fp32", engine)
+def test_an_engine_that_the_artifact_was_not_proven_on_is_refused(small: Path) -> None:
+    with pytest.raises(UsageError, match="not proven on litert, only: onnx-fp32 on onnxruntime"):
+        Bundle.open(small).choose("onnx-fp32", "litert")
+
+
+@pytest.mark.parametrize(("typed", "hint"), [("tensorrt", ""), ("onnxrt", "onnxruntime")])
+def test_an_engine_that_does_not_exist_is_refused_with_the_names(
+    small: Path, typed: str, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=f"no engine is called '{typed}'; ") as caught:
+        Bundle.open(small).choose(None, typed)
+    assert "there are onnxruntime, litert, openvino" in str(caught.value)
+    assert not hint or f"did you mean {hint}?" in str(caught.value)
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

@@ -79,7 +79,9 @@ def test_an_export_signs_its_bundle_and_removes_the_signature_of_the_old_one(
     assert "is not signed" in refusal(signed, keys[1])
 
 
-@pytest.mark.parametrize("command", [("verify",), ("predict", "image.png", "-b")])
+@pytest.mark.parametrize(
+    "command", [("verify",), ("predict", "image.png", "-b"), ("info",), ("tune", "--forget")]
+)
 def test_the_command_line_takes_a_key(
     signed: Path, keys: tuple[Path, Path], command: tuple[str, ...]
 ) -> None:

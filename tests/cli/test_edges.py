@@ -293,7 +293,6 @@ def test_results_go_to_a_file_as_a_whole(in_process, image, tmp_path):
         (["predict", "x", "-o", ""], "an empty value after -o"),
         (["predict", "x", "--bundle="], "an empty value after --bundle"),
         (["train", "absent", "--about-data", ""], "no such folder"),
-        (["predict", "x", "-o", "a/" * 1500 + "b"], "nested too deep"),
         (["version"], "did you mean --version?"),
         (["help"], "did you mean --help?"),
         (["verfy"], "did you mean verify?"),
@@ -305,6 +304,12 @@ def test_a_wrong_call_names_what_was_meant(in_process, arguments, words):
     done = in_process(*arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert words in done.stderr and len(done.stderr) <= MOST_CHARACTERS + 1
+
+
+def test_a_folder_nested_too_deep_is_one_line(in_process, image):
+    done = in_process("predict", image, "-q", "--heatmap", "a/" * 1500)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nested too deep" in done.stderr
 
 
 def test_a_model_given_as_bundle_is_said_to_be_one(in_process, image, tmp_path):

@@ -46,7 +46,8 @@ def test_an_image_gives_a_table_with_the_library_s_prediction(cli, image):
     expected = Classifier.load().predict(image)
     assert result.returncode == 0
     head, row = result.stdout.splitlines()
-    assert head.split() == ["decision", "P(PNEUMONIA)", "file"]
+    threshold = f"{Classifier.load().spec.threshold:.4g}"
+    assert head.split() == ["decision", "P(PNEUMONIA),", "threshold", threshold, "file"]
     assert row.split() == [expected.label, f"{expected.score:.4f}", str(image)]
     assert result.stderr == ""
 
@@ -67,6 +68,11 @@ def test_stdin_is_an_image_when_asked_for(cli, image):
     named = json.loads(cli("predict", image, "-f", "json").stdout)
     assert piped["results"][0]["score"] == named["results"][0]["score"]
     assert piped["results"][0]["source"] is None
+    damaged = cli("predict", "-", "-f", "json", stdin=b"this is text")
+    (failure,) = json.loads(damaged.stdout)["results"]
+    assert failure["source"] is None and damaged.returncode == 4
+    assert damaged.stderr == f"cxr-edge: {failure['message']}\n"
+    assert failure["message"].startswith("<stdin>: not an image")
 
 
 def test_one_bad_file_in_a_folder_never_stops_the_rest(cli, folder):
@@ -145,7 +151,50 @@ def test_limits_are_settable_and_checked(cli, image):
     over = cli("predict", image, "--max-pixels", 480 * 600 - 1)
     assert over.returncode == 4
     assert "288,000" in over.stderr or "288000" in over.stderr
+    assert "--max-pixels" in over.stderr
     assert cli("predict", image, "--max-pixels", 0).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "state"), [("old\n", "is as it was"), (None, "was not written")], ids=["old", "new"]
+)
+def test_ctrl_c_says_that_the_file_is_as_it_was(
+    image, tmp_path, monkeypatch, in_process, old, state
+):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "r.csv"
+    if old:
+        out.write_text(old)
+    monkeypatch.setattr("cxr_edge.cli.predicting.print_results", interrupt)
+    done = in_process("predict", image, "-o", out)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == f"cxr-edge: interrupted; {out} {state}\n"
+    assert (out.read_text() if out.exists() else None) == old
+
+
+def test_ctrl_c_is_one_line_in_any_command(monkeypatch, in_process):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bundle, "open", interrupt)
+    for arguments in (("info",), ("verify",), ("doctor",)):
+        done = in_process(*arguments)
+        assert (done.returncode, done.stdout) == (130, ""), arguments
+        assert done.stderr == "cxr-edge: interrupted\n"
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_refused_and_the_folder_not_made(
+    in_process, image, tmp_path
+):
+    out = tmp_path / "nodir" / "r.csv"
+    expected = "cannot be written: no such folder; make it, or check the path"
+    for command in ("predict", "spec", "report"):
+        done = in_process(command, image, "-o", out)
+        assert (done.returncode, done.stdout) == (6, ""), command
+        assert done.stderr == f"cxr-edge: {out}: {expected}\n"
+        assert not out.parent.exists()
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino"])
@@ -243,7 +292,7 @@ def test_ctrl_c_exits_130_with_a_valid_prefix(image):
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"Traceback" not in errors
+    assert re.fullmatch(rb"cxr-edge: interrupted; [\d,]+ images were predicted\n", errors)
     complete = (b"".join(lines) + rest).split(b"\n")[:-1]
     assert 3 <= len(complete) < 3000
     assert all(json.loads(line)["ok"] for line in complete)
@@ -306,6 +355,9 @@ def test_heat_maps_are_drawn_where_asked_and_named_in_the_results(
     assert sorted(path.name for path in out.iterdir()) == ["a.heatmap.png", "c.heatmap.png"]
     library = Classifier.load(exported_bundle, heatmap=True).explain(folder / "a.png").prediction
     assert entries[0]["score"] == library.score
+    (out / "c.heatmap.png").rename(out / "C.HEATMAP.PNG")  # as some file systems store it
+    again = cli("predict", out)
+    assert (again.returncode, again.stdout) == (4, "") and "holds no images" in again.stderr
 
 
 def test_a_file_that_explains_nothing_does_not_run_and_the_one_that_does_is_named(

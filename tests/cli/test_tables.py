@@ -78,7 +78,9 @@ def test_a_terminal_shows_uncertain_and_out_of_domain_in_different_colours(
     terminal: Terminal,
 ) -> None:
     heading, plain, uncertain, outside, _ = terminal("-c", DRAW_REMARKS, columns=300).splitlines()
-    assert ESCAPES.sub("", heading).split() == ["decision", "P(PNEUMONIA)", "file"]
+    assert ESCAPES.sub("", heading).split() == [
+        *("decision", "P(PNEUMONIA),", "threshold", "0.5", "file"),
+    ]
     assert not COLOUR.search(plain)
     assert "\x1b[1;33m(uncertain)" in uncertain
     assert "\x1b[1;31m(out of domain)" in outside
@@ -107,11 +109,11 @@ def test_without_a_terminal_a_table_is_plain_columns_and_rich_is_not_imported() 
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        "decision   P(PNEUMONIA)  file",
-        "NORMAL           0.2500  a.png",
-        "NORMAL           0.2500  a.png  (uncertain)",
-        "NORMAL           0.2500  a.png  (out of domain)",
-        f"NORMAL           0.2500  {LONG_NAME}",
+        "decision   P(PNEUMONIA), threshold 0.5  file",
+        "NORMAL                          0.2500  a.png",
+        "NORMAL                          0.2500  a.png  (uncertain)",
+        "NORMAL                          0.2500  a.png  (out of domain)",
+        f"NORMAL                          0.2500  {LONG_NAME}",
         "False",
     ]
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import shlex
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +47,26 @@ def test_what_cannot_be_measured_is_unknown(
 
     monkeypatch.setattr(MEASURE, fail)
     assert diagnose(Bundle.open()).sums_are_exact is None
+
+
+def test_the_command_that_it_names_compiles_the_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a folder" / "cxr_edge"
+    folder.mkdir(parents=True)
+    source = folder / "__init__.py"
+    source.write_text("")
+    spec = importlib.util.spec_from_file_location("cxr_edge", source)
+    assert spec and spec.cached
+
+    def find_spec(name: str) -> ModuleSpec | None:
+        return spec if name == "cxr_edge" else None
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cxr_edge.device.doctor.importlib.util.find_spec", find_spec)
+        (advice,) = (line for line in diagnose(Bundle.open()).advice if "compileall" in line)
+    assert advice.startswith("cxr_edge: not byte-compiled")
+    command = shlex.split(advice.partition(": run ")[2])
+    assert command[0] == sys.executable
+    subprocess.run(command, check=True)
+    assert Path(spec.cached).is_file()

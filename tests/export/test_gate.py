@@ -646,7 +646,7 @@ def test_a_file_for_other_cpus_is_refused_before_any_work_where_it_cannot_be_pro
     assert "onnx-int8, which is right everywhere" in str(error)
 
 
-def test_images_given_to_calibrate_on_must_not_be_scored(
+def test_images_that_decide_must_not_be_scored(
     bundle: Path, small: OriginalModel, small_file: bytes, tmp_path: Path
 ) -> None:
     for label in SEED_SPEC.labels:
@@ -656,14 +656,17 @@ def test_images_given_to_calibrate_on_must_not_be_scored(
             cv2.imwrite(str(tmp_path / "images" / label / f"{number}.png"), picture)
     folder = tmp_path / "images"
     kind = searched("onnx-int8", small_file)
-    for scored, name in (
-        ({"data": folder}, "the images to check parity on"),
-        ({"validation": folder}, "the validation images"),
+    for options, shared in (
+        (("calibration", "data"), "4 calibration images are also among the images to check"),
+        (("calibration", "validation"), "4 calibration images are also among the validation"),
+        (("validation", "data"), "4 validation images are also among the images to check parity"),
     ):
-        request = dataclasses.replace(REQUEST, calibration=folder, **scored)
+        request = dataclasses.replace(REQUEST, **dict.fromkeys(options, folder))
+        with pytest.raises(DataError, match=shared):  # before the model is loaded
+            request.check_folders(SEED_SPEC)
         error = export_over(bundle, small, kind, request=request)
         assert isinstance(error, DataError) and error.exit_code == 2
-        assert name in str(error)
+        assert str(error).startswith(shared)
 
 
 def test_of_a_good_and_a_bad_file_the_good_one_is_written(
