@@ -1,10 +1,12 @@
 """PNG, BMP and WebP: the calls into OpenCV's decoders, and the checks on their results.
 
-A picture is decoded once, in the channels that it has, and nothing is made of it that is as large
-except the result.
+A picture is decoded once, in the channels that it has, and is converted in place or a band of rows
+at a time: nothing is made of it that is as large, except the result where it has more channels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header
 from cxr_edge.preprocess import Image
 
-_BLOCK = 2**20  # pixels compared at a time
+_BLOCK = 2**20  # pixels compared or converted at a time
 # From the channels decoded and wanted to OpenCV's conversion; None: there is none to make.
 _CONVERSIONS = {
     (1, 1): None,
@@ -40,14 +42,7 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
-    if header.decode_bands:
-        bands = header.decode_bands()
-    else:
-        is_colour = header.is_colour or channels == 3
-        flags = cv2.IMREAD_COLOR_BGR if is_colour else cv2.IMREAD_GRAYSCALE
-        if header.has_alpha:
-            flags = cv2.IMREAD_UNCHANGED
-        bands = iter([call_opencv(header.payload or data, flags)])
+    bands = header.decode_bands() if header.decode_bands else _decode_bands(data, header, channels)
     image: Image | None = None
     top = 0
     for band in bands:
@@ -58,22 +53,64 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
         if present == 4 or header.transparent:
             _check_transparency(band.reshape(rows, columns, present), header)
         top += rows
-        if present == 4 and channels == 1 and not (header.is_colour or header.decode_bands):
-            del band  # OpenCV's own way to grey differs by a level
-            return call_opencv(header.payload or data, cv2.IMREAD_GRAYSCALE)
-        conversion = _CONVERSIONS[present, channels]
-        shown = band if conversion is None else cv2.cvtColor(band, conversion)
-        if rows == header.height:
-            return shown.astype(np.uint8, copy=False)
+        if rows == header.height and present >= channels:
+            return _convert_in_place(band, channels)
         if image is None:
-            image = np.empty((header.height, *shown.shape[1:]), np.uint8)
-        image[top - rows : top] = shown
+            shape = (header.height, header.width)
+            image = np.empty(shape if channels == 1 else (*shape, channels), np.uint8)
+        for start, block in _blocks(band):
+            shown = _convert(block, channels)
+            image[top - rows + start : top - rows + start + len(block)] = shown
     if image is None or top != header.height:
         raise ImageError(
             f"decoded to other sides than the header's {header.width}x{header.height}; the file is"
             " damaged, get it again"
         )
     return image
+
+
+def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[Image]:
+    """Bands of rows: grey, BGR or BGRA."""
+    is_colour = header.is_colour or channels == 3
+    flags = cv2.IMREAD_COLOR_BGR if is_colour else cv2.IMREAD_GRAYSCALE
+    for piece in header.split() if header.split else [header.payload or data]:
+        if header.has_alpha:
+            band = call_opencv(piece, cv2.IMREAD_UNCHANGED)
+            if is_colour or band.ndim == 2 or band.shape[2] != 4:
+                yield band
+                continue
+            _check_transparency(band, header)
+            del band  # OpenCV's own way to grey differs by a level
+        yield call_opencv(piece, flags)
+
+
+def _blocks(pixels: Image) -> Iterator[tuple[int, Image]]:
+    """Blocks of rows, each with its first row."""
+    rows = max(_BLOCK // pixels.shape[1], 1)
+    for start in range(0, len(pixels), rows):
+        yield start, pixels[start : start + rows]
+
+
+def _convert(pixels: Image, channels: int) -> Image:
+    """Turn grey, BGR or BGRA into grey or RGB."""
+    conversion = _CONVERSIONS[pixels.shape[2] if pixels.ndim == 3 else 1, channels]
+    if conversion is None:
+        return pixels
+    return cv2.cvtColor(pixels, conversion).astype(np.uint8, copy=False)
+
+
+def _convert_in_place(pixels: Image, channels: int) -> Image:
+    """Turn a whole picture into grey or RGB in its own memory, which must be enough."""
+    height, width = pixels.shape[:2]
+    if pixels.ndim == 2:
+        return pixels
+    memory = pixels.reshape(-1)
+    end = 0
+    for _, block in _blocks(pixels):
+        shown = _convert(block, channels).reshape(-1)
+        memory[end : end + shown.size] = shown  # over this block and those before
+        end += shown.size
+    return memory[:end].reshape((height, width) if channels == 1 else (height, width, channels))
 
 
 def _check_transparency(pixels: npt.NDArray[np.uint8], header: Header) -> None:
@@ -86,9 +123,7 @@ def _check_transparency(pixels: npt.NDArray[np.uint8], header: Header) -> None:
     """
     values = header.transparent or (0, 0, 0)
     colour = np.array(values[::-1] if pixels.shape[2] == 3 else values[:1])
-    rows = max(_BLOCK // header.width, 1)
-    for top in range(0, len(pixels), rows):
-        block = pixels[top : top + rows]
+    for _, block in _blocks(pixels):
         opaque = block[..., 3] == 255 if block.shape[2] == 4 else (block != colour).any(axis=2)
         check_opaque(opaque)
 
