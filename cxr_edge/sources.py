@@ -75,7 +75,7 @@ def load(source: Source, limits: ImageLimits) -> Loaded:
     except (TypeError, UnicodeDecodeError) as err:
         raise TypeError(f"the file does not give bytes ({err}); open it with 'rb'") from err
     except Exception as err:  # archives, connections and the like raise errors of many types
-        reason = " ".join(str(err).split())[:150] or type(err).__name__
+        reason = " ".join(str(err).split())[:150].rstrip(".") or type(err).__name__
         name = printable(name_of(source) or "<file>")
         raise ImageError(f"{name}: cannot be read: {printable(reason)}; open it again") from err
 
@@ -147,6 +147,9 @@ def decode_source(
         return _pixels_of(data, channels, limits)
     except ImageError as err:
         raise ImageError(f"{printable(name or '<image>')}: {err}") from err
+    except MemoryError as err:
+        label = printable(name or "<image>")
+        raise ImageError(f"{label}: not enough memory to read it; free some, or shrink it") from err
 
 
 def decode_loaded(
@@ -270,7 +273,8 @@ def _pixels_of(image: PillowImage, channels: int, limits: ImageLimits) -> Image:
             pixels[top:below] = to_channels(band, channels)
     except (OSError, SyntaxError, ValueError) as err:  # of the file that it is read from
         raise ImageError(f"Pillow cannot read the image: {err}") from err
-    return turn_upright(pixels, orientation if orientation in range(1, 9) else 1)
+    upright = orientation if orientation in range(1, 9) else 1
+    return turn_upright(cast(Image, pixels), upright)
 
 
 def _convert(image: PillowImage) -> Image:

@@ -32,6 +32,8 @@ MODALITIES = frozenset({"CR", "DX", "RG"})
 
 _Values = npt.NDArray[np.float64]
 _BLOCK = 2**20  # pixels mapped at a time: numpy makes 8 bytes of each
+_TABLE_BITS = {"ModalityLUTSequence": (8, 16), "VOILUTSequence": tuple(range(8, 17))}
+"""Look-up tables to the bits that their entries may have (DICOM PS3.3 C.11.1 and C.11.2)."""
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 
@@ -61,6 +63,7 @@ def read(data: bytes, limits: ImageLimits) -> Image:
                 raise ImageError(
                     "the DICOM file has no pixel data, expected one image; get the whole file"
                 )
+            _check_tables(dataset)
             return _show(read_frame(data, dataset, place, pydicom, limits), dataset, pydicom)
         except (CxrEdgeError, MemoryError):
             raise
@@ -133,6 +136,24 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
         raise ImageError(
             "the DICOM file contradicts itself: MONOCHROME2 with an INVERSE shape; export it again"
         )
+
+
+def _check_tables(dataset: Any) -> None:
+    """Refuse look-up tables that pydicom does not read, or that map everything to one value."""
+    for name, allowed in _TABLE_BITS.items():
+        if not dataset.get(name):
+            continue
+        item = dataset[name].value[0]
+        descriptor = item.get("LUTDescriptor")
+        entries, bits = (
+            (descriptor[0], descriptor[2]) if getattr(descriptor, "VM", 0) == 3 else (0, 0)
+        )
+        if bits not in allowed or entries == 1 or not item.get("LUTData"):
+            kind = "modality" if name.startswith("M") else "VOI"
+            raise ImageError(
+                f"the DICOM file's {kind} look-up table has {entries} entries of {bits} bits,"
+                f" expected at least 2 of {allowed[0]} to {allowed[-1]}; export it again"
+            )
 
 
 def _show(frame: Frame, dataset: Any, pydicom: Any) -> Image:

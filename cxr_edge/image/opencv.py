@@ -7,6 +7,7 @@ at a time: nothing is made of it that is as large, except the result where it ha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from cxr_edge.errors import ImageError
 from cxr_edge.image.header import Header
 from cxr_edge.preprocess import Image
 
+_Pixels = npt.NDArray[np.uint8]
 _BLOCK = 2**20  # pixels compared or converted at a time
 # From the channels decoded and wanted to OpenCV's conversion; None: there is none to make.
 _CONVERSIONS = {
@@ -43,7 +45,7 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
     bands = header.decode_bands() if header.decode_bands else _decode_bands(data, header, channels)
-    image: Image | None = None
+    image: _Pixels | None = None
     top = 0
     for band in bands:
         rows, columns = band.shape[:2]
@@ -54,7 +56,7 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
             _check_transparency(band.reshape(rows, columns, present), header)
         top += rows
         if rows == header.height and present >= channels:
-            return _convert_in_place(band, channels)
+            return cast(Image, _convert_in_place(band, channels))
         if image is None:
             shape = (header.height, header.width)
             image = np.empty(shape if channels == 1 else (*shape, channels), np.uint8)
@@ -66,16 +68,16 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
             f"decoded to other sides than the header's {header.width}x{header.height}; the file is"
             " damaged, get it again"
         )
-    return image
+    return cast(Image, image)
 
 
-def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[Image]:
+def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[_Pixels]:
     """Bands of rows: grey, BGR or BGRA."""
     is_colour = header.is_colour or channels == 3
     flags = cv2.IMREAD_COLOR_BGR if is_colour else cv2.IMREAD_GRAYSCALE
     for piece in header.split() if header.split else [header.payload or data]:
         if header.has_alpha:
-            band = call_opencv(piece, cv2.IMREAD_UNCHANGED)
+            band: _Pixels = call_opencv(piece, cv2.IMREAD_UNCHANGED)
             if is_colour or band.ndim == 2 or band.shape[2] != 4:
                 yield band
                 continue
@@ -84,14 +86,14 @@ def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[Image]
         yield call_opencv(piece, flags)
 
 
-def _blocks(pixels: Image) -> Iterator[tuple[int, Image]]:
+def _blocks(pixels: _Pixels) -> Iterator[tuple[int, _Pixels]]:
     """Blocks of rows, each with its first row."""
     rows = max(_BLOCK // pixels.shape[1], 1)
     for start in range(0, len(pixels), rows):
         yield start, pixels[start : start + rows]
 
 
-def _convert(pixels: Image, channels: int) -> Image:
+def _convert(pixels: _Pixels, channels: int) -> _Pixels:
     """Turn grey, BGR or BGRA into grey or RGB."""
     conversion = _CONVERSIONS[pixels.shape[2] if pixels.ndim == 3 else 1, channels]
     if conversion is None:
@@ -99,7 +101,7 @@ def _convert(pixels: Image, channels: int) -> Image:
     return cv2.cvtColor(pixels, conversion).astype(np.uint8, copy=False)
 
 
-def _convert_in_place(pixels: Image, channels: int) -> Image:
+def _convert_in_place(pixels: _Pixels, channels: int) -> _Pixels:
     """Turn a whole picture into grey or RGB in its own memory, which must be enough."""
     height, width = pixels.shape[:2]
     if pixels.ndim == 2:
@@ -113,7 +115,7 @@ def _convert_in_place(pixels: Image, channels: int) -> Image:
     return memory[:end].reshape((height, width) if channels == 1 else (height, width, channels))
 
 
-def _check_transparency(pixels: npt.NDArray[np.uint8], header: Header) -> None:
+def _check_transparency(pixels: _Pixels, header: Header) -> None:
     """Refuse transparent pixels, a block of rows at a time.
 
     Args:
