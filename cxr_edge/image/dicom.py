@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,11 @@ MODALITIES = frozenset({"CR", "DX", "RG"})
 
 _Values = npt.NDArray[np.float64]
 _BLOCK = 2**20  # pixels mapped at a time: numpy makes 8 bytes of each
-_TABLE_BITS = {"ModalityLUTSequence": (8, 16), "VOILUTSequence": tuple(range(8, 17))}
-"""Look-up tables to the bits that their entries may have (DICOM PS3.3 C.11.1 and C.11.2)."""
+_TABLES = (
+    ("ModalityLUTSequence", "modality", (8, 16), "8 or 16"),
+    ("VOILUTSequence", "VOI", range(8, 17), "8 to 16"),
+)
+"""Look-up tables, and the bits that their entries may have (DICOM PS3.3, C.11.1 and C.11.2)."""
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 
@@ -140,19 +143,18 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
 
 def _check_tables(dataset: Any) -> None:
     """Refuse look-up tables that pydicom does not read, or that map everything to one value."""
-    for name, allowed in _TABLE_BITS.items():
+    for name, kind, allowed, expected in _TABLES:
         if not dataset.get(name):
             continue
         item = dataset[name].value[0]
         descriptor = item.get("LUTDescriptor")
-        entries, bits = (
-            (descriptor[0], descriptor[2]) if getattr(descriptor, "VM", 0) == 3 else (0, 0)
-        )
-        if bits not in allowed or entries == 1 or not item.get("LUTData"):
-            kind = "modality" if name.startswith("M") else "VOI"
+        if not isinstance(descriptor, Sequence) or len(descriptor) != 3 or "LUTData" not in item:
+            raise ImageError(f"the DICOM file's {kind} look-up table is damaged; export it again")
+        entries, _, bits = descriptor
+        if bits not in allowed or entries == 1:  # 0 means 65,536
             raise ImageError(
                 f"the DICOM file's {kind} look-up table has {entries} entries of {bits} bits,"
-                f" expected at least 2 of {allowed[0]} to {allowed[-1]}; export it again"
+                f" expected at least 2 of {expected} bits; export it again"
             )
 
 
