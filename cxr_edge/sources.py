@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cxr_edge.errors import ImageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.image.decode import to_channels, turn_upright
+from cxr_edge.image.decode import empty_upright, to_channels
 from cxr_edge.image.header import check_size
 from cxr_edge.image.opencv import check_opaque
 from cxr_edge.preprocess import Image, Pixels, resize_to_input
@@ -263,18 +263,19 @@ def _pixels_of(image: PillowImage, channels: int, limits: ImageLimits) -> Image:
         raise ImageError(
             f"the image has {frames} frames, expected one; give a copy() of the one to read"
         )
-    pixels = np.empty((height, width) if channels == 1 else (height, width, channels), np.uint8)
     rows = max(_BLOCK // width, 1)
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
+        if orientation not in range(1, 9):
+            orientation = 1
+        upright, stored = empty_upright(height, width, channels, orientation)
         for top in range(0, height, rows):
             below = min(top + rows, height)
             band = _convert(image.crop((0, top, width, below)))
-            pixels[top:below] = to_channels(band, channels)
+            stored[top:below] = to_channels(band, channels)
     except (OSError, SyntaxError, ValueError) as err:  # of the file that it is read from
         raise ImageError(f"Pillow cannot read the image: {err}") from err
-    upright = orientation if orientation in range(1, 9) else 1
-    return turn_upright(cast(Image, pixels), upright)
+    return upright
 
 
 def _convert(image: PillowImage) -> Image:

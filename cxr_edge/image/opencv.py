@@ -7,7 +7,6 @@ at a time: nothing is made of it that is as large, except the result where it ha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
 import cv2
 import numpy as np
@@ -30,22 +29,23 @@ _CONVERSIONS = {
 }
 
 
-def decode_picture(data: bytes, header: Header, channels: int) -> Image:
+def decode_picture(data: bytes, header: Header, channels: int, place: _Pixels) -> _Pixels:
     """Decode a file whose header was accepted, as it is stored.
 
     Args:
         data: the file.
         header: from the format's inspector.
         channels: 1 for grey, 3 for RGB.
+        place: (H, W) or (H, W, 3) as stored, where the picture is put unless it fits in the
+            memory of its decoder.
 
     Returns:
-        (H, W) or (H, W, 3) uint8, not yet upright.
+        (H, W) or (H, W, 3) uint8, not yet upright; ``place`` or another array.
 
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
     bands = header.decode_bands() if header.decode_bands else _decode_bands(data, header, channels)
-    image: _Pixels | None = None
     top = 0
     for band in bands:
         rows, columns = band.shape[:2]
@@ -56,19 +56,16 @@ def decode_picture(data: bytes, header: Header, channels: int) -> Image:
             _check_transparency(band.reshape(rows, columns, present), header)
         top += rows
         if rows == header.height and present >= channels:
-            return cast(Image, _convert_in_place(band, channels))
-        if image is None:
-            shape = (header.height, header.width)
-            image = np.empty(shape if channels == 1 else (*shape, channels), np.uint8)
+            return _convert_in_place(band, channels)
         for start, block in _blocks(band):
             shown = _convert(block, channels)
-            image[top - rows + start : top - rows + start + len(block)] = shown
-    if image is None or top != header.height:
+            place[top - rows + start : top - rows + start + len(block)] = shown
+    if top != header.height:
         raise ImageError(
             f"decoded to other sides than the header's {header.width}x{header.height}; the file is"
             " damaged, get it again"
         )
-    return cast(Image, image)
+    return place
 
 
 def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[_Pixels]:

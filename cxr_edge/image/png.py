@@ -208,8 +208,13 @@ def _count_bytes(header: bytes) -> int:
 
 def _check_header(header: bytes, limits: ImageLimits) -> bool:
     """Check IHDR; return whether the pixels carry alpha."""
-    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
+    width, height, depth, colour, method, filters, interlace = struct.unpack(">IIBBBBB", header)
     check_size(width, height, limits)
+    if method or filters:
+        raise ImageError(
+            f"the PNG is damaged: compression {method} and filter method {filters}, expected 0; "
+            "get the file again"
+        )
     if depth not in _DEPTHS.get(colour, ()) or interlace > 1:
         raise ImageError(
             f"the PNG is damaged: {depth} bits with colour type {colour} and interlace {interlace} "

@@ -45,6 +45,7 @@ def inflating(kind: bytes, head: bytes) -> bytes:
     return chunk(kind, head + zeros(2**28)) * 3
 
 
+ON_ITS_SIDE = struct.pack("<4sIHHHIHHI", b"II*\0", 8, 1, 274, 3, 1, 6, 0, 0)
 SMALL = zlib.compress(bytes(8 * 9))
 BOMBS = (
     Bomb(
@@ -103,6 +104,15 @@ BOMBS = (
         channels=3,
     ),
     Bomb("png 1x65,535", lambda: png(1, 65_535, flat(65_535, 2)), asked=3),
+    Bomb(
+        "png 50 Mpx rgb on its side",
+        lambda: png(
+            10_000, 5_000, packed_picture(5_000, 30_001), chunk(b"eXIf", ON_ITS_SIDE), colour=2
+        ),
+        is_long=True,
+        channels=3,
+        asked=3,
+    ),
     Bomb("png 6 Mpx interlaced rgb", lambda: interlaced(2_560, 2), channels=3),
     Bomb("png 16 Mpx interlaced grey", lambda: interlaced(4_080, 0)),
     Bomb("png 9 Mpx palette", lambda: palette(3_000), channels=3),
