@@ -59,13 +59,24 @@ def decode_picture(data: bytes, header: Header, channels: int, place: _Pixels) -
             return _convert_in_place(band, channels)
         for start, block in _blocks(band):
             shown = _convert(block, channels)
-            place[top - rows + start : top - rows + start + len(block)] = shown
+            _put(place[top - rows + start : top - rows + start + len(block)], shown)
     if top != header.height:
         raise ImageError(
             f"decoded to other sides than the header's {header.width}x{header.height}; the file is"
             " damaged, get it again"
         )
     return place
+
+
+def _put(place: _Pixels, rows: _Pixels) -> None:
+    """Copy rows to where they belong, in the order in which the memory lies: much faster."""
+    for axis in (0, 1):
+        if place.strides[axis] < 0:
+            place, rows = np.flip(place, axis), np.flip(rows, axis)
+    if place.strides[0] < place.strides[1]:
+        place.swapaxes(0, 1)[:] = cv2.transpose(np.ascontiguousarray(rows))
+    else:
+        place[:] = rows
 
 
 def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[_Pixels]:
