@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Protocol, cast
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from cxr_edge.errors import ImageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.image.decode import to_channels, turn_upright
+from cxr_edge.image.decode import empty_upright, to_channels
 from cxr_edge.image.header import check_size
 from cxr_edge.image.opencv import check_opaque
 from cxr_edge.preprocess import Image, Pixels, resize_to_input
@@ -27,6 +28,9 @@ class PillowImage(Protocol):
 
     def convert(self, mode: str) -> Any:
         """The image in another mode."""
+
+    def crop(self, box: tuple[int, int, int, int]) -> Any:
+        """A part of the image: left, top, right, bottom."""
 
     def getexif(self) -> Any:
         """EXIF tags by number."""
@@ -45,6 +49,7 @@ _EXPECTED = (
     "give a path, the bytes of a file, a file opened with 'rb', a uint8 array or an image of Pillow"
 )
 _ORIENTATION = 0x0112
+_BLOCK = 2**18  # pixels converted at a time
 _PLAIN_MODES = ("1", "L", "RGB", "P", "LA", "PA", "RGBA", "La", "RGBa", "YCbCr")
 
 
@@ -63,12 +68,44 @@ def load(source: Source, limits: ImageLimits) -> Loaded:
         return read_file(source, max_bytes=limits.max_bytes, error=ImageError)
     if _is_pillow(source):
         return cast(PillowImage, source)
-    read = getattr(source, "read", None)
-    if read is None:
+    if not hasattr(source, "read"):
         raise TypeError(f"an image cannot be of type {type(source).__name__}; {_EXPECTED}")
-    data = read(limits.max_bytes + 1)  # one byte over the limit is enough to be refused
+    try:
+        return _read_stream(cast(BinaryIO, source), limits.max_bytes)
+    except (TypeError, UnicodeDecodeError) as err:
+        raise TypeError(f"the file does not give bytes ({err}); open it with 'rb'") from err
+    except Exception as err:  # archives, connections and the like raise errors of many types
+        reason = " ".join(str(err).split())[:150].rstrip(".") or type(err).__name__
+        name = printable(name_of(source) or "<file>")
+        raise ImageError(f"{name}: cannot be read: {printable(reason)}; open it again") from err
+
+
+def _read_stream(file: BinaryIO, max_bytes: int) -> bytes:
+    """Read to the end, or just over the limit, which is enough to be refused.
+
+    Raises:
+        TypeError: it gives something else than bytes.
+        OSError: it gives nothing yet.
+        Exception: whatever its ``read`` raises.
+    """
+    whole = io.BytesIO()
+    data = _read_some(file, max_bytes + 1)
+    while data:
+        length = whole.tell() + len(data)
+        following = _read_some(file, max_bytes + 1 - length) if length <= max_bytes else b""
+        if not following and not whole.tell():
+            return data  # all at once, as most do
+        whole.write(data)
+        data = following
+    return whole.getvalue()
+
+
+def _read_some(file: BinaryIO, size: int) -> bytes:
+    data: object = file.read(size)
+    if data is None:
+        raise OSError("it gives nothing yet, expected a stream that waits")
     if not isinstance(data, bytes):
-        raise TypeError(f"the file gives {type(data).__name__}, expected bytes; open it with 'rb'")
+        raise TypeError(f"it gives {type(data).__name__}")
     return data
 
 
@@ -107,9 +144,12 @@ def decode_source(
     if isinstance(data, np.ndarray):
         return to_channels(_check_array(data), channels)
     try:
-        return to_channels(_pixels_of(data, limits), channels)
+        return _pixels_of(data, channels, limits)
     except ImageError as err:
         raise ImageError(f"{printable(name or '<image>')}: {err}") from err
+    except MemoryError as err:
+        label = printable(name or "<image>")
+        raise ImageError(f"{label}: not enough memory to read it; free some, or shrink it") from err
 
 
 def decode_loaded(
@@ -205,7 +245,7 @@ def _check_array(array: npt.NDArray[Any]) -> Image:
     return cast(Image, np.ascontiguousarray(array))
 
 
-def _pixels_of(image: PillowImage, limits: ImageLimits) -> Image:
+def _pixels_of(image: PillowImage, channels: int, limits: ImageLimits) -> Image:
     """(H, W) or (H, W, 3) uint8 of an image of Pillow, upright and opaque, by the rules for files.
 
     Raises:
@@ -216,21 +256,36 @@ def _pixels_of(image: PillowImage, limits: ImageLimits) -> Image:
             f"the image has mode {image.mode}, supported are 8 bits of grey or RGB; "
             "use convert('L') or convert('RGB')"
         )
-    check_size(*image.size, limits)
+    width, height = image.size
+    check_size(width, height, limits)
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
         raise ImageError(
             f"the image has {frames} frames, expected one; give a copy() of the one to read"
         )
+    rows = max(_BLOCK // width, 1)
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-        if image.mode[-1:] in "Aa" or "transparency" in getattr(image, "info", {}):
-            pixels = np.asarray(image.convert("RGBA"), np.uint8)
-            check_opaque(pixels[..., 3] == 255)
-            is_grey = image.mode[0] in "1L"
-            pixels = pixels[..., 0] if is_grey else pixels[..., :3]
-        else:
-            pixels = np.asarray(image.convert("L" if image.mode in "1L" else "RGB"), np.uint8)
+        if orientation not in range(1, 9):
+            orientation = 1
+        upright, stored = empty_upright(height, width, channels, orientation)
+        for top in range(0, height, rows):
+            below = min(top + rows, height)
+            band = _convert(image.crop((0, top, width, below)))
+            stored[top:below] = to_channels(band, channels)
     except (OSError, SyntaxError, ValueError) as err:  # of the file that it is read from
         raise ImageError(f"Pillow cannot read the image: {err}") from err
-    return turn_upright(pixels, orientation if orientation in range(1, 9) else 1)
+    return upright
+
+
+def _convert(image: PillowImage) -> Image:
+    """(H, W) or (H, W, 3) uint8 of an image of Pillow.
+
+    Raises:
+        ImageError: a pixel is transparent.
+    """
+    if image.mode[-1:] in "Aa" or "transparency" in getattr(image, "info", {}):
+        pixels = np.asarray(image.convert("RGBA"), np.uint8)
+        check_opaque(pixels[..., 3] == 255)
+        return pixels[..., 0] if image.mode[0] in "1L" else pixels[..., :3]
+    return np.asarray(image.convert("L" if image.mode in "1L" else "RGB"), np.uint8)

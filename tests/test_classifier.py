@@ -8,9 +8,11 @@ import doctest
 import importlib
 import io
 import math
+import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 
 import cxr_edge.bundle.reader
+import cxr_edge.sources
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier, Stage
 from cxr_edge.data.phantom import draw_phantom
@@ -319,6 +322,89 @@ def test_everything_that_holds_a_file_or_an_image_is_answered_as_the_file_is(
         assert classifier.predict(source) == expected
     with picture.open("rb") as file:
         assert classifier.predict(file).source == str(picture)
+
+
+class Trickle(io.BytesIO):
+    """A pipe or connection: each read gives less than was asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(1_000, size or 1_000))
+
+
+class Failing(io.BytesIO):
+    """A file that cannot be read to its end."""
+
+    name = "shared/scan.png"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise self._error
+
+
+def test_a_stream_is_read_to_its_end_or_to_the_limit(
+    classifier: Classifier, picture: Path, exported_bundle: Path
+) -> None:
+    expected = dataclasses.replace(classifier.predict(picture), source=None)
+    with subprocess.Popen(["cat", str(picture)], stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None
+        assert classifier.predict(process.stdout) == expected
+    data = picture.read_bytes()
+    assert classifier.predict(Trickle(data)) == expected
+    limits = ImageLimits(max_bytes=len(data))
+    limited = Classifier.load(exported_bundle, artifact="onnx-fp32", limits=limits)
+    assert limited.predict(Trickle(data)) == expected
+    long = Trickle(data + bytes(5_000))
+    with pytest.raises(ImageError, match=f"{len(data) + 1:,} bytes, the limit is {len(data):,}"):
+        limited.predict(long)
+    assert long.tell() == len(data) + 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(5, "I/O error"), ValueError("closed.\nYes"), EOFError(), zipfile.BadZipFile("CRC")],
+    ids=["OSError", "ValueError", "EOFError", "BadZipFile"],
+)
+def test_a_file_that_cannot_be_read_is_a_failure_among_many(
+    classifier: Classifier, picture: Path, error: Exception
+) -> None:
+    good, bad, last = classifier.predict_many([picture, Failing(error), picture])
+    assert good == last and isinstance(good, Prediction)
+    assert isinstance(bad, Failure)
+    assert (bad.error, bad.source) == ("ImageError", "shared/scan.png")
+    assert bad.message.startswith("shared/scan.png: cannot be read: ")
+    assert len(bad.message.splitlines()) == 1
+
+
+def test_a_stream_without_data_yet_and_text_are_refused(
+    classifier: Classifier, picture: Path
+) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with (
+        os.fdopen(reader, "rb", buffering=0) as pipe,
+        os.fdopen(writer, "wb"),
+        pytest.raises(ImageError, match="gives nothing yet"),
+    ):
+        classifier.predict(pipe)
+    with picture.open() as text, pytest.raises(TypeError, match="open it with 'rb'"):
+        classifier.predict(text)
+
+
+def test_images_of_pillow_are_converted_a_band_at_a_time(
+    classifier: Classifier, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillow = Pillow.open(picture)
+    expected = classifier.predict(pillow)
+    monkeypatch.setattr(cxr_edge.sources, "_BLOCK", 3_000)  # 12 rows
+    for mode in ("L", "RGB", "RGBA", "LA", "P"):
+        assert classifier.predict(pillow.convert(mode)) == expected
+    see_through = pillow.convert("RGBA")
+    see_through.putpixel((249, 199), (0, 0, 0, 254))
+    with pytest.raises(ImageError, match="transparent in places"):
+        classifier.predict(see_through)
 
 
 def test_an_image_of_pillow_is_turned_upright_as_its_file_is(

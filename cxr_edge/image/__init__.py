@@ -10,7 +10,7 @@
     ifd           TIFF directories, also used by EXIF
     decode        from the bytes to upright pixels
     libjpeg       the call into simplejpeg, which decodes JPEG strictly
-    damage        runs of zeros in JPEG data
+    damage        zeros in JPEG tables and data
     opencv        the calls into OpenCV's decoders, and the checks on their results
     dicom         DICOM to 8 bits; loaded for the first DICOM file
     dicom_elements   the elements of a DICOM file that a picture needs

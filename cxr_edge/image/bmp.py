@@ -1,5 +1,7 @@
 """BMP: checks the header, the palette, and that the file holds every row.
 
+OpenCV takes the memory of a picture twice, so it gets a band of rows at a time.
+
 What cannot be seen is a picture that was overwritten with zeros: those bytes are black pixels, or
 the first colour of the palette.
 """
@@ -7,6 +9,8 @@ the first colour of the palette.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +22,7 @@ MAGIC = b"BM"
 _UNCOMPRESSED, _BITFIELDS = 0, 3
 _CORE_HEADER = 12
 _HEADER_SIZES = (_CORE_HEADER, 40, 52, 56, 64, 108, 124)
-_BLOCK = 2**20  # bytes of rows looked at at a time
+_BLOCK = 2**20  # bytes of rows looked at, or decoded, at a time
 _PLAIN_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)
 
 
@@ -38,7 +42,12 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
     else:
         width, height, planes, bits, compression = struct.unpack_from("<iiHHI", data, 18)
         (colours,) = struct.unpack_from("<I", data, 46)
-    height = abs(height)  # negative: the top row comes first
+    if colours > 256:
+        raise ImageError(
+            f"the BMP is damaged: a palette of {colours:,} colours, expected at most 256; "
+            "get the file again"
+        )
+    has_top_first, height = height < 0, abs(height)
     check_size(width, height, limits)
     if planes != 1:
         raise ImageError(f"the BMP is damaged: {planes} planes, expected 1; get the file again")
@@ -63,7 +72,37 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         entries = min(colours or 1 << bits, (start - 14 - size) // entry)  # in front of the rows
         _check_palette(memoryview(data)[start:end], width, height, bits, entries)
     has_alpha = bits == 32 and size >= 56 and struct.unpack_from("<I", data, 66)[0] != 0
-    return Header(width, height, has_alpha=has_alpha)
+    rows = partial(_split, data, start, end, size, width, height, has_top_first)
+    return Header(width, height, has_alpha=has_alpha, split=rows)
+
+
+def _split(
+    data: bytes, start: int, end: int, size: int, width: int, height: int, has_top_first: bool
+) -> Iterator[bytes]:
+    """BMPs of a band of rows each, from the top.
+
+    Args:
+        data: the file.
+        start: of its rows.
+        end: of them.
+        size: of its second header.
+        width: columns, pixels.
+        height: rows, pixels.
+        has_top_first: whether the top row comes first, else the bottom row.
+    """
+    row_bytes = (end - start) // height
+    count = max(_BLOCK // max(row_bytes, 3 * width), 1)
+    view = memoryview(data)
+    for top in range(0, height, count):
+        rows = min(count, height - top)
+        first = start + row_bytes * (top if has_top_first else height - top - rows)
+        if size == _CORE_HEADER:
+            field = struct.pack("<H", rows)
+            head = (view[:20], field, view[22:start])
+        else:
+            field = struct.pack("<i", -rows if has_top_first else rows)
+            head = (view[:22], field, view[26:start])
+        yield b"".join((*head, view[first : first + row_bytes * rows]))
 
 
 def _check_palette(rows: memoryview, width: int, height: int, bits: int, entries: int) -> None:

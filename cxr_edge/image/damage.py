@@ -1,4 +1,4 @@
-"""Runs of zeros in a JPEG's picture data, which strict decoding can miss.
+"""Zeros in a JPEG's tables and picture data, which strict decoding can miss.
 
 A zeroed stretch may by chance decode to as many blocks as it overwrote. Of 5,620 sound radiographs,
 one has four or more zero bytes in a row in its entropy-coded data (8 of them); of 43 camera files,
@@ -13,6 +13,48 @@ from collections.abc import Mapping
 from cxr_edge.errors import ImageError
 
 _ZERO_RUN = bytes(64)
+
+
+def check_quantization(table: bytes, length: int) -> None:
+    """Refuse a quantization table that is cut or was overwritten with zeros.
+
+    Args:
+        table: one of a DQT segment: precision and number, then 64 elements of 8 or 16 bits.
+        length: that it should have, bytes.
+
+    Raises:
+        ImageError: it is shorter, or an element is 0, which is forbidden (ITU-T T.81, B.2.4.1).
+    """
+    _check_length(table, length)
+    elements = table[1:]
+    if length == 129:  # 16 bits
+        elements = bytes(a | b for a, b in zip(elements[::2], elements[1::2], strict=True))
+    if 0 in elements:
+        raise ImageError(
+            "the JPEG is damaged: a quantization table holds a zero; get the file again"
+        )
+
+
+def check_huffman(table: bytes, length: int) -> None:
+    """Refuse a Huffman table that is cut or was overwritten with zeros.
+
+    Args:
+        table: one of a DHT segment: class and number, 16 counts of codes, and their symbols.
+        length: that it should have, bytes.
+
+    Raises:
+        ImageError: it is shorter, or several codes mean symbol 0.
+    """
+    _check_length(table, length)
+    if table.count(0, 17) > 1:
+        raise ImageError(
+            "the JPEG is damaged: a Huffman table repeats symbol 0; get the file again"
+        )
+
+
+def _check_length(table: bytes, length: int) -> None:
+    if len(table) < length:
+        raise ImageError("the JPEG is damaged: a table is cut; get the file again")
 
 
 def check_zeros(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
@@ -46,7 +49,9 @@ def decode(
     """
     if isinstance(header, JpegHeader):
         return _decode_jpeg(header, channels, shrink_for)
-    return turn_upright(decode_picture(data, header, channels), header.orientation)
+    upright, stored = empty_upright(header.height, header.width, channels, header.orientation)
+    image = decode_picture(data, header, channels, stored)
+    return upright if image is stored else turn_upright(cast(Image, image), header.orientation)
 
 
 def _decode_jpeg(header: JpegHeader, channels: int, shrink_for: InputSpec | None) -> Image:
@@ -70,6 +75,24 @@ def to_channels(image: Image, channels: int) -> Image:
     if channels == 3 and image.ndim == 2:
         return np.repeat(image[..., np.newaxis], 3, axis=2)
     return image
+
+
+def empty_upright(
+    height: int, width: int, channels: int, orientation: int
+) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """An upright picture to fill, and a view of it as the file stores it.
+
+    Args:
+        height: stored rows, pixels.
+        width: stored columns, pixels.
+        channels: 1 for grey, 3 for RGB.
+        orientation: of EXIF, 1..8.
+    """
+    swap, reverse_rows, reverse_columns = _UPRIGHT[orientation]
+    shape = (width, height) if swap else (height, width)
+    upright = np.empty(shape if channels == 1 else (*shape, channels), np.uint8)
+    stored = upright[:: -1 if reverse_rows else 1, :: -1 if reverse_columns else 1]
+    return cast(Image, upright), stored.swapaxes(0, 1) if swap else stored
 
 
 def turn_upright(image: Image, orientation: int) -> Image:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,11 @@ MODALITIES = frozenset({"CR", "DX", "RG"})
 
 _Values = npt.NDArray[np.float64]
 _BLOCK = 2**20  # pixels mapped at a time: numpy makes 8 bytes of each
+_TABLES = (
+    ("ModalityLUTSequence", "modality", (8, 16), "8 or 16"),
+    ("VOILUTSequence", "VOI", range(8, 17), "8 to 16"),
+)
+"""Look-up tables, and the bits that their entries may have (DICOM PS3.3, C.11.1 and C.11.2)."""
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 
@@ -61,6 +66,7 @@ def read(data: bytes, limits: ImageLimits) -> Image:
                 raise ImageError(
                     "the DICOM file has no pixel data, expected one image; get the whole file"
                 )
+            _check_tables(dataset)
             return _show(read_frame(data, dataset, place, pydicom, limits), dataset, pydicom)
         except (CxrEdgeError, MemoryError):
             raise
@@ -133,6 +139,23 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
         raise ImageError(
             "the DICOM file contradicts itself: MONOCHROME2 with an INVERSE shape; export it again"
         )
+
+
+def _check_tables(dataset: Any) -> None:
+    """Refuse look-up tables that pydicom does not read, or that map everything to one value."""
+    for name, kind, allowed, expected in _TABLES:
+        if not dataset.get(name):
+            continue
+        item = dataset[name].value[0]
+        descriptor = item.get("LUTDescriptor")
+        if not isinstance(descriptor, Sequence) or len(descriptor) != 3 or "LUTData" not in item:
+            raise ImageError(f"the DICOM file's {kind} look-up table is damaged; export it again")
+        entries, _, bits = descriptor
+        if bits not in allowed or entries == 1:  # 0 means 65,536
+            raise ImageError(
+                f"the DICOM file's {kind} look-up table has {entries} entries of {bits} bits,"
+                f" expected at least 2 of {expected} bits; export it again"
+            )
 
 
 def _show(frame: Frame, dataset: Any, pydicom: Any) -> Image:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _MAX_EXTRA_BYTES = 64 * 2**20
+_MAX_SIDE = 65_535  # pixels, the most that JPEG and DICOM can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ImageLimits:
     """Largest image accepted; the limits are inclusive."""
 
     max_pixels: int = 50_000_000
-    """Largest width x height, pixels."""
+    """Largest width x height, pixels; a side has at most 65,535, whatever this is."""
     max_bytes: int = 256 * 2**20
     """Largest file, bytes."""
 
@@ -52,6 +53,8 @@ class Header:
     """Whether to convert to grey after decoding, because the decoder's own conversion differs."""
     payload: bytes = b""
     """Bytes to decode in place of the file; empty: the file itself."""
+    split: Callable[[], Iterator[bytes]] | None = None
+    """Gives the bytes to decode as files of a band of rows each, from the top; None: one file."""
     decode_bands: Callable[[], Iterator[npt.NDArray[np.uint8]]] | None = None
     """The format's own decoder; None: OpenCV's. It gives bands of rows from the top, each (rows, W)
     grey, (rows, W, 3) BGR or (rows, W, 4) BGRA."""
@@ -61,7 +64,8 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
     """Refuse empty and oversized images.
 
     Raises:
-        ImageError: a side is 0 or less, or width x height exceeds ``limits.max_pixels``.
+        ImageError: a side is 0 or less or over 65,535, or width x height exceeds
+            ``limits.max_pixels``.
     """
     if width <= 0 or height <= 0:
         raise ImageError(
@@ -71,6 +75,11 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise ImageError(
             f"the header says {width}x{height} = {width * height:,} pixels,"
             f" the limit is {limits.max_pixels:,} (max_pixels, --max-pixels)"
+        )
+    if max(width, height) > _MAX_SIDE:
+        raise ImageError(
+            f"the header says {width}x{height} pixels, the limit for a side is {_MAX_SIDE:,}; crop"
+            " the picture"
         )
 
 

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass, field
 
 from cxr_edge.errors import ImageError
-from cxr_edge.image.damage import check_zeros
+from cxr_edge.image.damage import check_huffman, check_quantization, check_zeros
 from cxr_edge.image.header import Header, ImageLimits, check_size
 from cxr_edge.image.ifd import read_orientation
 
@@ -192,8 +192,7 @@ def _read_tables(marker: int, body: bytes, state: _State) -> None:
             length = 129 if number >> 4 else 65
             number &= 15
         state.tables[marker, number] = table = body[offset : offset + length]
-        if len(table) < length:
-            raise ImageError("the JPEG is damaged: a table is cut; get the file again")
+        (check_huffman if marker == _HUFFMAN else check_quantization)(table, length)
         offset += length
 
 

@@ -16,7 +16,7 @@ from cxr_edge.errors import ImageError
 from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.preprocess import Image
 
-_MAX_COEFFICIENT_BYTES = 64 * 2**20
+_MAX_COEFFICIENT_BYTES = 60 * 2**20  # it takes some more
 
 
 def decode_jpeg(header: JpegHeader, channels: int) -> Image:

@@ -39,7 +39,7 @@ _EXTRA_BYTES = {0: 4, 2: 10, 3: 7, 4: 12, 6: 12}
 _BANDED = {0: (0,), 2: (2, 1, 0), 4: (0, 3), 6: (2, 1, 0, 3)}
 """Colour types that are decoded in bands: OpenCV's channels in the order of the file."""
 _BAND = 2**17  # bytes of rows; more is slower, since it leaves the cache
-_MIN_ROWS = 32  # of a band, since one is read twice
+_MIN_ROWS = 16  # of a band, since one is read twice
 _STORED_BLOCK = 0xFFFF  # bytes, the longest that Deflate allows
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
@@ -208,8 +208,13 @@ def _count_bytes(header: bytes) -> int:
 
 def _check_header(header: bytes, limits: ImageLimits) -> bool:
     """Check IHDR; return whether the pixels carry alpha."""
-    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
+    width, height, depth, colour, method, filters, interlace = struct.unpack(">IIBBBBB", header)
     check_size(width, height, limits)
+    if method or filters:
+        raise ImageError(
+            f"the PNG is damaged: compression {method} and filter method {filters}, expected 0; "
+            "get the file again"
+        )
     if depth not in _DEPTHS.get(colour, ()) or interlace > 1:
         raise ImageError(
             f"the PNG is damaged: {depth} bits with colour type {colour} and interlace {interlace} "

@@ -41,6 +41,7 @@ _UNCOMPRESSED, _DEFLATE = 1, (8, 32946)
 _MAX_PARTS = 65_536
 """Strips or tiles; the most values that a tag may have as well."""
 _BLOCK = 65_536  # bytes inflated at a time
+_BAND = 2**18  # pixels of a palette shown at a time
 _MAX_TILE_SIDE = 2_048  # where the picture itself is not larger
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = range(4)
 _PHOTOMETRICS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1}
@@ -146,7 +147,7 @@ def _find_parts(directory: Directory, data: bytes, limits: ImageLimits) -> _Part
 
 
 def _decode(directory: Directory, parts: _Parts, data: bytes) -> Iterator[npt.NDArray[np.uint8]]:
-    """One band, the whole picture: (H, W) grey or (H, W, 3) BGR."""
+    """The whole picture as one band, (H, W) grey or (H, W, 3) BGR; of a palette several."""
     width, height = directory.first(_WIDTH), directory.first(_HEIGHT)
     samples = directory.first(_SAMPLES, 1)
     is_packed = directory.first(_COMPRESSION, _UNCOMPRESSED) != _UNCOMPRESSED
@@ -171,7 +172,7 @@ def _decode(directory: Directory, parts: _Parts, data: bytes) -> Iterator[npt.ND
                     np.cumsum(row, axis=0, dtype=np.uint8, out=row)
             if is_tiled:
                 place[:] = part[: place.shape[0], : place.shape[1]]
-    yield _show(directory, pixels)
+    yield from _show(directory, pixels)
 
 
 def _fill(part: npt.NDArray[np.uint8], blocks: Iterator[bytes | memoryview], most: int) -> None:
@@ -215,18 +216,20 @@ def _blocks(part: memoryview, is_packed: bool) -> Iterator[bytes | memoryview]:
         raise zlib.error("a strip or tile is too short")
 
 
-def _show(directory: Directory, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Grey or BGR of the samples."""
+def _show(directory: Directory, pixels: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Grey or BGR of the samples, in place of them or in bands."""
     photometric = directory.first(_PHOTOMETRIC)
     if photometric == _RGB:
         for row in pixels:
             row[:] = row[:, ::-1].copy()
-        return pixels
+        yield pixels
+        return
     grey = pixels[..., 0]
     if photometric == _WHITE_IS_ZERO:
         np.subtract(255, grey, out=grey)
     if photometric != _PALETTE:
-        return grey
+        yield grey
+        return
     colours = directory.get(_COLOUR_MAP)
     if len(colours) != 3 * 256:
         raise ImageError(
@@ -236,7 +239,6 @@ def _show(directory: Directory, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np
     if colours.max() > 255:  # else 8 bits were stored by mistake
         colours = colours >> 8
     palette = colours.reshape(3, 256)[::-1].T.astype(np.uint8)
-    shown = np.empty((*grey.shape, 3), np.uint8)
-    for row, indices in zip(shown, grey, strict=True):
-        row[:] = palette[indices]
-    return shown
+    rows = max(_BAND // grey.shape[1], 1)
+    for top in range(0, len(grey), rows):
+        yield palette[grey[top : top + rows]]

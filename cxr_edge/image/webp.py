@@ -80,7 +80,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         raise ImageError(
             f"the WebP is damaged: its frame is {frame}, its canvas {canvas}; get the file again"
         )
-    check_extra(*frame, 2 if is_lossy else 5, "a WebP")
+    check_extra(*frame, 4 if is_lossy and not has_alpha else 5, "a WebP")
     size = 4 + sum(map(len, essential))
     payload = b"".join([b"RIFF", struct.pack("<I", size), b"WEBP", *essential])
     return Header(*frame, orientation, has_alpha, payload=payload)

@@ -143,6 +143,38 @@ def test_voi_lut(deep: np.ndarray) -> None:
     assert (read_image(save(dataset)) == 255 - deep // 16).all()
 
 
+@pytest.mark.parametrize("kind", ["Modality", "VOI"])
+@pytest.mark.parametrize(
+    ("descriptor", "named"),
+    [
+        ([4096, 0, 7], "4096 entries of 7 bits, expected at least 2 of 8 "),
+        ([4096, 0, 17], "4096 entries of 17 bits"),
+        ([1, 0, 16], "1 entries of 16 bits"),
+        ([4096, 0], "is damaged"),
+    ],
+)
+def test_look_up_tables_that_are_refused(
+    kind: str, descriptor: list[int], named: str, deep: np.ndarray
+) -> None:
+    table = Dataset()
+    table.LUTDescriptor = descriptor
+    table.LUTData = list(range(descriptor[0])) if descriptor[0] > 1 else 5
+    for name in ("LUTDescriptor", "LUTData"):
+        table[name].VR = "US"
+    message = refusal(save(draw(deep, 12, **{f"{kind}LUTSequence": [table]})))
+    assert f"{kind.replace('M', 'm')} look-up table" in message and named in message
+
+
+def test_a_modality_table_of_twelve_bits_is_refused(deep: np.ndarray) -> None:
+    """The standard allows 8 and 16 there."""
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 12], list(range(4096))
+    for name in ("LUTDescriptor", "LUTData"):
+        table[name].VR = "US"
+    message = refusal(save(draw(deep, 12, ModalityLUTSequence=[table])))
+    assert "12 bits, expected at least 2 of 8 or 16 bits" in message
+
+
 def test_without_a_window_the_picture_spans_the_range(deep: np.ndarray) -> None:
     """12 bits in 16 are never silently dark."""
     image = read_image(save(draw(deep, 12)))

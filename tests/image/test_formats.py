@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from cxr_edge.errors import ImageError
-from cxr_edge.image import read_image
+from cxr_edge.image import bmp, opencv, read_image, tiff
 from cxr_edge.preprocess import Image
 
 Encode = Callable[..., bytes]
@@ -55,6 +55,21 @@ def modes(xray: Image) -> dict[str, Pillow.Image]:
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 def test_bmp_equals_pillow(mode: str, modes: dict[str, Pillow.Image]) -> None:
     assert_equals_pillow(save(modes[mode], "BMP"))
+
+
+def test_pictures_of_many_blocks(
+    modes: dict[str, Pillow.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conversion goes a few rows at a time, over the picture's own memory where it can."""
+    monkeypatch.setattr(opencv, "_BLOCK", 3_000)
+    monkeypatch.setattr(bmp, "_BLOCK", 9_000)
+    monkeypatch.setattr(tiff, "_BAND", 3_000)
+    for mode, picture in {**modes, "RGBA": modes["RGB"].convert("RGBA")}.items():
+        assert_equals_pillow(save(picture, "BMP"))
+        assert_equals_pillow(save(picture, "PNG"))
+        assert_equals_pillow(save(picture, "WEBP", lossless=True))
+        if mode != "RGBA":
+            assert_equals_pillow(save(picture.convert("L") if mode == "1" else picture, "TIFF"))
 
 
 def test_bmp_variants(xray: Image, modes: dict[str, Pillow.Image]) -> None:

@@ -81,11 +81,15 @@ def test_limits_that_accept_nothing(name: str, value: int) -> None:
         ImageLimits(**{name: value})
 
 
-def test_a_limit_beyond_what_opencv_decodes(encode: Encode) -> None:
-    """Where OpenCV's own limit is hit first, its exception stays inside."""
-    data = claim(encode(np.zeros((1_100, 1_000), np.uint8), "BMP"), "BMP", 1_100_000, 1)
-    with pytest.raises(ImageError, match="cannot be decoded"):
-        read_image(data, limits=ImageLimits(max_pixels=10**10))
+@pytest.mark.parametrize("format_name", ["PNG", "BMP", "TIFF"])
+def test_sides_at_the_limit_and_one_over(format_name: str, encode: Encode) -> None:
+    """A long side costs decoders memory or time for each row or column."""
+    for shape in ((65_535, 1), (1, 65_535)):
+        assert read_image(encode(np.zeros(shape, np.uint8), format_name)).shape == shape
+    for height, width in ((65_536, 1), (1, 65_536)):
+        data = encode(np.zeros((height, width), np.uint8), format_name)
+        with pytest.raises(ImageError, match=f"{width}x{height} pixels, the limit for a side is"):
+            read_image(data, limits=ImageLimits(max_pixels=10**10))
 
 
 def test_the_largest_picture_by_default(encode: Encode) -> None:

@@ -49,13 +49,14 @@ def read_apart(bomb: Bomb) -> dict[str, Any]:
         before, started = _peak_megabytes(), time.process_time()
         pixels = 0
         try:
-            pixels = read_image(data, name="bomb").size
+            height, width = read_image(data, channels=bomb.asked, name="bomb").shape[:2]
+            pixels = height * width
             outcome = "read"
         except CxrEdgeError as err:
             outcome = str(err)
         except BaseException as err:
             outcome = f"UNTYPED {type(err).__name__}: {err}"[:300]
-        own = pixels * bomb.channels / 2**20
+        own = pixels * max(bomb.channels, bomb.asked) / 2**20
         report = {
             "seconds": round(time.process_time() - started, 3),
             "megabytes": round(_peak_megabytes() - before - own, 1),

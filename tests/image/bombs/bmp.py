@@ -23,4 +23,17 @@ BOMBS = (
         lambda: bmp(7_000, 7_000, 8, 255, bytes(7_000 * 7_000)),
         is_long=True,
     ),
+    Bomb(
+        "bmp 1 bit, 49 Mpx, in colours",
+        lambda: bmp(7_000, 7_000, 1, 0, bytes(876 * 7_000)),
+        is_long=True,
+        asked=3,
+    ),
+    Bomb(
+        "bmp 24 bits, 49 Mpx, in colours",
+        lambda: bmp(7_000, 7_000, 24, 0, bytes(21_000 * 7_000)),
+        is_long=True,
+        channels=3,
+        asked=3,
+    ),
 )

@@ -14,3 +14,5 @@ class Bomb:
     """Whether only the long test reads it: its file is large, or takes long to make."""
     channels: int = 1
     """Bytes that a pixel of the picture has in itself."""
+    asked: int = 1
+    """Channels of the result; the larger of the two is what the picture may take."""

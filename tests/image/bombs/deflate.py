@@ -21,3 +21,14 @@ def packed_picture(rows: int, row_bytes: int) -> bytes:
     packer = zlib.compressobj(9)
     parts = [packer.compress(bytes(row_bytes * 100)) for _ in range(rows // 100)]
     return b"".join(parts) + packer.flush()
+
+
+def flat(rows: int, row_bytes: int) -> bytes:
+    """As :func:`packed_picture`, for rows of any length and number."""
+    packer = zlib.compressobj(9)
+    left, parts = rows * row_bytes, []
+    while left:
+        step = min(left, 2**20)
+        parts.append(packer.compress(bytes(step)))
+        left -= step
+    return b"".join(parts) + packer.flush()

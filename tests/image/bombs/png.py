@@ -6,7 +6,7 @@ import struct
 import zlib
 
 from bomb import Bomb
-from deflate import packed_picture, zeros
+from deflate import flat, packed_picture, zeros
 from tiff import overlapping_tags
 
 
@@ -45,6 +45,7 @@ def inflating(kind: bytes, head: bytes) -> bytes:
     return chunk(kind, head + zeros(2**28)) * 3
 
 
+ON_ITS_SIDE = struct.pack("<4sIHHHIHHI", b"II*\0", 8, 1, 274, 3, 1, 6, 0, 0)
 SMALL = zlib.compress(bytes(8 * 9))
 BOMBS = (
     Bomb(
@@ -87,6 +88,30 @@ BOMBS = (
         "png 50 Mpx grey and alpha",
         lambda: png(10_000, 5_000, packed_picture(5_000, 20_001), colour=4),
         is_long=True,
+    ),
+    Bomb("png 1,000,000x50 rgba", lambda: png(10**6, 50, flat(50, 4_000_001), colour=6)),
+    Bomb("png 16,000,000x3 rgb", lambda: png(16_000_000, 3, flat(3, 48_000_001), colour=2)),
+    Bomb("png 1x50,000,000", lambda: png(1, 50_000_000, flat(50_000_000, 2))),
+    Bomb(
+        "png 65,535x760 rgb",
+        lambda: png(65_535, 760, flat(760, 196_606), colour=2),
+        channels=3,
+        asked=3,
+    ),
+    Bomb(
+        "png 760x65,535 rgb",
+        lambda: png(760, 65_535, flat(65_535, 2_281), colour=2),
+        channels=3,
+    ),
+    Bomb("png 1x65,535", lambda: png(1, 65_535, flat(65_535, 2)), asked=3),
+    Bomb(
+        "png 50 Mpx rgb on its side",
+        lambda: png(
+            10_000, 5_000, packed_picture(5_000, 30_001), chunk(b"eXIf", ON_ITS_SIDE), colour=2
+        ),
+        is_long=True,
+        channels=3,
+        asked=3,
     ),
     Bomb("png 6 Mpx interlaced rgb", lambda: interlaced(2_560, 2), channels=3),
     Bomb("png 16 Mpx interlaced grey", lambda: interlaced(4_080, 0)),

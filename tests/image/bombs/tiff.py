@@ -53,6 +53,14 @@ def strip(width: int, height: int, packed: bytes) -> bytes:
     return tiff(tags | {273: [start]}, packed)
 
 
+def coloured(photometric: int, samples: int) -> bytes:
+    packed = packed_picture(7_000, 7_000 * samples)
+    tags = grey(7_000, 7_000, 8, _278=[7_000], _279=[len(packed)])
+    tags |= {262: [photometric], 277: [samples], 320: [255 << 8] * 768}
+    start = 8 + 2 + 12 * (len(tags) + 1) + 4
+    return tiff(tags | {273: [start]}, packed)
+
+
 def shared_tiles(count: int) -> bytes:
     packed = zlib.compress(bytes(256 * 256), 9)
     tags = grey(256 * count, 256, 8, _322=[256], _323=[256], _325=[len(packed)] * count)
@@ -101,4 +109,15 @@ BOMBS = (
     ),
     Bomb("tiff 16 Mpx", lambda: strip(4_000, 4_000, packed_picture(4_000, 4_000))),
     Bomb("tiff 49 Mpx", lambda: strip(7_000, 7_000, packed_picture(7_000, 7_000)), is_long=True),
+    *(
+        Bomb(
+            f"tiff 49 Mpx {kind}, {asked} asked",
+            lambda photometric=photometric, samples=samples: coloured(photometric, samples),
+            channels=samples,
+            asked=asked,
+            is_long=True,
+        )
+        for kind, photometric, samples in (("rgb", 2, 3), ("palette", 3, 1))
+        for asked in (1, 3)
+    ),
 )

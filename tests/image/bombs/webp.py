@@ -56,6 +56,14 @@ BOMBS = (
         "webp lossless 3600x3600",
         lambda: riff((b"VP8L", lossless_header(3_600, 3_600))),
         channels=3,
+        asked=3,
     ),
     Bomb("webp lossy 4000x4000", lambda: riff(webp(4_000, False)), channels=3),
+    Bomb(
+        "webp lossy 4096x4096, in colours",
+        lambda: riff(webp(4_096, False)),
+        is_long=True,
+        channels=3,
+        asked=3,
+    ),
 )
