@@ -1,8 +1,9 @@
 """``docs/reliability.md``: each promise, how it was tested, and whether it held.
 
-``python page.py tests`` runs the tests of every row and writes the page. ``python page.py soak``
-runs the long ones (at most an hour; ``CXR_EDGE_SOAK_MINUTES``), and keeps their figures in
-docs/soak.json.
+``python page.py tests`` runs the tests of every row and writes the page, ``python page.py page``
+writes it from their last reports. ``python page.py soak [EXPRESSION]`` runs the long ones (at most
+an hour; ``CXR_EDGE_SOAK_MINUTES``), or those that pytest's ``-k`` selects, and keeps their figures
+in docs/soak.json.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cxr_edge.device.machine import this_machine
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reliability.md"
 SOAK = ROOT / "docs/soak.json"
+BUILD = ROOT / "build/reliability"
 _SYSTEM = "system/"
 
 _HEAD = """# Reliability
@@ -150,29 +152,46 @@ def machine_name() -> str:
     return f"{machine.cpus} cores of {machine.processor}, {'with' if vnni else 'without'} VNNI"
 
 
-def main(what: str) -> None:
-    """Run the short or the long tests, and write the page."""
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    build = ROOT / "build/reliability"
-    if what == "soak":
-        start = datetime.datetime.now(datetime.UTC)
-        outcomes = run_tests(["-n", "2", "-m", "soak", "tests/reliability"], build / "soak.xml")
-        minutes = (datetime.datetime.now(datetime.UTC) - start).total_seconds() / 60
-        runs = LongRuns(today, machine_name(), round(minutes, 1), outcomes)
-        SOAK.write_text(json.dumps(dataclasses.asdict(runs), indent=1) + "\n")
-        return
+def run_soak(only: str) -> None:
+    """Run the long tests, or some of them, and keep their outcomes."""
+    start = datetime.datetime.now(datetime.UTC)
+    arguments = ["-n", "2", "-m", "soak", "tests/reliability", *(["-k", only] if only else [])]
+    outcomes = run_tests(arguments, BUILD / "soak.xml")
+    minutes = (datetime.datetime.now(datetime.UTC) - start).total_seconds() / 60
+    kept: tuple[Outcome, ...] = ()
+    if only and (before := read_soak()):
+        names = {outcome.name for outcome in outcomes}
+        kept = tuple(outcome for outcome in before.outcomes if outcome.name not in names)
+        minutes += before.minutes
+    runs = LongRuns(start.date().isoformat(), machine_name(), round(minutes, 1), kept + outcomes)
+    SOAK.write_text(json.dumps(dataclasses.asdict(runs), indent=1) + "\n")
+
+
+def run_short() -> None:
+    """Run the tests of every row."""
     patterns = sorted({pattern for row in ROWS for pattern in row.tests})
     selection = [f"tests/{p}" for p in patterns if not p.startswith(_SYSTEM)]
     workers = os.environ.get("CXR_EDGE_TEST_PROCESSES", "2")
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     marks = ["-m", "not system and not models and not thorough and not soak"]
-    tests = run_tests([*parallel, *marks, *selection], build / "tests.xml")
+    run_tests([*parallel, *marks, *selection], BUILD / "tests.xml")
     system = [f"tests/{p}" for p in patterns if p.startswith(_SYSTEM)]
-    tests += run_tests(["-m", "system", *system], build / "system.xml")
-    PAGE.write_text(page(tests, read_soak(), today, machine_name()))
+    run_tests(["-m", "system", *system], BUILD / "system.xml")
+
+
+def main(what: str, only: str = "") -> None:
+    """Run the short or the long tests, or write the page."""
+    if what == "soak":
+        run_soak(only)
+        return
+    if what == "tests":
+        run_short()
+    tests = read_report(BUILD / "tests.xml") + read_report(BUILD / "system.xml")
+    day = datetime.datetime.fromtimestamp((BUILD / "tests.xml").stat().st_mtime, datetime.UTC)
+    PAGE.write_text(page(tests, read_soak(), day.date().isoformat(), machine_name()))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["tests"], ["soak"]):
-        sys.exit("usage: page.py tests|soak")
-    main(sys.argv[1])
+    if len(sys.argv) < 2 or sys.argv[1] not in ("tests", "soak", "page"):
+        sys.exit("usage: page.py tests | page | soak [EXPRESSION]")
+    main(*sys.argv[1:3])

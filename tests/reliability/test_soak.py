@@ -101,7 +101,12 @@ def predict_folder(folder: Path, out: Path) -> subprocess.Popen[bytes]:
     """Start predicting a folder; results go to ``out``, the rest to a file beside it."""
     command = [sys.executable, "-m", "cxr_edge", "predict", folder, "--format", "jsonl", "-w", "2"]
     with out.open("wb") as stdout, out.with_suffix(".log").open("wb") as stderr:
-        return subprocess.Popen([*map(str, command)], stdout=stdout, stderr=stderr)
+        return subprocess.Popen(
+            [*map(str, command)],
+            stdout=stdout,
+            stderr=stderr,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # of a background job
+        )
 
 
 def test_r5_ten_thousand_images(
@@ -178,19 +183,19 @@ def test_e1_killed_commits(record_property: pytest.RecordProperty) -> None:
     record_property("figure", f"{count} commits killed, the old bundle or the new one each time")
 
 
-def test_fuzz_every_reader(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+def test_fuzz_every_reader(record_property: pytest.RecordProperty) -> None:
     pytest.importorskip("atheris", reason="atheris is not installed (extra soak)")
     from fuzz_seeds import dicom_seeds, seeds
 
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
+    corpus = HERE.parents[1] / "build/reliability/corpus"  # kept: the next run goes on from it
+    corpus.mkdir(parents=True, exist_ok=True)
     for name, data in (seeds() | dicom_seeds()).items():
         (corpus / name).write_bytes(data)
     seconds = int(20 * 60 * SHARE)
     command = [sys.executable, HERE / "fuzz.py", corpus, seconds]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     log = done.stderr
-    assert done.returncode == 0, log[-3000:]
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{log[-1000:]}"
     runs = re.findall(r"Done (\d+) runs in (\d+) second", log)
     assert runs, log[-3000:]
     coverage = re.findall(r"cov: (\d+)", log)
