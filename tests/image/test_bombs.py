@@ -57,8 +57,19 @@ def excesses(figures: Figures) -> list[str]:
     ]
 
 
-def test_small_files() -> None:
+def record_largest(figures: Figures, record: pytest.RecordProperty) -> None:
+    """For docs/reliability.md."""
+    most, longest = (max(figures, key=lambda f: f[key]) for key in ("megabytes", "seconds"))
+    record(
+        "figure",
+        f"{len(figures)} kinds: at most {most['megabytes']:.0f} MB above the picture "
+        f"({most['kind']}) and {longest['seconds']:.2f} s ({longest['kind']})",
+    )
+
+
+def test_small_files(record_property: pytest.RecordProperty) -> None:
     figures = read_all("short")
+    record_largest(figures, record_property)
     report(figures, "bombs.json")
     assert len(figures) > 70
     assert {figure["kind"] for figure in figures if figure["outcome"] == "read"} >= set(SOUND)
@@ -66,8 +77,9 @@ def test_small_files() -> None:
 
 
 @pytest.mark.long
-def test_large_files_and_pictures() -> None:
+def test_large_files_and_pictures(record_property: pytest.RecordProperty) -> None:
     figures = read_all("long")
+    record_largest(figures, record_property)
     report(figures, "bombs-large.json")
     assert len(figures) > 8
     assert not excesses(figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import sys
@@ -48,24 +49,30 @@ def _state() -> dict[str, float]:
 
 
 def hashing(artifact: str, engine: str) -> dict[str, float]:
-    """The time to hash what is loaded, and the time to load it, seconds."""
+    """Seconds to hash what is loaded, to load it first in this process, and to load it again."""
     from cxr_edge import Classifier
     from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.engines import ENGINES
 
     bundle = Bundle.open()
     record = bundle.artifact(artifact)
+    importlib.import_module(ENGINES[engine].module)  # its import is no part of loading a model
     files = [record.file, *([bundle.manifest.domain] if bundle.manifest.domain else [])]
     contents = [(bundle.folder / file.file).read_bytes() for file in files]
     hash_times, load_times = [], []
     for _ in range(30):
         start = time.perf_counter()
+        Classifier.load(artifact=artifact, engine=engine)
+        load_times.append(time.perf_counter() - start)
+        start = time.perf_counter()
         for content in contents:
             hashlib.sha256(content).hexdigest()
         hash_times.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        Classifier.load(artifact=artifact, engine=engine)
-        load_times.append(time.perf_counter() - start)
-    return {"hash": sorted(hash_times)[15], "load": sorted(load_times)[15]}
+    return {
+        "hash": sorted(hash_times)[15],
+        "first load": load_times[0],
+        "load": sorted(load_times)[15],
+    }
 
 
 if __name__ == "__main__":

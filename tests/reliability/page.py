@@ -33,6 +33,7 @@ _HEAD = """# Reliability
 
 Each promise, how many tests hold it, and what was measured. Written by `make reliability`, which
 ran the tests on {date}, on {machine}. Long runs are of `make soak`: {soak}.
+A test covers every kind that its row names. Other work ran on the machine meanwhile.
 """
 
 
@@ -114,7 +115,10 @@ def row_line(row: Row, tests: Sequence[Outcome], long_runs: Sequence[Outcome]) -
     soak = [o for o in long_runs if o.name.split("::")[1] in row.soak]
     figures = [figure for outcome in (*short, *soak) for figure in outcome.figures]
     skipped = sum(outcome.skipped for outcome in short)
-    counted = f"{len(short) - skipped} tests" + (f", {skipped} skipped" if skipped else "")
+    count = len(short) - skipped
+    counted = f"{count} test{'s' if count != 1 else ''}" + (
+        f", {skipped} skipped" if skipped else ""
+    )
     told = "; ".join([counted] if short else []) + ("; " if short and figures else "")
     verdict = _verdict([*short, *soak])
     if row.soak and not soak and verdict == "yes":

@@ -45,7 +45,7 @@ def test_a_row_with_a_failed_test_does_not_hold() -> None:
     good = Outcome("image/test_png.py::test_alpha", True, False, ("3 MB",))
     bad = Outcome("image/test_png.py::test_cut", False, False)
     long = Outcome("reliability/test_soak.py::test_x1", True, False, ("9 hours",))
-    assert row_line(row, [good], [long]).endswith("| 1 tests; 3 MB; 9 hours | yes |")
+    assert row_line(row, [good], [long]).endswith("| 1 test; 3 MB; 9 hours | yes |")
     assert "**no**: image/test_png.py::test_cut" in row_line(row, [good, bad], [long])
     assert "the long run was not made" in row_line(row, [good], [])
     assert row_line(row, [Outcome("x.py::t", True, False)], []).endswith("| not run |")

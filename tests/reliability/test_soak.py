@@ -30,7 +30,7 @@ PAIRS = [
     (artifact.name, record.engine)
     for artifact in Bundle.open().manifest.artifacts
     for record in artifact.engines
-    if record.engine in installed_engines() and not artifact.has_heatmap
+    if record.engine in installed_engines()
 ]
 """Each file of the reference on each engine."""
 
@@ -56,13 +56,12 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_r1_predictions_in_one_process(
     engine: str, picture: Path, record_property: pytest.RecordProperty
 ) -> None:
-    artifact = next(name for name, other in PAIRS if other == engine)
+    artifact = next(name for name, other in PAIRS if other == engine and "explain" not in name)
     count = int(100_000 * SHARE)
     grown = long_run("predictions", artifact, engine, count, picture)
     record_property(
         "figure",
-        f"{engine}: {count:,} predictions, {grown['bytes'] / 1e6:+.1f} MB, "
-        f"{grown['seconds'] / count * 1e3:.1f} ms each",
+        f"{engine}: {count:,} predictions, {grown['bytes'] / 1e6:+.1f} MB",
     )
     assert grown["bytes"] < 5e6
     assert grown["descriptors"] == 0 and grown["threads"] == 0
@@ -73,11 +72,13 @@ def test_b5_hashing_what_is_loaded(
     artifact: str, engine: str, record_property: pytest.RecordProperty
 ) -> None:
     times = long_run("hashing", artifact, engine)
-    share = times["hash"] / times["load"]
+    first, again = (times["hash"] / times[key] for key in ("first load", "load"))
     record_property(
-        "figure", f"{artifact} on {engine}: {times['hash'] * 1e3:.2f} ms, {share:.1%} of loading"
+        "figure",
+        f"{artifact} on {engine}: {times['hash'] * 1e3:.2f} ms, {first:.1%} of the first load in a "
+        f"process and {again:.1%} of a later one",
     )
-    assert share < 0.1 or times["hash"] <= 2e-3
+    assert first < 0.1 or times["hash"] <= 2e-3
 
 
 @pytest.fixture(scope="session")
