@@ -12,7 +12,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["cxr_edge.image", "cxr_edge.preprocess"]):
-    from cxr_edge.errors import ImageError
+    from cxr_edge.errors import ImageError, MissingExtraError
     from cxr_edge.image import ImageLimits, read_image
     from cxr_edge.image import dicom as dicom
     from cxr_edge.image import dicom_frame as dicom_frame
@@ -25,7 +25,7 @@ def read(data: bytes) -> None:
     for channels in (1, 3):
         try:
             image = read_image(data, channels=channels, limits=LIMITS, name="x")  # type: ignore[arg-type]
-        except ImageError as err:
+        except (ImageError, MissingExtraError) as err:
             assert str(err).startswith("x: ") and str(err).isprintable()
             return
         assert 0 < image.size <= LIMITS.max_pixels * channels
