@@ -62,6 +62,8 @@ _MODELING = frozenset(
         "regularizers",
     ]
 )
+_OF_APPLICATIONS = {("keras.src.applications.inception_resnet_v2", "CustomScaleLayer")}
+"""Classes that a family of ``keras.applications`` has beside those of ``keras.layers``."""
 _COMPILING = frozenset({"losses", "metrics", "optimizers"})
 _TOP = MODELS | {"DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy"}
 _NAMES = ("name", "registered_name")
@@ -276,6 +278,8 @@ def _is_foreign(value: dict[str, Any], kind: str, allowed: frozenset[str], keras
 
 def _builds_networks(module: str, name: str, allowed: frozenset[str]) -> bool:
     """Whether a module of Keras holds what networks are made of."""
+    if (module, name) in _OF_APPLICATIONS:
+        return True
     if module == "keras":
         return name in _TOP
     package, _, rest = module.removeprefix("keras.src.").removeprefix("keras.").partition(".")

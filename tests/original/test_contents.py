@@ -179,6 +179,14 @@ def test_it_is_refused_deep_inside_too() -> None:
         check_config(network(inside), "model")
 
 
+def test_the_layer_that_a_family_brings_along_passes() -> None:
+    """InceptionResNetV2 has a class of its own; its module holds functions too."""
+    module = "keras.src.applications.inception_resnet_v2"
+    check_config(network(layer("CustomScaleLayer", module, scale=0.17)), "m.keras")
+    with pytest.raises(ModelError, match="InceptionResNetV2"):
+        check_config(network(layer("InceptionResNetV2", module)), "m.keras")
+
+
 @pytest.mark.parametrize("key", ["build_config", "registered_name", "name", "anything"])
 def test_no_key_hides_a_part(key: str) -> None:
     """Keras deserializes a plain object under any key."""
