@@ -62,8 +62,12 @@ _MODELING = frozenset(
         "regularizers",
     ]
 )
-_OF_APPLICATIONS = {("keras.src.applications.inception_resnet_v2", "CustomScaleLayer")}
-"""Classes that a family of ``keras.applications`` has beside those of ``keras.layers``."""
+_OF_APPLICATIONS = {
+    ("keras.src.applications.convnext", "LayerScale"),
+    ("keras.src.applications.convnext", "StochasticDepth"),
+    ("keras.src.applications.inception_resnet_v2", "CustomScaleLayer"),
+}
+"""Layers that families of ``keras.applications`` have beside those of ``keras.layers``."""
 _COMPILING = frozenset({"losses", "metrics", "optimizers"})
 _TOP = MODELS | {"DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy"}
 _NAMES = ("name", "registered_name")

@@ -5,6 +5,8 @@ The Keras of these tests is a trap: it fails the test when it is asked to load.
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import io
 import json
 import struct
@@ -179,12 +181,26 @@ def test_it_is_refused_deep_inside_too() -> None:
         check_config(network(inside), "model")
 
 
-def test_the_layer_that_a_family_brings_along_passes() -> None:
-    """InceptionResNetV2 has a class of its own; its module holds functions too."""
-    module = "keras.src.applications.inception_resnet_v2"
-    check_config(network(layer("CustomScaleLayer", module, scale=0.17)), "m.keras")
-    with pytest.raises(ModelError, match="InceptionResNetV2"):
-        check_config(network(layer("InceptionResNetV2", module)), "m.keras")
+def layers_of_families() -> list[tuple[str, str]]:
+    """Modules of ``keras.applications`` and the layers that they define; Keras is not imported."""
+    spec = importlib.util.find_spec("keras")
+    assert spec is not None and spec.origin is not None
+    pairs = []
+    for path in sorted(Path(spec.origin).parent.glob("src/applications/*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not path.stem.endswith("_test"):
+                pairs.append((f"keras.src.applications.{path.stem}", node.name))
+    return pairs
+
+
+def test_the_layers_that_families_bring_along_pass() -> None:
+    """ConvNeXt and InceptionResNetV2 define layers; their modules hold functions too."""
+    pairs = layers_of_families()
+    assert ("keras.src.applications.inception_resnet_v2", "CustomScaleLayer") in pairs
+    for module, name in pairs:
+        check_config(network(layer(name, module)), "m.keras")
+        with pytest.raises(ModelError, match="preprocess_input"):
+            check_config(network(layer("preprocess_input", module)), "m.keras")
 
 
 @pytest.mark.parametrize("key", ["build_config", "registered_name", "name", "anything"])
