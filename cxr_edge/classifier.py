@@ -15,7 +15,7 @@ from cxr_edge.device.machine import check_workers
 from cxr_edge.device.profile import find_profile
 from cxr_edge.domain import Domain
 from cxr_edge.engines import Engine
-from cxr_edge.errors import ImageError, MissingExtraError, UsageError, unknown_name
+from cxr_edge.errors import BundleError, ImageError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.image import ImageLimits
 from cxr_edge.preprocess import Pixels, normalize, resize_to_input
 from cxr_edge.results import Explanation, Failure, Prediction
@@ -26,6 +26,9 @@ Stage = Literal["read", "decode", "preprocess", "infer", "post"]
 """The stages of a prediction, in order."""
 
 Result = TypeVar("Result")
+
+_MOST_COMMITS = 10
+"""Exports into a bundle's folder, while it is being loaded, after which loading it gives up."""
 
 
 class Classifier:
@@ -113,10 +116,35 @@ class Classifier:
             MissingExtraError: the engine is not installed.
             EngineError: the engine refuses the file, or the file does not fit its spec.
         """
-        opened = Bundle.open(bundle, key=key)
+        commits = 0
+        while True:
+            opened = Bundle.open(bundle, key=key)
+            try:
+                return cls._load(
+                    *(opened, artifact, engine, threads, limits or ImageLimits()),
+                    *(heatmap, decode, None if profile is None else Path(profile)),
+                )
+            except BundleError:  # an export may have removed its files meanwhile
+                commits += 1
+                if commits == _MOST_COMMITS or not opened.is_replaced():
+                    raise
+
+    @classmethod
+    def _load(
+        cls,
+        opened: Bundle,
+        artifact: str | None,
+        engine: str | None,
+        threads: int | None,
+        limits: ImageLimits,
+        heatmap: bool,
+        decode: Decoding | None,
+        profile: Path | None,
+    ) -> Classifier:
+        """Load a model of a bundle that was opened; see :meth:`load`."""
         tuned = None
         if artifact is None and engine is None and not heatmap:
-            tuned = find_profile(opened.manifest, None if profile is None else Path(profile))
+            tuned = find_profile(opened.manifest, profile)
         elif profile is not None:
             raise UsageError(
                 "a profile chooses artifact and engine; give it without artifact, engine or heatmap"
@@ -131,7 +159,7 @@ class Classifier:
             opened.manifest.spec,
             record,
             opened.load(record, engine_name, threads=threads),
-            limits or ImageLimits(),
+            limits,
             domain,
             decode=opened.manifest.default_decoding if decode is None else decode,
             threads=threads,

@@ -10,6 +10,7 @@ import io
 import math
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -30,6 +31,7 @@ from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.device.machine import WORKERS_PER_CPU, usable_cpus
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import BundleError, EngineError, ImageError, UsageError
+from cxr_edge.export.commit import commit
 from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
@@ -596,3 +598,33 @@ def test_memory_does_not_grow_with_the_number_of_images(
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < most
+
+
+def test_a_bundle_that_is_replaced_while_it_is_opened_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are gone when they are wanted; those of the new one are there."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(Bundle.open().folder, folder)
+    old = Bundle.open(folder)
+    contents = {record.file: old.read(record) for record in old.manifest.files}
+    spec = dataclasses.replace(old.manifest.spec, name="another")
+    whole, opened = Bundle.open, []
+
+    def open_then_replace(given: Path, *, key: object = None) -> Bundle:
+        bundle = whole(given)
+        if not opened:
+            commit(folder, dataclasses.replace(old.manifest, spec=spec), contents)
+            (folder / old.artifact("onnx-int8").file.file).rename(tmp_path / "gone")
+        elif not (folder / old.artifact("onnx-int8").file.file).exists():
+            (tmp_path / "gone").rename(folder / old.artifact("onnx-int8").file.file)
+        opened.append(bundle)
+        return bundle
+
+    monkeypatch.setattr(Bundle, "open", open_then_replace)
+    assert Classifier.load(folder, artifact="onnx-int8").spec.name == "another"
+    missing = folder / old.artifact("onnx-int8").file.file
+    monkeypatch.setattr(Bundle, "open", whole)
+    missing.unlink()
+    with pytest.raises(BundleError, match="cannot be opened"):
+        Classifier.load(folder, artifact="onnx-int8")

@@ -100,6 +100,13 @@ class Bundle:
             )
         return data
 
+    def is_replaced(self) -> bool:
+        """Whether another bundle has been committed to the folder since this one was opened."""
+        try:
+            return Bundle.open(self.folder).manifest.sha256 != self.manifest.sha256
+        except BundleError:
+            return False
+
     def artifact(self, name: str) -> ArtifactRecord:
         """Find an artifact by name.
 

@@ -59,7 +59,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         OSError: the folder cannot be opened.
         TimeoutError: another process has been in the block for a minute.
     """
-    lock = _open(folder)
+    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)  # may be a link to it
     try:
         for waited in range(_LONGEST_WAIT_S * _TRIES_A_SECOND + 1):
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cxr_edge.errors import ModelError
@@ -37,31 +37,14 @@ _VALUES = frozenset(
     {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"}
 )
 _TEXT = frozenset(
-    {
-        "FeatureSpace",
-        "HashedCrossing",
-        "Hashing",
-        "IndexLookup",
-        "IntegerLookup",
-        "StringLookup",
-        "TextVectorization",
-    }
-)
+    ("FeatureSpace", "HashedCrossing", "Hashing", "IndexLookup", "IntegerLookup", "StringLookup")
+) | {"TextVectorization"}
 _PATHS = frozenset({"vocabulary", "idf_weights"})
-_REGISTERED = re.compile(r"[\w.-]+>\w+")  # a package's class or function, in HDF5
+# A package's class or function, in HDF5; "bhwc->bc" is an equation.
+_REGISTERED = re.compile(r"[\w.-]+(?<!-)>\w+")
 _MODELING = frozenset(
-    [
-        "activations",
-        "constraints",
-        "dtype_policies",
-        "initializers",
-        "layers",
-        "ops",
-        "quantizers",
-        "random",
-        "regularizers",
-    ]
-)
+    ("activations", "constraints", "dtype_policies", "initializers", "layers", "ops", "quantizers")
+) | {"random", "regularizers"}
 _OF_APPLICATIONS = {
     ("keras.src.applications.convnext", "LayerScale"),
     ("keras.src.applications.convnext", "StochasticDepth"),
@@ -255,11 +238,23 @@ def _strange_parts(config: Any, keras: Any) -> tuple[list[str], list[str]]:
                         walk(item, owner, allowed | _COMPILING)
                 elif not (key in _NAMES and isinstance(item, str)):
                     walk(item, owner, allowed)
-        elif isinstance(value, str) and _REGISTERED.fullmatch(value):
+        elif isinstance(value, str) and _REGISTERED.fullmatch(value) and value not in names:
             foreign[f"{owner} ({value})"] = None
 
+    names = set(_texts(config, "name"))  # layers' names stand in connections too
     walk(config, "", _MODELING)
     return list(foreign), list(reading)
+
+
+def _texts(value: Any, key: str) -> Iterator[str]:
+    """The texts under a key, anywhere in a configuration."""
+    if isinstance(value, dict):
+        if isinstance(text := value.get(key), str):
+            yield text
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item, key)
 
 
 def _is_foreign(value: dict[str, Any], kind: str, allowed: frozenset[str], keras: Any) -> bool:

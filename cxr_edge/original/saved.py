@@ -200,12 +200,12 @@ def _mended(value: Any) -> Any:
         return [_mended(item) for item in value]
     if not isinstance(value, dict):
         return value
-    config = value.get("config")
-    if value.get("class_name") in RANDOM_LAYERS and isinstance(config, dict):
+    config, kind = value.get("config"), str(value.get("class_name"))
+    if kind in RANDOM_LAYERS and isinstance(config, dict):
         kept = {key: config[key] for key in ("name", "dtype") if key in config}
         built = {"module": "keras.layers"} if "module" in value else {}
         return value | {"class_name": "Identity", "config": kept} | built
-    if value.get("class_name") in _UNGROUPED and isinstance(config, dict) and "groups" in config:
+    if kind in _UNGROUPED and isinstance(config, dict) and "groups" in config:
         dropped = {key for key in config if key.startswith("kernel_") and key != "kernel_size"}
         dropped |= {"groups"} if config["groups"] == 1 else set()
         rest = {key: item for key, item in config.items() if key not in dropped}

@@ -341,6 +341,13 @@ def test_two_exports_into_one_folder_take_turns(old: Made, new: Made, tmp_path: 
     assert done.returncode == 0, done.stderr.decode()
 
 
+def test_a_folder_may_be_a_link(old: Made, new: Made, tmp_path: Path) -> None:
+    commit(tmp_path / "real", *old)
+    (tmp_path / "link").symlink_to("real")
+    commit(tmp_path / "link", *new)
+    assert read(tmp_path / "real") == files_of(new)
+
+
 KILL = """
 import os, random, signal, sys, time
 from pathlib import Path

@@ -203,6 +203,23 @@ def test_the_layers_that_families_bring_along_pass() -> None:
             check_config(network(layer("preprocess_input", module)), "m.keras")
 
 
+@pytest.mark.parametrize("text", ["stage1->conv", "x>y", "bhwc->bwhc"])
+def test_names_and_equations_with_arrows_pass(text: str) -> None:
+    named = layer("Dense") | {"name": text}
+    named["config"]["name"] = text
+    einsum = {"module": "keras.ops", "class_name": "Einsum", "config": {"subscripts": "bhwc->bc"}}
+    history = layer("Dense") | {"inbound_nodes": [{"args": [{"keras_history": [text, 0, 0]}]}]}
+    check_config(network(named, history, einsum), "m.keras")
+
+
+@pytest.mark.parametrize("kind", [[], {"a": 1}, 3])
+def test_a_class_name_that_is_no_text_is_a_damaged_model(kind: object, tmp_path: Path) -> None:
+    config = network(layer("Dense") | {"class_name": kind})
+    path = write_keras(tmp_path / "m.keras", config)
+    with pytest.raises(ModelError):
+        read_saved(path, "m.keras", TRAP)
+
+
 @pytest.mark.parametrize("key", ["build_config", "registered_name", "name", "anything"])
 def test_no_key_hides_a_part(key: str) -> None:
     """Keras deserializes a plain object under any key."""
