@@ -43,21 +43,37 @@ def parse_handwritten(
     Raises:
         error: the document is not JSON, or does not match ``kind``; one line with every problem.
     """
-    builder = _HandwrittenBuilder()
-    document: T | None = None
     with reported_as(name, error):
         value = load_json(data)
-        if isinstance(value, dict):
-            value = prepare(value, builder.problems)
-        try:
-            document = builder.build(value, kind, "")
-        except _ReportedError:
-            document = None
-        except MismatchError as err:
-            builder.problems.append(str(err))
-    if builder.problems or document is None:
-        raise error(f"{name}: {_listed(builder.problems, MAX_MESSAGE - len(name) - 2)}")
+        document, problems = build_handwritten(value, kind, prepare)
+    if problems or document is None:
+        raise error(f"{name}: {listed(problems, name)}")
     return document
+
+
+def build_handwritten(
+    value: object, kind: type[T], prepare: Prepare | None = None
+) -> tuple[T | None, list[str]]:
+    """Check parsed values and build their dataclass.
+
+    Args:
+        value: the document, parsed.
+        kind: the dataclass.
+        prepare: applied before anything is checked.
+
+    Returns:
+        The document, or None; and everything that is wrong with it.
+    """
+    builder = _HandwrittenBuilder()
+    if prepare and isinstance(value, dict):
+        value = prepare(value, builder.problems)
+    try:
+        document: T = builder.build(value, kind, "")
+    except _ReportedError:
+        return None, builder.problems
+    except MismatchError as err:
+        return None, [*builder.problems, str(err)]
+    return document, builder.problems
 
 
 class _ReportedError(Exception):
@@ -119,9 +135,9 @@ def _unknown(prefix: str, key: str, known: Collection[str]) -> str:
     return f"unknown key {prefix + key!r:.60}, {hint}"
 
 
-def _listed(problems: list[str], room: int) -> str:
-    """As many problems as fit into a number of characters, and how many more there are."""
-    room = max(room, _LEAST_LISTED)
+def listed(problems: list[str], name: str) -> str:
+    """As many problems as fit into a message of the document ``name``, and how many more."""
+    room = max(MAX_MESSAGE - len(name) - 2, _LEAST_LISTED)
     text = "; ".join(problems)
     if len(text) <= room:
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ if TYPE_CHECKING:  # numpy is slow to import
     import numpy.typing as npt
 
     from cxr_edge.spec import ModelSpec
+
+SCHEMA = "cxr-edge.predictions/1"
+"""Name and version of what :func:`to_document` returns; ``docs/predictions.md`` describes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +86,15 @@ class Failure:
     """One line: what was found, what was expected, what to do."""
     exit_code: int = 1
     """What the command line exits with if this was its only image."""
+
+
+def to_document(result: Prediction | Failure) -> dict[str, object]:
+    """A result as a JSON object, without its ``schema``."""
+    if isinstance(result, Prediction):
+        return {"ok": True, **dataclasses.asdict(result)}
+    return {
+        "ok": False,
+        "source": result.source,
+        "error": result.error,
+        "message": result.message,
+    }

@@ -41,6 +41,7 @@ COMMANDS = {
     "train": "training",
     "evaluate": "evaluating",
     "data": "data",
+    "serve": "serving",
     "completion": "completing",
 }
 """Every command, in the order of the help, and its module in this package."""

@@ -16,14 +16,11 @@ from typing import Literal
 
 from cxr_edge.cli.tables import Cell, Column, Styled, stream_table
 from cxr_edge.files import printable
-from cxr_edge.results import Failure, Prediction
+from cxr_edge.results import SCHEMA, Failure, Prediction, to_document
 from cxr_edge.spec import ModelSpec
 
 Format = Literal["table", "json", "jsonl", "csv"]
 Result = Prediction | Failure
-
-SCHEMA = "cxr-edge.predictions/1"
-"""Name and version of the schema."""
 
 
 class Tally:
@@ -112,13 +109,13 @@ def render(
 def _json(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
     yield f'{{"schema": {json.dumps(SCHEMA)}, "results": ['
     for number, result in enumerate(results):
-        yield (",\n" if number else "\n") + json.dumps(_document(result))
+        yield (",\n" if number else "\n") + json.dumps(to_document(result))
     yield "\n]}\n"
 
 
 def _jsonl(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
     for result in results:
-        yield json.dumps({"schema": SCHEMA, **_document(result)}) + "\n"
+        yield json.dumps({"schema": SCHEMA, **to_document(result)}) + "\n"
 
 
 def _csv(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
@@ -130,17 +127,6 @@ def _csv(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
         if isinstance(result, Prediction):
             cells |= {f"P({label})": p for label, p in result.scores.items()}
         yield _csv_line([cells.get(column) for column in columns])
-
-
-def _document(result: Result) -> dict[str, object]:
-    if isinstance(result, Prediction):
-        return {"ok": True, **dataclasses.asdict(result)}
-    return {
-        "ok": False,
-        "source": result.source,
-        "error": result.error,
-        "message": result.message,
-    }
 
 
 def _csv_line(cells: list[object] | list[str]) -> str:

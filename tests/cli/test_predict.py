@@ -19,9 +19,9 @@ import pytest
 
 from cxr_edge import Classifier
 from cxr_edge.bundle.reader import REFERENCE, Bundle
-from cxr_edge.cli.formats import SCHEMA, Tally
+from cxr_edge.cli.formats import Tally
 from cxr_edge.data.phantom import draw_phantom
-from cxr_edge.results import Prediction
+from cxr_edge.results import SCHEMA, Prediction
 
 PREDICTION_KEYS = {
     "ok", "source", "label", "score", "scores", "threshold", "uncertain", "out_of_domain",

@@ -1,0 +1,257 @@
+"""``cxr-edge.toml``: every setting of the service."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from cxr_edge.errors import UsageError
+from cxr_edge.files import printable, read_file
+from cxr_edge.service.settings import parse_settings, sample, setting
+
+T = TypeVar("T")
+
+STATE = "/var/lib/cxr-edge"
+"""The one folder that the service of deploy/raspberry-pi writes to."""
+
+_MAX_BYTES = 2**16
+_HEADER = """\
+# Settings of `cxr-edge serve`. Every setting is shown with its default; remove the # to change it.
+# Relative paths begin at this file's folder. `systemctl reload cxr-edge` applies changes; settings
+# that do not work are named in the journal, and the old ones stay.
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxSettings:
+    """Files that arrive in a folder."""
+
+    folder: str = setting(
+        f"{STATE}/inbox",
+        "Images that appear in this folder, or in folders in it, are classified; empty: there is "
+        "no inbox. Names that begin with a dot, or end with .part, .tmp, .filepart or ~, are left "
+        "alone.",
+    )
+    processed: str = setting(
+        f"{STATE}/processed", "Where a file is moved to once its prediction is stored."
+    )
+    failed: str = setting(
+        f"{STATE}/failed", "Where a file is moved to that could not be classified."
+    )
+    settle_s: float = setting(
+        2.0,
+        "A file is complete when its size and time have not changed for so many seconds, or when "
+        "it was renamed into the inbox that long after its last change.",
+        least=0.1,
+        most=3600,
+    )
+    sweep_s: float = setting(
+        10.0,
+        "The inbox is looked through at least every so many seconds, also where nothing reports "
+        "changes, as on network shares.",
+        least=0.1,
+        most=3600,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Results, and how long they are kept."""
+
+    file: str = setting(f"{STATE}/results.db", "The SQLite database of results.")
+    keep_days: float = setting(
+        365.0, "Results older than this are deleted.", least=0.001, most=100_000
+    )
+    keep_mb: float = setting(
+        1024.0, "The oldest results are deleted when the database holds more.", least=1
+    )
+    keep_images_days: float = setting(
+        30.0,
+        "Files in the folders of processed and failed images are deleted this long after they "
+        "were put there.",
+        least=0.001,
+        most=100_000,
+    )
+    keep_images_mb: float = setting(
+        8192.0, "The oldest of these files are deleted when they take more.", least=1
+    )
+    min_free_mb: float = setting(
+        256.0,
+        "With less free disk space the service takes no work; it takes it up again when there is "
+        "a tenth more.",
+        least=1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Classification."""
+
+    attempts: int = setting(
+        3,
+        "A file during whose classification the process ended this often is set aside as failed.",
+        least=1,
+        most=100,
+    )
+    heatmaps: Literal["on-request", "always", "never"] = setting(
+        "on-request",
+        "on-request: a heat map is drawn when somebody opens it on the page, as long as the image "
+        "is kept. always: also for each image when it is classified, beside it in the folder of "
+        "processed images. Needs a bundle with onnx-explain.",
+    )
+    max_pixels: int = setting(50_000_000, "Larger images fail; width x height.", least=1)
+    max_file_mb: float = setting(256.0, "Larger files fail.", least=0.001, most=2048)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """The check that the model still makes the original's decisions."""
+
+    check_s: float = setting(
+        30.0,
+        "Every so many seconds one of the bundle's golden inputs is classified as any image. If "
+        "it has not the original model's score, the service takes no work and stops telling "
+        "systemd that it is alive, which restarts it.",
+        least=0.5,
+        most=3600,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Requests, the page, /healthz and /metrics."""
+
+    enabled: bool = setting(True, "Whether the service listens for requests.")
+    host: str = setting(
+        "127.0.0.1",
+        "Address to listen on. Any other than this computer's own needs a token_file; put a proxy "
+        "with TLS in front of it.",
+    )
+    port: int = setting(8631, "Port to listen on; 0: any free one.", least=0, most=65535)
+    token_file: str = setting(
+        "",
+        "File of the token that requests must carry (Authorization: Bearer ...); empty: none. "
+        "Readable by the service's user alone.",
+    )
+    max_body_mb: float = setting(64.0, "Larger uploads are refused.", least=0.001, most=2048)
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """Results to a broker; the extra mqtt."""
+
+    host: str = setting("", "Host of the broker; empty: none.")
+    port: int = setting(1883, "Port of the broker.", least=1, most=65535)
+    username: str = setting("", "User at the broker; empty: none.")
+    password_file: str = setting("", "File of the password; empty: none.")
+    tls: bool = setting(False, "Whether to connect by TLS.")
+    ca_file: str = setting("", "Certificates to trust (PEM); empty: the system's.")
+    prefix: str = setting(
+        "cxr-edge",
+        "Results are published to PREFIX/results, online and offline to PREFIX/availability.",
+    )
+    names: bool = setting(False, "Whether messages carry file names, which may name patients.")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """All settings."""
+
+    bundle: str = setting(
+        "",
+        "Folder of the bundle; empty: the reference model that the package carries. `cxr-edge "
+        "bundle install` keeps the bundle of a device at /var/lib/cxr-edge/bundles/current.",
+    )
+    key: str = setting(
+        "", "File of the public key that the bundle must be signed for; empty: it need not be."
+    )
+    artifact: str = setting(
+        "", "Model file of the bundle; empty: what `cxr-edge tune` chose, else the default."
+    )
+    engine: str = setting("", "Engine that runs it; empty: see artifact.")
+    threads: int = setting(
+        0, "Threads for one image; 0: what `cxr-edge tune` chose, else 1.", least=0, most=1024
+    )
+    profile: str = setting(
+        "", "Profile that `cxr-edge tune` wrote; empty: the one kept for this user."
+    )
+    inbox: InboxSettings = setting(InboxSettings(), "Files that arrive in a folder.")
+    store: StoreSettings = setting(StoreSettings(), "Results, and how long they are kept.")
+    worker: WorkerSettings = setting(WorkerSettings(), "Classification.")
+    health: HealthSettings = setting(HealthSettings(), "Whether the model works as it should.")
+    http: HttpSettings = setting(HttpSettings(), "Requests and the page.")
+    mqtt: MqttSettings = setting(MqttSettings(), "Results to an MQTT broker.")
+
+
+_PATHS = {
+    "": ("bundle", "key", "profile"),
+    "inbox": ("folder", "processed", "failed"),
+    "store": ("file",),
+    "http": ("token_file",),
+    "mqtt": ("password_file", "ca_file"),
+}
+"""The settings that are paths, by table."""
+
+
+def read_config(file: Path) -> ServiceConfig:
+    """Read the service's settings; paths in them become absolute.
+
+    Raises:
+        UsageError: the file cannot be read, or something in it is wrong.
+    """
+    data = read_file(file, max_bytes=_MAX_BYTES, error=UsageError)
+    name = printable(file)
+    config = parse_settings(data, ServiceConfig, name=name, error=UsageError)
+    folder = file.absolute().parent
+    for table, keys in _PATHS.items():
+        if not table:
+            config = _with_absolute_paths(config, keys, folder)
+            continue
+        table_settings = _with_absolute_paths(getattr(config, table), keys, folder)
+        config = dataclasses.replace(config, **{table: table_settings})
+    _check(config, name)
+    return config
+
+
+def _with_absolute_paths(settings: T, keys: tuple[str, ...], folder: Path) -> T:
+    absolute: dict[str, Any] = {
+        key: str(folder / value) for key in keys if (value := getattr(settings, key))
+    }
+    return dataclasses.replace(settings, **absolute)  # type: ignore[type-var]
+
+
+def _check(config: ServiceConfig, name: str) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        UsageError: they do.
+    """
+    inbox = config.inbox
+    if not inbox.folder and not config.http.enabled:
+        raise UsageError(f"{name}: neither an inbox.folder nor http.enabled; nothing can arrive")
+    if not config.store.file:
+        raise UsageError(f"{name}: store.file is empty, expected the file of the results")
+    if inbox.folder and not (inbox.processed and inbox.failed):
+        raise UsageError(f"{name}: inbox.processed or inbox.failed is empty, expected a folder")
+    folders = {Path(inbox.folder), Path(inbox.processed), Path(inbox.failed)}
+    if inbox.folder and any(a != b and a in b.parents for a in folders for b in folders):
+        raise UsageError(f"{name}: inbox.folder, processed and failed lie within each other")
+    if inbox.folder and len(folders) < 3:
+        raise UsageError(f"{name}: inbox.folder, processed and failed are not three folders")
+    if config.profile and (config.artifact or config.engine):
+        raise UsageError(f"{name}: a profile chooses artifact and engine; give it without them")
+    host = config.http.host
+    is_local = host == "localhost" or host == "::1" or host.startswith("127.")
+    if config.http.enabled and not is_local and not config.http.token_file:
+        raise UsageError(
+            f"{name}: http.host {host!r} can be reached from other computers; give an "
+            "http.token_file, or listen on 127.0.0.1"
+        )
+
+
+def sample_config() -> str:
+    """A commented file of every setting with its default."""
+    return _HEADER + sample(ServiceConfig)

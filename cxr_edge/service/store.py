@@ -1,0 +1,175 @@
+"""The store: a row in SQLite for each delivered file, committed before the file is moved.
+
+A delivery is a source, a path and a content; it has at most one row, whatever dies when. The one
+writer is the worker's thread; any number of threads and processes may read at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cxr_edge.service import chain
+from cxr_edge.service.rows import APPLICATION, SCHEMA, VERSION, Delivery, NewResult, StoredResult
+from cxr_edge.service.store_reader import COLUMNS, StoreReader, to_result
+
+
+class Store(StoreReader):
+    """A database of results that is written too."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the database; make it if it is not there.
+
+        Raises:
+            UsageError: it is no store, is damaged, or of a newer version.
+            StoreError: it cannot be opened or written now.
+        """
+        self._begin(file, read_only=False)
+        with self.reported():
+            self._writer = self._open()
+            self._prepare(self._writer)
+        self._check()
+
+    @staticmethod
+    def _prepare(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        # The log is cut back after each checkpoint, so that a burst does not keep the disk.
+        connection.execute(f"PRAGMA journal_size_limit = {2**22}")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+            if not tables:
+                for statement in SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute(
+                    "INSERT INTO chain VALUES (0, ?, 0, ?)", (chain.START, chain.START)
+                )
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction of the writer.
+
+        Args:
+            durable: whether it survives a power cut; else only the end of the process.
+
+        Raises:
+            StoreError: it could not be committed; nothing of it is stored.
+        """
+        connection = self._writer
+        with self.reported():
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def begin(self, delivery: Delivery) -> int:
+        """Count an attempt to classify a delivery, before it is made.
+
+        Returns:
+            The attempts with this one.
+
+        Raises:
+            StoreError: it could not be counted.
+        """
+        values = (delivery.source, delivery.path, delivery.content)
+        with self._transaction(durable=False) as connection:
+            row = connection.execute(
+                "INSERT INTO attempts VALUES (?, ?, ?, 1) "
+                "ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count",
+                values,
+            ).fetchone()
+        return int(row[0])
+
+    def record(self, new: NewResult) -> StoredResult:
+        """Store a result; when this returns, it survives a power cut.
+
+        Raises:
+            StoreError: it could not be stored.
+        """
+        delivery = new.delivery
+        names = (delivery.source, delivery.path, delivery.content)
+        document = json.dumps(new.document, ensure_ascii=False)
+        with self._transaction() as connection:
+            last, previous = connection.execute("SELECT last_id, last_hash FROM chain").fetchone()
+            values = (
+                *(last + 1, *names, new.received, new.finished),
+                *(new.bundle, new.artifact, new.engine, new.latency_ms, new.kept, document),
+            )
+            digest = chain.link(previous, values)
+            marks = ", ".join("?" * (len(values) + 1))
+            connection.execute(
+                f"INSERT INTO results ({COLUMNS}) VALUES ({marks})",  # noqa: S608
+                (*values, digest),
+            )
+            connection.execute("UPDATE chain SET last_id = ?, last_hash = ?", (last + 1, digest))
+            connection.execute(
+                "DELETE FROM attempts WHERE source = ? AND path = ? AND content = ?", names
+            )
+        return to_result((*values, digest))
+
+    def beat(self, checked: str, *, ok: bool) -> None:
+        """Write when the health was checked, which shows that results can be stored.
+
+        Raises:
+            StoreError: they cannot.
+        """
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM health")
+            connection.execute("INSERT INTO health VALUES (?, ?)", (checked, int(ok)))
+
+    def note_stuck(self, path: str, size: int, mtime_ns: int, result: int) -> None:
+        """Note that a file of the inbox has a result and could not be moved."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO stuck VALUES (?, ?, ?, ?)", (path, size, mtime_ns, result)
+            )
+
+    def forget_stuck(self, path: str) -> None:
+        """Note that a file was moved, or is gone."""
+        with self._transaction(durable=False) as connection:
+            connection.execute("DELETE FROM stuck WHERE path = ?", (path,))
+
+    def delete_oldest(self, count: int, *, before: str | None = None) -> int:
+        """Delete the oldest results in one transaction; the chain goes on from the last of them.
+
+        Args:
+            count: how many at most.
+            before: only those that were finished before this time; None: any.
+
+        Returns:
+            How many were deleted. The result of a file that could not be moved stays, and so do
+            all after it.
+        """
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT id, hash, finished FROM results "
+                "WHERE id < coalesce((SELECT min(result) FROM stuck), 9e18) ORDER BY id LIMIT ?",
+                (count,),
+            ).fetchall()
+            if before is not None:  # a clock that was set back does not reorder results
+                rows = rows[: next((i for i, r in enumerate(rows) if r[2] >= before), len(rows))]
+            if rows:
+                last, digest, _ = rows[-1]
+                connection.execute("DELETE FROM results WHERE id <= ?", (last,))
+                connection.execute(
+                    "UPDATE chain SET deleted_id = ?, deleted_hash = ?", (last, digest)
+                )
+        with self.reported():
+            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+        return len(rows)

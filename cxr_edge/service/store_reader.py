@@ -1,0 +1,159 @@
+"""Reads the store, also while the service writes to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cxr_edge.errors import UsageError
+from cxr_edge.files import printable
+from cxr_edge.service import chain
+from cxr_edge.service.rows import APPLICATION, VERSION, Delivery, StoredResult, StoreError
+
+COLUMNS = ", ".join((*chain.COLUMNS, "hash"))
+"""Of the table of results, in the order of :class:`StoredResult`."""
+
+
+def to_result(row: tuple[Any, ...]) -> StoredResult:
+    """The result of a row of :data:`COLUMNS`."""
+    *values, document, digest = row
+    return StoredResult(*(*values, json.loads(document), digest))
+
+
+class StoreReader:
+    """A database of results. Each thread reads through a connection of its own."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the database.
+
+        Raises:
+            UsageError: it is no store, is damaged, of a newer version, or not there.
+            StoreError: it cannot be opened now.
+        """
+        if not file.exists():
+            raise UsageError(f"{printable(file)}: no such file; name the store.file of the service")
+        self._begin(file, read_only=True)
+        self._check()
+
+    def _begin(self, file: Path, *, read_only: bool) -> None:
+        self.file, self._read_only = file, read_only
+        self._threads = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+
+    def _open(self) -> sqlite3.Connection:
+        with self.reported():
+            if self._read_only:
+                where = f"{self.file.absolute().as_uri()}?mode=ro"
+                connection = sqlite3.connect(where, uri=True, timeout=10, check_same_thread=False)
+            else:
+                connection = sqlite3.connect(self.file, timeout=10, check_same_thread=False)
+            connection.isolation_level = None  # transactions begin where they are written
+            self._opened.append(connection)
+            return connection
+
+    def _check(self) -> None:
+        """Refuse a database that is no store of this version.
+
+        Raises:
+            UsageError: it is another database, or of a newer version.
+        """
+        name = printable(self.file)
+        with self.reported():
+            connection = self._reader()
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != APPLICATION:
+            raise UsageError(f"{name}: a database of another program; name another file")
+        if version > VERSION:
+            raise UsageError(
+                f"{name}: version {version}, this cxr-edge reads up to {VERSION}; update cxr-edge"
+            )
+
+    def close(self) -> None:
+        """Close every connection; no other thread may be reading."""
+        for connection in self._opened:
+            connection.close()
+        self._opened.clear()
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Raise our errors for SQLite's.
+
+        Raises:
+            UsageError: the file is no database, or damaged.
+            StoreError: it cannot be read or written now.
+        """
+        name = printable(self.file)
+        try:
+            yield
+        except sqlite3.OperationalError as err:
+            raise StoreError(f"{name}: cannot be used: {err}") from err
+        except sqlite3.DatabaseError as err:
+            raise UsageError(
+                f"{name}: no database, or damaged ({err}); restore a copy, or name another file"
+            ) from err
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = self._threads.connection = self._open()
+        return connection
+
+    def newest(self, limit: int, *, before: int | None = None) -> list[StoredResult]:
+        """The last results, the newest first; with ``before``, those with a smaller id."""
+        where = "" if before is None else "WHERE id < ?"
+        return self._select(
+            f"{where} ORDER BY id DESC LIMIT ?", *(() if before is None else (before,)), limit
+        )
+
+    def find(self, id: int) -> StoredResult | None:
+        """The result with this id."""
+        return next(iter(self._select("WHERE id = ?", id)), None)
+
+    def find_delivery(self, delivery: Delivery) -> StoredResult | None:
+        """The result of a delivery; None: it has none yet."""
+        values = (delivery.source, delivery.path, delivery.content)
+        return next(
+            iter(self._select("WHERE source = ? AND path = ? AND content = ?", *values)), None
+        )
+
+    def after(self, id: int, limit: int, *, since: str = "") -> list[StoredResult]:
+        """Results with a larger id that were finished at ``since`` or later, the oldest first."""
+        return self._select("WHERE id > ? AND finished >= ? ORDER BY id LIMIT ?", id, since, limit)
+
+    def _select(self, clause: str, *values: object) -> list[StoredResult]:
+        with self.reported():
+            rows = self._reader().execute(f"SELECT {COLUMNS} FROM results {clause}", values)  # noqa: S608
+            return [to_result(row) for row in rows.fetchall()]
+
+    def audit(self) -> chain.Audit:
+        """Check the whole audit chain."""
+        with self.reported():
+            return chain.audit(self._reader())
+
+    def size_bytes(self) -> int:
+        """Bytes of the database in use: without its free pages and its log."""
+        with self.reported():
+            connection = self._reader()
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+            size: int = connection.execute("PRAGMA page_size").fetchone()[0]
+            return int(pages - free) * size
+
+    def find_stuck(self, path: str, size: int, mtime_ns: int) -> StoredResult | None:
+        """The result of a file that could not be moved, if it has not changed since."""
+        with self.reported():
+            row = (
+                self._reader()
+                .execute(
+                    "SELECT result FROM stuck WHERE path = ? AND size = ? AND mtime_ns = ?",
+                    (path, size, mtime_ns),
+                )
+                .fetchone()
+            )
+        return self.find(row[0]) if row else None
