@@ -42,6 +42,7 @@ COMMANDS = {
     "evaluate": "evaluating",
     "data": "data",
     "serve": "serving",
+    "results": "results",
     "completion": "completing",
 }
 """Every command, in the order of the help, and its module in this package."""

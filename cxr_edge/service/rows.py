@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge.errors import CxrEdgeError
+from cxr_edge.results import SCHEMA
 
 DeliverySource = Literal["inbox", "http", "dicom"]
 
@@ -13,7 +14,7 @@ VERSION = 1
 APPLICATION = 0x43585245
 """``CXRE``: SQLite keeps it in the file's header."""
 
-SCHEMA = """
+TABLES = """
 CREATE TABLE results (
     id INTEGER PRIMARY KEY,
     source TEXT NOT NULL,
@@ -102,3 +103,10 @@ class StoredResult:
     document: dict[str, object]
     hash: str
     """Of the audit chain, 64 hexadecimal digits."""
+
+
+def to_document(result: StoredResult) -> dict[str, object]:
+    """A stored result as JSON: one result of docs/predictions.md, and ``stored``."""
+    names = ("id", "source", "received", "finished", "content", "bundle", "latency_ms", "hash")
+    stored = {name: getattr(result, name) for name in names}
+    return {"schema": SCHEMA, **result.document, "stored": stored}

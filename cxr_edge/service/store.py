@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cxr_edge.service import chain
-from cxr_edge.service.rows import APPLICATION, SCHEMA, VERSION, Delivery, NewResult, StoredResult
+from cxr_edge.service.rows import APPLICATION, TABLES, VERSION, Delivery, NewResult, StoredResult
 from cxr_edge.service.store_reader import COLUMNS, StoreReader, to_result
 
 
@@ -44,7 +44,7 @@ class Store(StoreReader):
         try:
             tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             if not tables:
-                for statement in SCHEMA.split(";"):
+                for statement in TABLES.split(";"):
                     connection.execute(statement)
                 connection.execute(
                     "INSERT INTO chain VALUES (0, ?, 0, ?)", (chain.START, chain.START)
