@@ -171,5 +171,5 @@ class Store(StoreReader):
                     "UPDATE chain SET deleted_id = ?, deleted_hash = ?", (last, digest)
                 )
         with self.reported():
-            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+            self._writer.executescript("PRAGMA incremental_vacuum")  # execute frees one page only
         return len(rows)

@@ -1,0 +1,85 @@
+import dataclasses
+import tomllib
+
+import pytest
+
+from cxr_edge.errors import UsageError
+from cxr_edge.service.config import ServiceConfig, read_config, sample_config
+
+
+def read(tmp_path, text):
+    file = tmp_path / "cxr-edge.toml"
+    file.write_text(text)
+    return read_config(file)
+
+
+def test_what_a_file_does_not_name_has_its_default(tmp_path):
+    config = read(tmp_path, "# nothing\n")
+    assert config == ServiceConfig()
+    assert config.inbox.folder == "/var/lib/cxr-edge/inbox"
+
+
+def test_the_sample_names_every_setting_with_its_default(tmp_path):
+    text = sample_config()
+    settings = [line[2:] for line in text.splitlines() if line.startswith("# ") and " = " in line]
+    active = "\n".join(
+        line[2:] if line.startswith("# ") and line[2:] in settings else line
+        for line in text.splitlines()
+        if not line.startswith("# ") or line[2:] in settings
+    )
+    values = tomllib.loads(active)
+    assert values == dataclasses.asdict(ServiceConfig())
+
+
+def test_the_sample_as_it_is_means_the_defaults(tmp_path):
+    assert read(tmp_path, sample_config()) == ServiceConfig()
+
+
+def test_relative_paths_begin_at_the_file(tmp_path):
+    config = read(tmp_path, '[inbox]\nfolder = "in"\n[http]\ntoken_file = "token"\n')
+    assert config.inbox.folder == f"{tmp_path}/in"
+    assert config.http.token_file == f"{tmp_path}/token"
+    assert config.bundle == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bundel = 'x'", "line 1: unknown key 'bundel', did you mean bundle?"),
+        ("[inbox]\n\nsettle = 1", "line 3: unknown key 'inbox.settle', did you mean settle_s?"),
+        ("[http]\nport = 99999", "line 2: http.port is 99999, expected at most 65,535"),
+        ("[store]\nkeep_days = nan", "line 2: store.keep_days is not a finite number"),
+        ("threads = '2'", "line 1: threads is a text, expected a whole number"),
+        ("[worker]\nheatmaps = 'no'", "line 2: worker.heatmaps is 'no', expected one of"),
+        ("[http]\n[http]", "no TOML: "),
+        ("inbox = 3", "line 1: inbox is a whole number, expected an object"),
+        ("[http]\nhost = '0.0.0.0'", "can be reached from other computers; give an http.token"),
+        ("[inbox]\nfolder = 'a'\nprocessed = 'a/b'", "lie within each other"),
+        ("[inbox]\nfolder = 'a'\nprocessed = 'a'", "are not three folders"),
+        ("[inbox]\nfolder = ''\n[http]\nenabled = false", "nothing can arrive"),
+        ("a = 1\nb = 2", "line 1: unknown key 'a'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_and_line(tmp_path, text, message):
+    with pytest.raises(UsageError) as error:
+        read(tmp_path, text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_every_mistake_of_a_file_is_named_at_once(tmp_path):
+    with pytest.raises(UsageError, match=r"line 1: .*line 3: "):
+        read(tmp_path, "threads = -1\n[http]\nport = -1\n")
+
+
+def test_a_missing_file_and_other_bytes(tmp_path):
+    with pytest.raises(UsageError, match="cannot be opened: No such file"):
+        read_config(tmp_path / "nothing.toml")
+    file = tmp_path / "cxr-edge.toml"
+    file.write_bytes(b"")
+    with pytest.raises(UsageError, match="the file is empty"):  # it was cut, or never written
+        read_config(file)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="no TOML"):
+        read_config(file)

@@ -1,0 +1,203 @@
+import sqlite3
+import threading
+
+import pytest
+
+from cxr_edge.errors import UsageError
+from cxr_edge.service.rows import Delivery, NewResult, StoreError, to_document
+from cxr_edge.service.store import Store
+from cxr_edge.service.store_reader import StoreReader
+
+DOCUMENT: dict[str, object] = {"ok": True, "source": "a.png", "label": "NORMAL", "score": 0.25}
+
+
+def new(path="a.png", content="c" * 64, finished="2026-11-26T06:00:00.000Z", **document):
+    return NewResult(
+        delivery=Delivery("inbox", path, content),
+        received=finished,
+        finished=finished,
+        bundle="b" * 64,
+        artifact="onnx-int8",
+        engine="onnxruntime",
+        latency_ms=4.25,
+        kept=path,
+        document=DOCUMENT | document,
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "results.db")
+    yield store
+    store.close()
+
+
+def fill(store, count):
+    return [
+        store.record(new(f"{i}.png", finished=f"2026-11-{i // 24 + 1:02}T{i % 24:02}:00:00.000Z"))
+        for i in range(count)
+    ]
+
+
+def test_what_is_recorded_is_read_again(store, tmp_path):
+    stored = store.record(new(heatmap=None))
+    assert stored.id == 1
+    assert store.find(1) == store.newest(10)[0] == stored
+    assert store.find_delivery(Delivery("inbox", "a.png", "c" * 64)) == stored
+    assert store.find_delivery(Delivery("http", "a.png", "c" * 64)) is None
+    assert StoreReader(tmp_path / "results.db").after(0, 10) == [stored]
+    assert to_document(stored)["stored"]["id"] == 1
+    assert store.find(2) is None
+
+
+def test_a_delivery_has_one_row(store):
+    store.record(new())
+    with pytest.raises(UsageError, match="UNIQUE"):
+        store.record(new(label="PNEUMONIA"))
+    assert [row.document["label"] for row in store.newest(10)] == ["NORMAL"]
+    store.record(new(content="d" * 64))
+    assert store.audit().results == 2
+
+
+def test_attempts_are_counted_until_there_is_a_result(store, tmp_path):
+    delivery = new().delivery
+    assert [store.begin(delivery), store.begin(delivery)] == [1, 2]
+    again = Store(tmp_path / "results.db")
+    assert again.begin(delivery) == 3
+    again.record(new())
+    assert again.begin(delivery) == 1
+    again.close()
+
+
+def test_pages_of_results(store):
+    fill(store, 10)
+    assert [row.id for row in store.newest(3)] == [10, 9, 8]
+    assert [row.id for row in store.newest(3, before=8)] == [7, 6, 5]
+    assert [row.id for row in store.after(7, 10)] == [8, 9, 10]
+    assert [row.id for row in store.after(0, 10, since="2026-11-01T08")] == [9, 10]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("UPDATE results SET document = '{\"ok\": true}' WHERE id = 4", "result 4 was changed"),
+        ("UPDATE results SET finished = finished || '0' WHERE id = 10", "result 10 was changed"),
+        ("UPDATE results SET latency_ms = 0 WHERE id = 1", "result 1 was changed"),
+        ("DELETE FROM results WHERE id = 5", "result 5 is missing"),
+        ("DELETE FROM results WHERE id BETWEEN 5 AND 7", "results from 5 is missing"),
+        ("DELETE FROM results WHERE id = 10", "the results from 10 to 10 are missing"),
+        ("DELETE FROM results WHERE id <= 2", "results from 1 is missing"),
+        ("UPDATE results SET path = 'x.png', hash = hash WHERE id = 3", "result 3 was changed"),
+    ],
+)
+def test_the_audit_sees_every_change(store, change, problem):
+    fill(store, 10)
+    assert store.audit().problem == ""
+    connection = sqlite3.connect(store.file)
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    assert problem in store.audit().problem
+
+
+def test_two_rows_that_change_places_are_seen(store):
+    fill(store, 4)
+    connection = sqlite3.connect(store.file)
+    for old, other in ((2, 99), (3, 2), (99, 3)):
+        connection.execute("UPDATE results SET id = ? WHERE id = ?", (other, old))
+    connection.commit()
+    connection.close()
+    assert "result 2 was changed" in store.audit().problem
+
+
+def test_old_results_go_and_the_chain_stays_whole(store):
+    rows = fill(store, 60)
+    assert store.delete_oldest(500, before=rows[20].finished) == 20
+    audit = store.audit()
+    assert (audit.problem, audit.results, audit.first) == ("", 40, 21)
+    assert store.delete_oldest(7) == 7
+    assert store.record(new("z.png")).id == 61
+    assert store.audit().first == 28
+    assert store.delete_oldest(500) == 34
+    audit = store.audit()
+    assert (audit.problem, audit.results, audit.first) == ("", 0, None)
+    assert store.record(new("y.png")).id == 62
+    assert store.audit().problem == ""
+
+
+def test_space_of_deleted_results_is_given_back(store):
+    for i in range(3_000):
+        store.record(new(f"{i}.png", note="x" * 500))
+    before = store.file.stat().st_size
+    while store.delete_oldest(500):
+        pass
+    store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert store.file.stat().st_size < before / 10
+    assert store.size_bytes() < before / 10
+
+
+def test_the_result_of_a_file_that_cannot_be_moved_stays(store):
+    fill(store, 5)
+    store.note_stuck("2.png", 10, 20, 3)
+    assert store.find_stuck("2.png", 10, 20).id == 3
+    assert store.find_stuck("2.png", 10, 21) is None
+    assert store.delete_oldest(500) == 2
+    store.forget_stuck("2.png")
+    assert store.find_stuck("2.png", 10, 20) is None
+    assert store.delete_oldest(500) == 3
+
+
+def test_it_is_read_while_it_is_written(store, tmp_path):
+    reader = StoreReader(tmp_path / "results.db")
+    seen = []
+
+    def read():
+        while len(seen) < 200:
+            seen[:] = reader.after(0, 1000)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    rows = fill(store, 200)
+    thread.join(timeout=30)
+    assert seen == rows
+
+
+def test_other_files_are_refused(tmp_path):
+    file = tmp_path / "x.db"
+    file.write_bytes(b"no database" * 100)
+    with pytest.raises(UsageError, match="no database, or damaged"):
+        Store(file)
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("CREATE TABLE t (a)")
+    other.commit()
+    for opened in (Store, StoreReader):
+        with pytest.raises(UsageError, match="a database of another program"):
+            opened(tmp_path / "other.db")
+    with pytest.raises(UsageError, match="no such file"):
+        StoreReader(tmp_path / "nothing.db")
+    with pytest.raises(StoreError, match="unable to open"):
+        Store(tmp_path / "no folder" / "results.db")
+
+
+def test_a_newer_version_is_refused(store):
+    store._writer.execute("PRAGMA user_version = 2")
+    with pytest.raises(UsageError, match="version 2, this cxr-edge reads up to 1; update cxr-edge"):
+        StoreReader(store.file)
+
+
+def test_a_database_that_cannot_be_written_says_so(store):
+    store._writer.execute("PRAGMA query_only = 1")
+    with pytest.raises(StoreError, match=r"results\.db: cannot be used: attempt to write"):
+        store.record(new())
+    store._writer.execute("PRAGMA query_only = 0")
+    assert store.record(new()).id == 1
+    assert store.audit().problem == ""
+
+
+def test_what_was_committed_survives_the_connection(tmp_path):
+    """Each commit is synced: SQLite's own setting, read back inside a transaction."""
+    store = Store(tmp_path / "results.db")
+    with store._transaction() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    store.close()
