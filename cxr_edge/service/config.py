@@ -102,8 +102,8 @@ class WorkerSettings:
         "is kept. always: also for each image when it is classified, beside it in the folder of "
         "processed images. Needs a bundle with onnx-explain.",
     )
-    max_pixels: int = setting(50_000_000, "Larger images fail; width x height.", least=1)
-    max_file_mb: float = setting(256.0, "Larger files fail.", least=0.001, most=2048)
+    max_pixels: int = setting(50_000_000, "Larger images fail; width x height.", least=1_000_000)
+    max_file_mb: float = setting(256.0, "Larger files fail.", least=1, most=2048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class HttpSettings:
         "File of the token that requests must carry (Authorization: Bearer ...); empty: none. "
         "Readable by the service's user alone.",
     )
-    max_body_mb: float = setting(64.0, "Larger uploads are refused.", least=0.001, most=2048)
+    max_body_mb: float = setting(64.0, "Larger uploads are refused.", least=1, most=2048)
 
 
 @dataclass(frozen=True, slots=True)

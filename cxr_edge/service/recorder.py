@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 import time
@@ -142,7 +141,7 @@ class Recorder:
             )
             content = sha256(data)
         except ImageError as err:
-            data = err
+            data = ImageError(str(err).replace(printable(item.file), path))
             content = sha256(f"{item.signature.size} {item.signature.mtime_ns}".encode())
         try:
             if signature_of(item.file) != item.signature:
@@ -299,11 +298,3 @@ class Recorder:
                 continue
             self._health.set("store", "")
             return result
-
-
-def without_path(result: StoredResult) -> StoredResult:
-    """A result that does not name its file, for those who must not see names."""
-    document = {**result.document, "source": None, "heatmap": None}
-    if not document["ok"]:
-        document["message"] = str(document["error"])
-    return dataclasses.replace(result, path="", kept=None, document=document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,3 +111,11 @@ def to_document(result: StoredResult) -> dict[str, object]:
     names = ("id", "source", "received", "finished", "content", "bundle", "latency_ms", "hash")
     stored = {name: getattr(result, name) for name in names}
     return {"schema": SCHEMA, **result.document, "stored": stored}
+
+
+def without_path(result: StoredResult) -> StoredResult:
+    """A result that does not name its file, for those who must not see names."""
+    document = {**result.document, "source": None, "heatmap": None}
+    if not document["ok"]:
+        document["message"] = str(document["error"])
+    return dataclasses.replace(result, path="", kept=None, document=document)

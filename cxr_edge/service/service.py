@@ -144,8 +144,6 @@ class Service:
     def _change_model(self) -> None:
         try:
             model = ServedModel.load(self.config)
-            if model.sha256 == self.model.sha256:
-                return
             problem = model.check_all()
         except CxrEdgeError as err:
             problem = str(err)

@@ -65,8 +65,12 @@ class StoreReader:
         name = printable(self.file)
         with self.reported():
             connection = self._reader()
+            # First: the service may be making them, in one transaction.
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if not tables:
+            raise UsageError(f"{name}: holds no results; start the service first")
         if application != APPLICATION:
             raise UsageError(f"{name}: a database of another program; name another file")
         if version > VERSION:

@@ -1,0 +1,159 @@
+"""The process: signals, another bundle, another service, what ends it."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from deliveries import wait_for_results
+from service_process import ServiceProcess, wait_until, write_config
+
+from cxr_edge.bundle.reader import REFERENCE, Bundle
+from cxr_edge.data.phantom import draw_phantom
+from cxr_edge.errors import UsageError
+from cxr_edge.service.store_reader import StoreReader
+
+pytestmark = pytest.mark.slow
+
+OTHER = Path(__file__).parents[1] / "bundle/data/2.0"
+
+
+@pytest.fixture(scope="module")
+def png():
+    return cv2.imencode(".png", draw_phantom(np.random.default_rng(3)))[1].tobytes()
+
+
+@pytest.fixture
+def start(tmp_path):
+    services = []
+
+    def start_service(config, **environment):
+        services.append(ServiceProcess(config, **environment))
+        return services[-1]
+
+    yield start_service
+    for service in services:
+        if service.process.poll() is None:
+            service.kill()
+
+
+def test_one_service_a_store(tmp_path, start):
+    config = write_config(tmp_path)
+    first = start(config)
+    first.wait_for_line("ready: bundle")
+    second = start(config)
+    assert second.process.wait(30) == 2
+    assert "another cxr-edge serve uses it" in second.log.read_text()
+    assert first.terminate() == 0
+    assert first.log.read_text().splitlines()[-1] == "cxr-edge: stopped"
+
+
+def test_settings_are_read_again(tmp_path, start, png):
+    config = write_config(tmp_path)
+    service = start(config)
+    service.wait_for_line("ready")
+    text = config.read_text()
+    config.write_text(text.replace('failed = "failed"', 'failed = "set aside"'))
+    service.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: (tmp_path / "set aside").is_dir())
+    config.write_text(text.replace("settle_s", "settel_s"))
+    service.process.send_signal(signal.SIGHUP)
+    line = service.wait_for_line("the new settings are not used")
+    assert "unknown key 'inbox.settel_s', did you mean settle_s?" in line
+    (tmp_path / "inbox/a.png").write_bytes(b"no image")
+    (tmp_path / "inbox/b.png").write_bytes(png)
+    wait_until(lambda: (tmp_path / "set aside/a.png").exists())
+    wait_for_results(tmp_path, 2)
+    assert service.terminate() == 0
+
+
+def test_another_bundle_is_taken_up_and_a_broken_one_is_not(tmp_path, start, png):
+    for name in ("one", "broken"):
+        shutil.copytree(REFERENCE, tmp_path / name)
+    shutil.copytree(OTHER, tmp_path / "two")
+    (tmp_path / "broken/manifest.json").write_bytes(b"{}")
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    config = write_config(tmp_path)
+    config.write_text('bundle = "current"\n' + config.read_text())
+    service = start(config)
+    service.wait_for_line("ready")
+
+    def point_to(name):
+        (tmp_path / "next").symlink_to(name)
+        (tmp_path / "next").rename(current)
+
+    point_to("broken")
+    service.wait_for_line("the new bundle is not used")
+    (tmp_path / "inbox/a.png").write_bytes(png)
+    wait_for_results(tmp_path, 1)
+    point_to("two")
+    service.wait_for_line("from now on")
+    (tmp_path / "inbox/b.png").write_bytes(png)
+    wait_for_results(tmp_path, 2)
+    first, second = StoreReader(tmp_path / "results.db").after(0, 10)
+    assert first.bundle == Bundle.open(REFERENCE).manifest.sha256
+    assert second.bundle == Bundle.open(OTHER).manifest.sha256
+    assert service.terminate() == 0
+
+
+def test_a_model_that_does_not_work_does_not_start(tmp_path, start):
+    shutil.copytree(REFERENCE, tmp_path / "bundle")
+    (golden,) = (tmp_path / "bundle").glob("golden*.npz")
+    golden.write_bytes(golden.read_bytes()[:-1])
+    config = write_config(tmp_path)
+    config.write_text('bundle = "bundle"\n' + config.read_text())
+    service = start(config)
+    assert service.process.wait(60) == 5
+    (line,) = service.log.read_text().splitlines()
+    assert "/bundle/golden." in line and "the file changed" in line
+
+
+def test_systemd_hears_that_it_is_ready_and_alive(tmp_path, start):
+    import socket
+
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(str(tmp_path / "notify"))
+    receiver.settimeout(30)
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
+    service = start(write_config(tmp_path), **environment)
+    assert receiver.recv(500).startswith(b"READY=1\nSTATUS=ready: bundle")
+    started = time.monotonic()
+    assert [receiver.recv(500) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+    assert time.monotonic() - started < 2
+    service.process.terminate()
+    messages = set()
+    while b"STOPPING=1" not in messages:
+        messages.add(receiver.recv(500))
+    assert service.process.wait(30) == 0
+    receiver.close()
+
+
+def test_a_picture_that_ends_the_engine_does_not_stop_the_device(tmp_path, start, png):
+    from service_process import POISON
+
+    config = write_config(tmp_path)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox/a.png").write_bytes(png + POISON)
+    (tmp_path / "inbox/b.png").write_bytes(png)
+    ends = 0
+    for _ in range(6):  # as systemd does
+        service = start(config)
+        wait_until(lambda: service.process.poll() is not None or both_are_stored(tmp_path))  # noqa: B023
+        if service.process.poll() is None:
+            break
+        assert service.process.returncode == -signal.SIGABRT
+        ends += 1
+    assert ends == 3
+    assert service.terminate() == 0
+    assert (tmp_path / "failed/a.png").exists() and (tmp_path / "processed/b.png").exists()
+
+
+def both_are_stored(folder):
+    try:
+        return len(StoreReader(folder / "results.db").newest(2)) == 2
+    except UsageError:  # it is not there yet
+        return False
