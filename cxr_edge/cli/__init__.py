@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cxr_edge.cli import interrupts, streams
+from cxr_edge.cli import interrupts
+from cxr_edge.cli.output import streams
 from cxr_edge.device.temporary import owned_process
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
 from cxr_edge.files import printable
@@ -200,7 +201,7 @@ def _refuse_empty(arguments: list[str]) -> None:
 
 
 def _announce(message: str) -> None:
-    from cxr_edge.cli.console import Terminal
+    from cxr_edge.cli.output.console import Terminal
 
     Terminal().say(f"cxr-edge: {message}")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.tables import Cell, Column, Styled, print_table
+from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
 

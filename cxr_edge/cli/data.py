@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cxr_edge.cli import options
-from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.schemas import errors_as_documents
-from cxr_edge.cli.tables import Cell, Column, Styled, print_table
+from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.schemas import errors_as_documents
+from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 
 if TYPE_CHECKING:
     from cxr_edge.data.check import DataReport

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr_edge.cli import options
-from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.schemas import (
+from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.schemas import (
     EVALUATE,
     EvaluatedModel,
     EvaluateDocument,
     errors_as_documents,
     print_document,
 )
-from cxr_edge.cli.tables import print_sections
+from cxr_edge.cli.output.tables import print_sections
 
 if TYPE_CHECKING:
     from cxr_edge.train.evaluation.evaluate import EvaluationResults

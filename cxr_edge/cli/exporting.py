@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr_edge.cli import options
-from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.tables import Cell, Column, Styled, print_table
+from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import ExportError
 from cxr_edge.files import printable
 

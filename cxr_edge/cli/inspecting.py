@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr_edge.cli import options
-from cxr_edge.cli.schemas import (
+from cxr_edge.cli.output.schemas import (
     INFO,
     VERIFY,
     Check,
@@ -21,7 +21,7 @@ from cxr_edge.cli.schemas import (
     errors_as_documents,
     print_document,
 )
-from cxr_edge.cli.tables import Cell, Column, Style, Styled, print_table, stream_table
+from cxr_edge.cli.output.tables import Cell, Column, Style, Styled, print_table, stream_table
 from cxr_edge.errors import CxrEdgeError
 from cxr_edge.files import printable
 

@@ -12,10 +12,11 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from cxr_edge.cli import interrupts, options, streams
-from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.formats import Format, Result, Tally, print_results
-from cxr_edge.cli.schemas import errors_as_documents
+from cxr_edge.cli import interrupts, options
+from cxr_edge.cli.output import streams
+from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.formats import Format, Result, Tally, print_results
+from cxr_edge.cli.output.schemas import errors_as_documents
 from cxr_edge.errors import DataError, ImageError, UsageError
 from cxr_edge.files import atomic_path, check_parent, is_folder, printable
 from cxr_edge.reporting import Silent

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cxr_edge.cli.console import Terminal
+from cxr_edge.cli.output.console import Terminal
 from cxr_edge.errors import UsageError
 from cxr_edge.files import check_parent, printable, why_no_file
 

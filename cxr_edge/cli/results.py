@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cxr_edge.cli.tables import Cell, Column, Style, Styled, stream_table
+from cxr_edge.cli.output.tables import Cell, Column, Style, Styled, stream_table
 from cxr_edge.errors import BundleError, UsageError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
-    from cxr_edge.service.rows import StoredResult
-    from cxr_edge.service.store_reader import StoreReader
+    from cxr_edge.service.store.reader import StoreReader
+    from cxr_edge.service.store.rows import StoredResult
 
 _BATCH = 500
 _FOLLOW_S = 0.5
@@ -75,8 +75,8 @@ def results(
     """
     if audit and (since or follow):
         raise UsageError("--audit checks all results; leave out --since and --follow")
-    from cxr_edge.service.rows import to_document
-    from cxr_edge.service.store_reader import StoreReader
+    from cxr_edge.service.store.reader import StoreReader
+    from cxr_edge.service.store.rows import to_document
 
     reader = StoreReader(store)
     if audit:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cxr_edge.cli import streams
+from cxr_edge.cli.output import streams
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_installed
 

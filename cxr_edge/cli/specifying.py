@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cxr_edge.cli import streams
+from cxr_edge.cli.output import streams
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
 
 def _explain(inferred: InferredSpec, model: Path, out: Path | None) -> None:
     """Say on stderr where each value comes from, what to check, and what to run next."""
-    from cxr_edge.cli.tables import Cell, Column, Styled, print_table
+    from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 
     rows: list[list[Cell]] = [
         [

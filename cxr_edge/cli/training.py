@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from cxr_edge.cli import interrupts, options
-from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.tables import print_sections
+from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.tables import print_sections
 from cxr_edge.files import printable
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr_edge.cli import options
-from cxr_edge.cli.console import Terminal
-from cxr_edge.cli.schemas import (
+from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.schemas import (
     DOCTOR,
     TUNE,
     DoctorDocument,
@@ -21,7 +21,7 @@ from cxr_edge.cli.schemas import (
     errors_as_documents,
     print_document,
 )
-from cxr_edge.cli.tables import Cell, Column, Styled, print_table
+from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import OutputError, ParityError
 from cxr_edge.files import printable
 

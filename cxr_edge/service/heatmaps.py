@@ -13,7 +13,7 @@ from cxr_edge.image.listing import HEATMAP_SUFFIX
 from cxr_edge.overlay import draw_overlay
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.model import ServedModel
-from cxr_edge.service.rows import StoredResult
+from cxr_edge.service.store.rows import StoredResult
 
 _MOST_BYTES = 2**25
 

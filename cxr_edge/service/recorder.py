@@ -15,11 +15,11 @@ from cxr_edge.service.clock import stamp
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.health import Health
 from cxr_edge.service.heatmaps import draw_heatmap, heatmap_name, stored_heatmap
-from cxr_edge.service.inbox import Inbox, InboxFile
+from cxr_edge.service.inbox.moving import kept_name, move, signature_of
+from cxr_edge.service.inbox.sweep import Inbox, InboxFile
 from cxr_edge.service.model import ServedModel
-from cxr_edge.service.moving import kept_name, move, signature_of
-from cxr_edge.service.rows import Delivery, NewResult, StoredResult, StoreError
-from cxr_edge.service.store import Store
+from cxr_edge.service.store.rows import Delivery, NewResult, StoredResult, StoreError
+from cxr_edge.service.store.writer import Store
 
 UPLOADS = "uploads"
 """Folder of kept uploads, within those of processed and failed files."""

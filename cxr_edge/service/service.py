@@ -15,14 +15,14 @@ from cxr_edge.errors import CxrEdgeError, EngineError, OutputError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig, read_config
 from cxr_edge.service.health import Health
-from cxr_edge.service.inbox import Inbox
+from cxr_edge.service.inbox.sweep import Inbox
+from cxr_edge.service.inbox.watcher import Watcher
 from cxr_edge.service.model import ServedModel, manifest_identity
 from cxr_edge.service.notify import notify, watchdog_s
 from cxr_edge.service.recorder import Recorder
-from cxr_edge.service.retention import FileRetention, ResultRetention
-from cxr_edge.service.rows import StoredResult, StoreError
-from cxr_edge.service.store import Store
-from cxr_edge.service.watcher import Watcher
+from cxr_edge.service.store.retention import FileRetention, ResultRetention
+from cxr_edge.service.store.rows import StoredResult, StoreError
+from cxr_edge.service.store.writer import Store
 from cxr_edge.service.worker import Worker
 
 Say = Callable[[str], None]

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from cxr_edge.service.health import Health
-from cxr_edge.service.inbox import Inbox
+from cxr_edge.service.inbox.sweep import Inbox
 from cxr_edge.service.recorder import Recorder, Stopping
-from cxr_edge.service.rows import StoredResult
+from cxr_edge.service.store.rows import StoredResult
 
 _MOST_WAITING = 8
 """Uploads, and requests for heat maps, that wait at a time."""

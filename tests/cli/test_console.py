@@ -9,8 +9,8 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from cxr_edge.cli import console
-from cxr_edge.cli.console import Terminal, TimeLeft
+from cxr_edge.cli.output import console
+from cxr_edge.cli.output.console import Terminal, TimeLeft
 
 
 class Screen(io.StringIO):

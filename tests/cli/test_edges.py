@@ -22,7 +22,7 @@ import pytest
 from PIL import Image as Pillow
 
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.cli.streams import MOST_CHARACTERS, shortened
+from cxr_edge.cli.output.streams import MOST_CHARACTERS, shortened
 from cxr_edge.device.machine import this_machine
 from cxr_edge.device.profile import profile_path
 from cxr_edge.engines import installed_engines

@@ -11,7 +11,7 @@ import pytest
 
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import Verdict
-from cxr_edge.cli import schemas
+from cxr_edge.cli.output import schemas
 
 pytestmark = pytest.mark.slow
 DOCS = (Path(__file__).parents[2] / "docs/json.md").read_text()

@@ -19,7 +19,7 @@ import pytest
 
 from cxr_edge import Classifier
 from cxr_edge.bundle.reader import REFERENCE, Bundle
-from cxr_edge.cli.formats import Tally
+from cxr_edge.cli.output.formats import Tally
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.results import SCHEMA, Prediction
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.cli.output.streams import MOST_CHARACTERS
 from cxr_edge.cli.specifying import _explain
-from cxr_edge.cli.streams import MOST_CHARACTERS
 from cxr_edge.data.phantom import write_phantom
 from cxr_edge.extras import require_keras
 from cxr_edge.original.infer import Explanation, InferredSpec

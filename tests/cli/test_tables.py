@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge.cli.formats import prediction_columns, prediction_rows
-from cxr_edge.cli.tables import Cell, Column, Styled, print_table, stream_table
+from cxr_edge.cli.output.formats import prediction_columns, prediction_rows
+from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table, stream_table
 from cxr_edge.results import Failure, Prediction
 from cxr_edge.spec import SEED_SPEC
 
@@ -65,7 +65,7 @@ OVERRIDES = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "C
 PREDICTION = Prediction("a.png", "NORMAL", 0.25, {}, 0.5, False, None, "onnxruntime", "onnx-int8")
 DRAW_REMARKS = f"""
 import dataclasses
-from cxr_edge.cli.formats import print_results
+from cxr_edge.cli.output.formats import print_results
 from cxr_edge.results import Prediction
 from cxr_edge.spec import SEED_SPEC
 plain = {PREDICTION!r}

@@ -11,7 +11,7 @@ from pathlib import Path
 from deliveries import Arrivals, check_each_is_stored_once, finish
 from service_process import ServiceProcess, wait_until, write_config
 
-from cxr_edge.service.store_reader import StoreReader
+from cxr_edge.service.store.reader import StoreReader
 
 
 def main(folder: Path, count: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from service_process import POISON, ServiceProcess, wait_until
 
 from cxr_edge.data.phantom import draw_phantom
-from cxr_edge.service.store_reader import StoreReader
+from cxr_edge.service.store.reader import StoreReader
 
 
 class Arrivals(threading.Thread):

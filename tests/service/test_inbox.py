@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.service import inbox as module
-from cxr_edge.service.inbox import Inbox
+from cxr_edge.service.inbox import sweep as module
+from cxr_edge.service.inbox.sweep import Inbox
 
 
 class Clock:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.service.moving import kept_name, move, signature_of
+from cxr_edge.service.inbox.moving import kept_name, move, signature_of
 
 
 @pytest.fixture

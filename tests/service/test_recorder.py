@@ -14,8 +14,8 @@ from cxr_edge.service import recorder as module
 from cxr_edge.service.config import read_config
 from cxr_edge.service.heatmaps import NoHeatmap
 from cxr_edge.service.recorder import Recorder, Stopping
-from cxr_edge.service.rows import StoreError, without_path
 from cxr_edge.service.service import Service
+from cxr_edge.service.store.rows import StoreError, without_path
 
 
 @pytest.fixture(scope="module")

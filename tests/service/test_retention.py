@@ -6,8 +6,8 @@ from test_store import fill, new
 
 from cxr_edge.service import clock
 from cxr_edge.service.config import StoreSettings
-from cxr_edge.service.retention import FileRetention, ResultRetention
-from cxr_edge.service.store import Store
+from cxr_edge.service.store.retention import FileRetention, ResultRetention
+from cxr_edge.service.store.writer import Store
 
 
 @pytest.fixture

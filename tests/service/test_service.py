@@ -14,7 +14,7 @@ from service_process import ServiceProcess, wait_until, write_config
 from cxr_edge.bundle.reader import REFERENCE, Bundle
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import UsageError
-from cxr_edge.service.store_reader import StoreReader
+from cxr_edge.service.store.reader import StoreReader
 
 pytestmark = pytest.mark.slow
 

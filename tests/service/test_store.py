@@ -4,9 +4,9 @@ import threading
 import pytest
 
 from cxr_edge.errors import UsageError
-from cxr_edge.service.rows import Delivery, NewResult, StoreError, to_document
-from cxr_edge.service.store import Store
-from cxr_edge.service.store_reader import StoreReader
+from cxr_edge.service.store.reader import StoreReader
+from cxr_edge.service.store.rows import Delivery, NewResult, StoreError, to_document
+from cxr_edge.service.store.writer import Store
 
 DOCUMENT: dict[str, object] = {"ok": True, "source": "a.png", "label": "NORMAL", "score": 0.25}
 

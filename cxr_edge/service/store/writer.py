@@ -12,9 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cxr_edge.service import chain
-from cxr_edge.service.rows import APPLICATION, TABLES, VERSION, Delivery, NewResult, StoredResult
-from cxr_edge.service.store_reader import COLUMNS, StoreReader, to_result
+from cxr_edge.service.store import chain
+from cxr_edge.service.store.reader import COLUMNS, StoreReader, to_result
+from cxr_edge.service.store.rows import (
+    APPLICATION,
+    TABLES,
+    VERSION,
+    Delivery,
+    NewResult,
+    StoredResult,
+)
 
 
 class Store(StoreReader):

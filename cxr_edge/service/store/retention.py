@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cxr_edge.service.clock import is_plausible, stamp
 from cxr_edge.service.config import StoreSettings
-from cxr_edge.service.rows import StoreError
-from cxr_edge.service.store import Store
+from cxr_edge.service.store.rows import StoreError
+from cxr_edge.service.store.writer import Store
 
 _DAY_S = 86_400.0
 _ROWS = 500  # deleted in one transaction

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from cxr_edge.cli.streams import no_colour
+from cxr_edge.cli.output.streams import no_colour
 from cxr_edge.report.text_tables import (
     Cell,
     Column,

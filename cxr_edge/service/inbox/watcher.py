@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from cxr_edge.service.inbox import Inbox
+from cxr_edge.service.inbox.sweep import Inbox
 
 _GATHER_MS, _STEP_MS = 200, 50
 """Changes are gathered for so long."""

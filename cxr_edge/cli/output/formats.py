@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from cxr_edge.cli.tables import Cell, Column, Styled, stream_table
+from cxr_edge.cli.output.tables import Cell, Column, Styled, stream_table
 from cxr_edge.files import printable
 from cxr_edge.results import SCHEMA, Failure, Prediction, to_document
 from cxr_edge.spec import ModelSpec

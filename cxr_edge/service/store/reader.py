@@ -12,8 +12,8 @@ from typing import Any
 
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
-from cxr_edge.service import chain
-from cxr_edge.service.rows import APPLICATION, VERSION, Delivery, StoredResult, StoreError
+from cxr_edge.service.store import chain
+from cxr_edge.service.store.rows import APPLICATION, VERSION, Delivery, StoredResult, StoreError
 
 COLUMNS = ", ".join((*chain.COLUMNS, "hash"))
 """Of the table of results, in the order of :class:`StoredResult`."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_edge.image.listing import is_litter
-from cxr_edge.service.moving import Signature
+from cxr_edge.service.inbox.moving import Signature
 
 _UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload", "~")
 """Ends of names that programs give to files which they are still writing."""

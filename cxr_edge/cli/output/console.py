@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from cxr_edge.cli.streams import no_colour
+from cxr_edge.cli.output.streams import no_colour
 from cxr_edge.reporting import Advance
 
 _BAR_WIDTH = 30

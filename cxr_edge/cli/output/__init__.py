@@ -1,0 +1,1 @@
+"""What commands print: tables and documents on stdout, messages and progress on stderr."""
