@@ -82,8 +82,10 @@ template <typename T>
 vector<T> read_array(const string& npz, const string& name, const string& dtype, size_t count) {
   zip_source_t* source = zip_source_buffer_create(npz.data(), npz.size(), 0, nullptr);
   zip_t* opened = zip_open_from_source(source, ZIP_RDONLY, nullptr);  // then owns the source
-  if (!opened) zip_source_free(source);
-  if (!opened) throw runtime_error("the golden inputs are no .npz file");
+  if (!opened) {
+    zip_source_free(source);
+    throw runtime_error("the golden inputs are no .npz file");
+  }
   const std::unique_ptr<zip_t, decltype(&zip_discard)> archive(opened, zip_discard);
   const std::unique_ptr<zip_file_t, decltype(&zip_fclose)> member(
       zip_fopen(opened, (name + ".npy").c_str(), 0), zip_fclose);
@@ -102,13 +104,13 @@ vector<float> normalize(const vector<uint8_t>& pixels, const json& input) {
   const size_t channels = input.at("channels");
   const bool is_bgr = input.value("channel_order", "rgb") == "bgr";
   const double scale = input.at("scale"), offset = input.at("offset");
-  const vector<double> mean = input.at("mean"), std = input.at("std");
+  const vector<double> mean = input.at("mean"), deviation = input.at("std");
   vector<float> values(pixels.size());
   for (size_t i = 0; i < values.size(); ++i) {
     const size_t channel = i % channels;
     const double level = pixels[is_bgr ? i + channels - 1 - 2 * channel : i];
     const double centred = level * scale + offset - (mean.empty() ? 0 : mean.at(channel));
-    values[i] = float(centred / (std.empty() ? 1 : std.at(channel)));
+    values[i] = float(centred / (deviation.empty() ? 1 : deviation.at(channel)));
   }
   return values;
 }

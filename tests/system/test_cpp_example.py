@@ -18,6 +18,7 @@ from cxr_edge.bundle.golden import GoldenSet, dump_golden
 from cxr_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest, dump_manifest
 from cxr_edge.bundle.reader import REFERENCE, Bundle
 from cxr_edge.bundle.verify import verify_bundle
+from cxr_edge.decision import decide, probabilities
 from cxr_edge.engines import open_engine
 from cxr_edge.files import sha256
 from cxr_edge.preprocess import normalize
@@ -128,12 +129,21 @@ def test_it_measures_what_verify_measures(replay: Replay, bundle: Path) -> None:
         assert (line["flips"], line["inputs"]) == ("0", str(verdict.parity.inputs))
 
 
-def three_label_model() -> bytes:
+BGR = InputSpec(
+    6, 5, 3, scale=1 / 64, offset=-1, mean=(0.5, 1, 0.2), std=(0.5, 1.5, 1), channel_order="bgr"
+)
+COLOURS = (
+    ModelSpec("of three", BGR, ("a", "b", "c"), "softmax", None, None, ""),
+    ModelSpec("the first of two", BGR, ("a", "b"), "softmax", "a", 0.3, ""),
+)
+
+
+def colour_model(labels: int) -> bytes:
     """An ONNX file: mean of each channel, a dense layer, softmax."""
     make = onnx.helper
-    shapes = [("x", (1, 6, 5, 3)), ("scores", (1, 3))]
+    shapes = [("x", (1, 6, 5, 3)), ("scores", (1, labels))]
     x, scores = (make.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in shapes)
-    weights = np.float32([[1, 0, -1], [0, 2, -1], [-1, 1, 3]])
+    weights = np.float32([[1, 0, -1], [0, 2, -1], [-1, 1, 3]])[:, :labels]
     nodes = [
         make.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2], keepdims=0),
         make.make_node("MatMul", ["mean", "w"], ["logits"]),
@@ -144,27 +154,23 @@ def three_label_model() -> bytes:
     return bytes(model.SerializeToString())
 
 
+@pytest.mark.parametrize("spec", COLOURS, ids=lambda spec: spec.name)
 @pytest.mark.parametrize("change", [{}, {"channel_order": "rgb"}, {"mean": (1.0, 0.5, 0.25)}])
-def test_it_follows_the_spec_of_a_colour_model_with_three_labels(
-    replay: Replay, copy: Path, change: dict[str, object]
+def test_it_follows_the_spec_of_a_colour_model(
+    replay: Replay, copy: Path, spec: ModelSpec, change: dict[str, object]
 ) -> None:
-    preprocessing = InputSpec(
-        6, 5, 3, scale=1 / 64, offset=-1, mean=(0.5, 1, 0.2), std=(0.5, 1.5, 1), channel_order="bgr"
-    )
-    spec = ModelSpec("colours", preprocessing, ("a", "b", "c"), "softmax", None, None, "")
-    model = three_label_model()
-    pixels = np.random.default_rng(5).integers(0, 256, (9, 1, 1, 3)) + np.zeros((9, 6, 5, 3))
-    golden = GoldenSet(pixels.astype(np.uint8), np.zeros((9, 3), np.float32))
-    engine = open_engine("onnxruntime", model, spec)
-    golden = dataclasses.replace(golden, scores=engine.run(normalize(golden.pixels, preprocessing)))
-    assert len(set(golden.scores.argmax(axis=1))) == 3
+    model = colour_model(len(spec.labels))
+    levels = np.random.default_rng(5).integers(0, 256, (9, 1, 1, 3), np.uint8)
+    pixels = np.ascontiguousarray(np.broadcast_to(levels, (9, 6, 5, 3)))
+    scores = open_engine("onnxruntime", model, spec).run(normalize(pixels, spec.input))
+    assert len({*decide(probabilities(scores, spec), spec)}) == len(spec.labels)
 
     manifest = Bundle.open(copy).manifest
     artifact = next(a for a in manifest.artifacts if a.name == "onnx-fp32")
     artifact = dataclasses.replace(artifact, file=store(copy, "colours.onnx", model))
-    spec = dataclasses.replace(spec, input=dataclasses.replace(preprocessing, **change))
+    spec = dataclasses.replace(spec, input=dataclasses.replace(spec.input, **change))
     manifest = dataclasses.replace(manifest, spec=spec, artifacts=(artifact,))
-    commit(copy, with_golden(copy, manifest, golden))
+    commit(copy, with_golden(copy, manifest, GoldenSet(pixels, scores)))
 
     done = replay(copy, "onnx-fp32")
     if change:  # the same pixels, prepared otherwise
