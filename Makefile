@@ -48,9 +48,14 @@ format: .venv/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tests that need Debian packages (strace, qemu-user-static); each says what is missing instead of passing.
-test-system: .venv/test
+# Tests that need Debian packages (strace, qemu-user-static, …); each says what is missing instead of passing.
+test-system: .venv/test .cache/onnxruntime-headers
 	$(BIN)/python -m pytest -m system
+
+# For examples/cpp on Debian 12; later releases have the package libonnxruntime-dev.
+.cache/onnxruntime-headers:
+	@test -d /usr/include/onnxruntime || sh tests/system/fetch_onnxruntime_headers.sh $@ \
+		|| echo "make: the headers of onnxruntime cannot be fetched here; the test of examples/cpp will fail" >&2
 
 # Long versions of tests in `make test`.
 test-thorough: .venv/test

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr_edge.bundle.manifest import FORMAT
 from cxr_edge.data.phantom import write_phantom
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -40,6 +41,14 @@ def test_every_example_is_listed_and_without_arguments_says_how_to_call_it():
         done = run(script)
         assert done.returncode != 0
         assert "usage: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_cpp_example_is_listed_short_and_reads_the_newest_format():
+    """Whoever raises FORMAT looks whether main.cpp needs the new key; tests/system runs it."""
+    source = (EXAMPLES / "cpp/main.cpp").read_text()
+    assert "[`cpp/`](cpp/README.md)" in (EXAMPLES / "README.md").read_text()
+    assert len(source.splitlines()) < 200
+    assert f'format != "{FORMAT}"' in source
 
 
 def test_a_folder_becomes_a_table(folder, tmp_path):
