@@ -1,0 +1,1 @@
+"""The device service (the lead's text goes here)."""
