@@ -88,7 +88,7 @@ class Browser:
             allowUnsafeEvalBlockedByCSP=False,
         )
         assert "exceptionDetails" not in answer, answer
-        return answer["result"]["value"]
+        return answer["result"].get("value")  # None: undefined
 
     def complaints(self) -> list[str]:
         """Errors and warnings since the page was opened, and what its policy refused."""

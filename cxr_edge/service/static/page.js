@@ -276,7 +276,8 @@ async function openDetail(result, opener) {
   dialog.onclose = () => {
     openResult = null;
     forgetPicture();
-    if (opener.isConnected) opener.focus();
+    // The browser has given the focus back already, except to what a mouse opened.
+    if (document.activeElement === document.body) opener.focus();
   };
   dialog.showModal();
   dialog.scrollTop = 0;
