@@ -7,6 +7,7 @@ bound, and then dropped. The store has every result, so no more than the message
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,8 @@ class Mqtt:
             self._is_reported = False
 
     def _on_connect_fail(self, client: Client, userdata: object) -> None:
-        self._report("no connection")
+        error = sys.exception()  # paho-mqtt calls this where it catches the error
+        self._report("no connection" + (f": {first_line(error)}" if error else ""))
 
     def _on_disconnect(
         self, client: Client, userdata: object, flags: object, reason: Any, properties: object

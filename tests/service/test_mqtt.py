@@ -72,7 +72,7 @@ def test_without_a_broker_there_is_one_notice_and_a_bound(caplog, monkeypatch):
     assert not sender.connected
     assert sender.dropped == 7
     (record,) = caplog.records
-    assert "no connection; trying again" in record.getMessage()
+    assert "no connection: [Errno 111] Connection refused; trying" in record.getMessage()
     assert "Doe" not in record.getMessage()
 
 
