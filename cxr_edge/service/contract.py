@@ -77,6 +77,10 @@ class Paused(Exception):  # noqa: N818
     """The worker takes nothing; the message says why."""
 
 
+class Stopping(Exception):  # noqa: N818
+    """The service ends."""
+
+
 class NoHeatmap(Exception):  # noqa: N818
     """There is no heat map; the message says why."""
 
@@ -95,10 +99,10 @@ class Worker(Protocol):
     """Classifies."""
 
     def submit(self, name: str, data: bytes) -> Future[Delivered]:
-        """Classify an upload."""
+        """Have an upload classified; returns at once."""
 
     def heatmap(self, result: StoredResult) -> Future[bytes]:
-        """Draw the heat map of a result as a PNG."""
+        """Have the heat map of a result drawn as a PNG; returns at once."""
 
 
 class Health(Protocol):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import http
 import re
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -22,6 +24,7 @@ from cxr_edge.service.contract import (
     NoHeatmap,
     Paused,
     QueueFull,
+    Stopping,
     Store,
     StoredResult,
     Worker,
@@ -42,6 +45,7 @@ from cxr_edge.service.metrics import CONTENT_TYPE, Metrics
 T = TypeVar("T")
 
 _MAX_RESULTS = 500
+_UPLOADS_AT_WORKER = 4
 _MAX_ID = 2**63 - 1
 """Of SQLite."""
 
@@ -94,6 +98,7 @@ class _Api:
         self._worker, self._store, self._health = worker, store, health
         self._metrics, self._settings = metrics, settings
         self._memory = UploadMemory(settings.max_upload_memory_bytes)
+        self._turns = asyncio.Semaphore(_UPLOADS_AT_WORKER)
 
     async def predictions(self, request: Request) -> Response:
         """Classify an image, or list results."""
@@ -105,27 +110,47 @@ class _Api:
         name = upload_name(request.query_params)
         with Upload(self._memory, self._settings) as upload:
             data = await upload.read(request.headers, request.receive)
-            future = await asyncio.to_thread(self._submit, name, data)
-            answer = asyncio.wrap_future(future)
-            release = upload.handed_over()
-            answer.add_done_callback(lambda _: release())
-        delivered = await self._wait(answer)
+            if name is None:
+                name = await asyncio.to_thread(_name_by_content, data)
+            async with self._turn():
+                answer = asyncio.wrap_future(self._submit(name, data))
+                # Beyond an answer that is given up, until the worker is done with it.
+                release = upload.handed_over()
+                answer.add_done_callback(lambda _: release())
+                delivered = await self._wait(answer)
         result, status = delivered.result, 201 if delivered.is_new else 200
         if not result.document["ok"]:
             status = 422
         address = f"/v1/predictions/{result.id}"
         return JSONResponse(result_document(result), status, {"Location": address})
 
-    def _submit(self, name: str | None, data: bytes) -> Future[Delivered]:
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait in line for the worker, whose own line is short and has no order.
+
+        Raises:
+            Refusal: it took too long.
+        """
+        try:
+            async with asyncio.timeout(self._settings.queue_timeout_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise _too_many() from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _submit(self, name: str, data: bytes) -> Future[Delivered]:
         """Hand an upload to the worker.
 
         Raises:
             Refusal: the worker takes none now.
         """
         try:
-            return self._worker.submit(name or hashlib.sha256(data).hexdigest()[:12], data)
+            return self._worker.submit(name, data)
         except QueueFull as err:
-            raise busy("too many images are waiting; send this one again later") from err
+            raise _too_many() from err
         except Paused as err:
             raise _paused(err) from err
 
@@ -145,10 +170,10 @@ class _Api:
                 f"no result after {self._settings.answer_timeout_s:g} s; the work goes on, look "
                 "at /v1/predictions later",
             )
-        if answer.cancelled():
-            raise busy("the service stops; send the request again", retry_after_s=5)
         try:
             return answer.result()
+        except (asyncio.CancelledError, Stopping) as err:
+            raise busy("the service stops; send the request again", retry_after_s=5) from err
         except Paused as err:
             raise _paused(err) from err
 
@@ -171,10 +196,9 @@ class _Api:
         if not result.document["ok"]:
             raise Refusal(404, "NoHeatmap", "the image could not be classified")
         try:
-            future = await asyncio.to_thread(self._worker.heatmap, result)
-            png = await self._wait(asyncio.wrap_future(future))
+            png = await self._wait(asyncio.wrap_future(self._worker.heatmap(result)))
         except QueueFull as err:
-            raise busy("too much is waiting; ask for the heat map again later") from err
+            raise _too_many() from err
         except NoHeatmap as err:
             raise Refusal(404, "NoHeatmap", str(err)) from err
         return Response(png, media_type="image/png")
@@ -211,6 +235,14 @@ class _Api:
         """Figures for Prometheus."""
         text = await asyncio.to_thread(self._metrics.text)
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+def _name_by_content(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _too_many() -> Refusal:
+    return busy("too many images are waiting; send the request again later")
 
 
 def _paused(err: Paused) -> Refusal:

@@ -96,6 +96,9 @@ class LimitedProtocol(H11Protocol):
             )
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what still works on it is not to answer as well
+            self.cycle.message_event.set()
         self.transport.close()
 
     def _stop_header_timer(self) -> None:

@@ -116,7 +116,9 @@ def _refusal_of(err: Exception, method: str) -> Refusal:
     place = f"{Path(frame.filename).name}:{frame.lineno}"
     notice(f"a {method} request failed: {type(err).__name__} at {place}")
     if isinstance(err, CxrEdgeError):
-        return Refusal(500, type(err).__name__, first_line(err))
+        # What cannot be written now, as on a full disk, can be later.
+        status, headers = (503, {"Retry-After": "30"}) if err.exit_code == 6 else (500, {})
+        return Refusal(status, type(err).__name__, first_line(err), headers)
     return Refusal(500, "InternalError", "the service failed at this request; its log names where")
 
 

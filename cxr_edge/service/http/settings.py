@@ -38,8 +38,10 @@ class ServerSettings:
     """For a whole body."""
     write_timeout_s: float = 30
     """For a client to take what was sent."""
+    queue_timeout_s: float = 10
+    """For other uploads that came before."""
     answer_timeout_s: float = 60
-    """From a whole body to its result."""
+    """For the worker."""
 
     def __post_init__(self) -> None:
         if self.token is None and not self.is_loopback:

@@ -84,7 +84,7 @@ function showState(state) {
   byId("score-heading").textContent = positiveLabel ? `P(${positiveLabel})` : "P(decision)";
   if (state.paused) setVerdict("bad", "Paused: no image is taken", [state.paused, ...state.problems]);
   else if (!state.ok) setVerdict("bad", "Not working as it should", state.problems);
-  else setVerdict("good", "Working", []);
+  else setVerdict("good", "Working", state.problems); // remarks
   const facts = [
     ["Waiting", state.waiting === 1 ? "1 image" : `${count(state.waiting)} images`],
     ["Model", state.artifact],

@@ -66,6 +66,7 @@ class FakeService:
         self.results: list[StoredResult] = []
         self.work: Callable[[], object] = lambda: None
         """Called before each classification."""
+        self.predict: Callable[[str, bytes], dict[str, Any]] = document
         self.paused, self.problems, self.waiting = "", (), 0
         self.most_waiting = 10**6
         self.picture = png(700, 460)
@@ -104,7 +105,7 @@ class FakeService:
             finished=now,
             bundle=BUNDLE,
             latency_ms=7.25,
-            document=document(name, data),
+            document=self.predict(name, data),
             hash=hashlib.sha256(str(number).encode()).hexdigest(),
         )
         self.results.append(result)

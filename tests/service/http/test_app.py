@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+
+from cxr_edge.service.contract import Stopping
 
 STORED = {
     *("id", "received", "finished", "via", "path", "content", "bundle", "latency_ms", "hash"),
@@ -145,6 +149,41 @@ def test_a_paused_or_busy_service_says_so_and_when_to_come_again(client, service
     assert int(answer.headers["retry-after"]) > 0
     service.most_waiting = 1
     assert client.post("a.png", upload()).status == 201
+
+
+def test_uploads_wait_in_line_and_not_for_ever(start, service, upload):
+    """The worker itself has room for few."""
+    service.most_waiting = 5
+    client = start(queue_timeout_s=0.5)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda n: client.post(f"{n}.png", upload()).status, range(20)))
+    assert answers == [201] * 20
+    goes_on = threading.Event()
+    service.work = lambda: goes_on.wait(10)
+    with ThreadPoolExecutor(5) as pool:
+        held = [pool.submit(client.post, f"held-{n}.png", upload()) for n in range(4)]
+        until = time.monotonic() + 10
+        while service.waiting < 4 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert client.post("late.png", upload()).refusal() == (503, "Busy")
+        goes_on.set()
+        assert [answer.result().status for answer in held] == [201] * 4
+
+
+@pytest.mark.parametrize("how", ["cancelled", "stopping"])
+def test_what_waits_when_the_service_stops_can_be_sent_again(client, service, upload, how):
+    future: Future[object] = Future()
+    if how == "cancelled":
+        future.cancel()
+    else:
+        future.set_exception(Stopping())
+    service.submit, submit = lambda name, data: future, service.submit
+    try:
+        answer = client.post("a.png", upload())
+    finally:
+        service.submit = submit
+    assert answer.refusal() == (503, "Busy")
+    assert answer.headers["retry-after"]
 
 
 def test_a_slow_answer_is_given_up_but_not_the_work(start, service, upload):

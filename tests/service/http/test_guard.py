@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from cxr_edge.errors import OutputError, UsageError
+from cxr_edge.errors import EngineError, OutputError, UsageError
 from cxr_edge.service.http.settings import ServerSettings, read_token
 
 TOKEN = "s3cret-of-this-device"
@@ -131,13 +131,16 @@ def test_a_fault_of_the_service_is_one_line_without_names(client, service, uploa
 
 
 def test_a_typed_error_of_the_service_keeps_its_type(client, service, upload):
-    def fail() -> None:
-        raise OutputError("results.db cannot be written: no space left")
+    for error, status in ((OutputError, 503), (EngineError, 500)):
 
-    service.work = fail
-    answer = client.post("a.png", upload())
-    assert answer.refusal() == (500, "OutputError")
-    assert "no space left" in answer.json["message"]
+        def fail(error=error) -> None:
+            raise error("results.db: no space left")
+
+        service.work = fail
+        answer = client.post("a.png", upload())
+        assert answer.refusal() == (status, error.__name__)
+        assert answer.json["message"] == "results.db: no space left"
+        assert ("retry-after" in answer.headers) is (status == 503)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "xray.ward"])

@@ -172,13 +172,24 @@ def test_who_does_not_read_is_let_go(start, service):
         POST + b"Transfer-Encoding: gzip\r\n\r\n",
     ],
 )
-def test_what_is_no_http_gets_a_400(client, service, data, capfd):
+def test_what_is_no_http_gets_a_400(client, service, data, capfd, caplog):
     answer = client.raw(data)
     assert answer.startswith(b"HTTP/1.1 "), answer
     assert status_of(answer) in (400, 501)
     assert not service.results
     assert is_alive(client)
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
+def test_a_body_that_breaks_while_it_is_read_is_answered_once(client, service, capfd, caplog):
+    with client.connect() as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n")
+        time.sleep(0.1)  # until the app reads
+        connection.sendall(b"zz\r\n")
+        answer = received(connection)
+    assert answer.count(b"HTTP/1.1") == 1 and status_of(answer) == 400
+    assert is_alive(client)
+    assert capfd.readouterr() == ("", "") and not caplog.records
 
 
 @pytest.mark.parametrize(
