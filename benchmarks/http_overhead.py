@@ -28,7 +28,7 @@ FAKE = runpy.run_path(str(Path(__file__).parent.parent / "tests/service/http/fak
 
 def draw_image(seed: int) -> bytes:
     """A JPEG of a phantom; another seed gives other bytes."""
-    image = draw_phantom(np.random.default_rng(seed), height=1000, width=1300)
+    image = draw_phantom(np.random.default_rng(seed), height=720, width=900)
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
@@ -57,7 +57,7 @@ def measure(port: int, classifier: Classifier) -> dict[str, list[float]]:
     kept = http.client.HTTPConnection("127.0.0.1", port)
 
     def post(connection: http.client.HTTPConnection, data: bytes) -> None:
-        connection.request("POST", "/v1/predictions", data)
+        connection.request("POST", "/v1/predictions?name=phantom.jpeg", data)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 201, answer.status

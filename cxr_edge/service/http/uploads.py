@@ -97,19 +97,21 @@ class Upload:
         return data
 
     async def _read(self, receive: Receive) -> bytes:
-        received = io.BytesIO()  # getvalue() hands out its buffer without a copy
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunk = message.get("body", b"")
-            if self._taken + len(chunk) > self._settings.max_upload_bytes:
-                raise _too_large(self._settings.max_upload_bytes)
-            self._memory.take(len(chunk))
-            self._taken += len(chunk)
-            received.write(chunk)
-            if not message.get("more_body", False):
-                return received.getvalue()
+        # getvalue() hands the buffer out without a copy; closed, it is free while an error is
+        # still being answered.
+        with io.BytesIO() as received:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk = message.get("body", b"")
+                if self._taken + len(chunk) > self._settings.max_upload_bytes:
+                    raise _too_large(self._settings.max_upload_bytes)
+                self._memory.take(len(chunk))
+                self._taken += len(chunk)
+                received.write(chunk)
+                if not message.get("more_body", False):
+                    return received.getvalue()
 
 
 def check_headers(headers: Headers, max_bytes: int) -> None:

@@ -19,9 +19,10 @@ function element(name, attributes = {}, ...children) {
 // --- asking the service
 
 class Refused extends Error {
-  constructor(status, message, retryAfter) {
+  constructor(status, message, retryAfter, error) {
     super(message);
     this.status = status;
+    this.error = error;
     this.retryAfter = retryAfter;
   }
 }
@@ -41,7 +42,8 @@ async function askForJson(path, options) {
   const document = await answer.json();
   // An image that cannot be classified has a result too.
   if (answer.ok || document.stored) return document;
-  throw new Refused(answer.status, document.message, Number(answer.headers.get("Retry-After")));
+  const retryAfter = Number(answer.headers.get("Retry-After"));
+  throw new Refused(answer.status, document.message, retryAfter, document.error);
 }
 
 let tokenIsThere = null;
@@ -370,7 +372,8 @@ async function sendUntilTaken(file, text) {
       return await askForJson(path, { method: "POST", body: file });
     } catch (err) {
       if (!(err instanceof Refused) || err.status !== 503 || attempt === TRIES) throw err;
-      text.textContent = `${err.message}; trying again`;
+      const why = err.error === "Busy" ? "the service has much to do" : err.message;
+      text.textContent = `${why}; trying again`;
       await new Promise(resolve => setTimeout(resolve, 1000 * Math.min(err.retryAfter || 1, 10)));
     }
   }
