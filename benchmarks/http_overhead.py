@@ -80,7 +80,7 @@ def measure(port: int, classifier: Classifier) -> dict[str, list[float]]:
             for way, taken in each.items():
                 times[way].append(taken)
     kept.close()
-    print(f"{len(image):,} bytes, {ROUNDS} rounds; ms, and above predict")
+    print(f"{len(image):,} bytes, {ROUNDS} rounds; ms, and how much above predict")
     return times
 
 
@@ -89,10 +89,10 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         port = int(sys.argv[1]) if sys.argv[1:] else stack.enter_context(own_server(classifier))
         times = measure(port, classifier)
-    base = statistics.median(times["predict"])
-    for way, values in times.items():
-        p50, p95 = statistics.median(values), statistics.quantiles(values, n=20)[-1]
-        print(f"{way:16} p50 {p50:6.2f}  p95 {p95:6.2f}  {p50 - base:+.2f}")
+    for name, figure in (("min", min), ("p50", statistics.median)):
+        base = figure(times["predict"])
+        figures = (f"{way} {figure(t):.2f} ({figure(t) - base:+.2f})" for way, t in times.items())
+        print(f"{name}: {', '.join(figures)}")
 
 
 if __name__ == "__main__":
