@@ -41,7 +41,7 @@ def serve(
     require_installed(modules, "serve", user="cxr-edge serve")
     import cv2
 
-    from cxr_edge.service.service import serve as run
+    from cxr_edge.service.process import serve as run
 
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(1)  # images are classified one at a time
     run(config, lambda line: streams.tell(f"cxr-edge: {line}"))

@@ -27,6 +27,8 @@ _EXTRAS = {
     "train": "keras",
     "export": "tf2onnx",
     "sign": "cryptography",
+    "serve": "uvicorn",
+    "mqtt": "paho",
 }
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    service   start, signals, reload and stop of the one process
+    process   signals, one service a store; service starts and stops the parts
     config    cxr-edge.toml
     inbox     which files of the inbox are complete; moves them out of it
     worker    the one thread that classifies and records

@@ -1,24 +1,20 @@
-"""The one process: starts the parts, reacts to signals and to a new bundle, stops in order."""
+"""The running parts of the service: started, looked after, given another bundle, stopped."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
-from cxr_edge.errors import CxrEdgeError, EngineError, OutputError, UsageError
+from cxr_edge.errors import CxrEdgeError, EngineError, OutputError
 from cxr_edge.files import printable
-from cxr_edge.service.config import ServiceConfig, read_config
+from cxr_edge.service.config import ServiceConfig
+from cxr_edge.service.connections import make_http, make_mqtt
 from cxr_edge.service.health import Health
 from cxr_edge.service.inbox.sweep import Inbox
 from cxr_edge.service.inbox.watcher import Watcher
 from cxr_edge.service.model import ServedModel, manifest_identity
-from cxr_edge.service.notify import notify, watchdog_s
+from cxr_edge.service.notify import notify
 from cxr_edge.service.recorder import Recorder
 from cxr_edge.service.store.retention import FileRetention, ResultRetention
 from cxr_edge.service.store.rows import StoredResult, StoreError
@@ -27,8 +23,6 @@ from cxr_edge.service.worker import Worker
 
 Say = Callable[[str], None]
 """Takes one line for the journal; no line names a file of the inbox."""
-
-_TICK_S = 0.5
 
 
 class Service:
@@ -64,8 +58,11 @@ class Service:
         self._retention = ResultRetention(self.store, config.store)
         kept = [Path(folder) for folder in (inbox.processed, inbox.failed) if folder]
         self._files = FileRetention(kept, config.store, self._newest)
-        self._observers: list[Callable[[StoredResult], None]] = [lambda _: self._retention.count()]
         self._new_model = threading.Event()
+        self._mqtt = make_mqtt(config)
+        self._metrics, self._http = make_http(
+            config, self.worker, self.store, self.health, self._mqtt, self._newest()
+        )
 
     def _make_folders(self) -> None:
         inbox, state = self.config.inbox, Path(self.config.store.file).parent
@@ -106,8 +103,11 @@ class Service:
         return next((result.finished for result in self.store.newest(1)), "")
 
     def _observe(self, result: StoredResult) -> None:
-        for observer in self._observers:
-            observer(result)
+        self._retention.count()
+        if self._metrics:
+            self._metrics.observe(result)
+        if self._mqtt:
+            self._mqtt.publish(result)
 
     def start(self) -> None:
         """Start every part.
@@ -115,18 +115,26 @@ class Service:
         Raises:
             CxrEdgeError: one cannot be started.
         """
+        if self._http:
+            self._http.start()
         self.worker.start()
         if self._watcher:
             self._watcher.start()
             self._after_sweep()
         self._files.start()
+        if self._mqtt:
+            self._mqtt.start()
 
     def stop(self) -> None:
         """Stop every part; the image in hand is finished and stored."""
         if self._watcher:
             self._watcher.stop()
         self.worker.stop()
+        if self._http:
+            self._http.stop()
         self._files.stop()
+        if self._mqtt:
+            self._mqtt.stop()
         self.store.close()
 
     # --- called by the worker
@@ -173,6 +181,8 @@ class Service:
             self._identity = identity
             self._new_model.set()
             self.worker.wake()
+        if self._http and not self._http.is_running:
+            raise EngineError("the thread that answers requests has ended")
         if not self.worker.is_running:
             failure = self.worker.failure
             raise EngineError(f"the worker ended: {failure!r}") from failure
@@ -187,109 +197,6 @@ class Service:
         ]
         if self.inbox:
             parts.append(f"inbox {printable(self.inbox.folder)}")
+        if self._http:
+            parts.append(self._http.address)
         return "ready: " + ", ".join(parts)
-
-
-def serve(file: Path, say: Say) -> None:
-    """Run the service until SIGTERM or SIGINT; SIGHUP reads the settings again.
-
-    Args:
-        file: ``cxr-edge.toml``.
-        say: see :data:`Say`.
-
-    Raises:
-        CxrEdgeError: it cannot run; the first start and a reload alike.
-    """
-    config = read_config(file)
-    with _signals() as signals, _alone(config):
-        service = _started(config, say)
-        while True:
-            notify("READY=1", f"STATUS={service.describe()}")
-            try:
-                _look_after(service, signals)
-            finally:
-                notify("STOPPING=1" if signals.stop.is_set() else "STATUS=reading its settings")
-                service.stop()
-            if signals.stop.is_set():
-                say("stopped")
-                return
-            signals.reload.clear()
-            service = _reloaded(file, config, say)
-            config = service.config
-
-
-class _Signals:
-    def __init__(self) -> None:
-        self.stop, self.reload, self.wake = (threading.Event() for _ in range(3))
-
-
-def _started(config: ServiceConfig, say: Say) -> Service:
-    service = Service(config, say)
-    service.start()
-    say(service.describe())
-    return service
-
-
-def _reloaded(file: Path, old: ServiceConfig, say: Say) -> Service:
-    """Start with the settings as they are now; with the old ones where these do not work."""
-    try:
-        new = read_config(file)
-        if new.store.file != old.store.file:
-            raise UsageError("store.file cannot be changed while the service runs; restart it")
-        return _started(new, say)
-    except CxrEdgeError as err:
-        say(f"the new settings are not used: {err}")
-        return _started(old, say)
-
-
-def _look_after(service: Service, signals: _Signals) -> None:
-    expected = watchdog_s()
-    tick = min(_TICK_S, expected / 4) if expected else _TICK_S
-    while not (signals.stop.is_set() or signals.reload.is_set()):
-        service.look_after()
-        signals.wake.wait(tick)
-        signals.wake.clear()
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[_Signals]:
-    """Note signals instead of being ended by them, while the block runs."""
-    signals = _Signals()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        (signals.reload if number == signal.SIGHUP else signals.stop).set()
-        signals.wake.set()
-
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _alone(config: ServiceConfig) -> Iterator[None]:
-    """Let one process write to a store.
-
-    Raises:
-        UsageError: another service does.
-        OutputError: the store's folder cannot be written.
-    """
-    file = Path(f"{config.store.file}.lock")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as err:
-        raise OutputError(f"{printable(file)}: cannot be written: {err.strerror}") from err
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise UsageError(
-                f"{printable(config.store.file)}: another cxr-edge serve uses it; stop that one"
-            ) from err
-        yield
-    finally:
-        os.close(lock)

@@ -282,9 +282,9 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "R11",
-            "oversized, slow, malformed and 200 parallel HTTP requests",
+            "oversized, slow, malformed and 200 parallel HTTP requests; no or a wrong token",
             "typed status, service alive, nothing stored twice",
-            ("service/test_http.py",),
+            ("service/http/test_limits.py", "service/http/test_guard.py"),
         ),
         Row(
             "R12",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -96,13 +97,11 @@ def test_r10_a_day_of_images(
 def state_of(pid: int, folder: Path) -> dict[str, int]:
     """Memory, descriptors, and bytes on disk."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    kept = [path for kind in ("processed", "failed") for path in (folder / kind).rglob("*")]
     sizes = []
-    for path in kept:
-        try:
-            sizes.append(path.stat().st_blocks * 512)
-        except FileNotFoundError:
-            continue
+    for root, _, names in [*os.walk(folder / "processed"), *os.walk(folder / "failed")]:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(Path(root, name).stat().st_blocks * 512)
     return {
         "memory": pages * 4096,
         "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),

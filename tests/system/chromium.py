@@ -68,14 +68,14 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, page: Path, width: int, scheme: str) -> None:
-        """Show a page as a window of some width would, light or dark."""
+    def open(self, page: Path | str, width: int, scheme: str) -> None:
+        """Show a page, a file or an address, as a window of some width would, light or dark."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900,
                   deviceScaleFactor=1, mobile=False)  # fmt: skip
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
         self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 
@@ -88,7 +88,7 @@ class Browser:
             allowUnsafeEvalBlockedByCSP=False,
         )
         assert "exceptionDetails" not in answer, answer
-        return answer["result"]["value"]
+        return answer["result"].get("value")  # None: undefined
 
     def complaints(self) -> list[str]:
         """Errors and warnings since the page was opened, and what its policy refused."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from cxr_edge.errors import CxrEdgeError
 from cxr_edge.results import SCHEMA
@@ -106,16 +105,22 @@ class StoredResult:
     """Of the audit chain, 64 hexadecimal digits."""
 
 
-def to_document(result: StoredResult) -> dict[str, object]:
+def with_stored(result: StoredResult) -> dict[str, Any]:
     """A stored result as JSON: one result of docs/predictions.md, and ``stored``."""
-    names = ("id", "source", "received", "finished", "content", "bundle", "latency_ms", "hash")
-    stored = {name: getattr(result, name) for name in names}
-    return {"schema": SCHEMA, **result.document, "stored": stored}
+    stored = {
+        "id": result.id,
+        "received": result.received,
+        "finished": result.finished,
+        "via": result.source,
+        "path": result.path,
+        "content": result.content,
+        "bundle": result.bundle,
+        "latency_ms": result.latency_ms,
+        "hash": result.hash,
+    }
+    return {**result.document, "stored": stored}
 
 
-def without_path(result: StoredResult) -> StoredResult:
-    """A result that does not name its file, for those who must not see names."""
-    document = {**result.document, "source": None, "heatmap": None}
-    if not document["ok"]:
-        document["message"] = str(document["error"])
-    return dataclasses.replace(result, path="", kept=None, document=document)
+def to_document(result: StoredResult) -> dict[str, Any]:
+    """A stored result as a JSON document of its own."""
+    return {"schema": SCHEMA, **with_stored(result)}

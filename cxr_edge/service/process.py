@@ -1,0 +1,125 @@
+"""The process of the service: one for a store, its signals, its start and end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from cxr_edge.errors import CxrEdgeError, OutputError, UsageError
+from cxr_edge.files import printable
+from cxr_edge.service.config import ServiceConfig, read_config
+from cxr_edge.service.notify import notify, watchdog_s
+from cxr_edge.service.service import Say, Service
+
+_TICK_S = 0.5
+
+
+def serve(file: Path, say: Say) -> None:
+    """Run the service until SIGTERM or SIGINT; SIGHUP reads the settings again.
+
+    Args:
+        file: ``cxr-edge.toml``.
+        say: see :data:`Say`.
+
+    Raises:
+        CxrEdgeError: it cannot run; the first start and a reload alike.
+    """
+    config = read_config(file)
+    with _signals() as signals, _alone(config):
+        service = _started(config, say)
+        while True:
+            notify("READY=1", f"STATUS={service.describe()}")
+            try:
+                _look_after(service, signals)
+            finally:
+                notify("STOPPING=1" if signals.stop.is_set() else "STATUS=reading its settings")
+                service.stop()
+            if signals.stop.is_set():
+                say("stopped")
+                return
+            signals.reload.clear()
+            service = _reloaded(file, config, say)
+            config = service.config
+
+
+class _Signals:
+    def __init__(self) -> None:
+        self.stop, self.reload, self.wake = (threading.Event() for _ in range(3))
+
+
+def _started(config: ServiceConfig, say: Say) -> Service:
+    service = Service(config, say)
+    service.start()
+    say(service.describe())
+    return service
+
+
+def _reloaded(file: Path, old: ServiceConfig, say: Say) -> Service:
+    """Start with the settings as they are now; with the old ones where these do not work."""
+    try:
+        new = read_config(file)
+        if new.store.file != old.store.file:
+            raise UsageError("store.file cannot be changed while the service runs; restart it")
+        return _started(new, say)
+    except CxrEdgeError as err:
+        say(f"the new settings are not used: {err}")
+        return _started(old, say)
+
+
+def _look_after(service: Service, signals: _Signals) -> None:
+    expected = watchdog_s()
+    tick = min(_TICK_S, expected / 4) if expected else _TICK_S
+    while not (signals.stop.is_set() or signals.reload.is_set()):
+        service.look_after()
+        signals.wake.wait(tick)
+        signals.wake.clear()
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    """Note signals instead of being ended by them, while the block runs."""
+    signals = _Signals()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        (signals.reload if number == signal.SIGHUP else signals.stop).set()
+        signals.wake.set()
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _alone(config: ServiceConfig) -> Iterator[None]:
+    """Let one process write to a store.
+
+    Raises:
+        UsageError: another service does.
+        OutputError: the store's folder cannot be written.
+    """
+    file = Path(f"{config.store.file}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as err:
+        raise OutputError(f"{printable(file)}: cannot be written: {err.strerror}") from err
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise UsageError(
+                f"{printable(config.store.file)}: another cxr-edge serve uses it; stop that one"
+            ) from err
+        yield
+    finally:
+        os.close(lock)
