@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,14 @@ from starlette.responses import JSONResponse, Response
 from cxr_edge.service.contract import SCHEMA, HealthReport, StoredResult
 
 HEALTH_SCHEMA = "cxr-edge.health/1"
+
+
+class JsonResponse(JSONResponse):
+    """JSON in ASCII: names of files need not be valid Unicode."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the service
@@ -30,7 +39,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the service
     def response(self) -> Response:
         """The answer."""
         body = {"error": self.error, "message": self.message}
-        return JSONResponse(body, self.status, self.headers)
+        return JsonResponse(body, self.status, self.headers)
 
 
 def busy(message: str, *, retry_after_s: int = 1) -> Refusal:
