@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,14 @@ from cxr_edge.service.health import HealthReport
 from cxr_edge.service.store.rows import StoredResult, with_stored
 
 HEALTH_SCHEMA = "cxr-edge.health/1"
+
+
+class JsonResponse(JSONResponse):
+    """JSON in ASCII: names of files need not be valid Unicode."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the service
@@ -32,7 +41,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the service
     def response(self) -> Response:
         """The answer."""
         body = {"error": self.error, "message": self.message}
-        return JSONResponse(body, self.status, self.headers)
+        return JsonResponse(body, self.status, self.headers)
 
 
 def busy(message: str, *, retry_after_s: int = 1) -> Refusal:

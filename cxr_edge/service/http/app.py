@@ -15,12 +15,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from cxr_edge.service.health import Health
 from cxr_edge.service.heatmaps import NoHeatmap
 from cxr_edge.service.http.answers import (
+    JsonResponse,
     Refusal,
     busy,
     health_document,
@@ -116,7 +117,7 @@ class _Api:
         if not result.document["ok"]:
             status = 422
         address = f"/v1/predictions/{result.id}"
-        return JSONResponse(to_document(result), status, {"Location": address})
+        return JsonResponse(to_document(result), status, {"Location": address})
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -178,11 +179,11 @@ class _Api:
         results = await asyncio.to_thread(self._store.newest, limit + 1, before=before)
         shown = results[:limit]
         following = shown[-1].id if len(results) > limit else None
-        return JSONResponse(results_document(shown, following))
+        return JsonResponse(results_document(shown, following))
 
     async def show_result(self, request: Request) -> Response:
         """One result."""
-        return JSONResponse(to_document(await self._find(request)))
+        return JsonResponse(to_document(await self._find(request)))
 
     async def draw_heatmap(self, request: Request) -> Response:
         """A PNG of the image with what moved its score."""
@@ -215,7 +216,7 @@ class _Api:
         """The state, for the page: a browser reports every 503 as an error of the page."""
         report = await asyncio.to_thread(self._health.report)
         limit = self._settings.max_upload_bytes
-        return JSONResponse(health_document(report, max_upload_bytes=limit))
+        return JsonResponse(health_document(report, max_upload_bytes=limit))
 
     async def check_health(self, request: Request) -> Response:
         """The state, for monitors; without the token only whether all is well."""
@@ -223,7 +224,7 @@ class _Api:
         document = health_document(report, max_upload_bytes=self._settings.max_upload_bytes)
         if not has_token(self._settings, request.headers):
             document = {key: document[key] for key in ("schema", "ok")}
-        return JSONResponse(document, 200 if report.ok else 503)
+        return JsonResponse(document, 200 if report.ok else 503)
 
     async def show_metrics(self, request: Request) -> Response:
         """Figures for Prometheus."""

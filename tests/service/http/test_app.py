@@ -106,6 +106,13 @@ def test_pages_that_are_none_are_refused(client, query):
     assert client.get(f"/v1/predictions?{query}").refusal() == (400, "BadRequest")
 
 
+def test_a_name_in_the_inbox_need_not_be_unicode(client, service, upload):
+    service._store("caf\udce9.png", upload(), "ab" * 32)
+    (result,) = client.get("/v1/predictions").json["results"]
+    assert result["stored"]["path"] == result["source"] == "caf\udce9.png"
+    assert client.get("/v1/predictions/1").status == 200
+
+
 @pytest.mark.parametrize("number", ["0", "1", "-1", "x", "9" * 30, "1.0", "%00"])
 def test_a_result_that_is_not_there(client, number):
     assert client.get(f"/v1/predictions/{number}").refusal() == (404, "NotFound")
