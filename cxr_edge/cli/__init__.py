@@ -35,12 +35,13 @@ COMMANDS = {
     "tune": "tuning",
     "doctor": "tuning",
     "benchmark": "benchmarking",
-    "report": "reports",
+    "report": "benchmarking",
     "export": "exporting",
     "spec": "specifying",
     "train": "training",
     "evaluate": "evaluating",
     "data": "data",
+    "bundle": "bundles",
     "completion": "completing",
 }
 """Every command, in the order of the help, and its module in this package."""
