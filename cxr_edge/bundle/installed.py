@@ -99,9 +99,9 @@ class InstalledBundles:
 
     @contextlib.contextmanager
     def as_owner(self) -> Iterator[None]:
-        """Run the block as the owner of the folder, where root runs it.
+        """Write as the owner of the folder, where root runs this: the service has to remove it.
 
-        What it writes is the service's then, and no link there is followed with root's rights.
+        For writing only: Python's own files may be where the owner cannot import them.
 
         Raises:
             OSError: the folder above cannot be examined.
@@ -150,15 +150,15 @@ class InstalledBundles:
         Raises:
             OSError: the operating system refuses; the link is as it was.
         """
-        path = self.folder / link
-        if name is None:
-            path.unlink(missing_ok=True)
-        else:
-            new = self.folder / _NEW_LINK
-            new.unlink(missing_ok=True)
-            new.symlink_to(name)
-            os.replace(new, path)  # noqa: PTH105 - what tests of power cuts count
-        sync_folder(self.folder)
+        path, new = self.folder / link, self.folder / _NEW_LINK
+        with self.as_owner():
+            if name is None:
+                path.unlink(missing_ok=True)
+            else:
+                new.unlink(missing_ok=True)
+                new.symlink_to(name)
+                new.replace(path)
+            sync_folder(self.folder)
 
     def read_pending(self) -> Pending | None:
         """Read the change that is not confirmed; None: there is none.
@@ -184,11 +184,12 @@ class InstalledBundles:
             OutputError: it cannot be written.
         """
         path = self.folder / _PENDING
-        if pending:
-            write_file(path, documents.dump(pending))
-        else:
-            remove_file(path)
-        sync_folder(self.folder)
+        with self.as_owner():
+            if pending:
+                write_file(path, documents.dump(pending))
+            else:
+                remove_file(path)
+            sync_folder(self.folder)
 
     def add(self, source: Bundle, check: Callable[[Bundle], None]) -> str:
         """Copy a bundle, check the copy and give it its name; a damaged copy there is mended.
@@ -220,9 +221,10 @@ class InstalledBundles:
                         write_file(target / file, data)
             with self.as_owner():
                 sync_folder(target)
-                check(Bundle.open(target))
-                if target == incoming:
-                    os.rename(incoming, place)  # noqa: PTH104 - as in set_link
+            check(Bundle.open(target))
+            if target == incoming:
+                with self.as_owner():
+                    incoming.rename(place)
                     sync_folder(self.folder)
         finally:
             with self.as_owner():
@@ -239,8 +241,9 @@ class InstalledBundles:
             kept |= {pending.new, pending.old}
         unused = [name for name in self.names() if name not in kept]
         try:
-            for name in (*unused, _INCOMING, _NEW_LINK):
-                _remove(self.folder / name)
+            with self.as_owner():
+                for name in (*unused, _INCOMING, _NEW_LINK):
+                    _remove(self.folder / name)
         except OSError as err:
             reason = err.strerror or err
             notice(f"{printable(self.folder)}: an unused bundle could not be removed: {reason}")

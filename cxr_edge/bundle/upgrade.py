@@ -79,18 +79,18 @@ def install_bundle(
     source = Bundle.open(bundle, key=key)
     installed = InstalledBundles(Path(into))
     with _alone(installed):
-        with installed.as_owner():
-            installed.linked("previous")  # what is wrong with the links is said before any work
-            _settle(installed)
+        installed.linked("previous")  # what is wrong with the links is said before any work
+        _settle(installed)
         name = installed.add(source, _prove)
-        with installed.as_owner():
-            if installed.linked("current") == name:
-                installed.sweep()
-                return _state(installed, is_new=False, checked_by="this process")
+        if installed.linked("current") != name:
             return _change(installed, name, wait)
+        installed.sweep()
+        return _state(installed, is_new=False, checked_by="this process")
 
 
-def rollback_bundle(*, into: PathLike = DEFAULT_FOLDER, wait: float = LONGEST_WAIT_S) -> BundleChange:
+def rollback_bundle(
+    *, into: PathLike = DEFAULT_FOLDER, wait: float = LONGEST_WAIT_S
+) -> BundleChange:
     """Make the previous bundle current again, with the same checks; the two change places.
 
     Args:
@@ -109,7 +109,7 @@ def rollback_bundle(*, into: PathLike = DEFAULT_FOLDER, wait: float = LONGEST_WA
     installed = InstalledBundles(Path(into))
     if not installed.exists():
         raise BundleError(_no_previous(installed))
-    with _alone(installed), installed.as_owner():
+    with _alone(installed):
         _settle(installed)
         previous = installed.linked("previous")
         if previous is None or previous == installed.linked("current"):
@@ -136,7 +136,7 @@ def settle_bundles(into: PathLike = DEFAULT_FOLDER) -> Settled:
     if not installed.exists():
         return "nothing"
     try:
-        with installed.alone(longest_wait_s=0), installed.as_owner():
+        with installed.alone(longest_wait_s=0):
             return _settle(installed)
     except TimeoutError:
         return "in-progress"
@@ -153,7 +153,8 @@ def _change(installed: InstalledBundles, new: str, wait: float) -> BundleChange:
     by_service = service_is_running(installed.folder)
     installed.write_pending(pending)
     try:
-        forget_served(installed.folder)
+        with installed.as_owner():
+            forget_served(installed.folder)
         installed.set_link("current", new)
         why_not = _ask_service(installed, wait) if by_service else _check_here(installed)
         if why_not:
