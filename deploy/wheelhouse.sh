@@ -17,6 +17,7 @@ shift 3
 rm -rf "$folder"
 mkdir -p "$folder/wheels"
 cp "$here"/raspberry-pi/* "$folder"
+rm -rf "$here/../build/lib" # setuptools would put modules into the wheel that are gone since
 "$python" -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir "$folder/wheels" "$here/.."
 wheel=$(echo "$folder"/wheels/cxr_edge-*.whl)
 # Raspberry Pi OS bookworm has glibc 2.36; pip takes the names of older ones one by one.

@@ -11,7 +11,8 @@
     contents      every file that makes a bundle
     installed     the bundles of a device: which is current, which was before
     inventory     the list of them
-    upgrade       changing the current one, and going back
+    upgrade       installing a bundle, and going back
+    change        the moments in which the current one changes
     served        what a running service says of them
     model_card    MODEL_CARD.md, from the manifest
 """

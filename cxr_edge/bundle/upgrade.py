@@ -10,27 +10,19 @@ settles.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from cxr_edge.bundle.installed import DEFAULT_FOLDER, InstalledBundles, Pending
+from cxr_edge.bundle.change import Checker, Settled, change_current, settle_pending
+from cxr_edge.bundle.installed import DEFAULT_FOLDER, InstalledBundles
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.bundle.served import forget_served, read_served, service_is_running
-from cxr_edge.bundle.verify import replay_bundle, replay_golden, require_proven
-from cxr_edge.errors import BundleError, CxrEdgeError, OutputError, UsageError
+from cxr_edge.bundle.verify import replay_bundle, require_proven
+from cxr_edge.errors import BundleError, OutputError, UsageError
 from cxr_edge.files import PathLike, printable
-from cxr_edge.reporting import notice
 
 LONGEST_WAIT_S = 30.0
 """How long a running service may take to serve a new bundle, unless another time is given."""
-
-_POLL_S = 0.1
-
-Settled = Literal["nothing", "in-progress", "confirmed", "undone"]
-"""What came of a change that was not confirmed; ``in-progress``: its process is at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class BundleChange:
     """False: it was current before."""
     previous: str | None
     """Name of the bundle that a rollback would go to; None: there is none."""
-    checked_by: Literal["service", "this process"]
+    checked_by: Checker
     """Who made the last check."""
 
 
@@ -80,12 +72,12 @@ def install_bundle(
     installed = InstalledBundles(Path(into))
     with _alone(installed):
         installed.linked("previous")  # what is wrong with the links is said before any work
-        _settle(installed)
+        settle_pending(installed)
         name = installed.add(source, _prove)
         if installed.linked("current") != name:
-            return _change(installed, name, wait)
+            return _state(installed, change_current(installed, name, wait))
         installed.sweep()
-        return _state(installed, is_new=False, checked_by="this process")
+        return _state(installed, None)
 
 
 def rollback_bundle(
@@ -110,12 +102,12 @@ def rollback_bundle(
     if not installed.exists():
         raise BundleError(_no_previous(installed))
     with _alone(installed):
-        _settle(installed)
+        settle_pending(installed)
         previous = installed.linked("previous")
         if previous is None or previous == installed.linked("current"):
             raise BundleError(_no_previous(installed))
         _prove(Bundle.open(installed.folder / previous))
-        return _change(installed, previous, wait)
+        return _state(installed, change_current(installed, previous, wait))
 
 
 def settle_bundles(into: PathLike = DEFAULT_FOLDER) -> Settled:
@@ -137,76 +129,9 @@ def settle_bundles(into: PathLike = DEFAULT_FOLDER) -> Settled:
         return "nothing"
     try:
         with installed.alone(longest_wait_s=0):
-            return _settle(installed)
+            return settle_pending(installed)
     except TimeoutError:
         return "in-progress"
-
-
-def _change(installed: InstalledBundles, new: str, wait: float) -> BundleChange:
-    """Let ``current`` name another bundle and check it; go back where that fails.
-
-    Raises:
-        BundleError: it is not served; the old one is current.
-        OutputError: the folder cannot be written.
-    """
-    pending = Pending(new, installed.linked("current"), is_tried=False)
-    by_service = service_is_running(installed.folder)
-    installed.write_pending(pending)
-    try:
-        with installed.as_owner():
-            forget_served(installed.folder)
-        installed.set_link("current", new)
-        why_not = _ask_service(installed, wait) if by_service else _check_here(installed)
-        if why_not:
-            raise BundleError(f"{new} was not kept, {_serves(pending.old)}: {why_not}")
-    except BaseException:  # Ctrl-C too: what was not confirmed does not stay
-        _go_back(installed, pending)
-        raise
-    _confirm(installed, pending)
-    checked_by: Literal["service", "this process"] = "service" if by_service else "this process"
-    return _state(installed, is_new=True, checked_by=checked_by)
-
-
-def _settle(installed: InstalledBundles) -> Settled:
-    """Settle a change, by a process that is alone in the folder."""
-    try:
-        pending = installed.read_pending()
-    except BundleError as err:  # damaged: whatever is current is whole
-        notice(f"{err}; what is current stays so")
-        installed.write_pending(None)
-        return "undone"
-    current = installed.linked("current")
-    if pending is None:
-        return "nothing"
-    if current != pending.new:
-        installed.write_pending(None)
-        return "undone"
-    if pending.is_tried:
-        why_not = "a check of it did not end"
-    else:
-        installed.write_pending(Pending(pending.new, pending.old, is_tried=True))
-        why_not = _check_here(installed)
-    if why_not:
-        _go_back(installed, pending)
-        notice(f"{pending.new}, whose installation was cut short, was not kept: {why_not}")
-        return "undone"
-    _confirm(installed, pending)
-    notice(f"{pending.new}, whose installation was cut short, passed its check and is current")
-    return "confirmed"
-
-
-def _confirm(installed: InstalledBundles, pending: Pending) -> None:
-    if pending.old and pending.old != pending.new:
-        installed.set_link("previous", pending.old)
-    installed.write_pending(None)
-    installed.sweep()
-
-
-def _go_back(installed: InstalledBundles, pending: Pending) -> None:
-    """Let ``current`` name the old bundle; the new one is removed by the next installation."""
-    if installed.linked("current") != pending.old:
-        installed.set_link("current", pending.old)
-    installed.write_pending(None)
 
 
 def _prove(bundle: Bundle) -> None:
@@ -218,57 +143,21 @@ def _prove(bundle: Bundle) -> None:
     require_proven(tuple(replay_bundle(bundle)), bundle)
 
 
-def _check_here(installed: InstalledBundles) -> str:
-    """Do in this process what a service does: hash the current bundle, load and replay it.
+def _state(installed: InstalledBundles, checked_by: Checker | None) -> BundleChange:
+    """What is current now.
 
-    Returns:
-        Why it cannot be served; empty: it can.
-    """
-    try:
-        bundle = Bundle.open(installed.folder / "current")
-        for file in bundle.manifest.files:
-            bundle.read(file)
-        artifact, engine = bundle.choose(None, None)
-        (record,) = [record for record in artifact.engines if record.engine == engine]
-        return replay_golden(bundle, bundle.golden(), artifact, record).reason
-    except CxrEdgeError as err:
-        return str(err)
-
-
-def _ask_service(installed: InstalledBundles, wait: float) -> str:
-    """Wait until the running service has looked at the current bundle.
-
-    One that dies meanwhile may have died of it, so only its word counts.
-
-    Returns:
-        Why it does not serve it; empty: it does.
-
-    Raises:
-        BundleError: the bundle cannot be opened.
+    Args:
+        installed: the folder.
+        checked_by: who checked the change; None: nothing was changed.
     """
     sha256 = Bundle.open(installed.folder / "current").manifest.sha256
-    end = time.monotonic() + wait
-    while True:
-        served = read_served(installed.folder)
-        if served and served.checked == sha256:
-            if served.ok and served.bundle == sha256:
-                return ""
-            return served.reason or "the service serves another bundle and does not say why"
-        if time.monotonic() >= end:
-            break
-        time.sleep(min(_POLL_S, max(end - time.monotonic(), 0)))
-    if service_is_running(installed.folder):
-        return f"the service said nothing of it in {wait:g} s (--wait); see its log"
-    return "the service stopped while it loaded it; see its log"
-
-
-def _state(
-    installed: InstalledBundles, *, is_new: bool, checked_by: Literal["service", "this process"]
-) -> BundleChange:
-    opened = Bundle.open(installed.folder / "current")
-    folder = installed.folder / opened.manifest.sha256[:16]
-    previous = installed.linked("previous")
-    return BundleChange(opened.manifest.sha256, folder, is_new, previous, checked_by)
+    return BundleChange(
+        sha256=sha256,
+        folder=installed.folder / sha256[:16],
+        is_new=checked_by is not None,
+        previous=installed.linked("previous"),
+        checked_by=checked_by or "this process",
+    )
 
 
 @contextlib.contextmanager
@@ -295,10 +184,6 @@ def _check_wait(seconds: float) -> None:
     """
     if not 0 <= seconds < float("inf"):
         raise UsageError(f"--wait is {seconds:g}, expected seconds, 0 or more")
-
-
-def _serves(name: str | None) -> str:
-    return f"{name} is current again" if name else "no bundle is current"
 
 
 def _no_previous(installed: InstalledBundles) -> str:

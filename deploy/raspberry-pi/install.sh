@@ -17,7 +17,7 @@ umask 022
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 wheelhouse='' wheel='' bundle='' user=cxr-edge root='' start=yes
-needed_mb=800
+needed_mb=600
 
 say() { printf 'install.sh: %s\n' "$*"; }
 fail() {
@@ -184,6 +184,12 @@ if [ ! -e "$units/system/cxr-edge.service.d/lan.conf" ]; then
 fi
 if [ "$user" != cxr-edge ]; then
   sed -i "s/^User=.*/User=$user/; s/^Group=.*/Group=$group/" "$units/system/cxr-edge.service"
+fi
+
+# On everybody's PATH, sudo's too.
+if [ ! -e "$root/usr/local/bin/cxr-edge" ]; then
+  install -d -m 0755 "$root/usr/local/bin"
+  ln -sfn /opt/cxr-edge/bin/cxr-edge "$root/usr/local/bin/cxr-edge"
 fi
 
 started=no

@@ -41,6 +41,9 @@ rm -f "$units/system/cxr-edge.service" "$units/journald.conf.d/cxr-edge.conf" \
   "$units/system.conf.d/cxr-edge-watchdog.conf"
 rm -rf "$root/opt/cxr-edge-releases"
 if [ -L "$root/opt/cxr-edge" ]; then rm -f "$root/opt/cxr-edge"; fi
+if [ "$(readlink "$root/usr/local/bin/cxr-edge")" = /opt/cxr-edge/bin/cxr-edge ]; then
+  rm -f "$root/usr/local/bin/cxr-edge"
+fi
 
 if [ "$purge" = yes ]; then
   rm -rf "$units/system/cxr-edge.service.d" "$root/etc/cxr-edge" "$root/var/lib/cxr-edge"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxr_edge.bundle import upgrade, verify
+from cxr_edge.bundle import change, upgrade, verify
 from cxr_edge.bundle.installed import InstalledBundles
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import Verdict
@@ -125,7 +125,7 @@ def main(
     """
     if not replays:
         upgrade.replay_bundle = hash_only  # type: ignore[attr-defined]
-        upgrade._check_here = lambda installed: ""  # type: ignore[attr-defined]
+        change.check_here = lambda installed: ""  # type: ignore[attr-defined]
     else:
         verify.installed_engines = lambda: ("onnxruntime",)  # type: ignore[attr-defined]
     start = root / "start"

@@ -20,7 +20,7 @@ import pytest
 
 from cxr_edge import BundleError, OutputError, ParityError, install_bundle, list_bundles
 from cxr_edge import rollback_bundle as rollback
-from cxr_edge.bundle import upgrade
+from cxr_edge.bundle import change, upgrade
 from cxr_edge.bundle.installed import InstalledBundles, Pending
 from cxr_edge.bundle.manifest import MANIFEST_NAME, Manifest, dump_manifest, parse_manifest
 from cxr_edge.bundle.reader import Bundle
@@ -103,9 +103,9 @@ def test_bundles_follow_each_other_and_two_are_kept(
     bundles: tuple[Path, Path, Path], into: Path
 ) -> None:
     first, second, third = map(name_of, bundles)
-    change = install_bundle(bundles[0], into=into)
-    assert (change.sha256[:16], change.is_new, change.previous) == (first, True, None)
-    assert change.folder == into / first and change.checked_by == "this process"
+    result = install_bundle(bundles[0], into=into)
+    assert (result.sha256[:16], result.is_new, result.previous) == (first, True, None)
+    assert result.folder == into / first and result.checked_by == "this process"
     assert names(into) == {first, "current"}
     assert str((into / "current").readlink()) == first  # relative: the folder may move
     assert install_bundle(bundles[1], into=into).previous == first
@@ -141,8 +141,8 @@ def test_installing_what_is_current_succeeds_and_mends_it(
     (lost,) = place.glob("golden*")
     lost.unlink()
     before = (place / MANIFEST_NAME).stat()
-    change = install_bundle(bundles[0], into=into)
-    assert not change.is_new and change.previous is None
+    result = install_bundle(bundles[0], into=into)
+    assert not result.is_new and result.previous is None
     assert current(into) == place.name
     assert (place / MANIFEST_NAME).stat() == before  # what is whole is not written again
 
@@ -175,13 +175,13 @@ def test_a_damaged_previous_bundle_is_not_gone_back_to(
 def test_a_new_bundle_that_fails_its_last_check_goes_again(
     bundles: tuple[Path, Path, Path], into: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upgrade, "_check_here", lambda installed: "the engine refuses it")
+    monkeypatch.setattr(change, "check_here", lambda installed: "the engine refuses it")
     with pytest.raises(BundleError, match="no bundle is current: the engine refuses it"):
         install_bundle(bundles[0], into=into)
     assert not (into / "current").is_symlink()
     monkeypatch.undo()
     install_bundle(bundles[0], into=into)
-    monkeypatch.setattr(upgrade, "_check_here", lambda installed: "the engine refuses it")
+    monkeypatch.setattr(change, "check_here", lambda installed: "the engine refuses it")
     with pytest.raises(BundleError, match=f"{name_of(bundles[0])} is current again"):
         install_bundle(bundles[1], into=into)
     assert current(into) == name_of(bundles[0]) and "pending.json" not in names(into)
@@ -195,7 +195,7 @@ def test_ctrl_c_while_it_is_checked_goes_back(
         raise KeyboardInterrupt
 
     install_bundle(bundles[0], into=into)
-    monkeypatch.setattr(upgrade, "_check_here", interrupt)
+    monkeypatch.setattr(change, "check_here", interrupt)
     with pytest.raises(KeyboardInterrupt):
         install_bundle(bundles[1], into=into)
     assert current(into) == name_of(bundles[0]) and "pending.json" not in names(into)
@@ -299,7 +299,7 @@ def test_a_full_disk_leaves_the_old_bundle_at_every_step(
         shutil.copytree(tmp_path / "start", into, symlinks=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(upgrade, "replay_bundle", hash_only)
-            patch.setattr(upgrade, "_check_here", lambda installed: "")
+            patch.setattr(change, "check_here", lambda installed: "")
             patch.setattr(owner, name, call)
             try:
                 install_bundle(bundles[1], into=into)
@@ -393,7 +393,7 @@ def test_a_change_whose_check_killed_its_process_is_undone_without_another(
         raise AssertionError("it must not be checked again")
 
     killed_after_the_change(bundles, into, tried=True)
-    monkeypatch.setattr(upgrade, "_check_here", die)
+    monkeypatch.setattr(change, "check_here", die)
     assert settle_bundles(into) == "undone"
     assert current(into) == name_of(bundles[0]) and "pending.json" not in names(into)
 
@@ -521,11 +521,11 @@ def test_a_service_that_serves_the_new_bundle_confirms_it(
 ) -> None:
     install_bundle(bundles[0], into=into)
     announce_served(into, Served("1" * 64, "1" * 64, True, ""))  # of long ago
-    monkeypatch.setattr(upgrade, "_check_here", lambda installed: "nobody asked this process")
+    monkeypatch.setattr(change, "check_here", lambda installed: "nobody asked this process")
     with FakeService(into, lambda sha256: Served(sha256, sha256, True, "")):
         assert service_is_running(into)
-        change = install_bundle(bundles[1], into=into)
-    assert change.checked_by == "service" and current(into) == name_of(bundles[1])
+        result = install_bundle(bundles[1], into=into)
+    assert result.checked_by == "service" and current(into) == name_of(bundles[1])
     assert not service_is_running(into)
 
 

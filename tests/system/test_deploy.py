@@ -1,0 +1,227 @@
+"""The scripts for a Raspberry Pi, run here below a folder, and the units, read by systemd.
+
+What runs for real: the wheelhouse of this machine's architecture, the environment without a
+network, the bundle, ``verify`` and ``tune`` as the user who runs the test, a second installation,
+the removal. What does not: making a user (the test's own is named) and ``systemctl`` (``--root``
+starts nothing); no systemd runs in the containers that tests run in.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxr_edge.bundle.reader import Bundle
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy/raspberry-pi"
+UNIT = DEPLOY / "cxr-edge.service"
+MOST_EXPOSURE = 14
+"""Of ``systemd-analyze security``, in tenths: 1.4 of 10."""
+
+
+def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*map(str, command)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+def require(program: str, package: str) -> str:
+    path = shutil.which(program)
+    if not path:
+        pytest.fail(f"{program} is missing: apt install {package}")
+    return path
+
+
+def test_the_scripts_pass_shellcheck() -> None:
+    shellcheck = require("shellcheck", "shellcheck")
+    done = run(shellcheck, "-s", "sh", *DEPLOY.glob("*.sh"), *DEPLOY.parent.glob("*.sh"))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with a program that is there."""
+    path = tmp_path / UNIT.name
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.M)
+    path.write_text(text)
+    return path
+
+
+def test_systemd_reads_the_unit_without_a_word(unit: Path) -> None:
+    done = run(require("systemd-analyze", "systemd"), "verify", "--man=no", unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_service_is_exposed_to_little(
+    unit: Path, record_property: pytest.RecordProperty
+) -> None:
+    analyze = require("systemd-analyze", "systemd")
+    limit = f"--threshold={MOST_EXPOSURE}"
+    done = run(analyze, "security", "--no-pager", "--offline=true", limit, unit)
+    assert done.returncode == 0, done.stdout
+    (exposure,) = re.findall(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    record_property("figure", f"exposure {exposure} of 10")
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``make wheelhouse`` makes, for this machine."""
+    folder = tmp_path_factory.mktemp("kit") / "raspberry-pi"
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    script = ROOT / "deploy/wheelhouse.sh"
+    done = run("sh", script, sys.executable, folder, platform.machine(), version)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root that the kit was installed below, without any index."""
+    root = tmp_path_factory.mktemp("root")
+    done = install(kit, root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def install(kit: Path, root: Path) -> subprocess.CompletedProcess[str]:
+    """Run the kit's script with the Python that this environment was made with, and no index."""
+    environment = {
+        "PATH": f"{sys.base_prefix}/bin:{os.environ['PATH']}",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": "http://127.0.0.1:9/",
+        "PIP_EXTRA_INDEX_URL": "",
+    }
+    user = getpass.getuser()
+    return run("sh", kit / "install.sh", "--root", root, "--user", user, **environment)
+
+
+def files_below(root: Path) -> set[str]:
+    """Everything below the root that is no part of an environment or a bundle."""
+    return {
+        path.relative_to(root).as_posix()
+        for folder in ("etc", "usr", "var")
+        for path in (root / folder).rglob("*")
+        if path.is_file() or path.is_symlink()
+        if not re.search(r"/[0-9a-f]{16}/", path.as_posix())
+    }
+
+
+def test_it_installs_without_a_network_and_serves_the_reference(installed: Path) -> None:
+    state = installed / "var/lib/cxr-edge"
+    assert Bundle.open(state / "bundles/current").manifest.sha256 == Bundle.open().manifest.sha256
+    program = installed / "opt/cxr-edge/bin/cxr-edge"
+    assert run(program, "--version").stdout.startswith("cxr-edge ")
+    assert run(program, "verify", state / "bundles/current").returncode == 0
+    (profile,) = (state / ".config/cxr-edge/profiles").iterdir()
+    names = files_below(installed) - {profile.relative_to(installed).as_posix()}
+    assert names == {
+        "etc/cxr-edge/cxr-edge.toml",
+        "etc/cxr-edge/cxr-edge.toml.sample",
+        "etc/systemd/journald.conf.d/cxr-edge.conf",
+        "etc/systemd/system.conf.d/cxr-edge-watchdog.conf",
+        "etc/systemd/system/cxr-edge.service",
+        "etc/systemd/system/cxr-edge.service.d/lan.conf",
+        "usr/local/bin/cxr-edge",
+        "var/lib/cxr-edge/bundles/current",
+    }
+    inbox = (state / "inbox").stat()
+    assert inbox.st_mode & 0o7777 == 0o2770
+
+
+def test_it_installs_over_itself_and_keeps_what_a_person_changed(
+    installed: Path, kit: Path
+) -> None:
+    config = installed / "etc/cxr-edge/cxr-edge.toml"
+    config.write_text("# mine\n")
+    lan = installed / "etc/systemd/system/cxr-edge.service.d/lan.conf"
+    lan.write_text("[Service]\nIPAddressAllow=10.0.0.0/8\n")
+    before = files_below(installed)
+    done = install(kit, installed)
+    assert done.returncode == 0, done.stderr
+    assert files_below(installed) == before
+    assert config.read_text() == "# mine\n" and "10.0.0.0/8" in lan.read_text()
+    link = installed / "opt/cxr-edge"
+    assert str(link.readlink()) == "cxr-edge-releases/2"
+    assert {p.name for p in (installed / "opt/cxr-edge-releases").iterdir()} == {"1", "2"}
+
+
+def test_an_installation_that_fails_leaves_the_old_one(
+    installed: Path, kit: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(kit, tmp_path / "kit", symlinks=True))
+    (wheel,) = (broken / "wheels").glob("onnxruntime-*.whl")
+    wheel.write_bytes(b"no wheel")
+    before = str((installed / "opt/cxr-edge").readlink())
+    releases = sorted((installed / "opt/cxr-edge-releases").iterdir())
+    done = install(broken, installed)
+    assert done.returncode != 0
+    assert str((installed / "opt/cxr-edge").readlink()) == before
+    assert sorted((installed / "opt/cxr-edge-releases").iterdir()) == releases
+    assert run(installed / "opt/cxr-edge/bin/cxr-edge", "verify").returncode == 0
+
+
+def allowed_calls() -> set[str]:
+    """System calls that the unit's filter lets through."""
+    analyze = require("systemd-analyze", "systemd")
+
+    def members(group: str) -> set[str]:
+        lines = run(analyze, "syscall-filter", "--no-pager", group).stdout.splitlines()[1:]
+        names = {line.strip() for line in lines if not line.strip().startswith("#")} - {""}
+        groups = {name for name in names if name.startswith("@")}
+        return (names - groups).union(*map(members, groups))
+
+    return members("@system-service") - members("@privileged") | members("@default")
+
+
+def test_what_it_runs_stays_within_the_unit_s_filter(installed: Path, tmp_path: Path) -> None:
+    """Its system calls are those of ``@system-service``, and no memory is made executable.
+
+    The filter answers others with EPERM, and MemoryDenyWriteExecute lets no memory be writable and
+    executable, nor become executable: engines that compile while they run would fail.
+    """
+    strace = require("strace", "strace")
+    log = tmp_path / "log"
+    program = installed / "opt/cxr-edge/bin/cxr-edge"
+    bundle = installed / "var/lib/cxr-edge/bundles/current"
+    done = run(strace, "-f", "-o", log, program, "verify", bundle)
+    assert done.returncode == 0, done.stderr
+    lines = log.read_text().splitlines()
+    calls = set(re.findall(r"^\d+ +(\w+)\(", "\n".join(lines), re.M))
+    assert {"mmap", "openat"} <= calls
+    assert calls <= allowed_calls(), calls - allowed_calls()
+    assert [line for line in lines if "PROT_EXEC" in line]  # libraries are loaded
+    made_executable = [
+        line
+        for line in lines
+        if "PROT_EXEC" in line and ("mprotect(" in line or "PROT_WRITE" in line)
+    ]
+    assert made_executable == []
+
+
+def test_it_is_removed_and_data_stay_unless_they_are_to_go(installed: Path, kit: Path) -> None:
+    """Last: it takes the installation away."""
+    script = kit / "uninstall.sh"
+    done = run("sh", script, "--root", installed)
+    assert done.returncode == 0, done.stderr
+    assert list((installed / "opt").iterdir()) == []
+    kept = files_below(installed)
+    assert {"etc/cxr-edge/cxr-edge.toml", "var/lib/cxr-edge/bundles/current"} <= kept
+    assert not [name for name in kept if name.endswith(".service")]
+    assert run("sh", script, "--root", installed, "--purge").returncode == 0
+    assert files_below(installed) == set()
