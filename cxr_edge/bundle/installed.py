@@ -30,7 +30,7 @@ from cxr_edge.bundle.contents import contents_of, holds_bytes
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.temporary import alone_in
 from cxr_edge.errors import BundleError, OutputError
-from cxr_edge.files import printable, read_file, remove_file, sync_folder, write_file
+from cxr_edge.files import PathLike, printable, read_file, remove_file, sync_folder, write_file
 from cxr_edge.reporting import notice
 
 DEFAULT_FOLDER = "/var/lib/cxr-edge/bundles"
@@ -247,6 +247,16 @@ class InstalledBundles:
         except OSError as err:
             reason = err.strerror or err
             notice(f"{printable(self.folder)}: an unused bundle could not be removed: {reason}")
+
+
+def folder_of_current(bundle: PathLike) -> Path | None:
+    """The folder of installed bundles whose ``current`` a path is; None: it is another path.
+
+    Args:
+        bundle: what a service is told to serve, such as ``/var/lib/cxr-edge/bundles/current``.
+    """
+    path = Path(bundle)
+    return path.parent if path.name == "current" and path.is_symlink() else None
 
 
 def _is_own_folder(path: Path) -> bool:

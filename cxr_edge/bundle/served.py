@@ -5,9 +5,11 @@ Two files in the folder of the installed bundles (:mod:`cxr_edge.bundle.installe
     service.lock   held with flock while a service runs: it, not a process id, says that one does
     served.json    what the service thinks of the bundle that it looked at last
 
-A service calls :func:`hold_service_lock` once, and :func:`announce_served` each time that it sees
-``current`` name another bundle than before, the one that it serves already included: whoever
-installs removes ``served.json`` before the change and waits for it to come back.
+A service, told to serve ``current`` of such a folder, calls
+:func:`cxr_edge.bundle.upgrade.settle_bundles` and :func:`hold_service_lock` when it starts, and
+:func:`announce_served` then and each time that it sees ``current`` name another bundle than before,
+the one that it serves already included: whoever installs removes ``served.json`` before the change
+and waits for it to come back.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import pytest
 from cxr_edge import BundleError, OutputError, ParityError, install_bundle, list_bundles
 from cxr_edge import rollback_bundle as rollback
 from cxr_edge.bundle import change, upgrade
-from cxr_edge.bundle.installed import InstalledBundles, Pending
+from cxr_edge.bundle.installed import InstalledBundles, Pending, folder_of_current
 from cxr_edge.bundle.manifest import MANIFEST_NAME, Manifest, dump_manifest, parse_manifest
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.served import (
@@ -574,6 +574,15 @@ def test_a_bundle_of_a_dead_service_is_checked_here(
     killed = subprocess.run([sys.executable, "-c", code, str(into)], check=False)
     assert killed.returncode == -9
     assert install_bundle(bundles[1], into=into).checked_by == "this process"
+
+
+def test_a_service_tells_the_current_bundle_from_any_other(
+    bundles: tuple[Path, Path, Path], into: Path
+) -> None:
+    install_bundle(bundles[0], into=into)
+    assert folder_of_current(into / "current") == into
+    assert folder_of_current(into / name_of(bundles[0])) is None
+    assert folder_of_current(bundles[0].parent / "current") is None
 
 
 def test_only_one_service_runs_on_a_folder(into: Path) -> None:

@@ -140,6 +140,8 @@ def test_it_installs_without_a_network_and_serves_the_reference(installed: Path)
         "usr/local/bin/cxr-edge",
         "var/lib/cxr-edge/bundles/current",
     }
+    config = (installed / "etc/cxr-edge/cxr-edge.toml").read_text()
+    assert '\nbundle = "/var/lib/cxr-edge/bundles/current"\n' in config
     inbox = (state / "inbox").stat()
     assert inbox.st_mode & 0o7777 == 0o2770
 
