@@ -48,7 +48,7 @@ format: .venv/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tests that need Debian packages (strace, qemu-user-static); each says what is missing instead of passing.
+# Tests that need Debian packages (strace, qemu-user-static, shellcheck, systemd); each says what is missing instead of passing.
 test-system: .venv/test
 	$(BIN)/python -m pytest -m system
 

@@ -88,8 +88,10 @@ if [ -z "$wheel" ]; then
 fi
 [ -f "$wheel" ] || fail "$wheel: no such wheel; 'make wheelhouse' makes one, --wheel FILE names one"
 wheel=$(CDPATH='' cd -- "$(dirname -- "$wheel")" && pwd)/$(basename -- "$wheel")
-if [ -n "$bundle" ] && [ ! -f "$bundle/manifest.json" ]; then
-  fail "$bundle: no bundle here; name the folder that 'cxr-edge export' wrote"
+if [ -n "$bundle" ]; then
+  [ -f "$bundle/manifest.json" ] ||
+    fail "$bundle: no bundle here; name the folder that 'cxr-edge export' wrote"
+  bundle=$(CDPATH='' cd -- "$bundle" && pwd)
 fi
 
 for place in "$root/opt" "$root/var/lib"; do
@@ -97,6 +99,8 @@ for place in "$root/opt" "$root/var/lib"; do
   free_mb=$(df -Pm "$place" | awk 'NR == 2 { print $4 }')
   [ "$free_mb" -ge "$needed_mb" ] || fail "$place: $free_mb MB free, $needed_mb are needed; free some"
 done
+
+cd / # a home may be closed to the service's user
 
 # --- from here on files are written; what fails before the link changes is removed again
 
@@ -206,6 +210,7 @@ if [ "$start" = yes ] && [ -z "$root" ]; then
     if [ -n "$previous" ]; then
       point_to "$previous"
       systemctl restart cxr-edge || true
+      rm -rf "$release"
       fail "the new version did not start, $previous is in place again; see: journalctl -u cxr-edge"
     fi
     fail "the service did not start; see: journalctl -u cxr-edge"

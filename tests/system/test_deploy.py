@@ -1,9 +1,9 @@
 """The scripts for a Raspberry Pi, run here below a folder, and the units, read by systemd.
 
 What runs for real: the wheelhouse of this machine's architecture, the environment without a
-network, the bundle, ``verify`` and ``tune`` as the user who runs the test, a second installation,
-the removal. What does not: making a user (the test's own is named) and ``systemctl`` (``--root``
-starts nothing); no systemd runs in the containers that tests run in.
+network, the bundle, ``verify`` and ``tune``, a second installation, the removal; as root also
+making the user and working as that user. What does not: ``systemctl``, since no systemd runs in the
+containers that tests run in.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy/raspberry-pi"
 UNIT = DEPLOY / "cxr-edge.service"
+SYSTEM_PYTHON = "/usr/bin/python3"
 MOST_EXPOSURE = 14
 """Of ``systemd-analyze security``, in tenths: 1.4 of 10."""
 
@@ -81,11 +82,13 @@ def test_the_service_is_exposed_to_little(
 
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``make wheelhouse`` makes, for this machine."""
+    """What ``make wheelhouse`` makes, for this machine: this Python and the system's."""
     folder = tmp_path_factory.mktemp("kit") / "raspberry-pi"
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    pythons = [python for python in (sys.executable, SYSTEM_PYTHON) if Path(python).exists()]
+    versions = {run(python, "-c", ask).stdout.strip() for python in pythons}
     script = ROOT / "deploy/wheelhouse.sh"
-    done = run("sh", script, sys.executable, folder, platform.machine(), version)
+    done = run("sh", script, sys.executable, folder, platform.machine(), *sorted(versions))
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -144,6 +147,72 @@ def test_it_installs_without_a_network_and_serves_the_reference(installed: Path)
     assert '\nbundle = "/var/lib/cxr-edge/bundles/current"\n' in config
     inbox = (state / "inbox").stat()
     assert inbox.st_mode & 0o7777 == 0o2770
+
+
+AS_ROOT = r"""
+set -eu
+work=$1 kit=$2
+mount -t tmpfs tmpfs "$work"
+for folder in etc opt var/lib usr/local; do
+  layer=$work/$(echo $folder | tr / _)
+  mkdir -p "$layer/upper" "$layer/work"
+  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$layer/upper,workdir=$layer/work" /$folder
+done
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system "$work/bin"
+printf '#!/bin/sh\necho "$@" >> %s\n' "$work/calls" > "$work/bin/systemctl"
+chmod +x "$work/bin/systemctl"
+export PATH="$work/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+cd "$kit"
+sh ./install.sh > /dev/null
+cat "$work/calls"
+echo owners: $(find /var/lib/cxr-edge -printf '%u:%g\n' | sort -u)
+echo profiles: $(ls /var/lib/cxr-edge/.config/cxr-edge/profiles | wc -l)
+stat -c 'config: %a %U:%G' /etc/cxr-edge/cxr-edge.toml
+stat -c 'state: %a' /var/lib/cxr-edge
+runuser -u cxr-edge -- /usr/local/bin/cxr-edge bundle list > /dev/null && echo listed
+: > "$work/calls"
+printf '#!/bin/sh\n[ "$1" != restart ]\n' > "$work/bin/systemctl"
+sh ./install.sh > /dev/null 2> "$work/errors" && exit 1
+tail -n 1 "$work/errors"
+echo releases: $(ls /opt/cxr-edge-releases)
+sh ./uninstall.sh --purge
+id cxr-edge 2> /dev/null && exit 1
+ls -d /var/lib/cxr-edge /etc/cxr-edge /opt/cxr-edge 2> /dev/null || echo gone
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users and mount")
+def test_as_root_it_makes_the_user_and_starts_the_service(kit: Path, tmp_path: Path) -> None:
+    """In a mount namespace over this system's folders, with ``systemctl`` as the only stand-in.
+
+    A second installation, whose service does not start, puts the first one back.
+    """
+    require("unshare", "util-linux")
+    if run(SYSTEM_PYTHON, "-c", "import ensurepip, venv").returncode:
+        pytest.fail(f"{SYSTEM_PYTHON} cannot make environments: apt install python3-venv")
+    work = tmp_path / "work"
+    work.mkdir()
+    done = run("unshare", "-m", "sh", "-c", AS_ROOT, "sh", work, kit)
+    if "mount:" in done.stderr:
+        pytest.skip(f"no overlay can be mounted here: {done.stderr.splitlines()[0]}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "daemon-reload",
+        "try-restart systemd-journald",
+        "enable --quiet cxr-edge",
+        "restart cxr-edge",
+        "owners: cxr-edge:cxr-edge",
+        "profiles: 1",
+        "config: 640 root:cxr-edge",
+        "state: 750",
+        "listed",
+        "install.sh: the new version did not start, cxr-edge-releases/1 is in place again; see: "
+        "journalctl -u cxr-edge",
+        "releases: 1",
+        "uninstall.sh: removed, with all data",
+        "gone",
+    ]
 
 
 def test_it_installs_over_itself_and_keeps_what_a_person_changed(
