@@ -106,9 +106,9 @@ cd / # a home may be closed to the service's user
 
 as_user() {
   if [ "$(id -un)" = "$user" ]; then
-    env HOME="$state" "$@"
+    env -i PATH="$PATH" HOME="$state" "$@"
   else
-    runuser -u "$user" -- env HOME="$state" "$@"
+    runuser -u "$user" -- env -i PATH="$PATH" HOME="$state" "$@"
   fi
 }
 
