@@ -10,7 +10,7 @@ TYPES := .cache/types
 CONSTRAINTS = --constraint constraints.txt
 
 .PHONY: demo test test-fast constraints check format types test-system test-thorough test-models reliability soak bench wheel \
-	audit clean
+	wheelhouse audit clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
@@ -48,8 +48,7 @@ format: .venv/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tests that need Debian packages (strace, qemu-user-static, chromium, mosquitto, …); each says what is missing
-# instead of passing.
+# Tests that need Debian packages; each says what is missing instead of passing.
 test-system: .venv/test .cache/onnxruntime-headers
 	$(BIN)/python -m pytest -m system
 
@@ -83,6 +82,12 @@ bench: .venv/peers
 # The same bytes from the same commit.
 wheel: .venv/test
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m build
+
+# A folder to copy to a Raspberry Pi and to install from there without a network (docs/raspberry-pi.md).
+PI_PYTHON = 3.11 3.13
+PI_FOLDER = build/raspberry-pi
+wheelhouse: .venv/base
+	sh deploy/wheelhouse.sh $(BIN)/python $(PI_FOLDER) aarch64 $(PI_PYTHON)
 
 # Known vulnerabilities of the versions in constraints.txt; needs a network (docs/dependencies.md).
 audit: .venv/test

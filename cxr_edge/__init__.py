@@ -6,8 +6,9 @@ Research software, not a medical device.
 >>> classifier = Classifier.load()
 
 Each stage is one function too: :func:`train_model`, :func:`evaluate_model`, :func:`infer_spec`,
-:func:`export_model`, :func:`verify_bundle`, :func:`tune_bundle`, :func:`benchmark_bundle`. They
-need what their commands need; see ``docs/python.md``.
+:func:`export_model`, :func:`verify_bundle`, :func:`tune_bundle`, :func:`benchmark_bundle`,
+:func:`install_bundle`, :func:`rollback_bundle`. They need what their commands need; see
+``docs/python.md``.
 
 Names are imported on first use, so that ``import cxr_edge`` is fast.
 """
@@ -21,7 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cxr_edge.benchmark.stage import BenchmarkResult, benchmark_bundle
     from cxr_edge.benchmark.tuning import TuningResult, tune_bundle
+    from cxr_edge.bundle.inventory import InstalledBundle, list_bundles
     from cxr_edge.bundle.reader import Bundle
+    from cxr_edge.bundle.upgrade import BundleChange, install_bundle, rollback_bundle
     from cxr_edge.bundle.verify import Verdict, verify_bundle
     from cxr_edge.classifier import Classifier
     from cxr_edge.errors import (
@@ -56,6 +59,7 @@ _MODULES = {
     "BenchmarkError": "errors",
     "BenchmarkResult": "benchmark.stage",
     "Bundle": "bundle.reader",
+    "BundleChange": "bundle.upgrade",
     "BundleError": "errors",
     "Classifier": "classifier",
     "CxrEdgeError": "errors",
@@ -70,6 +74,7 @@ _MODULES = {
     "ImageLimits": "image",
     "InferredSpec": "original.infer",
     "InputSpec": "spec",
+    "InstalledBundle": "bundle.inventory",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "ModelSpec": "spec",
@@ -86,6 +91,9 @@ _MODULES = {
     "evaluate_model": "train.evaluation.stage",
     "export_model": "export.stage",
     "infer_spec": "original.specify",
+    "install_bundle": "bundle.upgrade",
+    "list_bundles": "bundle.inventory",
+    "rollback_bundle": "bundle.upgrade",
     "train_model": "train.stage",
     "tune_bundle": "benchmark.tuning",
     "verify_bundle": "bundle.verify",
@@ -95,6 +103,7 @@ __all__ = [
     "BenchmarkError",
     "BenchmarkResult",
     "Bundle",
+    "BundleChange",
     "BundleError",
     "Classifier",
     "CxrEdgeError",
@@ -109,6 +118,7 @@ __all__ = [
     "ImageLimits",
     "InferredSpec",
     "InputSpec",
+    "InstalledBundle",
     "MissingExtraError",
     "ModelError",
     "ModelSpec",
@@ -125,6 +135,9 @@ __all__ = [
     "evaluate_model",
     "export_model",
     "infer_spec",
+    "install_bundle",
+    "list_bundles",
+    "rollback_bundle",
     "train_model",
     "tune_bundle",
     "verify_bundle",

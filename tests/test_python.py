@@ -15,7 +15,15 @@ import pytest
 
 import cxr_edge
 from cxr_edge import documents
-from cxr_edge.cli import benchmarking, evaluating, exporting, inspecting, specifying, training
+from cxr_edge.cli import (
+    benchmarking,
+    bundles,
+    evaluating,
+    exporting,
+    inspecting,
+    specifying,
+    training,
+)
 from cxr_edge.cli import tuning as cli_tuning
 from cxr_edge.errors import BundleError, ExportError, UsageError
 from cxr_edge.spec import parse_spec
@@ -31,6 +39,9 @@ STAGES: list[tuple[str, Callable[..., None], set[str]]] = [
     ("verify_bundle", inspecting.verify, {"format"}),
     ("tune_bundle", cli_tuning.tune, {"format", "forget"}),
     ("benchmark_bundle", benchmarking.benchmark, {"compare", "max_slowdown"}),
+    ("install_bundle", bundles.install, set()),
+    ("rollback_bundle", bundles.rollback, set()),
+    ("list_bundles", bundles.list_, set()),
 ]
 
 # Options that are text on a command line, or have a file name where Python has the result.
@@ -93,6 +104,12 @@ def test_every_argument_and_error_is_documented(name: str) -> None:
         ("benchmark_bundle", {"decode": "fats"}, "did you mean fast"),
         ("benchmark_bundle", {"threads": [0]}, "--threads has 0"),
         ("benchmark_bundle", {"threads": "2"}, "--threads has '2'"),
+        (
+            "install_bundle",
+            {"bundle": "b", "wait": float("nan")},
+            "--wait is nan, expected seconds",
+        ),
+        ("rollback_bundle", {"wait": -1}, "--wait is -1, expected seconds, 0 or more"),
         ("benchmark_bundle", {"images": "nowhere"}, "nowhere: no such folder"),
     ],
 )

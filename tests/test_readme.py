@@ -11,6 +11,7 @@ import pytest
 from cxr_edge import Bundle
 from cxr_edge.benchmark.report import parse_report
 from cxr_edge.cli import COMMANDS
+from cxr_edge.cli.bundles import bundle
 from cxr_edge.cli.data import data
 from cxr_edge.data.phantom import write_phantom
 
@@ -20,8 +21,13 @@ MEASURED = (ROOT / "docs/measured.md").read_text()
 
 
 def commands() -> set[str]:
-    below = {f"data {command.callback.__name__}" for command in data.registered_commands}
-    return {*COMMANDS} - {"data"} | below
+    groups = {group.info.name: group for group in (data, bundle)}
+    below = {
+        f"{name} {(command.name or command.callback.__name__)}"
+        for name, group in groups.items()
+        for command in group.registered_commands
+    }
+    return {*COMMANDS} - {*groups} | below
 
 
 def test_every_command_is_in_the_readme():
@@ -31,7 +37,7 @@ def test_every_command_is_in_the_readme():
 
 
 def test_every_command_in_the_readme_exists():
-    mentioned = set(re.findall(r"cxr-edge (data \w+|\w+)", README))
+    mentioned = set(re.findall(r"cxr-edge ((?:data|bundle) \w+|\w+)", README))
     assert mentioned <= commands(), mentioned - commands()
 
 

@@ -8,5 +8,11 @@
     embedded      the spec inside each .onnx and .tflite file
     parity        how far two models' scores are apart
     verify        hashes and golden parity, on this device
+    contents      every file that makes a bundle
+    installed     the bundles of a device: which is current, which was before
+    inventory     the list of them
+    upgrade       installing a bundle, and going back
+    change        the moments in which the current one changes
+    served        what a running service says of them
     model_card    MODEL_CARD.md, from the manifest
 """

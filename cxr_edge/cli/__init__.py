@@ -44,6 +44,7 @@ COMMANDS = {
     "data": "data",
     "serve": "serving",
     "results": "results",
+    "bundle": "bundles",
     "completion": "completing",
 }
 """Every command, in the order of the help, and its module in this package."""

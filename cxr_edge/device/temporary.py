@@ -23,7 +23,7 @@ FILE_PREFIX = ".cxr-edge-"
 _FOLDER_NAME = re.compile(r"cxr-edge-[0-9a-f]{16}\.tmp")
 _FILE_NAME = re.compile(re.escape(FILE_PREFIX) + r"[0-9a-f]{16}(\..*)?")
 
-_LONGEST_WAIT_S, _TRIES_A_SECOND = 60, 20
+_TRIES_A_SECOND = 20
 
 _swept: set[str] = set()
 """Folders that this process has swept."""
@@ -50,23 +50,28 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, *, longest_wait_s: float = 60) -> Iterator[None]:
     """Let no other process into the same block for a folder; wait for one that is there.
 
     Where the file system has no locks, such as some network shares, this does nothing but say so.
 
+    Args:
+        folder: it exists.
+        longest_wait_s: seconds to wait for another process.
+
     Raises:
         OSError: the folder cannot be opened.
-        TimeoutError: another process has been in the block for a minute.
+        TimeoutError: another process has been in the block for longer.
     """
     lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)  # may be a link to it
     try:
-        for waited in range(_LONGEST_WAIT_S * _TRIES_A_SECOND + 1):
+        tries = int(longest_wait_s * _TRIES_A_SECOND)
+        for waited in range(tries + 1):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if waited == _LONGEST_WAIT_S * _TRIES_A_SECOND:
+                if waited == tries:
                     raise TimeoutError("another process is writing there; try again") from None
                 time.sleep(1 / _TRIES_A_SECOND)
             except OSError as err:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from cxr_edge.bundle.installed import folder_of_current
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.bundle.served import Served, announce_served, hold_service_lock
+from cxr_edge.bundle.upgrade import settle_bundles
 from cxr_edge.errors import CxrEdgeError, EngineError, OutputError
 from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig
@@ -36,16 +41,31 @@ class Service:
         """
         self.config, self._say = config, say
         self._make_folders()
+        self._held = contextlib.ExitStack()
+        """What is held while the service runs."""
+        self._bundles = folder_of_current(config.bundle) if config.bundle else None
+        if self._bundles:
+            settle_bundles(self._bundles)
+            self._held.enter_context(hold_service_lock(self._bundles))
+        try:
+            self._open(config)
+        except BaseException:
+            self._held.close()
+            raise
+
+    def _open(self, config: ServiceConfig) -> None:
+        """Load the model, open the store, make the parts."""
         self.model = ServedModel.load(config)
         if problem := self.model.check_all():
             raise EngineError(f"the model does not make the original's decisions: {problem}")
         self._identity = self._bundle_identity()
         self.store = Store(Path(config.store.file))
+        self._held.callback(self.store.close)
         inbox = config.inbox
         folders = {Path(config.store.file).parent}
         if inbox.folder:
             folders |= {Path(inbox.processed), Path(inbox.failed)}
-        self.health = Health(config.health, config.store, sorted(folders), say)
+        self.health = Health(config.health, config.store, sorted(folders), self._say)
         self.health.serves(self.model)
         self.health.passed()
         self.recorder = Recorder(config, self.model, self.store, self.health, self._observe)
@@ -124,6 +144,7 @@ class Service:
         self._files.start()
         if self._mqtt:
             self._mqtt.start()
+        self._announce(self.model.sha256, "")
 
     def stop(self) -> None:
         """Stop every part; the image in hand is finished and stored."""
@@ -135,7 +156,7 @@ class Service:
         self._files.stop()
         if self._mqtt:
             self._mqtt.stop()
-        self.store.close()
+        self._held.close()
 
     # --- called by the worker
 
@@ -150,20 +171,35 @@ class Service:
             self._change_model()
 
     def _change_model(self) -> None:
+        """Serve the bundle that is there now, or go on with the old one."""
+        sha256 = ""
         try:
             model = ServedModel.load(self.config)
-            problem = model.check_all()
+            sha256, problem = model.sha256, model.check_all()
         except CxrEdgeError as err:
             problem = str(err)
+            with contextlib.suppress(CxrEdgeError):
+                sha256 = Bundle.open(self.config.bundle).manifest.sha256
         if problem:
             self.health.set("bundle", f"the new bundle is not used: {problem}")
+        else:
+            self.model = self.recorder.model = model
+            self.health.serves(model)
+            self.health.passed()
+            self.health.set("model", "")
+            self.health.set("bundle", "")
+            self._say(f"runs bundle {sha256[:16]}, {model.classifier.artifact} from now on")
+        self._announce(sha256, problem)
+
+    def _announce(self, checked: str, problem: str) -> None:
+        """Tell whoever installs bundles what came of the one that was looked at."""
+        if self._bundles is None:
             return
-        self.model = self.recorder.model = model
-        self.health.serves(model)
-        self.health.passed()
-        self.health.set("model", "")
-        self.health.set("bundle", "")
-        self._say(f"runs bundle {model.sha256[:16]}, {model.classifier.artifact} from now on")
+        served = Served(self.model.sha256, checked, not problem, problem)
+        try:
+            announce_served(self._bundles, served)
+        except CxrEdgeError as err:
+            self._say(str(err))
 
     # --- called by the main thread
 

@@ -9,6 +9,7 @@ COMMANDS = (
     ["predict"], ["verify"], ["info"], ["tune"], ["doctor"],
     ["benchmark"], ["report"], ["spec"], ["export"], ["train"], ["evaluate"],
     ["data", "check"], ["completion"],
+    ["bundle", "install"], ["bundle", "rollback"], ["bundle", "list"],
 )  # fmt: skip
 
 

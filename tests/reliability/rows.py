@@ -296,7 +296,8 @@ GROUPS: dict[str, tuple[Row, ...]] = {
             "R13",
             "an upgrade of the bundle killed at 50 moments",
             "the old or the new one serves",
-            waits_for=_SERVICE,
+            ("bundle/test_upgrade.py",),
+            ("test_r13_killed_upgrades",),
         ),
     ),
     "Fuzzing": (

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from long_runs import resident_bytes
+from page import read_report
 
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.phantom import draw_phantom
@@ -182,6 +183,22 @@ def test_e1_killed_commits(record_property: pytest.RecordProperty) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:]
     record_property("figure", f"{count} commits killed, the old bundle or the new one each time")
+
+
+def test_r13_killed_upgrades(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    test = "test_killed_before_any_system_call_the_old_or_the_new_bundle_is_current"
+    file = HERE.parent / "bundle/test_upgrade.py"
+    report = tmp_path / "report.xml"
+    options = ["-q", "-o", "junit_family=xunit1", f"--junitxml={report}"]
+    command = [sys.executable, "-m", "pytest", *options, f"{file}::{test}"]
+    environment = {**os.environ, "CXR_EDGE_UPGRADE_REPLAYS": "1"}
+    done = subprocess.run(
+        [*map(str, command)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    for outcome in read_report(report):
+        for figure in outcome.figures:
+            record_property("figure", figure)
 
 
 def test_fuzz_every_reader(record_property: pytest.RecordProperty) -> None:

@@ -12,8 +12,9 @@ from deliveries import wait_for_results
 from service_process import ServiceProcess, wait_until, write_config
 
 from cxr_edge.bundle.reader import REFERENCE, Bundle
+from cxr_edge.bundle.upgrade import install_bundle, rollback_bundle
 from cxr_edge.data.phantom import draw_phantom
-from cxr_edge.errors import UsageError
+from cxr_edge.errors import BundleError, UsageError
 from cxr_edge.service.store.reader import StoreReader
 
 pytestmark = pytest.mark.slow
@@ -157,3 +158,29 @@ def both_are_stored(folder):
         return len(StoreReader(folder / "results.db").newest(2)) == 2
     except UsageError:  # it is not there yet
         return False
+
+
+def test_an_upgrade_while_it_runs(tmp_path, start, png):
+    """The installer waits for what the service says; a service that says nothing is rolled back."""
+    folder = tmp_path / "bundles"
+    install_bundle(REFERENCE, into=folder)
+    config = write_config(tmp_path)
+    config.write_text('bundle = "bundles/current"\n' + config.read_text())
+    service = start(config)
+    service.wait_for_line("ready")
+    changed = install_bundle(OTHER, into=folder)
+    assert changed.checked_by == "service"
+    service.wait_for_line("from now on")
+    (tmp_path / "inbox/a.png").write_bytes(png)
+    wait_for_results(tmp_path, 1)
+    assert rollback_bundle(into=folder).checked_by == "service"
+    (tmp_path / "inbox/b.png").write_bytes(png)
+    wait_for_results(tmp_path, 2)
+    bundles = [row.bundle for row in StoreReader(tmp_path / "results.db").after(0, 10)]
+    assert bundles == [changed.sha256, Bundle.open(REFERENCE).manifest.sha256]
+    service.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(BundleError, match="service"):
+        install_bundle(OTHER, into=folder, wait=1)
+    service.process.send_signal(signal.SIGCONT)
+    assert Bundle.open(folder / "current").manifest.sha256 == bundles[1]
+    assert service.terminate() == 0

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Makes a folder that install.sh installs from without a network, for another machine than this one.
+#
+#   sh deploy/wheelhouse.sh PYTHON FOLDER ARCHITECTURE VERSION...
+#
+#   PYTHON         a Python with pip, of any version from 3.11 on
+#   FOLDER         is made, or refreshed: the files of deploy/raspberry-pi, and wheels/
+#   ARCHITECTURE   aarch64 or x86_64
+#   VERSION        of the Python of the device: 3.11 (bookworm), 3.13 (trixie)
+set -eu
+
+[ $# -ge 4 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+python=$1 folder=$2 architecture=$3
+shift 3
+
+rm -rf "$folder"
+mkdir -p "$folder/wheels"
+cp "$here"/raspberry-pi/* "$folder"
+rm -rf "$here/../build/lib" # setuptools would put modules into the wheel that are gone since
+"$python" -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir "$folder/wheels" "$here/.."
+wheel=$(echo "$folder"/wheels/cxr_edge-*.whl)
+# Raspberry Pi OS bookworm has glibc 2.36; pip takes the names of older ones one by one.
+platforms=$(for minor in 36 35 34 31 28 27 17; do echo "--platform manylinux_2_${minor}_$architecture"; done)
+for version in "$@"; do
+  # shellcheck disable=SC2086 # a list of options
+  "$python" -m pip download --disable-pip-version-check --quiet --only-binary=:all: \
+    --dest "$folder/wheels" --implementation cp --python-version "$version" \
+    $platforms --platform "manylinux2014_$architecture" "${wheel}[litert,serve]"
+done
+du -sh "$folder"

@@ -1,0 +1,178 @@
+"""The scripts for a Raspberry Pi: what they refuse before they change anything, and the units.
+
+``tests/system/test_deploy.py`` installs with them.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy/raspberry-pi"
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """Programs that are found before the system's; by default a 64-bit Raspberry Pi."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name, says in {"getconf": "64", "uname": "aarch64"}.items():
+        write_tool(folder, name, f"echo {says}")
+    write_tool(folder, "python3", f'exec "{sys.executable}" "$@"')
+    write_tool(folder, "df", "printf 'head\\n/dev/root 30000 1 20000 1%% /\\n'")
+    return folder
+
+
+def write_tool(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def call(tools: Path, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", str(DEPLOY / script), *map(str, arguments)],
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def fill(wheelhouse: Path, *names: str) -> Path:
+    wheelhouse.mkdir()
+    for name in names:
+        (wheelhouse / name).touch()
+    return wheelhouse
+
+
+NUMPY = f"numpy-2.0-cp{VERSION.replace('.', '')}-cp3-manylinux_2_28_aarch64.whl"
+WHEEL = "cxr_edge-0.1.0-py3-none-any.whl"
+
+REFUSED = {
+    "a 32-bit system on a 64-bit kernel": ("getconf", "echo 32", "this system is 32-bit"),
+    "another processor": ("uname", "echo riscv64", "the processor is riscv64, expected aarch64"),
+    "an old Python": ("python3", "echo 3.9", r"python3 is 3\.9, expected 3\.11 to 3\.13"),
+    "no module to make environments": (
+        "python3",
+        f'[ "${{2#*ensurepip}}" = "$2" ] && echo {VERSION}',
+        "apt install python3-venv",
+    ),
+    "a full card": (
+        "df",
+        "printf 'head\\n/dev/root 30000 1 599 99%% /\\n'",
+        "599 MB free, 600 are needed",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_work_is_one_line_before_anything_is_changed(
+    tools: Path, tmp_path: Path, case: str
+) -> None:
+    name, script, message = REFUSED[case]
+    write_tool(tools, name, script)
+    root = tmp_path / "root"
+    root.mkdir()
+    wheels = fill(tmp_path / "wheels", NUMPY, WHEEL)
+    done = call(tools, "install.sh", "--root", root, "--wheelhouse", wheels)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"install\.sh: .*{message}.*\n", done.stderr), done.stderr
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wheels", "options", "message"),
+    [
+        ([WHEEL], [], rf"no wheels for Python {VERSION} on aarch64; run: make wheelhouse"),
+        ([NUMPY], [], "no such wheel"),
+        ([NUMPY, WHEEL], ["--wheel", "/nowhere/x.whl"], "/nowhere/x.whl: no such wheel"),
+        ([NUMPY, WHEEL], ["--bundle", "/nowhere"], "/nowhere: no bundle here"),
+        ([NUMPY, WHEEL], ["--wheelhouse", "/nowhere"], "/nowhere: no such folder"),
+        ([NUMPY, WHEEL], ["--wheelhouse"], "--wheelhouse needs a value"),
+        ([NUMPY, WHEEL], ["--bogus"], "unknown option --bogus"),
+    ],
+)
+def test_what_is_missing_is_named(
+    tools: Path, tmp_path: Path, wheels: list[str], options: list[str], message: str
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    folder = fill(tmp_path / "wheels", *wheels)
+    done = call(tools, "install.sh", "--root", root, "--wheelhouse", folder, *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"install\.sh: .*{message}.*\n", done.stderr), done.stderr
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh"])
+def test_they_need_root_unless_they_are_given_a_folder(tools: Path, script: str) -> None:
+    write_tool(tools, "id", "echo 1000")
+    done = call(tools, script)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "needs root; run: sudo sh" in done.stderr
+
+
+@pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs here")
+def test_a_system_without_systemd_is_refused(tools: Path) -> None:
+    write_tool(tools, "id", "echo 0")
+    done = call(tools, "install.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "systemd does not run here" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh"])
+def test_help_is_the_comment_at_the_top(tools: Path, script: str) -> None:
+    done = call(tools, script, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(("Installs", "Removes")) and "--root DIR" in done.stdout
+    assert "set -eu" not in done.stdout and not re.search(r"^#", done.stdout, re.M)
+
+
+def read_unit(name: str) -> configparser.RawConfigParser:
+    unit = configparser.RawConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(DEPLOY / name)
+    return unit
+
+
+def test_the_service_starts_again_for_ever_and_writes_to_one_folder() -> None:
+    unit = read_unit("cxr-edge.service")
+    service = dict(unit["Service"])
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert (service["Type"], service["NotifyAccess"], service["Restart"]) == (
+        "notify",
+        "main",
+        "always",
+    )
+    assert float(service["WatchdogSec"]) >= 30
+    assert (service["ProtectSystem"], service["StateDirectory"]) == ("strict", "cxr-edge")
+    assert not [key for key in service if key in ("ReadWritePaths", "CacheDirectory")]
+    assert (service["IPAddressDeny"], service["IPAddressAllow"]) == ("any", "localhost")
+    assert service["CapabilityBoundingSet"] == "" and service["NoNewPrivileges"] == "yes"
+    assert service["ExecStart"].startswith("/opt/cxr-edge/bin/cxr-edge serve --config ")
+
+
+def test_the_drop_ins_bound_the_log_and_start_the_watchdog_and_open_nothing() -> None:
+    assert "SystemMaxUse" in read_unit("journald.conf")["Journal"]
+    assert 0 < int(read_unit("watchdog.conf")["Manager"]["RuntimeWatchdogSec"]) <= 15
+    lan = read_unit("lan.conf")
+    assert dict(lan["Service"]) == {} and dict(lan["Unit"]) == {}
+
+
+def test_scripts_are_posix_sh_without_errors_of_syntax() -> None:
+    scripts = [*DEPLOY.glob("*.sh"), *DEPLOY.parent.glob("*.sh")]
+    assert len(scripts) == 3
+    for script in scripts:
+        assert script.read_text().startswith("#!/bin/sh\n")
+        done = subprocess.run(["sh", "-n", str(script)], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), script
