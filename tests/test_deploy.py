@@ -184,6 +184,12 @@ def test_the_page_says_what_the_unit_and_the_script_say() -> None:
         assert version in page and version in script
 
 
+def test_the_configuration_has_the_line_that_the_script_sets() -> None:
+    (pattern,) = re.findall(r"sed -i 's\|(.+?)\|bundle = ", (DEPLOY / "install.sh").read_text())
+    sample = (DEPLOY / "cxr-edge.toml").read_text()
+    assert len(re.findall(pattern, sample, re.M)) == 1
+
+
 def test_scripts_are_posix_sh_without_errors_of_syntax() -> None:
     scripts = [*DEPLOY.glob("*.sh"), *DEPLOY.parent.glob("*.sh")]
     assert len(scripts) == 3
