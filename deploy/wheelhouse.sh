@@ -17,15 +17,19 @@ shift 3
 rm -rf "$folder"
 mkdir -p "$folder/wheels"
 cp "$here"/raspberry-pi/* "$folder"
-rm -rf "$here/../build/lib" # setuptools would put modules into the wheel that are gone since
+# What an earlier build left would go into the wheel: modules that are gone since.
+rm -rf "$here/../build/lib" "$here"/../build/bdist.*
 "$python" -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir "$folder/wheels" "$here/.."
+rm -rf "$here/../build/lib" "$here"/../build/bdist.*
 wheel=$(echo "$folder"/wheels/cxr_edge-*.whl)
 # Raspberry Pi OS bookworm has glibc 2.36; pip takes the names of older ones one by one.
 platforms=$(for minor in 36 35 34 31 28 27 17; do echo "--platform manylinux_2_${minor}_$architecture"; done)
+# Versions are those that the tests run with. Where a requirement depends on the Python's version, pip
+# goes by the one that runs here.
 for version in "$@"; do
   # shellcheck disable=SC2086 # a list of options
   "$python" -m pip download --disable-pip-version-check --quiet --only-binary=:all: \
-    --dest "$folder/wheels" --implementation cp --python-version "$version" \
+    --constraint "$here/../constraints.txt" --dest "$folder/wheels" --implementation cp --python-version "$version" \
     $platforms --platform "manylinux2014_$architecture" "${wheel}[litert,serve]"
 done
 du -sh "$folder"

@@ -169,6 +169,27 @@ def test_the_drop_ins_bound_the_log_and_start_the_watchdog_and_open_nothing() ->
     assert dict(lan["Service"]) == {} and dict(lan["Unit"]) == {}
 
 
+def test_the_page_says_what_the_unit_and_the_script_say() -> None:
+    page = (ROOT / "docs/raspberry-pi.md").read_text()
+    script = (DEPLOY / "install.sh").read_text()
+    service = dict(read_unit("cxr-edge.service")["Service"])
+    assert f"{service['TasksMax']} tasks, {service['MemoryMax'].removesuffix('M')} MB" in page
+    assert service["WatchdogSec"] == "60" and "restarts the service after a minute" in page
+    assert "restarts it after 15 s" in page
+    (needed,) = re.findall(r"^needed_mb=(\d+)$", script, re.M)
+    assert f"| free space that `install.sh` asks for | {needed} MB |" in page
+    for option in set(re.findall(r"install\.sh` (--\w+)", page)) | {"--bundle"}:
+        assert f"{option}" in script
+    for version in ("3.11", "3.13"):
+        assert version in page and version in script
+
+
+def test_the_configuration_has_the_line_that_the_script_sets() -> None:
+    (pattern,) = re.findall(r"sed -i 's\|(.+?)\|bundle = ", (DEPLOY / "install.sh").read_text())
+    sample = (DEPLOY / "cxr-edge.toml").read_text()
+    assert len(re.findall(pattern, sample, re.M)) == 1
+
+
 def test_scripts_are_posix_sh_without_errors_of_syntax() -> None:
     scripts = [*DEPLOY.glob("*.sh"), *DEPLOY.parent.glob("*.sh")]
     assert len(scripts) == 3

@@ -17,6 +17,7 @@ change is undone, is :mod:`cxr_edge.bundle.upgrade`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -133,6 +134,8 @@ class InstalledBundles:
         except FileNotFoundError:
             return None
         except OSError as err:
+            if err.errno != errno.EINVAL:  # EINVAL: it is no link
+                raise BundleError(f"{printable(path)}: cannot be read: {err.strerror}") from err
             raise BundleError(
                 f"{printable(path)}: is not the link that 'cxr-edge bundle install' makes; move it "
                 "away, and install what it holds"

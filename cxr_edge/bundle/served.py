@@ -29,6 +29,7 @@ from cxr_edge.files import printable, read_file, remove_file, write_file
 SERVICE_LOCK = "service.lock"
 SERVED_NAME = "served.json"
 
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _MAX_BYTES = 2**16
 _LOCK_WAIT_S, _LOCK_TRIES = 1.0, 20
 
@@ -60,7 +61,7 @@ def hold_service_lock(folder: Path) -> Iterator[None]:
     """
     path = folder / SERVICE_LOCK
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
     except OSError as err:
         raise OutputError(f"{printable(path)}: cannot be written: {err.strerror}") from err
     try:
@@ -98,7 +99,7 @@ def service_is_running(folder: Path) -> bool:
         OSError: the lock's file cannot be opened.
     """
     try:
-        lock = os.open(folder / SERVICE_LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        lock = os.open(folder / SERVICE_LOCK, os.O_RDONLY | _FLAGS)
     except FileNotFoundError:
         return False
     try:

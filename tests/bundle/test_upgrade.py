@@ -264,6 +264,35 @@ def test_a_folder_in_the_place_of_a_link_and_a_file_in_that_of_a_bundle_are_refu
     assert Bundle.open(bundles[1]).unlisted() == ()
 
 
+def test_a_folder_that_may_not_be_searched_is_one_line(into: Path, tmp_path: Path) -> None:
+    """As for a user who is not in the service's group; root may search everything."""
+    code = (
+        "import os, sys\n"
+        "from cxr_edge import BundleError, list_bundles\n"
+        "os.seteuid(12345) if os.geteuid() == 0 else None\n"
+        "try:\n"
+        "    list_bundles(sys.argv[1])\n"
+        "except BundleError as err:\n"
+        "    print(err)\n"
+    )
+    tmp_path.chmod(0o000)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(into)], capture_output=True, text=True, check=False
+        )
+    finally:
+        tmp_path.chmod(0o700)
+    assert done.stdout == f"{into}/current: cannot be read: Permission denied\n", done.stderr
+
+
+def test_a_fifo_in_the_place_of_the_service_s_lock_blocks_nobody(
+    bundles: tuple[Path, Path, Path], into: Path
+) -> None:
+    into.mkdir()
+    os.mkfifo(into / "service.lock")
+    assert install_bundle(bundles[0], into=into).checked_by == "this process"
+
+
 def test_a_file_in_the_place_of_the_folder_is_one_line(
     bundles: tuple[Path, Path, Path], into: Path
 ) -> None:
@@ -272,6 +301,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(
         install_bundle(bundles[0], into=into)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["write_bytes", "fsync", "rename", "replace", "symlink"])
 def test_a_full_disk_leaves_the_old_bundle_at_every_step(
     bundles: tuple[Path, Path, Path], into: Path, tmp_path: Path, name: str
