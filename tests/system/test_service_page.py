@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from cxr_edge.data.phantom import write_phantom
+
 pytestmark = pytest.mark.system
 
 HERE = Path(__file__).parent
@@ -134,7 +136,7 @@ def images(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def wait(browser: Any, condition: str, seconds: float = 10) -> None:
+def wait(browser: Any, condition: str, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not browser.run(f"!!({condition})"):
         assert time.monotonic() < until, f"not in time: {condition}"
@@ -458,3 +460,28 @@ def test_the_token_is_asked_for_once(browser, service, start):
     wait_for_rows(browser, 1)
     assert not browser.run("document.getElementById('ask-token').open")
     assert browser.complaints() == []
+
+
+def test_the_real_service_from_file_to_heat_map(browser, tmp_path):
+    """No fake: a phantom that is chosen on the page, one in the inbox, a reload, a heat map."""
+    process = runpy.run_path(str(HERE.parent / "service/service_process.py"))
+    running = process["ServiceProcess"](process["write_config"](tmp_path, http=True))
+    try:
+        address = running.wait_for_line("http://").split(", ")[-1]
+        for name in ("chosen.png", "inbox/delivered.png"):
+            write_phantom(tmp_path / name, seed=len(name))
+        browser.open(address, 1280, "light")
+        wait(browser, "document.getElementById('state').className === 'good'")
+        choose(browser, [tmp_path / "chosen.png"])
+        rows = {row[0] for row in wait_for_rows(browser, 2)}
+        assert rows == {"chosen.png", "delivered.png"}
+        browser.open(address, 400, "dark")
+        wait_for_rows(browser, 2)
+        for number in (0, 1):
+            browser.run(f"document.querySelectorAll('#rows button')[{number}].click()")
+            wait(browser, "document.getElementById('heatmap-picture').naturalWidth", 30)
+            browser.run("document.getElementById('detail').close()")
+        assert browser.complaints() == []
+        assert all(url.startswith((address, f"blob:{address}")) for url in browser.requests())
+    finally:
+        assert running.terminate() == 0

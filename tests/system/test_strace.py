@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +98,53 @@ def test_export_connects_nowhere_and_leaves_home_alone(tmp_path):
     assert not re.search(r"connect\(.*sa_family=AF_INET", log)
     assert [*(tmp_path / "home").rglob("*")] == []
     assert (out / "manifest.json").exists()
+
+
+def test_the_service_talks_on_loopback_only_and_writes_only_its_folder(tmp_path, image):
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.fail("strace is missing: apt-get install strace")
+    state = tmp_path / "state"
+    (state / "inbox").mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    config = tmp_path / "cxr-edge.toml"
+    config.write_text(
+        '[http]\nport = 0\n[inbox]\nfolder = "state/inbox"\nprocessed = "state/processed"\n'
+        'failed = "state/failed"\nsettle_s = 0.2\n[store]\nfile = "state/results.db"\n'
+    )
+    log, messages = tmp_path / "trace", tmp_path / "messages"
+    command = [sys.executable, "-m", "cxr_edge", "serve", "--config", config]
+    calls = "trace=network,openat,mkdir,rename,unlink"
+    with messages.open("wb") as stderr:
+        process = subprocess.Popen(
+            [strace, "-f", "-o", log, "-e", calls, *command],
+            stderr=stderr,
+            env={**os.environ, "HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+    address = _wait_for(lambda: re.search(r"http://(\S+)/", messages.read_text()))[1]
+    shutil.copy(image, state / "inbox")
+    connection = http.client.HTTPConnection(address, timeout=60)
+    connection.request("POST", "/v1/predictions?name=a.png", Path(image).read_bytes())
+    assert connection.getresponse().status == 201
+    connection.close()
+    _wait_for(lambda: (state / "processed/image.png").exists())
+    (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(pid), signal.SIGTERM)
+    assert process.wait(60) == 0, messages.read_text()
+    lines = log.read_text().splitlines()
+    connects = [line for line in lines if re.search(r"connect\(.*AF_INET", line)]
+    assert connects == []
+    bound = [line for line in lines if re.search(r"\bbind\(.*AF_INET", line)]
+    assert len(bound) == 1 and "127.0.0.1" in bound[0]
+    opened = [line for line in lines if re.search(r"O_WRONLY|O_RDWR|O_CREAT", line)]
+    elsewhere = [line for line in opened if str(state) not in line and '"/dev/' not in line]
+    assert elsewhere == []
+    assert [*(tmp_path / "home").rglob("*")] == []
+
+
+def _wait_for(look, timeout_s=120):
+    end = time.monotonic() + timeout_s
+    while not (seen := look()):
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.1)
+    return seen

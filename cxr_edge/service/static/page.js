@@ -427,7 +427,7 @@ function count(number) {
 }
 
 function size(bytes) {
-  return bytes >= 2 ** 20 ? `${Math.floor(bytes / 2 ** 20)} MB` : `${count(bytes)} bytes`;
+  return bytes >= 1e6 ? `${Math.floor(bytes / 1e6)} MB` : `${count(bytes)} bytes`;
 }
 
 // The date is left out where it is today's.
