@@ -1,4 +1,4 @@
-"""The project's wheel on an emulated Raspberry Pi 5 and 4: the same decisions as on this machine."""
+"""The project's wheel on an emulated Raspberry Pi 5 and 4 decides as on this machine."""
 
 from __future__ import annotations
 
