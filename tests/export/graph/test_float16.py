@@ -19,10 +19,10 @@ RANDOM = np.random.default_rng(3)
 SHAPE = (7, 6, 4)
 
 
-def layer(name: str, *arguments: Any, **options: Any) -> Any:
+def layer(kind: str, /, *arguments: Any, **options: Any) -> Any:
     """A Keras layer; Keras is imported inside a test."""
     keras, _ = require_tensorflow("export")
-    return getattr(keras.layers, name)(*arguments, **options)
+    return getattr(keras.layers, kind)(*arguments, **options)
 
 
 def graph_of(*steps: Any) -> Any:
