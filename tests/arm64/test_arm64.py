@@ -38,17 +38,16 @@ def bundle() -> Path:
     The budget is one that the kind with integer inputs and outputs holds too.
     """
     code = [*sorted((ROOT / "export").rglob("*.py")), ROOT / "cxr_edge/reference/manifest.json"]
-    names = ",".join(KINDS)
+    options = ["--artifacts", ",".join(KINDS), "--max-delta-p", "0.2", "--max-flips", "20"]
 
     def export(folder: Path) -> None:
         command = [sys.executable, "-m", "cxr_edge", "export", "-o", folder / "bundle"]
-        options = ["--artifacts", names, "--max-delta-p", "0.2", "--max-flips", "20"]
         done = subprocess.run(
             [*command, *options], check=False, capture_output=True, text=True, timeout=3000
         )
         assert done.returncode == 0, done.stderr[-1000:]
 
-    key = digest(names.encode(), *(path.read_bytes() for path in code))
+    key = digest(*(option.encode() for option in options), *(path.read_bytes() for path in code))
     return once(f"bundle-{key}", export) / "bundle"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import replay_bundle
+from cxr_edge.cli.exporting import emulated_note
 from cxr_edge.cli.inspecting import _artifact_row
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.data.samples import Samples
@@ -68,6 +69,10 @@ def test_the_manifest_says_that_the_figures_are_emulated(bundle: Bundle) -> None
     assert b"fp16accfp16" in bundle.read(artifact.file)  # what XNNPACK looks for
     assert f"{record.golden.inputs} golden, emulated)" in str(_artifact_row(artifact)[2])
     assert not any(r.emulated for r in bundle.artifact("onnx-fp32").engines)
+    assert emulated_note(bundle.manifest) == (
+        "tflite-fp16-arithmetic: emulated; 'cxr-edge verify' on arm64 proves it"
+    )
+    assert emulated_note(Bundle.open().manifest) is None
 
 
 def test_verify_on_x86_does_not_call_it_proven(
