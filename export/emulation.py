@@ -27,7 +27,7 @@ from cxr_edge.spec import ModelSpec
 
 MARGIN = 2.0
 """The emulation must hold the tolerance divided by this: a device adds in another order in places,
-so that single scores differ otherwise (the reference's largest difference: see docs)."""
+so that the largest difference is another image's (figures: docs/quantization.md)."""
 
 
 def needs_emulation(kind: ArtifactKind) -> bool:
