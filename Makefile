@@ -9,8 +9,8 @@ TYPES := .cache/types
 # The versions that the tests are run with. Where one has no wheel: `make test CONSTRAINTS=`.
 CONSTRAINTS = --constraint constraints.txt
 
-.PHONY: demo test test-fast constraints check format types test-system test-thorough test-models reliability soak bench wheel \
-	wheelhouse audit clean
+.PHONY: demo test test-fast constraints check format types test-system test-arm64 test-thorough test-models reliability \
+	soak bench wheel wheelhouse audit clean
 
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # A process for each processor, a module of tests in one of them (tests/conftest.py has the order);
 # then, one after another, the tests that compare times.
-SHORT := not system and not models and not thorough and not soak
+SHORT := not system and not arm64 and not models and not thorough and not soak
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/test check
@@ -56,6 +56,10 @@ test-system: .venv/test .cache/onnxruntime-headers
 .cache/onnxruntime-headers:
 	@test -d /usr/include/onnxruntime || sh tests/system/fetch_onnxruntime_headers.sh $@ \
 		|| echo "make: the headers of onnxruntime cannot be fetched here; the test of examples/cpp will fail" >&2
+
+# Emulated Raspberry Pis; needs qemu-user-static and a package index. CXR_EDGE_ARM64_CACHE keeps the downloads elsewhere.
+test-arm64: .venv/test
+	$(BIN)/python -m pytest -m arm64
 
 # Long versions of tests in `make test`.
 test-thorough: .venv/test

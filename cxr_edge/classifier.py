@@ -95,7 +95,8 @@ class Classifier:
 
         Args:
             bundle: folder of an export; None: the bundled reference model.
-            artifact: name of a model file; None: the first that an installed engine runs.
+            artifact: name of a model file; None: the one that this machine prefers
+                (:mod:`cxr_edge.bundle.preference`).
             engine: name of an engine; None: the first installed one that the file was checked on.
             threads: for one inference, from 1 to the CPUs that this process may use; None: the
                 profile's, or 1 without a profile.

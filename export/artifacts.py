@@ -35,7 +35,7 @@ from cxr_edge.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class FloatConversion:
-    """A conversion without choices; the model computes in float32."""
+    """A conversion without choices."""
 
     convert: Callable[[Graph], bytes]
     """From the lowered network to the file."""
@@ -118,6 +118,11 @@ class ArtifactKind:
     outputs: tuple[Output, ...] = SCORES
     """Its outputs, in order."""
 
+    @property
+    def is_emulated(self) -> bool:
+        """Whether machines that it is not made for compute its parity by emulation."""
+        return self.target == "arm64-fp16"
+
 
 def _onnx(graph: Graph) -> bytes:
     return export_onnx(build_model(graph))
@@ -136,6 +141,10 @@ def _tflite(graph: Graph) -> bytes:
 
 
 def _tflite_fp16(graph: Graph) -> bytes:
+    return export_tflite(build_model(graph, batch=1), "fp16-weights")
+
+
+def _tflite_fp16_arithmetic(graph: Graph) -> bytes:
     return export_tflite(build_model(graph, batch=1), "fp16")
 
 
@@ -194,11 +203,18 @@ _ALL = (
     ArtifactKind(
         "tflite-fp16", "tflite", "fp16-weights", FloatConversion(_tflite_fp16, None, weight_bits=16)
     ),
+    ArtifactKind(
+        "tflite-fp16-arithmetic",
+        "tflite",
+        "fp16",
+        FloatConversion(_tflite_fp16_arithmetic, None, weight_bits=16),
+        "arm64-fp16",
+    ),
     ArtifactKind("tflite-fp32", "tflite", "fp32", FloatConversion(_tflite, ROUNDING)),
 )
 
 KINDS = {kind.name: kind for kind in _ALL}
-"""Every kind by name, in the order in which a device should prefer them."""
+"""Every kind by name, in a manifest's order; see :mod:`cxr_edge.bundle.preference`."""
 
 FP32 = ("onnx-fp32", "onnx-fp32-batch", "tflite-fp32")
 """What an export without options writes."""

@@ -19,9 +19,11 @@ from cxr_edge.export.artifacts import (
 from cxr_edge.export.convert.metadata import embed
 from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.drafts import BuiltArtifact, Draft
+from cxr_edge.export.emulation import needs_emulation, prove_emulated
 from cxr_edge.export.float_files import FloatFiles, needs_check
 from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, proving_engines
 from cxr_edge.export.golden.inputs import reproduce
+from cxr_edge.export.graph.float16 import check_emulated
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
@@ -71,10 +73,13 @@ class ArtifactBuilder:
         """Refuse, before any work is done, a kind that this network does not allow.
 
         Raises:
-            ExportError: it has no heat map, or no layer that the kind quantizes.
+            ExportError: it has no heat map, no layer that the kind quantizes, or one whose
+                arithmetic cannot be emulated.
         """
         if isinstance(kind.conversion, HeatmapConversion):
             find_tail(self._graph, self._spec)
+        elif needs_emulation(kind):
+            check_emulated(self._graph)
         elif isinstance(kind.conversion, QuantizedConversion):
             kind.conversion.first_recipe(self._graph)
 
@@ -158,6 +163,18 @@ class ArtifactBuilder:
         )
         if isinstance(kind.conversion, HeatmapConversion):
             proofs = self._prove_heatmaps(draft.data, kind, proofs)
+        if needs_emulation(kind):
+            proofs = prove_emulated(
+                self._graph,
+                kind,
+                proofs,
+                tolerance,
+                self._images.parity_sets[0],
+                self._images.golden.near,
+                self._spec,
+                self._request.group_of,
+                self._reporter,
+            )
         return BuiltArtifact(
             kind,
             draft.data,

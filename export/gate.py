@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,18 +19,17 @@ from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, probabilities
 from cxr_edge.engines import (
     ENGINES,
-    Engine,
     Format,
     Heatmaps,
     installed_engines,
     open_engine,
-    suits,
+    why_unsuited,
 )
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.decisions import DecisionParity, compare_decisions
 from cxr_edge.export.quantize.budget import Budget
-from cxr_edge.preprocess import normalize
+from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.spec import ModelSpec
 
 HEATMAP_TOLERANCE = 1e-4
@@ -69,6 +68,8 @@ class EngineProof:
     """Parity on inputs near a change of decision; null: the original has none."""
     near_data: NearParity | None = documents.since("2.1", None)
     """The same on blends of images of ``--data``; null: none were given, or there are none."""
+    emulated: bool = documents.since("2.1", False)
+    """Whether all of it was computed by an emulation of arithmetic that this machine lacks."""
 
 
 def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
@@ -95,11 +96,11 @@ def check_machine(kind: ArtifactKind) -> None:
         MissingExtraError: no engine for it is installed.
     """
     proving_engines(kind.name, kind.format)
-    if not suits(kind.target):
+    reason = why_unsuited(kind.target)
+    if reason and not kind.is_emulated:
         raise ParityError(
-            f"{kind.name} is for {kind.target} and cannot be proven here: this CPU saturates sums "
-            "of 8-bit products; export it on such a machine, or take onnx-int8, which is right "
-            "everywhere"
+            f"{kind.name} is for {kind.target} and cannot be proven here: {reason}; export it on "
+            "such a machine, or take onnx-int8, which is right everywhere"
         )
 
 
@@ -144,17 +145,19 @@ def prove_artifact(
     budgets: dict[ImageSet, Budget] = {"golden": budget.on_golden(), "data": budget}
     if golden_tolerance is not None:
         budgets["golden"] = dataclasses.replace(budgets["golden"], max_delta_p=golden_tolerance)
-    return tuple(
-        _prove_on(
-            engine, data, kind, budgets, image_sets, embedded.spec, group_of, (near, near_data)
-        )
-        for engine in engines
-    )
+    common = kind, budgets, image_sets, embedded.spec, group_of, (near, near_data)
+    proofs = []
+    for engine in engines:
+        with _refusal(where := f"{kind.name} on {engine}"):
+            loaded = open_engine(engine, data, embedded.spec, outputs=kind.outputs)
+        proofs.append(prove_scores(engine, loaded.run, where, *common))
+    return tuple(proofs)
 
 
-def _prove_on(
+def prove_scores(
     engine: str,
-    data: bytes,
+    run: Callable[[Batch], Scores],
+    where: str,
     kind: ArtifactKind,
     budgets: dict[ImageSet, Budget],
     image_sets: tuple[ParityImages, ...],
@@ -162,13 +165,22 @@ def _prove_on(
     group_of: Grouping,
     near: tuple[GoldenSet | None, GoldenSet | None],
 ) -> EngineProof:
-    where = f"{kind.name} on {engine}"
-    with _refusal(where):
-        loaded = open_engine(engine, data, spec, outputs=kind.outputs)
+    """Compare what an engine computes, or an emulation of it, with the original's scores.
+
+    Args, beside those of :func:`prove_artifact`:
+        engine: its name in the proof.
+        run: from (N, height, width, channels) float32 to (N, spec.outputs) float32.
+        where: what messages call it.
+        budgets: how far it may differ, for each set of images.
+        near: inputs near a change of decision, drawn and of ``--data``.
+
+    Raises:
+        ParityError: as :func:`prove_artifact`.
+    """
     decisions = {}
     for images in image_sets:
         with _refusal(where):
-            scores = loaded.run(normalize(images.samples.pixels, spec.input))
+            scores = run(normalize(images.samples.pixels, spec.input))
             result = compare_decisions(
                 images.scores,
                 scores,
@@ -187,17 +199,21 @@ def _prove_on(
         decisions[images.image_set] = result
     limits = budgets["golden"].max_delta_p, 1.0
     parities = [
-        _prove_near(where, loaded, inputs, spec, limit) if inputs else None
+        _prove_near(where, run, inputs, spec, limit) if inputs else None
         for inputs, limit in zip(near, limits, strict=True)
     ]
     return EngineProof(engine, decisions, near=parities[0], near_data=parities[1])
 
 
 def _prove_near(
-    where: str, loaded: Engine, inputs: GoldenSet, spec: ModelSpec, tolerance: float
+    where: str,
+    run: Callable[[Batch], Scores],
+    inputs: GoldenSet,
+    spec: ModelSpec,
+    tolerance: float,
 ) -> NearParity:
     with _refusal(where):
-        scores = loaded.run(normalize(inputs.pixels, spec.input))
+        scores = run(normalize(inputs.pixels, spec.input))
         parity = compare_near(inputs.scores, scores, spec)
     if reason := parity.excess(tolerance):
         raise ParityError(f"{where}: {reason}, on {parity.inputs} inputs near a decision")

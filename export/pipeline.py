@@ -271,6 +271,7 @@ def _artifact_record(artifact: BuiltArtifact, file: FileRecord, fast: FastParity
                 proof.decisions["golden"].parity,
                 proof.decisions["data"].parity if "data" in proof.decisions else None,
                 fast.get((kind.name, proof.engine)),
+                proof.emulated,
             )
             for proof in artifact.proofs
         ),

@@ -9,8 +9,8 @@ import numpy as np
 
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.device.timing import time_in_turn
-from cxr_edge.engines import Engine, open_engine
-from cxr_edge.errors import CxrEdgeError
+from cxr_edge.engines import Engine, open_engine, why_unsuited
+from cxr_edge.errors import CxrEdgeError, EngineError
 from cxr_edge.export.drafts import BuiltArtifact
 from cxr_edge.export.report import Speed
 from cxr_edge.preprocess import normalize
@@ -84,4 +84,6 @@ def _open(engine: str, data: Callable[[], bytes], spec: ModelSpec) -> Engine:
 
 def _open_artifact(artifact: BuiltArtifact, spec: ModelSpec) -> Engine:
     engine = artifact.proofs[0].engine
+    if reason := why_unsuited(artifact.kind.target):
+        raise EngineError(reason)
     return open_engine(engine, artifact.data, spec, outputs=artifact.kind.outputs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cxr_edge.benchmark.report import Answers, Kind, Row
 from cxr_edge.bundle.manifest import ArtifactRecord
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.engines import Engine, installed_engines, suits
+from cxr_edge.engines import Engine, installed_engines, why_unsuited
 from cxr_edge.errors import CxrEdgeError
 
 
@@ -139,6 +139,6 @@ def _skip_reason(artifact: ArtifactRecord, engine: str) -> str:
     """Why an artifact cannot run here; empty: it can."""
     if engine not in installed_engines():
         return "the engine is not installed"
-    if not suits(artifact.target):
-        return f"made for {artifact.target}: 8-bit sums saturate on this CPU"
+    if unsuited := why_unsuited(artifact.target):
+        return f"made for {artifact.target}: {unsuited}"
     return ""

@@ -36,8 +36,9 @@ MAX_MANIFEST_BYTES = 2**20
 MAX_FILE_BYTES = 2**30
 """The largest file of a bundle that is read."""
 
-Target = Literal["any", "portable", "x86-vnni", "arm64"]
-"""Machines whose integer arithmetic a file is made for; ``any`` and ``portable``: all."""
+Target = Literal["any", "portable", "x86-vnni", "arm64", "arm64-fp16"]
+"""Machines whose arithmetic a file is made for; ``any`` and ``portable``: all; ``arm64-fp16``:
+arm64, where cores from ARMv8.2 on compute it in 16-bit floats and older ones in float32."""
 
 # The hash is found by its place, the second key, so that it can be taken out of the raw bytes.
 _HEADER = re.compile(
@@ -86,7 +87,7 @@ class Quantization:
 
     arithmetic: Literal["static", "dynamic", "weights"]
     """``static``: integers with ranges measured before; ``dynamic``: integers with ranges found
-    while it runs; ``weights``: only stored smaller, computed in float32."""
+    while it runs; ``weights``: only stored smaller, computed as ``precision`` says."""
     weight_bits: int
     """Bits of a weight."""
     ranges: str | None
@@ -206,7 +207,7 @@ class Manifest:
     domain: FileRecord | None
     """Statistics of the training images, to recognize unlike images; null: unknown."""
     artifacts: tuple[ArtifactRecord, ...]
-    """Exported files, the preferred one first."""
+    """Exported files, the preferred one first; :mod:`cxr_edge.bundle.preference` has the rule."""
     golden: GoldenRecord
     """Inputs and scores that prove parity."""
     provenance: Provenance

@@ -42,10 +42,15 @@ class EngineRecord:
     """As ``data``, but the engine got the images by fast decoding and the original by exact; null:
     no pixel of them changes."""
 
+    emulated: bool = since("2.1", False)
+    """Whether ``golden`` was computed by an emulation of the arithmetic that the exporting machine
+    lacks: then only ``verify`` on a device that has it proves parity."""
+
     @property
     def parities(self) -> tuple[tuple[str, Parity | None], ...]:
         """Each measurement with what tables call its inputs."""
-        return (("golden", self.golden), ("images", self.data), ("images, fast", self.fast))
+        golden = "golden, emulated" if self.emulated else "golden"
+        return ((golden, self.golden), ("images", self.data), ("images, fast", self.fast))
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:

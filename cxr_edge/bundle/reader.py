@@ -16,8 +16,9 @@ from cxr_edge.bundle.manifest import (
     Manifest,
     parse_manifest,
 )
+from cxr_edge.bundle.preference import in_order_of_preference
 from cxr_edge.domain import Domain, parse_domain
-from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, suits
+from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, why_unsuited
 from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.files import printable, read_file, sha256
 from cxr_edge.reporting import notice
@@ -124,10 +125,11 @@ class Bundle:
         """Pick the artifact and engine to run.
 
         An artifact whose integer arithmetic this CPU gets wrong is passed over, with one line in
-        the log ``cxr_edge``. One with a heat map that was not asked for is the last choice.
+        the log ``cxr_edge``.
 
         Args:
-            artifact: a name, or None for the first that an installed engine runs.
+            artifact: a name, or None for the one that this machine prefers, by
+                :mod:`cxr_edge.bundle.preference`, of those that an installed engine runs.
             engine: a name, or None for the first installed one that the artifact was proven on.
             heatmap: whether it must have a heat map.
 
@@ -139,11 +141,7 @@ class Bundle:
         """
         if engine is not None and engine not in ENGINES:
             raise unknown_name("engine", engine, ENGINES)
-        proven = [
-            (candidate, record.engine)
-            for candidate in self._candidates(artifact, heatmap)
-            for record in candidate.engines
-        ]
+        proven = in_order_of_preference(self._candidates(artifact, heatmap))
         wanted = [pair for pair in proven if engine in (None, pair[1])]
         if not wanted:
             pairs = ", ".join(f"{candidate.name} on {name}" for candidate, name in proven)
@@ -159,7 +157,7 @@ class Bundle:
                 f"{first.name} runs on {needed}, not installed here; "
                 f"{ENGINES[first_engine].install} brings it"
             )
-        suitable = [pair for pair in runnable if suits(pair[0].target)]
+        suitable = [pair for pair in runnable if not why_unsuited(pair[0].target)]
         if not suitable:
             raise EngineError(_unsuited(runnable[0][0]))
         if suitable[0] != runnable[0]:
@@ -167,10 +165,10 @@ class Bundle:
         return suitable[0]
 
     def _candidates(self, name: str | None, heatmap: bool) -> tuple[ArtifactRecord, ...]:
-        """The artifacts to choose from, in order of preference."""
+        """The artifacts to choose from, in the manifest's order."""
         artifacts = self.manifest.artifacts if name is None else (self.artifact(name),)
         if not heatmap:
-            return tuple(sorted(artifacts, key=lambda artifact: artifact.has_heatmap))
+            return artifacts
         explaining = tuple(artifact for artifact in artifacts if artifact.has_heatmap)
         if not explaining:
             raise UsageError(f"{name or 'the bundle'} has no heat map; {self._heatmap_advice()}")
@@ -263,10 +261,7 @@ class Bundle:
 
 
 def _unsuited(artifact: ArtifactRecord) -> str:
-    return (
-        f"{artifact.name} is for {artifact.target}; this CPU saturates sums of 8-bit products "
-        "and would score wrongly"
-    )
+    return f"{artifact.name} is for {artifact.target}; {why_unsuited(artifact.target)}"
 
 
 def _refuse_link(path: Path) -> None:

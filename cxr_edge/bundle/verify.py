@@ -12,7 +12,7 @@ from cxr_edge.bundle.manifest import ArtifactRecord
 from cxr_edge.bundle.parity import compare, compare_near, holds
 from cxr_edge.bundle.proofs import EngineRecord, Parity
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.engines import installed_engines, suits
+from cxr_edge.engines import installed_engines, why_unsuited
 from cxr_edge.errors import EngineError, MissingExtraError, ParityError
 from cxr_edge.files import PathLike
 from cxr_edge.preprocess import normalize
@@ -137,9 +137,8 @@ def replay_golden(
 
     if record.engine not in installed_engines():
         return verdict("not-installed", "the engine is not installed")
-    if not suits(artifact.target):
-        reason = f"made for {artifact.target}: this CPU would saturate its sums"
-        return verdict("not-for-this-cpu", reason)
+    if unsuited := why_unsuited(artifact.target):
+        return verdict("not-for-this-cpu", f"made for {artifact.target}: {unsuited}")
     try:
         _check_embedded(bundle, artifact)
         loaded = bundle.load(artifact, record.engine, threads=threads)

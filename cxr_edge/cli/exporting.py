@@ -202,7 +202,7 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
         terminal.say(line)
     if lost := _lost_integers(manifest, report):
         terminal.warn(lost)
-    for note in (_slow_integers(manifest, report), _thin_golden(manifest)):
+    for note in (_slow_integers(manifest, report), _thin_golden(manifest), emulated_note(manifest)):
         if note:
             terminal.say(note)
     if report.chosen_on:
@@ -222,6 +222,12 @@ def _explain(result: ExportResult, terminal: Terminal) -> None:
     if sum(len(artifact.engines) for artifact in manifest.artifacts) > 1:
         steps.insert(1, f"cxr-edge tune {path}")  # there is something to choose among
     terminal.say(f"next: {'; '.join(steps)}")
+
+
+def emulated_note(manifest: Manifest) -> str | None:
+    """That files were proven by emulation only."""
+    names = [a.name for a in manifest.artifacts if any(record.emulated for record in a.engines)]
+    return f"{', '.join(names)}: emulated; 'cxr-edge verify' on arm64 proves it" if names else None
 
 
 def _lost_integers(manifest: Manifest, report: ExportReport) -> str | None:

@@ -203,7 +203,7 @@ def info(folder: Folder = None, format: options.Format = "table", key: options.K
     columns = [
         Column("artifact"),
         Column("bytes", align="right"),
-        Column("proven at export on (max |d| from Keras, flips)"),
+        Column("measured at export on (max |d| from Keras, flips)"),
     ]
     print_table(columns, [_artifact_row(artifact) for artifact in manifest.artifacts])
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge.bundle.preference import in_order_of_preference
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.device.machine import Machine, this_machine
+from cxr_edge.device.machine import Machine, is_arm64, this_machine
 from cxr_edge.device.profile import StoredProfile, engine_version, find_profile
 from cxr_edge.engines import ENGINES, installed_engines
-from cxr_edge.errors import EngineError
+from cxr_edge.errors import EngineError, MissingExtraError
 from cxr_edge.extras import is_installed
 
 _X86 = ("x86_64", "AMD64", "i686")
@@ -84,20 +85,22 @@ def _advice(bundle: Bundle, tuned: StoredProfile | None) -> Iterator[str]:
         yield f"no installed engine runs this bundle: {ENGINES[min(runnable)].install}"
     if tuned is None:
         yield (
-            "'cxr-edge tune' has not measured this bundle here: predict uses the first artifact "
-            "that runs, which may not be the fastest"
+            f"'cxr-edge tune' has not measured this bundle here: predict uses {_default(bundle)}, "
+            "which may not be the fastest"
         )
     elif tuned.profile.of_busy_machine:
         yield (
             f"'cxr-edge tune' ran on a busy machine (load average "
             f"{tuned.profile.load_average:.1f}): run it again when nothing else runs"
         )
+    preferred, preferred_engine = in_order_of_preference(bundle.manifest.artifacts)[0]
     for name in ENGINES:
         if name in runnable and name not in installed:
-            yield (
-                f"{name} is not installed and may be faster: {ENGINES[name].install}, "
-                "then 'cxr-edge tune'"
-            )
+            gain = "may be faster"
+            if is_arm64() and name == preferred_engine:
+                gain = f"runs {preferred.name}, by published times the fastest on arm64"
+            install = f"{ENGINES[name].install}, then 'cxr-edge tune'"
+            yield f"{name} is not installed and {gain}: {install}"
     if uncompiled := dict(_uncompiled("numpy", "cv2", "cxr_edge")):
         command = shlex.join([sys.executable, "-m", "compileall", "-q", *uncompiled.values()])
         yield (
@@ -106,6 +109,15 @@ def _advice(bundle: Bundle, tuned: StoredProfile | None) -> Iterator[str]:
         )
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         yield "PYTHONDONTWRITEBYTECODE is set, so compiled code is never stored: unset it"
+
+
+def _default(bundle: Bundle) -> str:
+    """What predict runs without a profile."""
+    try:
+        artifact, engine = bundle.choose(None, None)
+    except (MissingExtraError, EngineError):  # no engine, or none for this CPU: said elsewhere
+        return "the first artifact that runs"
+    return f"{artifact.name} on {engine}"
 
 
 def _uncompiled(*packages: str) -> Iterator[tuple[str, str]]:

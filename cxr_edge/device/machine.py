@@ -55,6 +55,16 @@ class Machine:
     """Identifies the CPU model, all its instruction sets and ``cpus``: 16 hexadecimal digits."""
 
 
+def is_arm64() -> bool:
+    """Whether this is a 64-bit Arm machine, by either of its names."""
+    return os.uname().machine in ("aarch64", "arm64")
+
+
+def has_float16_arithmetic() -> bool:
+    """Whether this CPU is known to compute with 16-bit floats (ARMv8.2, the Cortex-A76)."""
+    return is_arm64() and "asimdhp" in this_machine().instructions
+
+
 def usable_cpus() -> int:
     """CPUs that this process may use, at least 1.
 

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from cxr_edge.decision import Scores
 from cxr_edge.device import forks
-from cxr_edge.device.machine import check_threads
+from cxr_edge.device.machine import check_threads, is_arm64
 from cxr_edge.errors import EngineError, MissingExtraError, unknown_name
 from cxr_edge.extras import is_installed
 from cxr_edge.files import printable
@@ -232,17 +232,31 @@ def installed_engines() -> tuple[str, ...]:
 def suits(target: str) -> bool:
     """Whether this machine gives correct results for a file made for ``target``.
 
-    Files for "any" and "portable" are correct everywhere. The others have 8-bit weights, whose
-    sums saturate on x86 CPUs without VNNI.
-
     Args:
         target: the artifact's ``target`` in the manifest; see ``cxr_edge.bundle.manifest.Target``.
     """
+    return not why_unsuited(target)
+
+
+def why_unsuited(target: str) -> str:
+    """Why a file made for ``target`` must not run on this machine; empty: it may.
+
+    Files for "any" and "portable" are correct everywhere. Those with 8-bit weights saturate on x86
+    CPUs without VNNI. Those for 16-bit floats are for arm64: a core without that arithmetic
+    computes them in float32, while x86 imitates it with other rounding, which proves nothing.
+
+    Args:
+        target: as for :func:`suits`.
+    """
     if target in ("any", "portable"):
-        return True
+        return ""
+    if target == "arm64-fp16":
+        return "" if is_arm64() else "this CPU is not arm64, whose 16-bit arithmetic it is for"
     from cxr_edge.engines.onnxruntime import sums_are_exact
 
-    return sums_are_exact()
+    if sums_are_exact():
+        return ""
+    return "this CPU saturates sums of 8-bit products and would score wrongly"
 
 
 def open_engine(

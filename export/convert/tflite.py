@@ -16,7 +16,7 @@ from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.extras import quiet_stderr, require, require_tensorflow, without_logs
 from cxr_edge.preprocess import Batch
 
-Precision = Literal["fp32", "fp16", "int8-dynamic"]
+Precision = Literal["fp32", "fp16-weights", "fp16", "int8-dynamic"]
 
 # Codes of schema.fbs: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, LOGISTIC.
 _LINEAR, _LOGISTIC = (3, 4, 9), 14
@@ -29,8 +29,9 @@ def export_tflite(model: Any, precision: Precision = "fp32") -> bytes:
 
     Args:
         model: a ``keras.Model`` with one input and one output and a batch of one.
-        precision: ``fp32``; ``fp16``: weights stored so, computed in float32; ``int8-dynamic``:
-            8-bit weights, activations quantized while the model runs.
+        precision: ``fp32``; ``fp16-weights``: weights stored so, computed in float32; ``fp16``:
+            also computed so where the CPU can; ``int8-dynamic``: 8-bit weights, activations
+            quantized while the model runs.
 
     Raises:
         ExportError: the converter failed; the message names the layer that it cannot convert.
@@ -88,8 +89,10 @@ def _convert(model: Any, precision: Precision) -> bytes:
     converter = _converter(model)
     if precision != "fp32":
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-    if precision == "fp16":
+    if precision in ("fp16-weights", "fp16"):
         converter.target_spec.supported_types = [tensorflow.float16]
+    if precision == "fp16":  # a note in the file, without which XNNPACK computes in float32
+        converter.target_spec._experimental_supported_accumulation_type = tensorflow.float16
     return bytes(converter.convert())
 
 

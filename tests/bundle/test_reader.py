@@ -435,15 +435,15 @@ def made_for(folder: Path, *targets: Target) -> Bundle:
     return Bundle(folder, dataclasses.replace(opened.manifest, artifacts=artifacts))
 
 
-def suits_no(*targets: str) -> Callable[[str], bool]:
-    return lambda target: target not in targets
+def suits_no(*targets: str) -> Callable[[str], str]:
+    return lambda target: "this CPU saturates" if target in targets else ""
 
 
 def test_a_file_that_this_cpu_gets_wrong_is_passed_over_with_one_line_in_the_log(
     small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = made_for(small, "x86-vnni")
-    monkeypatch.setattr("cxr_edge.bundle.reader.suits", suits_no("x86-vnni"))
+    monkeypatch.setattr("cxr_edge.bundle.reader.why_unsuited", suits_no("x86-vnni"))
     artifact, engine = bundle.choose(None, None)
     assert (artifact.name, engine) == ("onnx-fp32", "onnxruntime")
     (record,) = caplog.records
@@ -463,7 +463,7 @@ def test_a_file_that_this_cpu_gets_wrong_is_refused_when_asked_for_by_name(
     caplog: pytest.LogCaptureFixture,
     engine: str | None,
 ) -> None:
-    monkeypatch.setattr("cxr_edge.bundle.reader.suits", suits_no("x86-vnni"))
+    monkeypatch.setattr("cxr_edge.bundle.reader.why_unsuited", suits_no("x86-vnni"))
     with pytest.raises(EngineError, match="onnx-int8 is for x86-vnni") as caught:
         made_for(small, "x86-vnni").choose("onnx-int8", engine)
     assert len(str(caught.value).splitlines()) == 1 and not caplog.records
@@ -472,7 +472,7 @@ def test_a_file_that_this_cpu_gets_wrong_is_refused_when_asked_for_by_name(
 def test_where_this_cpu_gets_every_file_wrong_nothing_is_run(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cxr_edge.bundle.reader.suits", suits_no("arm64"))
+    monkeypatch.setattr("cxr_edge.bundle.reader.why_unsuited", suits_no("arm64"))
     with pytest.raises(EngineError, match="is for arm64"):
         made_for(small, *["arm64"] * 6).choose(None, None)
 

@@ -214,14 +214,16 @@ def test_a_file_for_other_cpus_is_not_run_and_the_others_are_proven(
         return dataclasses.replace(manifest, artifacts=(first, *manifest.artifacts[1:]))
 
     bundle = rewrite(exported_bundle, tmp_path / "b", manifest=claim)
-    monkeypatch.setattr("cxr_edge.bundle.verify.suits", lambda target: target != "x86-vnni")
+    reasons = {"x86-vnni": "it saturates"}
+    why_unsuited = "cxr_edge.bundle.verify.why_unsuited"
+    monkeypatch.setattr(why_unsuited, lambda target: reasons.get(target, ""))
     for verdict in outcomes(bundle).values():
         if verdict.artifact == "onnx-int8":
             assert (verdict.outcome, verdict.parity) == ("not-for-this-cpu", None)
-            assert "made for x86-vnni" in verdict.reason
+            assert verdict.reason == "made for x86-vnni: it saturates"
         else:
             assert verdict.outcome == "proven"
-    monkeypatch.setattr("cxr_edge.bundle.verify.suits", lambda target: True)
+    monkeypatch.setattr(why_unsuited, lambda target: "")
     assert {verdict.outcome for verdict in outcomes(bundle).values()} == {"proven"}
 
 

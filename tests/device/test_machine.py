@@ -138,3 +138,14 @@ def test_more_threads_or_workers_than_processors_allow_are_refused(
     ):
         with pytest.raises(UsageError, match=message):
             refuse(number)
+
+
+def test_an_arm64_machine_has_16_bit_arithmetic_if_its_kernel_says_so(on) -> None:
+    on(PI, "aarch64")
+    assert machine.is_arm64() and machine.has_float16_arithmetic()
+    on(PI.replace(" asimdhp", ""), "aarch64")
+    assert machine.is_arm64() and not machine.has_float16_arithmetic()
+    on(PI, "x86_64")
+    assert not machine.is_arm64() and not machine.has_float16_arithmetic()
+    on("", "arm64")
+    assert machine.is_arm64() and not machine.has_float16_arithmetic()

@@ -93,7 +93,10 @@ def test_what_is_outside_the_budget_is_shown_but_neither_timed_nor_taken() -> No
 
 
 def test_a_file_that_is_not_for_this_cpu_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxr_edge.bundle.verify.suits", lambda target: target == "any")
+    monkeypatch.setattr(
+        "cxr_edge.bundle.verify.why_unsuited",
+        lambda target: "" if target == "any" else "it saturates",
+    )
     candidates = tune(Bundle.open(), max_threads=1, rounds=1, reporter=Silent())
     passed_over = [r for r in candidates if r.verdict.outcome == "not-for-this-cpu"]
     assert {r.artifact for r in passed_over} == {"onnx-int8", "tflite-int8-dynamic"}

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from cxr_edge.engines import onnxruntime as engine
-from cxr_edge.engines import suits
+from cxr_edge.engines import suits, why_unsuited
 
 CPU = Path("/proc/cpuinfo")
 VNNI = {"avx512_vnni", "avx_vnni"}
@@ -77,3 +77,13 @@ def test_a_machine_that_does_not_sum_exactly_still_runs_files_for_any(
 ) -> None:
     monkeypatch.setattr(engine, "sums_are_exact", lambda: False)
     assert suits("any") and suits("portable")
+
+
+@pytest.mark.parametrize(("arm64", "reason"), [(True, ""), (False, "this CPU is not arm64")])
+def test_a_file_in_16_bit_arithmetic_is_for_arm64_whether_or_not_the_core_has_it(
+    monkeypatch: pytest.MonkeyPatch, arm64: bool, reason: str
+) -> None:
+    monkeypatch.setattr("cxr_edge.engines.is_arm64", lambda: arm64)
+    monkeypatch.setattr(engine, "sums_are_exact", lambda: not arm64)
+    assert why_unsuited("arm64-fp16").startswith(reason)
+    assert suits("arm64-fp16") is arm64

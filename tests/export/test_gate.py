@@ -639,7 +639,9 @@ def test_an_export_of_a_file_made_from_another_model_leaves_the_bundle_that_was_
 def test_a_file_for_other_cpus_is_refused_before_any_work_where_it_cannot_be_proven(
     bundle: Path, small: OriginalModel, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(gate, "suits", lambda target: target in ("any", "portable"))
+    monkeypatch.setattr(
+        gate, "why_unsuited", lambda target: "" if target in ("any", "portable") else "it saturates"
+    )
     monkeypatch.setattr("cxr_edge.export.pipeline.ArtifactBuilder", None)
     error = export_over(bundle, small, KINDS[kind])
     assert isinstance(error, ParityError) and "cannot be proven here" in str(error)

@@ -49,7 +49,7 @@ class InfoDocument:
     """What the model must not be used for."""
     spec: ModelSpec
     artifacts: tuple[ArtifactRecord, ...]
-    """Exported files, the preferred one first."""
+    """Exported files, the preferred one first; :mod:`cxr_edge.bundle.preference` has the rule."""
     golden: GoldenRecord
     provenance: Provenance
 
