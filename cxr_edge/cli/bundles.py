@@ -100,6 +100,8 @@ def _row(installed: InstalledBundle) -> list[Cell]:
 def _sentence(change: BundleChange) -> str:
     if not change.is_new:
         return f"{change.folder.name} is current already; it passed its check again"
-    checked = "the service serves it" if change.checked_by == "service" else "no service is running"
+    checked = (
+        "the service serves it" if change.checked_by == "service" else "no service uses this folder"
+    )
     back = f"; 'cxr-edge bundle rollback' goes back to {change.previous}" if change.previous else ""
     return f"{change.folder.name} is current, and {checked}{back}"

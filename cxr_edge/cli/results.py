@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 500
 _FOLLOW_S = 0.5
-_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d(:\d\d(:\d\d(\.\d{1,3})?)?)?)?Z?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,3})?)?)?)?Z?")
 _AGO = re.compile(r"(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _REMARKS = {"uncertain": "(uncertain)", "out_of_domain": "(out of domain)"}
@@ -35,7 +35,7 @@ _TABLE = (
     Column(),  # remarks
 )
 _COLUMNS = (
-    *("id", "received", "finished", "source", "path", "ok", "label", "score", "threshold"),
+    *("id", "received", "finished", "via", "path", "ok", "label", "score", "threshold"),
     *("uncertain", "out_of_domain", "error", "message", "latency_ms", "artifact", "engine"),
     *("bundle", "content", "hash"),
 )
@@ -117,7 +117,7 @@ def _start(since: str) -> str:
         raise UsageError(
             f"--since is {since!r}, expected a time such as 2026-11-26, 2026-11-26T06:30, or 12h"
         )
-    return since.removesuffix("Z")
+    return since.removesuffix("Z").replace(" ", "T")
 
 
 def _rows(reader: StoreReader, since: str, *, follow: bool) -> Iterator[StoredResult]:
@@ -151,9 +151,8 @@ def _reason(row: StoredResult) -> str:
 
 
 def _cells(row: StoredResult) -> Iterable[object]:
-    return (
-        getattr(row, name) if hasattr(row, name) else row.document.get(name) for name in _COLUMNS
-    )
+    document = {**row.document, "via": row.source}
+    return (getattr(row, name, document.get(name)) for name in _COLUMNS)
 
 
 def _csv_line(cells: Iterable[object]) -> str:

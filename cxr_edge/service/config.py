@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable, read_file
-from cxr_edge.service.settings import parse_settings, sample, setting
+from cxr_edge.service.settings import SettingsFile, parse_settings, sample, setting
 
 T = TypeVar("T")
 
@@ -32,14 +33,16 @@ class InboxSettings:
     folder: str = setting(
         f"{STATE}/inbox",
         "Images that appear in this folder, or in folders in it, are classified; empty: there is "
-        "no inbox. Names that begin with a dot, or end with .part, .tmp, .filepart or ~, are left "
-        "alone.",
+        "no inbox. Names that begin with a dot, or end with .part, .tmp, .filepart, .crdownload or "
+        "~, are left alone.",
     )
     processed: str = setting(
-        f"{STATE}/processed", "Where a file is moved to once its prediction is stored."
+        "",
+        "Where a file is moved to once its prediction is stored; empty: `processed` beside the "
+        "inbox.",
     )
     failed: str = setting(
-        f"{STATE}/failed", "Where a file is moved to that could not be classified."
+        "", "Where a file is moved to that could not be classified; empty: `failed` beside it."
     )
     settle_s: float = setting(
         2.0,
@@ -76,7 +79,7 @@ class StoreSettings:
         most=100_000,
     )
     keep_images_mb: float = setting(
-        8192.0, "The oldest of these files are deleted when they take more.", least=1
+        2048.0, "The oldest of these files are deleted when they take more.", least=1
     )
     min_free_mb: float = setting(
         256.0,
@@ -100,7 +103,7 @@ class WorkerSettings:
         "on-request",
         "on-request: a heat map is drawn when somebody opens it on the page, as long as the image "
         "is kept. always: also for each image when it is classified, beside it in the folder of "
-        "processed images. Needs a bundle with onnx-explain.",
+        "processed images. never: none is. Needs a bundle with onnx-explain.",
     )
     max_pixels: int = setting(50_000_000, "Larger images fail; width x height.", least=1_000_000)
     max_file_mb: float = setting(256.0, "Larger files fail.", least=1, most=2048)
@@ -134,7 +137,7 @@ class HttpSettings:
     token_file: str = setting(
         "",
         "File of the token that requests must carry (Authorization: Bearer ...); empty: none. "
-        "Readable by the service's user alone.",
+        "Not readable by every user of the computer.",
     )
     max_body_mb: float = setting(64.0, "Larger uploads are refused.", least=1, most=2048)
 
@@ -196,8 +199,11 @@ _PATHS = {
 """The settings that are paths, by table."""
 
 
-def read_config(file: Path) -> ServiceConfig:
+def read_config(file: Path) -> tuple[ServiceConfig, SettingsFile]:
     """Read the service's settings; paths in them become absolute.
+
+    Returns:
+        The settings; and the file, to name the place of one that turns out to be wrong later.
 
     Raises:
         UsageError: the file cannot be read, or something in it is wrong.
@@ -205,6 +211,7 @@ def read_config(file: Path) -> ServiceConfig:
     data = read_file(file, max_bytes=_MAX_BYTES, error=UsageError)
     name = printable(file)
     config = parse_settings(data, ServiceConfig, name=name, error=UsageError)
+    source = SettingsFile(name, data.decode())
     folder = file.absolute().parent
     for table, keys in _PATHS.items():
         if not table:
@@ -212,44 +219,60 @@ def read_config(file: Path) -> ServiceConfig:
             continue
         table_settings = _with_absolute_paths(getattr(config, table), keys, folder)
         config = dataclasses.replace(config, **{table: table_settings})
-    _check(config, name)
-    return config
+    config = dataclasses.replace(config, inbox=_with_default_folders(config.inbox))
+    _check(config, source)
+    return config, source
+
+
+def _with_default_folders(inbox: InboxSettings) -> InboxSettings:
+    if not inbox.folder:
+        return inbox
+    beside = Path(inbox.folder).parent
+    return dataclasses.replace(
+        inbox,
+        processed=inbox.processed or str(beside / "processed"),
+        failed=inbox.failed or str(beside / "failed"),
+    )
 
 
 def _with_absolute_paths(settings: T, keys: tuple[str, ...], folder: Path) -> T:
     absolute: dict[str, Any] = {
-        key: str(folder / value) for key in keys if (value := getattr(settings, key))
+        key: str(folder / os.path.expanduser(value))  # noqa: PTH111 - raises where there is no home
+        for key in keys
+        if (value := getattr(settings, key))
     }
     return dataclasses.replace(settings, **absolute)  # type: ignore[type-var]
 
 
-def _check(config: ServiceConfig, name: str) -> None:
+def _check(config: ServiceConfig, source: SettingsFile) -> None:
     """Refuse settings that contradict each other.
 
     Raises:
         UsageError: they do.
     """
-    inbox = config.inbox
-    if not inbox.folder and not config.http.enabled:
-        raise UsageError(f"{name}: neither an inbox.folder nor http.enabled; nothing can arrive")
-    if not config.store.file:
-        raise UsageError(f"{name}: store.file is empty, expected the file of the results")
-    if inbox.folder and not (inbox.processed and inbox.failed):
-        raise UsageError(f"{name}: inbox.processed or inbox.failed is empty, expected a folder")
-    folders = {Path(inbox.folder), Path(inbox.processed), Path(inbox.failed)}
-    if inbox.folder and any(a != b and a in b.parents for a in folders for b in folders):
-        raise UsageError(f"{name}: inbox.folder, processed and failed lie within each other")
-    if inbox.folder and len(folders) < 3:
-        raise UsageError(f"{name}: inbox.folder, processed and failed are not three folders")
-    if config.profile and (config.artifact or config.engine):
-        raise UsageError(f"{name}: a profile chooses artifact and engine; give it without them")
-    host = config.http.host
-    is_local = host == "localhost" or host == "::1" or host.startswith("127.")
-    if config.http.enabled and not is_local and not config.http.token_file:
-        raise UsageError(
-            f"{name}: http.host {host!r} can be reached from other computers; give an "
-            "http.token_file, or listen on 127.0.0.1"
-        )
+    inbox, http = config.inbox, config.http
+    with source.blamed("inbox.folder", "http.enabled"):
+        if not inbox.folder and not http.enabled:
+            raise UsageError("there is neither an inbox nor HTTP, so nothing can arrive")
+    with source.blamed("store.file"):
+        if not config.store.file:
+            raise UsageError("store.file is empty, expected the file of the results")
+    with source.blamed("inbox.folder", "inbox.processed", "inbox.failed"):
+        folders = [Path(folder) for folder in (inbox.folder, inbox.processed, inbox.failed)]
+        if inbox.folder and len(set(folders)) < 3:
+            raise UsageError("the inbox, processed and failed are not three folders")
+        if inbox.folder and any(a in b.parents for a in folders for b in folders):
+            raise UsageError("the inbox, processed and failed lie within each other")
+    with source.blamed("profile", "artifact", "engine"):
+        if config.profile and (config.artifact or config.engine):
+            raise UsageError("a profile chooses artifact and engine; give it without them")
+    with source.blamed("http.host"):
+        is_local = http.host in ("localhost", "::1") or http.host.startswith("127.")
+        if http.enabled and not is_local and not http.token_file:
+            raise UsageError(
+                f"http.host {http.host!r} can be reached from other computers; give an "
+                "http.token_file, or listen on 127.0.0.1"
+            )
 
 
 def sample_config() -> str:

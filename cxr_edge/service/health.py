@@ -16,7 +16,7 @@ from cxr_edge.service.clock import stamp
 from cxr_edge.service.config import HealthSettings, StoreSettings
 from cxr_edge.service.model import ServedModel
 
-Part = Literal["model", "store", "disk", "inbox", "moving", "keeping", "bundle", "worker"]
+Part = Literal["model", "store", "disk", "inbox", "moving", "extra", "keeping", "bundle", "worker"]
 
 _STOPS_WORK: tuple[Part, ...] = ("model", "store", "disk")
 """While one of these has a problem, no work is taken."""

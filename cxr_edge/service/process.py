@@ -16,6 +16,7 @@ from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig, read_config
 from cxr_edge.service.notify import notify, watchdog_s
 from cxr_edge.service.service import Say, Service
+from cxr_edge.service.settings import SettingsFile
 
 _TICK_S = 0.5
 
@@ -30,9 +31,9 @@ def serve(file: Path, say: Say) -> None:
     Raises:
         CxrEdgeError: it cannot run; the first start and a reload alike.
     """
-    config = read_config(file)
+    config, source = read_config(file)
     with _signals() as signals, _alone(config):
-        service = _started(config, say)
+        service = _started(config, source, say)
         while True:
             notify("READY=1", f"STATUS={service.describe()}")
             try:
@@ -44,8 +45,7 @@ def serve(file: Path, say: Say) -> None:
                 say("stopped")
                 return
             signals.reload.clear()
-            service = _reloaded(file, config, say)
-            config = service.config
+            service = _reloaded(file, service, say)
 
 
 class _Signals:
@@ -53,23 +53,24 @@ class _Signals:
         self.stop, self.reload, self.wake = (threading.Event() for _ in range(3))
 
 
-def _started(config: ServiceConfig, say: Say) -> Service:
-    service = Service(config, say)
+def _started(config: ServiceConfig, source: SettingsFile, say: Say) -> Service:
+    service = Service(config, source, say)
     service.start()
     say(service.describe())
     return service
 
 
-def _reloaded(file: Path, old: ServiceConfig, say: Say) -> Service:
+def _reloaded(file: Path, old: Service, say: Say) -> Service:
     """Start with the settings as they are now; with the old ones where these do not work."""
     try:
-        new = read_config(file)
-        if new.store.file != old.store.file:
-            raise UsageError("store.file cannot be changed while the service runs; restart it")
-        return _started(new, say)
+        new, source = read_config(file)
+        if new.store.file != old.config.store.file:
+            with source.blamed("store.file"):
+                raise UsageError("the store cannot be changed while the service runs; restart it")
+        return _started(new, source, say)
     except CxrEdgeError as err:
         say(f"the new settings are not used: {err}")
-        return _started(old, say)
+        return _started(old.config, old.source, say)
 
 
 def _look_after(service: Service, signals: _Signals) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cxr_edge.errors import CxrEdgeError, EngineError, ImageError
+from cxr_edge.errors import CxrEdgeError, EngineError, ImageError, MissingExtraError
 from cxr_edge.files import printable, read_file, sha256, write_file
 from cxr_edge.results import Failure, to_document
 from cxr_edge.service.clock import stamp
@@ -86,6 +86,7 @@ class Recorder:
 
         Raises:
             StoreError: nothing can be stored now.
+            MissingExtraError: reading such files needs a package that is not installed.
             Stopping: the service stops.
         """
         received = stamp()
@@ -125,6 +126,11 @@ class Recorder:
         except StoreError as err:
             self._health.set("store", str(err))
             inbox.done(item)
+            return
+        except MissingExtraError as err:  # the fault of the installation, not of the file
+            reason = str(err).replace(f"{path}: ", "")
+            self._health.set("extra", f"files wait in the inbox: {reason}")
+            inbox.done(item, leave_alone=True)
             return
         if result is None:  # gone, or still changing
             inbox.done(item)
@@ -232,6 +238,7 @@ class Recorder:
 
         Raises:
             StoreError: the attempt cannot be counted.
+            MissingExtraError: reading such files needs a package that is not installed.
             Stopping: the service stops while the store cannot be written.
         """
         attempts = self._store.begin(delivery)
@@ -274,6 +281,9 @@ class Recorder:
             if isinstance(data, ImageError):
                 raise data
             return to_document(model.predict(data, delivery.path))
+        except MissingExtraError:
+            self._store.give_up(delivery)
+            raise
         except CxrEdgeError as err:
             message = printable(str(err))
             failure = Failure(delivery.path, type(err).__name__, message, err.exit_code)

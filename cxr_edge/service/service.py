@@ -21,6 +21,7 @@ from cxr_edge.service.inbox.watcher import Watcher
 from cxr_edge.service.model import ServedModel, manifest_identity
 from cxr_edge.service.notify import notify
 from cxr_edge.service.recorder import Recorder
+from cxr_edge.service.settings import SettingsFile
 from cxr_edge.service.store.retention import FileRetention, ResultRetention
 from cxr_edge.service.store.rows import StoredResult, StoreError
 from cxr_edge.service.store.writer import Store
@@ -33,38 +34,44 @@ Say = Callable[[str], None]
 class Service:
     """The running parts of one configuration."""
 
-    def __init__(self, config: ServiceConfig, say: Say) -> None:
+    def __init__(self, config: ServiceConfig, source: SettingsFile, say: Say) -> None:
         """Open the store, load the model and check it; nothing runs yet.
+
+        Args:
+            config: all settings.
+            source: their file, for messages.
+            say: see :data:`Say`.
 
         Raises:
             CxrEdgeError: a part cannot be used.
         """
-        self.config, self._say = config, say
-        self._make_folders()
-        self._held = contextlib.ExitStack()
-        """What is held while the service runs."""
+        self.config, self.source, self._say = config, source, say
+        self._running = contextlib.ExitStack()
+        """What ends with the service, the last first."""
+        try:
+            self._open()
+        except BaseException:
+            self._running.close()
+            raise
+
+    def _open(self) -> None:
+        """Load the model, open the store, make the parts."""
+        config, inbox = self.config, self.config.inbox
         self._bundles = folder_of_current(config.bundle) if config.bundle else None
         if self._bundles:
             settle_bundles(self._bundles)
-            self._held.enter_context(hold_service_lock(self._bundles))
-        try:
-            self._open(config)
-        except BaseException:
-            self._held.close()
-            raise
-
-    def _open(self, config: ServiceConfig) -> None:
-        """Load the model, open the store, make the parts."""
-        self.model = ServedModel.load(config)
+            self._running.enter_context(hold_service_lock(self._bundles))
+        with self.source.blamed("bundle", "key", "artifact", "engine", "threads", "profile"):
+            self.model = ServedModel.load(config)
         if problem := self.model.check_all():
             raise EngineError(f"the model does not make the original's decisions: {problem}")
         self._identity = self._bundle_identity()
-        self.store = Store(Path(config.store.file))
-        self._held.callback(self.store.close)
-        inbox = config.inbox
-        folders = {Path(config.store.file).parent}
-        if inbox.folder:
-            folders |= {Path(inbox.processed), Path(inbox.failed)}
+        with self.source.blamed("store.file"):
+            self.store = Store(Path(config.store.file))
+        self._running.callback(self.store.close)
+        self._make_folders()
+        kept = [Path(folder) for folder in (inbox.processed, inbox.failed) if folder]
+        folders = {Path(config.store.file).parent, *kept}
         self.health = Health(config.health, config.store, sorted(folders), self._say)
         self.health.serves(self.model)
         self.health.passed()
@@ -76,27 +83,35 @@ class Service:
         )
         self.health.waiting = lambda: self.worker.waiting
         self._retention = ResultRetention(self.store, config.store)
-        kept = [Path(folder) for folder in (inbox.processed, inbox.failed) if folder]
         self._files = FileRetention(kept, config.store, self._newest)
         self._new_model = threading.Event()
-        self._mqtt = make_mqtt(config)
-        self._metrics, self._http = make_http(
-            config, self.worker, self.store, self.health, self._mqtt, self._newest()
-        )
+        with self.source.blamed("mqtt.host", "mqtt.username", "mqtt.password_file", "mqtt.tls"):
+            self._mqtt = make_mqtt(config)
+        with self.source.blamed("http.host", "http.token_file"):
+            self._metrics, self._http = make_http(
+                config, self.worker, self.store, self.health, self._mqtt, self._newest()
+            )
 
     def _make_folders(self) -> None:
-        inbox, state = self.config.inbox, Path(self.config.store.file).parent
-        folders = [state]
-        if inbox.folder:
-            folders += [Path(inbox.processed), Path(inbox.failed)]
-            # An inbox elsewhere may be a share that is not mounted: nothing is made below it.
-            if Path(inbox.folder).parent == state:
-                folders.append(Path(inbox.folder))
-        for folder in folders:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as err:
-                raise OutputError(f"{printable(folder)}: cannot be made: {err.strerror}") from err
+        """Make the folders for files, and the inbox beside the store.
+
+        An inbox elsewhere may be a share that is not mounted: nothing is made below it.
+
+        Raises:
+            OutputError: one cannot be made.
+        """
+        inbox = self.config.inbox
+        folders = {"inbox.processed": inbox.processed, "inbox.failed": inbox.failed}
+        if inbox.folder and Path(inbox.folder).parent == Path(self.config.store.file).parent:
+            folders["inbox.folder"] = inbox.folder
+        for key, folder in folders.items():
+            with self.source.blamed(key):
+                try:
+                    if folder:
+                        Path(folder).mkdir(parents=True, exist_ok=True)
+                except OSError as err:
+                    reason = f"cannot be made: {err.strerror}"
+                    raise OutputError(f"{printable(folder)}: {reason}") from err
 
     def _make_watcher(self) -> Watcher | None:
         if self.inbox is None:
@@ -112,6 +127,9 @@ class Service:
     def _after_sweep(self) -> None:
         assert self.inbox is not None  # noqa: S101
         self.health.set("inbox", self.inbox.problem)
+        if not (self.inbox.left_alone or self.inbox.waiting):
+            self.health.set("moving", "")
+            self.health.set("extra", "")
         if self.inbox.ready:
             self.worker.wake()
 
@@ -133,30 +151,23 @@ class Service:
         """Start every part.
 
         Raises:
-            CxrEdgeError: one cannot be started.
+            CxrEdgeError: one cannot be started; none runs then.
         """
-        if self._http:
-            self._http.start()
-        self.worker.start()
-        if self._watcher:
-            self._watcher.start()
-            self._after_sweep()
-        self._files.start()
-        if self._mqtt:
-            self._mqtt.start()
+        try:
+            for part in (self._mqtt, self._files, self._http, self.worker, self._watcher):
+                if part is None:
+                    continue
+                with self.source.blamed("http.host", "http.port"):
+                    part.start()
+                self._running.callback(part.stop)
+        except BaseException:
+            self._running.close()
+            raise
         self._announce(self.model.sha256, "")
 
     def stop(self) -> None:
         """Stop every part; the image in hand is finished and stored."""
-        if self._watcher:
-            self._watcher.stop()
-        self.worker.stop()
-        if self._http:
-            self._http.stop()
-        self._files.stop()
-        if self._mqtt:
-            self._mqtt.stop()
-        self._held.close()
+        self._running.close()
 
     # --- called by the worker
 

@@ -6,6 +6,7 @@ and the documentation.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import textwrap
@@ -42,6 +43,34 @@ def setting(default: T, text: str, *, least: float | None = None, most: float | 
     return field
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A file of settings, to name the places of settings that turn out to be wrong later."""
+
+    name: str
+    """Its path, for messages."""
+    text: str
+
+    @contextlib.contextmanager
+    def blamed(self, *keys: str) -> Iterator[None]:
+        """Name those of the settings that the file sets in every error of the block.
+
+        Args:
+            keys: such as ``store.file``.
+
+        Raises:
+            CxrEdgeError: of the same type as in the block.
+        """
+        try:
+            yield
+        except CxrEdgeError as err:
+            lines = {key: line for key in keys if (line := find_line(key, self.text))}
+            if not lines:  # defaults: the message itself says what is wrong
+                raise
+            places = ", ".join(f"{key} in line {line}" for key, line in lines.items())
+            raise type(err)(f"{self.name}: {places}: {err}") from err
+
+
 def parse_settings(data: bytes, kind: type[T], *, name: str, error: type[CxrEdgeError]) -> T:
     """Read a TOML file of the dataclass ``kind``; a field that is a dataclass is a table.
 
@@ -58,7 +87,9 @@ def parse_settings(data: bytes, kind: type[T], *, name: str, error: type[CxrEdge
         text = data.decode()
         values = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
-        raise error(f"{name}: no TOML: {printable(str(err) or 'nested too deep')[:200]}") from err
+        reason = printable(str(err) or "nested too deep")[:200]
+        hint = "; text needs quotes" if reason.startswith("Invalid value") else ""
+        raise error(f"{name}: not valid TOML: {reason}{hint}") from err
     try:
         settings, problems = build_handwritten(values, kind)
     except MismatchError as err:
@@ -88,17 +119,22 @@ def _out_of_range(settings: Any, prefix: str) -> Iterator[str]:
 def _place(problem: str, text: str) -> str:
     """``line 3: `` for a problem that begins with a key, or names it in quotes; else nothing."""
     match = re.match(r"(?:unknown key ')?(?P<path>[\w.-]+)", problem)
-    path = match["path"].rstrip(".") if match else ""
+    line = find_line(match["path"].rstrip("."), text) if match else 0
+    return f"line {line}: " if line else ""
+
+
+def find_line(path: str, text: str) -> int:
+    """The line of a TOML file that sets a key, or begins a table, counted from 1; 0: none does."""
     table, _, key = path.rpartition(".")
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
         if heading := _HEADING.match(line):
             current = heading["table"]
             if current == path:
-                return f"line {number}: "
+                return number
         elif current == table and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
-            return f"line {number}: "
-    return ""
+            return number
+    return 0
 
 
 def sample(kind: Any) -> str:

@@ -10,6 +10,7 @@ from service_process import write_config
 
 from cxr_edge import Classifier
 from cxr_edge.data.phantom import draw_phantom
+from cxr_edge.errors import CxrEdgeError, MissingExtraError
 from cxr_edge.service import recorder as module
 from cxr_edge.service.config import read_config
 from cxr_edge.service.heatmaps import NoHeatmap
@@ -33,7 +34,7 @@ def make_service(tmp_path, lines):
     services = []
 
     def make(text=""):
-        service = Service(read_config(write_config(tmp_path, text)), lines.append)
+        service = Service(*read_config(write_config(tmp_path, text)), lines.append)
         services.append(service)
         return service
 
@@ -299,9 +300,53 @@ def test_recorder_keeps_nothing_where_there_is_no_inbox(tmp_path, png):
     file = write_config(tmp_path, http=True)
     text = file.read_text().replace('folder = "inbox"', 'folder = ""')
     file.write_text(text)
-    service = Service(read_config(file), lambda line: None)
+    service = Service(*read_config(file), lambda line: None)
     assert service.inbox is None
     row, is_new = service.recorder.upload("a.png", png)
     assert is_new and row.document["ok"]
     assert isinstance(service.recorder, Recorder)
     service.store.close()
+
+
+def test_a_file_that_needs_a_missing_package_waits(service, png, monkeypatch, lines):
+    """The fault is the installation's: once it is mended, the file is classified."""
+    path = put(service, "a.dcm", png)
+    predict = service.model.predict
+
+    def refuse(data, name):
+        raise MissingExtraError(f"{name}: pydicom is not installed; run: pip install …")
+
+    monkeypatch.setattr(type(service.model), "predict", lambda model, *given: refuse(*given))
+    for _ in range(5):  # more often than a file may end the process
+        assert work_off(service) == []
+        service.inbox._left_alone.clear()
+    assert path.exists() and not service.health.report().ok
+    assert lines == ["files wait in the inbox: pydicom is not installed; run: pip install …"]
+    with pytest.raises(MissingExtraError):
+        service.recorder.upload("a.dcm", png)
+    monkeypatch.setattr(type(service.model), "predict", lambda model, *given: predict(*given))
+    (row,) = work_off(service)
+    assert row.document["ok"]
+    service.inbox.sweep()
+    service._after_sweep()
+    assert service.health.report().ok
+
+
+def test_errors_name_the_settings_they_come_from(tmp_path):
+    for text, message in (
+        ('artifact = "onnx-int4"', "artifact in line 1: no artifact is called 'onnx-int4'"),
+        ('bundle = "nothing"', "bundle in line 1: "),
+        ('engine = "tensorrt"', "engine in line 1: no engine is called 'tensorrt'"),
+    ):
+        file = write_config(tmp_path)
+        file.write_text(f"{text}\n{file.read_text()}")
+        with pytest.raises(CxrEdgeError) as error:
+            Service(*read_config(file), print)
+        assert f"cxr-edge.toml: {message}" in str(error.value)
+    file = write_config(tmp_path, '[mqtt]\nhost = "a"\npassword_file = "nothing"')
+    with pytest.raises(CxrEdgeError, match=r"mqtt\.password_file in line \d+: "):
+        Service(*read_config(file), print)
+    file = write_config(tmp_path, http=True)
+    file.write_text(file.read_text().replace("port = 0", 'port = 0\ntoken_file = "nothing"'))
+    with pytest.raises(CxrEdgeError, match=r"http\.token_file in line 4: .*nothing: cannot be"):
+        Service(*read_config(file), print)

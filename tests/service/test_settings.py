@@ -1,22 +1,27 @@
 import dataclasses
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from cxr_edge.errors import UsageError
-from cxr_edge.service.config import ServiceConfig, read_config, sample_config
+from cxr_edge.service.config import InboxSettings, ServiceConfig, read_config, sample_config
 
 
 def read(tmp_path, text):
     file = tmp_path / "cxr-edge.toml"
     file.write_text(text)
-    return read_config(file)
+    return read_config(file)[0]
 
 
 def test_what_a_file_does_not_name_has_its_default(tmp_path):
     config = read(tmp_path, "# nothing\n")
-    assert config == ServiceConfig()
-    assert config.inbox.folder == "/var/lib/cxr-edge/inbox"
+    assert config == dataclasses.replace(ServiceConfig(), inbox=config.inbox)
+    assert config.inbox == dataclasses.replace(
+        InboxSettings(),
+        processed="/var/lib/cxr-edge/processed",
+        failed="/var/lib/cxr-edge/failed",
+    )
 
 
 def test_the_sample_names_every_setting_with_its_default(tmp_path):
@@ -32,7 +37,7 @@ def test_the_sample_names_every_setting_with_its_default(tmp_path):
 
 
 def test_the_sample_as_it_is_means_the_defaults(tmp_path):
-    assert read(tmp_path, sample_config()) == ServiceConfig()
+    assert read(tmp_path, sample_config()) == read(tmp_path, "# nothing\n")
 
 
 def test_relative_paths_begin_at_the_file(tmp_path):
@@ -51,7 +56,11 @@ def test_relative_paths_begin_at_the_file(tmp_path):
         ("[store]\nkeep_days = nan", "line 2: store.keep_days is not a finite number"),
         ("threads = '2'", "line 1: threads is a text, expected a whole number"),
         ("[worker]\nheatmaps = 'no'", "line 2: worker.heatmaps is 'no', expected one of"),
-        ("[http]\n[http]", "no TOML: "),
+        (
+            "[inbox]\nfolder = d/i",
+            "not valid TOML: Invalid value (at line 2, column 10); text",
+        ),
+        ("[http]\n[http]", "not valid TOML: "),
         ("inbox = 3", "line 1: inbox is a whole number, expected an object"),
         ("[http]\nhost = '0.0.0.0'", "can be reached from other computers; give an http.token"),
         ("[inbox]\nfolder = 'a'\nprocessed = 'a/b'", "lie within each other"),
@@ -81,5 +90,13 @@ def test_a_missing_file_and_other_bytes(tmp_path):
     with pytest.raises(UsageError, match="the file is empty"):  # it was cut, or never written
         read_config(file)
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="no TOML"):
+    with pytest.raises(UsageError, match="not valid TOML"):
         read_config(file)
+
+
+def test_what_is_processed_lies_beside_the_inbox(tmp_path):
+    config = read(tmp_path, '[inbox]\nfolder = "~/in"\nfailed = "x"\n')
+    home = Path("~").expanduser()
+    assert config.inbox.folder == f"{home}/in"
+    assert config.inbox.processed == f"{home}/processed"
+    assert config.inbox.failed == f"{tmp_path}/x"

@@ -17,10 +17,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cxr_edge.errors import CxrEdgeError, first_line
+from cxr_edge.errors import CxrEdgeError, MissingExtraError, OutputError, first_line
 from cxr_edge.reporting import notice
 from cxr_edge.service.http.answers import Refusal
 from cxr_edge.service.http.settings import ServerSettings
+from cxr_edge.service.store.rows import StoreError
 
 WITHOUT_TOKEN = frozenset({"/", "/page.js", "/page.css", "/icon.svg", "/healthz"})
 """The page asks for the token, and holds no data itself; monitors ask for the state."""
@@ -117,7 +118,8 @@ def _refusal_of(err: Exception, method: str) -> Refusal:
     notice(f"a {method} request failed: {type(err).__name__} at {place}")
     if isinstance(err, CxrEdgeError):
         # What cannot be written now, as on a full disk, can be later.
-        status, headers = (503, {"Retry-After": "30"}) if err.exit_code == 6 else (500, {})
+        headers = {"Retry-After": "30"} if isinstance(err, StoreError | OutputError) else {}
+        status = 503 if headers else 501 if isinstance(err, MissingExtraError) else 500
         return Refusal(status, type(err).__name__, first_line(err), headers)
     return Refusal(500, "InternalError", "the service failed at this request; its log names where")
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge.files import printable
 from cxr_edge.image.listing import is_litter
 from cxr_edge.service.inbox.moving import Signature
 
@@ -101,7 +102,7 @@ class Inbox:
                     incomplete += 1
             self.problem = ""
         except OSError as err:
-            self.problem = f"the inbox cannot be read: {err.strerror}"
+            self.problem = f"{printable(self.folder)}: cannot be read: {err.strerror}"
             return
         with self._lock:
             self._growing, self._left_alone = growing, left_alone
@@ -165,6 +166,11 @@ class Inbox:
             self._taken.discard(item.path)
             if leave_alone:
                 self._left_alone[item.path] = _Seen(item.signature, self._clock())
+
+    @property
+    def left_alone(self) -> int:
+        """Files that cannot be dealt with now, as of the last sweep."""
+        return len(self._left_alone)
 
     @property
     def ready(self) -> int:

@@ -38,6 +38,7 @@ class Watcher:
     def start(self) -> None:
         """Sweep once, and begin."""
         self._inbox.sweep()
+        self._on_sweep()
         for thread in self._threads:
             thread.start()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_edge.errors import UsageError
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why_no_file
 from cxr_edge.service.store import chain
 from cxr_edge.service.store.rows import APPLICATION, VERSION, Delivery, StoredResult, StoreError
 
@@ -35,8 +35,8 @@ class StoreReader:
             UsageError: it is no store, is damaged, of a newer version, or not there.
             StoreError: it cannot be opened now.
         """
-        if not file.exists():
-            raise UsageError(f"{printable(file)}: no such file; name the store.file of the service")
+        if reason := why_no_file(file):
+            raise UsageError(f"{printable(file)}: {reason}; name the store.file of the service")
         self._begin(file, read_only=True)
         self._check()
 

@@ -23,6 +23,8 @@ from cxr_edge.service.store.rows import (
     StoredResult,
 )
 
+_FORGET_ATTEMPTS = "DELETE FROM attempts WHERE source = ? AND path = ? AND content = ?"
+
 
 class Store(StoreReader):
     """A database of results that is written too."""
@@ -103,6 +105,16 @@ class Store(StoreReader):
             ).fetchone()
         return int(row[0])
 
+    def give_up(self, delivery: Delivery) -> None:
+        """Forget the attempts at a delivery that is left for later.
+
+        Raises:
+            StoreError: they could not be forgotten.
+        """
+        values = (delivery.source, delivery.path, delivery.content)
+        with self._transaction(durable=False) as connection:
+            connection.execute(_FORGET_ATTEMPTS, values)
+
     def record(self, new: NewResult) -> StoredResult:
         """Store a result; when this returns, it survives a power cut.
 
@@ -125,9 +137,7 @@ class Store(StoreReader):
                 (*values, digest),
             )
             connection.execute("UPDATE chain SET last_id = ?, last_hash = ?", (last + 1, digest))
-            connection.execute(
-                "DELETE FROM attempts WHERE source = ? AND path = ? AND content = ?", names
-            )
+            connection.execute(_FORGET_ATTEMPTS, names)
         return to_result((*values, digest))
 
     def beat(self, checked: str, *, ok: bool) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from cxr_edge.errors import EngineError, OutputError, UsageError
+from cxr_edge.errors import EngineError, MissingExtraError, OutputError, UsageError
 from cxr_edge.service.http.settings import ServerSettings, read_token
 
 TOKEN = "s3cret-of-this-device"
@@ -131,7 +131,7 @@ def test_a_fault_of_the_service_is_one_line_without_names(client, service, uploa
 
 
 def test_a_typed_error_of_the_service_keeps_its_type(client, service, upload):
-    for error, status in ((OutputError, 503), (EngineError, 500)):
+    for error, status in ((OutputError, 503), (MissingExtraError, 501), (EngineError, 500)):
 
         def fail(error=error) -> None:
             raise error("results.db: no space left")
