@@ -91,10 +91,14 @@ class Recorder:
         """
         received = stamp()
         delivery = Delivery("http", name, sha256(data))
-        stored = self._store.find_delivery(delivery)
-        if stored:
-            return stored, False
-        result = self._classify(delivery, data, received, f"{UPLOADS}/{name}")
+        try:
+            stored = self._store.find_delivery(delivery)
+            if stored:
+                return stored, False
+            result = self._classify(delivery, data, received, f"{UPLOADS}/{name}")
+        except StoreError as err:
+            self._health.set("store", str(err))
+            raise
         self._unkept = result, data
         return result, True
 

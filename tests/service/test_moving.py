@@ -83,6 +83,8 @@ def test_names_that_are_kept(tmp_path):
     name = kept_name(tmp_path, long, "0123456789abcdef")
     assert len(os.fsencode(name)) <= 255 and name.endswith(".0123456789ab.jpeg")
     (tmp_path / name).touch()
+    escaped = "\\udcff" * 60 + ".png"  # as a name that is no text is shown, and stored
+    assert len(os.fsencode(kept_name(tmp_path, escaped, "0123456789abcdef"))) <= 255
 
 
 def test_links_and_folders_have_no_signature(tmp_path, file):

@@ -51,9 +51,9 @@ def kept_name(folder: Path, path: str, content: str) -> str:
         path: of the file, relative to the inbox.
         content: hash of its bytes.
     """
-    if not os.path.lexists(folder / path):
-        return path
     name = PurePosixPath(path)
+    if len(os.fsencode(name.name)) <= _LONGEST_NAME and not os.path.lexists(folder / path):
+        return path
     ending = f".{content[:12]}{name.suffix}"
     stem = os.fsencode(name.stem)[: _LONGEST_NAME - len(os.fsencode(ending))]
     return str(name.with_name(stem.decode(errors="ignore") + ending))

@@ -28,7 +28,7 @@ _READY = 256
 """Files that are offered at a time; the rest waits in the folder, not in memory."""
 
 _EXAMINED = 20_000
-"""Files of the inbox that one sweep looks at."""
+"""Files that one sweep looks at, without those left alone."""
 
 
 _AGAIN_S = 60.0
@@ -90,6 +90,8 @@ class Inbox:
                 if alone and alone.signature == signature and now - alone.since < _AGAIN_S:
                     left_alone[path] = alone
                     continue
+                if waiting == _EXAMINED:
+                    break
                 waiting += 1
                 before = self._growing.get(path)
                 since = before.since if before and before.signature == signature else now
@@ -121,7 +123,6 @@ class Inbox:
         Raises:
             OSError: the inbox itself cannot be listed.
         """
-        count = 0
         for root, folders, names in os.walk(self.folder, onerror=self._raise_for_root):
             folders[:] = sorted(name for name in folders if not is_litter(name))
             for name in sorted(names):
@@ -134,9 +135,6 @@ class Inbox:
                     continue
                 if stat.S_ISREG(status.st_mode):
                     yield file, file.relative_to(self.folder).as_posix(), status
-                    count += 1
-                    if count == _EXAMINED:
-                        return
 
     def _raise_for_root(self, err: OSError) -> None:
         if err.filename == str(self.folder):
