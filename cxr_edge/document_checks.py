@@ -168,4 +168,4 @@ _TYPE_NAMES: dict[Any, str] = {
 
 def type_name(value: object) -> str:
     """What a message calls a value's type."""
-    return _TYPE_NAMES[type(value)]
+    return _TYPE_NAMES.get(type(value), f"a {type(value).__name__}")  # TOML has dates

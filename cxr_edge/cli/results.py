@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 import re
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _BATCH = 500
 _FOLLOW_S = 0.5
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,3})?)?)?)?Z?")
-_AGO = re.compile(r"(\d+)([smhd])")
+_AGO = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _REMARKS = {"uncertain": "(uncertain)", "out_of_domain": "(out of domain)"}
 _TABLE = (
@@ -112,11 +113,16 @@ def _start(since: str) -> str:
     if ago := _AGO.fullmatch(since):
         from cxr_edge.service.clock import stamp
 
-        return stamp(time.time() - int(ago[1]) * _SECONDS[ago[2]])
+        return stamp(max(0, time.time() - int(ago[1]) * _SECONDS[ago[2]]))
+    wrong = UsageError(
+        f"--since is {since!r:.60}, expected a time such as 2026-11-26, 2026-11-26T06:30, or 12h"
+    )
     if since and not _TIME.fullmatch(since):
-        raise UsageError(
-            f"--since is {since!r}, expected a time such as 2026-11-26, 2026-11-26T06:30, or 12h"
-        )
+        raise wrong
+    try:
+        datetime.datetime.fromisoformat(since or "2026-01-01")
+    except ValueError:
+        raise wrong from None
     return since.removesuffix("Z").replace(" ", "T")
 
 

@@ -236,6 +236,9 @@ def _with_default_folders(inbox: InboxSettings) -> InboxSettings:
 
 
 def _with_absolute_paths(settings: T, keys: tuple[str, ...], folder: Path) -> T:
+    for key in keys:
+        if "\0" in getattr(settings, key):
+            raise UsageError(f"{key}: a NUL in a path; expected text")
     absolute: dict[str, Any] = {
         key: str(folder / os.path.expanduser(value))  # noqa: PTH111 - raises where there is no home
         for key in keys
@@ -258,11 +261,24 @@ def _check(config: ServiceConfig, source: SettingsFile) -> None:
         if not config.store.file:
             raise UsageError("store.file is empty, expected the file of the results")
     with source.blamed("inbox.folder", "inbox.processed", "inbox.failed"):
-        folders = [Path(folder) for folder in (inbox.folder, inbox.processed, inbox.failed)]
-        if inbox.folder and len(set(folders)) < 3:
+        given = [folder for folder in (inbox.folder, inbox.processed, inbox.failed) if folder]
+        folders = [Path(folder).resolve() for folder in given]
+        if len(set(folders)) < len(folders):
             raise UsageError("the inbox, processed and failed are not three folders")
-        if inbox.folder and any(a in b.parents for a in folders for b in folders):
+        if any(a in b.parents for a in folders for b in folders):
             raise UsageError("the inbox, processed and failed lie within each other")
+    for table, keys in _PATHS.items():
+        for key in keys:
+            value = getattr(getattr(config, table) if table else config, key)
+            if table == "inbox" or not value:
+                continue
+            name = f"{table}.{key}".lstrip(".")
+            with source.blamed(name):
+                if any(folder in Path(value).resolve().parents for folder in folders):
+                    raise UsageError(
+                        f"{name} lies in the inbox, or where files are kept and deleted; "
+                        "expected another folder"
+                    )
     with source.blamed("profile", "artifact", "engine"):
         if config.profile and (config.artifact or config.engine):
             raise UsageError("a profile chooses artifact and engine; give it without them")

@@ -129,22 +129,26 @@ class Health:
         least = self._store.min_free_mb
         paused = "disk" in self._problems
         free, folder = min((self._free_mb(folder), folder) for folder in self._folders)
-        if free < least * (_ENOUGH_AGAIN if paused else 1):
+        problem = ""
+        if free < 0:
+            problem = f"the disk of {folder} cannot be examined"
+        elif free < least * (_ENOUGH_AGAIN if paused else 1):
             problem = (
                 f"the disk of {folder} is nearly full: {free:,.0f} MB free, {least:,.0f} needed"
             )
-        else:
-            problem = ""
         if not (paused and problem):  # said once, with its first figures
             self.set("disk", problem)
 
     @staticmethod
     def _free_mb(folder: Path) -> float:
+        """Free space for a folder, or for the one that it is to be made in; -1: unknown."""
         while True:
             try:
                 return shutil.disk_usage(folder).free / 1e6
             except FileNotFoundError:
                 folder = folder.parent
+            except OSError:  # of a share, or not permitted
+                return -1
 
     @property
     def check_is_due(self) -> bool:
@@ -198,7 +202,7 @@ class Health:
             positive_label=classifier.spec.positive_label,
             last_check=self._last_check,
             waiting=self.waiting(),
-            free_disk_mb=int(min(self._free_mb(folder) for folder in self._folders)),
+            free_disk_mb=max(0, int(min(self._free_mb(folder) for folder in self._folders))),
             temperature_c=temperature_c(),
             throttled=is_throttled(),
             started=self._started,

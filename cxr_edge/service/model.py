@@ -146,3 +146,9 @@ def manifest_identity(bundle: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def model_settings(config: ServiceConfig) -> tuple[object, ...]:
+    """The settings that decide which model is loaded, and how."""
+    names = ("bundle", "key", "artifact", "engine", "threads", "profile", "worker")
+    return tuple(getattr(config, name) for name in names)

@@ -31,6 +31,7 @@ _MAX_PASSWORD_BYTES = 4096
 _KEEP_ALIVE_S = 30
 _MAX_RETRY_S = 60
 _STOP_S = 3.0
+_NAME_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
 
 
 class Mqtt:
@@ -157,9 +158,11 @@ def _check(settings: MqttSettings) -> None:
         UsageError: they cannot.
     """
     try:
-        settings.host.encode("idna")
+        is_name = not settings.host.encode("idna").strip(_NAME_BYTES)
     except UnicodeError:
-        raise UsageError(f"mqtt.host {settings.host!r} is no name of a computer") from None
+        is_name = False
+    if not is_name:
+        raise UsageError(f"mqtt.host {settings.host!r} is no name of a computer")
     prefix = settings.prefix
     if not prefix or set("#+\0") & set(prefix) or prefix.startswith(("/", "$")):
         raise UsageError(
@@ -175,7 +178,11 @@ def _read_password(settings: MqttSettings) -> str | None:
     if not settings.password_file:
         return None
     file = Path(settings.password_file)
-    return read_file(file, max_bytes=_MAX_PASSWORD_BYTES, error=UsageError).decode().rstrip("\r\n")
+    data = read_file(file, max_bytes=_MAX_PASSWORD_BYTES, error=UsageError)
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError as err:
+        raise UsageError(f"{printable(file)}: the password is no text in UTF-8") from err
 
 
 def _set_tls(client: Client, settings: MqttSettings) -> None:

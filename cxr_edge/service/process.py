@@ -14,6 +14,7 @@ from types import FrameType
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig, read_config
+from cxr_edge.service.model import ServedModel, model_settings
 from cxr_edge.service.notify import notify, watchdog_s
 from cxr_edge.service.service import Say, Service
 from cxr_edge.service.settings import SettingsFile
@@ -53,8 +54,10 @@ class _Signals:
         self.stop, self.reload, self.wake = (threading.Event() for _ in range(3))
 
 
-def _started(config: ServiceConfig, source: SettingsFile, say: Say) -> Service:
-    service = Service(config, source, say)
+def _started(
+    config: ServiceConfig, source: SettingsFile, say: Say, model: ServedModel | None = None
+) -> Service:
+    service = Service(config, source, say, model=model)
     service.start()
     say(service.describe())
     return service
@@ -67,10 +70,11 @@ def _reloaded(file: Path, old: Service, say: Say) -> Service:
         if new.store.file != old.config.store.file:
             with source.blamed("store.file"):
                 raise UsageError("the store cannot be changed while the service runs; restart it")
-        return _started(new, source, say)
+        is_same = model_settings(new) == model_settings(old.config) and not old.bundle_changed
+        return _started(new, source, say, old.model if is_same else None)
     except CxrEdgeError as err:
         say(f"the new settings are not used: {err}")
-        return _started(old.config, old.source, say)
+        return _started(old.config, old.source, say, old.model)
 
 
 def _look_after(service: Service, signals: _Signals) -> None:
@@ -108,7 +112,7 @@ def _alone(config: ServiceConfig) -> Iterator[None]:
         UsageError: another service does.
         OutputError: the store's folder cannot be written.
     """
-    file = Path(f"{config.store.file}.lock")
+    file = Path(f"{Path(config.store.file).resolve()}.lock")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cxr_edge.bundle.manifest import MAX_FILE_BYTES
 from cxr_edge.errors import CxrEdgeError, EngineError, ImageError, MissingExtraError
 from cxr_edge.files import printable, read_file, sha256, write_file
 from cxr_edge.results import Failure, to_document
@@ -15,7 +16,8 @@ from cxr_edge.service.clock import stamp
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.health import Health
 from cxr_edge.service.heatmaps import draw_heatmap, heatmap_name, stored_heatmap
-from cxr_edge.service.inbox.moving import kept_name, move, signature_of
+from cxr_edge.service.inbox.mover import Mover, without_path
+from cxr_edge.service.inbox.moving import kept_name, signature_of, stored_path
 from cxr_edge.service.inbox.sweep import Inbox, InboxFile
 from cxr_edge.service.model import ServedModel
 from cxr_edge.service.store.rows import Delivery, NewResult, StoredResult, StoreError
@@ -56,7 +58,7 @@ class Recorder:
         self._observe = observe
         self._stop = threading.Event()
         self._unkept: tuple[StoredResult, bytes] | None = None
-        self._unmoved: set[str] = set()
+        self.mover = Mover(store, health)
 
     def stop(self) -> None:
         """Give up waiting for the store."""
@@ -94,6 +96,9 @@ class Recorder:
         try:
             stored = self._store.find_delivery(delivery)
             if stored:
+                kept = self.kept_file(stored)
+                if kept and not kept.exists():  # the process ended before it was written
+                    self._unkept = stored, data
                 return stored, False
             result = self._classify(delivery, data, received, f"{UPLOADS}/{name}")
         except StoreError as err:
@@ -113,19 +118,21 @@ class Recorder:
         try:
             write_file(path, data)
         except CxrEdgeError as err:
-            self._health.set("keeping", str(err))
+            reason = without_path(err)
+            self._health.set("keeping", f"an uploaded image cannot be kept: {reason}")
             return
         self._health.set("keeping", "")
-        self._draw(result, data)
+        self._draw(result, path)
 
     # --- files
 
     def file(self, item: InboxFile, inbox: Inbox) -> None:
         """Classify and store a file of the inbox, and move it away."""
-        path = printable(item.path)
+        path = stored_path(item.path)
+        result: StoredResult | None = None
         try:
-            result = self._store.find_stuck(path, item.signature.size, item.signature.mtime_ns)
-            if result is None:
+            target = self._store.find_stuck(path, str(item.signature))
+            if target is None:
                 result = self._result_of(item, path)
         except StoreError as err:
             self._health.set("store", str(err))
@@ -136,19 +143,19 @@ class Recorder:
             self._health.set("extra", f"files wait in the inbox: {reason}")
             inbox.done(item, leave_alone=True)
             return
-        if result is None:  # gone, or still changing
+        if target is not None:
+            self.mover.move(item, path, Path(target), inbox)
+        elif result is None:  # gone, or still changing
             inbox.done(item)
-            return
-        self._move(item, path, result, inbox)
+        elif (kept := self.kept_file(result)) and self.mover.move(item, path, kept, inbox):
+            self._draw(result, kept)
 
     def _result_of(self, item: InboxFile, path: str) -> StoredResult | None:
         received = stamp()
-        max_bytes = int(self._config.worker.max_file_mb * 1e6)
+        limit = int(self._config.worker.max_file_mb * 1e6)
         data: bytes | ImageError
         try:
-            data = read_file(
-                item.file, max_bytes=max_bytes, error=ImageError, follow_symlinks=False
-            )
+            data = read_file(item.file, max_bytes=limit, error=ImageError, follow_symlinks=False)
             content = sha256(data)
         except ImageError as err:
             data = ImageError(str(err).replace(printable(item.file), path))
@@ -163,42 +170,6 @@ class Recorder:
         if stored:
             return stored
         return self._classify(delivery, data, received, path)
-
-    def _move(self, item: InboxFile, path: str, result: StoredResult, inbox: Inbox) -> None:
-        target = self.kept_file(result)
-        assert target is not None  # noqa: S101 - the result of a file has a place for it
-        try:
-            moved = move(item.file, item.signature, target)
-        except (OSError, CxrEdgeError) as err:
-            if path not in self._unmoved:
-                self._unmoved.add(path)
-                self._note_stuck(item, path, result)
-            reason = getattr(err, "strerror", None) or str(err)
-            count = len(self._unmoved)
-            files = "a classified file" if count == 1 else f"{count} classified files"
-            self._health.set("moving", f"{files} cannot be moved out of the inbox: {reason}")
-            inbox.done(item, leave_alone=True)
-            return
-        inbox.done(item)
-        if path in self._unmoved or not moved:
-            self._unmoved.discard(path)
-            self._forget_stuck(path)
-        if not self._unmoved:
-            self._health.set("moving", "")
-        if moved and self._config.worker.heatmaps == "always" and result.document["ok"]:
-            self._draw(result, target.read_bytes())
-
-    def _note_stuck(self, item: InboxFile, path: str, result: StoredResult) -> None:
-        try:
-            self._store.note_stuck(path, item.signature.size, item.signature.mtime_ns, result.id)
-        except StoreError as err:
-            self._health.set("store", str(err))
-
-    def _forget_stuck(self, path: str) -> None:
-        try:
-            self._store.forget_stuck(path)
-        except StoreError as err:
-            self._health.set("store", str(err))
 
     # --- both
 
@@ -216,16 +187,18 @@ class Recorder:
         """
         return stored_heatmap(result, self.kept_file(result), self.model, self._config)
 
-    def _draw(self, result: StoredResult, data: bytes) -> None:
+    def _draw(self, result: StoredResult, kept: Path) -> None:
         """Draw the heat map of a new result beside its file, where the settings want that."""
-        name, kept = result.document.get("heatmap"), self.kept_file(result)
-        if not isinstance(name, str) or kept is None:
+        name = result.document.get("heatmap")
+        if not isinstance(name, str):
             return
         try:
+            data = read_file(kept, max_bytes=MAX_FILE_BYTES, error=ImageError)
             png = draw_heatmap(data, result.path, self.model, self._config)
             write_file(kept.with_name(os.path.basename(name)), png)  # noqa: PTH119 - a name
         except CxrEdgeError as err:
-            self._health.set("keeping", f"a heat map was not drawn: {err}")
+            reason = without_path(err)
+            self._health.set("keeping", f"a heat map cannot be drawn: {reason}")
         else:
             self._health.set("keeping", "")
 
@@ -259,7 +232,7 @@ class Recorder:
         latency_ms = 1e3 * (time.perf_counter() - started)
         inbox = self._config.inbox
         folder = inbox.processed if document["ok"] else inbox.failed
-        kept = kept_name(Path(folder), path, delivery.content) if folder else None
+        kept = kept_name(path, delivery.content) if folder else None
         if document["ok"] and kept and self._config.worker.heatmaps == "always":
             document["heatmap"] = heatmap_name(kept)
         classifier = model.classifier
@@ -308,7 +281,7 @@ class Recorder:
                 self._health.set("store", str(err))
                 self._health.beat()
                 if self._stop.wait(_RETRY_S):
-                    raise Stopping from err
+                    raise Stopping from err  # what it counted as an attempt, the next start forgets
                 continue
             self._health.set("store", "")
             return result

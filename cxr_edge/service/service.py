@@ -16,6 +16,7 @@ from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.connections import make_http, make_mqtt
 from cxr_edge.service.health import Health
+from cxr_edge.service.inbox.moving import recover
 from cxr_edge.service.inbox.sweep import Inbox
 from cxr_edge.service.inbox.watcher import Watcher
 from cxr_edge.service.model import ServedModel, manifest_identity
@@ -34,13 +35,21 @@ Say = Callable[[str], None]
 class Service:
     """The running parts of one configuration."""
 
-    def __init__(self, config: ServiceConfig, source: SettingsFile, say: Say) -> None:
+    def __init__(
+        self,
+        config: ServiceConfig,
+        source: SettingsFile,
+        say: Say,
+        *,
+        model: ServedModel | None = None,
+    ) -> None:
         """Open the store, load the model and check it; nothing runs yet.
 
         Args:
             config: all settings.
             source: their file, for messages.
             say: see :data:`Say`.
+            model: of an earlier service with the same settings of the model; None: load it.
 
         Raises:
             CxrEdgeError: a part cannot be used.
@@ -49,12 +58,12 @@ class Service:
         self._running = contextlib.ExitStack()
         """What ends with the service, the last first."""
         try:
-            self._open()
+            self._open(model)
         except BaseException:
             self._running.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, model: ServedModel | None) -> None:
         """Load the model, open the store, make the parts."""
         config, inbox = self.config, self.config.inbox
         self._bundles = folder_of_current(config.bundle) if config.bundle else None
@@ -62,13 +71,14 @@ class Service:
             settle_bundles(self._bundles)
             self._running.enter_context(hold_service_lock(self._bundles))
         with self.source.blamed("bundle", "key", "artifact", "engine", "threads", "profile"):
-            self.model = ServedModel.load(config)
+            self.model = model or ServedModel.load(config)
         if problem := self.model.check_all():
             raise EngineError(f"the model does not make the original's decisions: {problem}")
         self._identity = self._bundle_identity()
         with self.source.blamed("store.file"):
             self.store = Store(Path(config.store.file))
         self._running.callback(self.store.close)
+        self._note_that_it_runs()
         self._make_folders()
         kept = [Path(folder) for folder in (inbox.processed, inbox.failed) if folder]
         folders = {Path(config.store.file).parent, *kept}
@@ -92,6 +102,15 @@ class Service:
                 config, self.worker, self.store, self.health, self._mqtt, self._newest()
             )
 
+    def _note_that_it_runs(self) -> None:
+        """Leave a file that only a clean end removes: without it, no file ended the process."""
+        running = Path(f"{self.config.store.file}.running")
+        if not running.exists():
+            self.store.forget_attempts()
+        with contextlib.suppress(OSError):  # on a full disk, where no work is taken either
+            running.touch()
+        self._running.callback(_remove, running)
+
     def _make_folders(self) -> None:
         """Make the folders for files, and the inbox beside the store.
 
@@ -111,6 +130,8 @@ class Service:
                         Path(folder).mkdir(parents=True, exist_ok=True)
                 except OSError as err:
                     reason = f"cannot be made: {err.strerror}"
+                    if inbox.folder and not Path(inbox.folder).is_dir():
+                        continue  # a share that is away: the health says so, and moving makes it
                     raise OutputError(f"{printable(folder)}: {reason}") from err
 
     def _make_watcher(self) -> Watcher | None:
@@ -127,7 +148,7 @@ class Service:
     def _after_sweep(self) -> None:
         assert self.inbox is not None  # noqa: S101
         self.health.set("inbox", self.inbox.problem)
-        if not (self.inbox.left_alone or self.inbox.waiting):
+        if not (self.inbox.left_alone or self.inbox.waiting or self.inbox.problem):
             self.health.set("moving", "")
             self.health.set("extra", "")
         if self.inbox.ready:
@@ -154,6 +175,8 @@ class Service:
             CxrEdgeError: one cannot be started; none runs then.
         """
         try:
+            if self.inbox:
+                self._recover_claimed()
             for part in (self._mqtt, self._files, self._http, self.worker, self._watcher):
                 if part is None:
                     continue
@@ -165,6 +188,12 @@ class Service:
             raise
         self._announce(self.model.sha256, "")
 
+    def _recover_claimed(self) -> None:
+        try:
+            recover(Path(self.config.inbox.folder))
+        except OSError as err:
+            self.health.set("moving", f"the inbox holds claimed files: {err.strerror}")
+
     def stop(self) -> None:
         """Stop every part; the image in hand is finished and stored."""
         self._running.close()
@@ -174,7 +203,8 @@ class Service:
     def _upkeep(self) -> None:
         """Between two images: old results, a new bundle."""
         try:
-            self._retention.tidy_if_due()
+            if self._retention.tidy_if_due() and self.inbox:
+                self.recorder.mover.forget_gone(self.inbox)
         except StoreError as err:
             self.health.set("store", str(err))
         if self._new_model.is_set():
@@ -217,19 +247,25 @@ class Service:
     def _bundle_identity(self) -> object:
         return manifest_identity(Path(self.config.bundle)) if self.config.bundle else None
 
+    @property
+    def bundle_changed(self) -> bool:
+        """Whether another bundle is in place of the one that was looked at last."""
+        return self._bundle_identity() not in (None, self._identity)
+
     def look_after(self) -> None:
         """Look whether the bundle was replaced, and tell systemd how it goes.
 
         Raises:
-            EngineError: the worker has ended.
+            EngineError: the worker, or the thread that answers requests, has ended.
+            StoreError: the database was deleted or replaced.
         """
-        identity = self._bundle_identity()
-        if identity not in (None, self._identity):
-            self._identity = identity
+        if self.bundle_changed:
+            self._identity = self._bundle_identity()
             self._new_model.set()
             self.worker.wake()
         if self._http and not self._http.is_running:
             raise EngineError("the thread that answers requests has ended")
+        self.store.check_in_place()
         if not self.worker.is_running:
             failure = self.worker.failure
             raise EngineError(f"the worker ended: {failure!r}") from failure
@@ -247,3 +283,8 @@ class Service:
         if self._http:
             parts.append(self._http.address)
         return "ready: " + ", ".join(parts)
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()

@@ -1,4 +1,4 @@
-"""The one thread that classifies: health first, then uploads, heat maps, and files of the inbox."""
+"""The one thread that classifies: health first; uploads, heat maps and files take turns."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ class Worker:
         self._uploads: deque[_Upload] = deque()
         self._heatmaps: deque[_HeatmapRequest] = deque()
         self._wake = threading.Condition()
+        self._turns = deque([self._answer_upload, self._draw_heatmap, self._take_file])
         self._stopping = False
         self._next_disk = 0.0
         self.failure: BaseException | None = None
@@ -179,22 +180,34 @@ class Worker:
                         self._wake.wait(_IDLE_S)
 
     def _work(self) -> bool:
-        """Do one thing.
+        """Do one thing; uploads, heat maps and files take turns, so that none waits for ever.
 
         Returns:
             Whether there was one.
         """
-        if self._uploads:
-            upload = self._uploads.popleft()
-            _answer(
-                upload.future, lambda: Delivered(*self._recorder.upload(upload.name, upload.data))
-            )
-            self._recorder.keep_upload()
-            return True
-        if self._heatmaps:
-            request = self._heatmaps.popleft()
-            _answer(request.future, lambda: self._recorder.heatmap(request.result))
-            return True
+        for _ in range(3):
+            self._turns.rotate(-1)
+            if self._turns[-1]():
+                return True
+        return False
+
+    def _answer_upload(self) -> bool:
+        if not self._uploads:
+            return False
+        upload = self._uploads.popleft()
+        name, data = upload.name, upload.data
+        _answer(upload.future, lambda: Delivered(*self._recorder.upload(name, data)))
+        self._recorder.keep_upload()
+        return True
+
+    def _draw_heatmap(self) -> bool:
+        if not self._heatmaps:
+            return False
+        request = self._heatmaps.popleft()
+        _answer(request.future, lambda: self._recorder.heatmap(request.result))
+        return True
+
+    def _take_file(self) -> bool:
         if self._inbox is None or self._health.paused:
             return False
         item = self._inbox.take()

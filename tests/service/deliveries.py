@@ -117,12 +117,10 @@ def check_each_is_stored_once(folder: Path, arrivals: Arrivals) -> Counter[str]:
     names = [f"{number % 7}/image {number:05}.jpeg" for number in range(arrivals.count)]
     assert sorted(row.path for row in rows) == sorted(names), "lost, or stored twice"
     assert {row.path for row in rows if not row.document["ok"]} == arrivals.bad
-    processed, failed = (
-        {path.relative_to(folder / kind).as_posix() for path in (folder / kind).rglob("*.jpeg")}
-        for kind in ("processed", "failed")
-    )
-    assert failed == arrivals.bad
-    assert processed == set(names) - arrivals.bad
+    for kind, is_kind in (("processed", True), ("failed", False)):
+        kept = {path.relative_to(folder / kind).as_posix() for path in (folder / kind).rglob("*.*")}
+        assert kept == {row.kept for row in rows if row.document["ok"] is is_kind}
+    assert not list((folder / "inbox").rglob(".cxr-edge*"))
     audit = reader.audit()
     assert not audit.problem and audit.results == len(rows)
     left = sqlite3.connect(folder / "results.db").execute("SELECT * FROM attempts").fetchall()

@@ -14,6 +14,7 @@ from cxr_edge.errors import CxrEdgeError, MissingExtraError
 from cxr_edge.service import recorder as module
 from cxr_edge.service.config import read_config
 from cxr_edge.service.heatmaps import NoHeatmap
+from cxr_edge.service.inbox import mover
 from cxr_edge.service.recorder import Recorder, Stopping
 from cxr_edge.service.service import Service
 from cxr_edge.service.store.rows import StoreError
@@ -69,11 +70,12 @@ def test_a_file_is_predicted_stored_and_moved(service, png, tmp_path):
     expected = Classifier.load().predict(png)
     assert row.document["label"] == expected.label
     assert row.document["score"] == expected.score
-    assert row.document["source"] == row.path == row.kept == "ward 3/a.png"
+    assert row.document["source"] == row.path == "ward 3/a.png"
+    assert row.kept == f"ward 3/a.{row.content[:12]}.png"
     assert row.source == "inbox" and row.bundle == service.model.sha256
     assert row.received <= row.finished
     assert not path.exists()
-    assert (tmp_path / "processed/ward 3/a.png").read_bytes() == png
+    assert (tmp_path / "processed" / row.kept).read_bytes() == png
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0cut"])
@@ -82,7 +84,7 @@ def test_what_is_no_image_fails_and_is_set_aside(service, tmp_path, data):
     (row,) = work_off(service)
     assert row.document["ok"] is False and row.document["error"] == "ImageError"
     assert "a.jpeg" in row.document["message"] and str(tmp_path) not in row.document["message"]
-    assert (tmp_path / "failed/a.jpeg").exists()
+    assert (tmp_path / "failed" / row.kept).read_bytes() == data
 
 
 def test_a_file_that_is_too_large_is_not_read(make_service):
@@ -96,7 +98,8 @@ def test_the_same_file_again_is_moved_and_has_one_row(service, png, tmp_path):
     for _ in range(3):
         put(service, "a.png", png)
         assert len(work_off(service)) == 1
-    assert [path.name for path in (tmp_path / "processed").iterdir()] == ["a.png"]
+    (kept,) = (tmp_path / "processed").iterdir()
+    assert kept.read_bytes() == png
 
 
 def test_another_file_of_the_same_name_is_kept_beside_it(service, png, tmp_path):
@@ -107,15 +110,16 @@ def test_another_file_of_the_same_name_is_kept_beside_it(service, png, tmp_path)
     rows = work_off(service)
     assert len(rows) == 3
     names = {path.name for path in (tmp_path / "processed").iterdir()}
-    assert names == {"a.png", "b.png", f"a.{rows[2].content[:12]}.png"}
+    assert names == {row.kept for row in rows} and len(names) == 3
 
 
 def test_died_between_storing_and_moving(service, png, monkeypatch, tmp_path):
     path = put(service, "a.png", png)
-    monkeypatch.setattr(module, "move", lambda *_: os._exit)  # the process ends here
     service.inbox.sweep()
     item = service.inbox.take()
+    monkeypatch.setattr(service.recorder.mover, "move", lambda *_: False)  # the process ends here
     service.recorder.file(item, service.inbox)
+    service.inbox.done(item)
     monkeypatch.undo()
     assert path.exists()
     (row,) = work_off(service)
@@ -130,7 +134,7 @@ def test_a_file_that_cannot_be_moved_is_read_once(service, png, monkeypatch, lin
 
     reads = []
     read = module.read_file
-    monkeypatch.setattr(module, "move", refuse)
+    monkeypatch.setattr(mover, "move", refuse)
     monkeypatch.setattr(
         module, "read_file", lambda path, **k: reads.append(path) or read(path, **k)
     )
@@ -168,7 +172,12 @@ def test_an_upload_is_stored_and_kept_once(service, png, tmp_path):
     assert is_new and first.source == "http"
     again, is_new = service.recorder.upload("a.png", png)
     assert again == first and not is_new
-    assert (tmp_path / "processed/uploads/a.png").read_bytes() == png
+    kept = tmp_path / "processed" / first.kept
+    assert kept.parent.name == "uploads" and kept.read_bytes() == png
+    kept.unlink()  # the process ended before it was written
+    service.recorder.upload("a.png", png)
+    service.recorder.keep_upload()
+    assert kept.read_bytes() == png
     other, is_new = service.recorder.upload("b.png", png)
     assert is_new and other.id == 2
 
@@ -180,7 +189,7 @@ def test_after_too_many_ends_a_file_is_set_aside(service, png, tmp_path):
     (row,) = work_off(service)
     assert "the process ended 3 times while this file was classified" in row.document["message"]
     assert row.document["source"] == "a.png"
-    assert (tmp_path / "failed/a.png").exists()
+    assert (tmp_path / "failed" / row.kept).exists()
     assert len(work_off(service)) == 1
 
 
@@ -287,7 +296,7 @@ def test_heat_maps(make_service, png, tmp_path):
     other = dataclasses.replace(upload, bundle="0" * 64)
     with pytest.raises(NoHeatmap, match="another bundle"):
         on_request.recorder.heatmap(other)
-    (tmp_path / "processed/uploads/c.png").write_bytes(b"changed")
+    (tmp_path / "processed" / upload.kept).write_bytes(b"changed")
     with pytest.raises(NoHeatmap, match="was changed"):
         on_request.recorder.heatmap(upload)
 

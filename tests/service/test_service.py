@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from cxr_edge.bundle.reader import REFERENCE, Bundle
 from cxr_edge.bundle.upgrade import install_bundle, rollback_bundle
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import BundleError, UsageError
+from cxr_edge.files import sha256
 from cxr_edge.service.store.reader import StoreReader
+from cxr_edge.service.store.rows import Delivery
+from cxr_edge.service.store.writer import Store
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +70,7 @@ def test_settings_are_read_again(tmp_path, start, png):
     assert "unknown key 'inbox.settel_s', did you mean settle_s?" in line
     (tmp_path / "inbox/a.png").write_bytes(b"no image")
     (tmp_path / "inbox/b.png").write_bytes(png)
-    wait_until(lambda: (tmp_path / "set aside/a.png").exists())
+    wait_until(lambda: list((tmp_path / "set aside").glob("a.*.png")))
     wait_for_results(tmp_path, 2)
     assert service.terminate() == 0
 
@@ -114,8 +118,6 @@ def test_a_model_that_does_not_work_does_not_start(tmp_path, start):
 
 
 def test_systemd_hears_that_it_is_ready_and_alive(tmp_path, start):
-    import socket
-
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiver.bind(str(tmp_path / "notify"))
     receiver.settimeout(30)
@@ -150,7 +152,8 @@ def test_a_picture_that_ends_the_engine_does_not_stop_the_device(tmp_path, start
         ends += 1
     assert ends == 3
     assert service.terminate() == 0
-    assert (tmp_path / "failed/a.png").exists() and (tmp_path / "processed/b.png").exists()
+    assert list((tmp_path / "failed").glob("a.*.png"))
+    assert list((tmp_path / "processed").glob("b.*.png"))
 
 
 def both_are_stored(folder):
@@ -184,3 +187,56 @@ def test_an_upgrade_while_it_runs(tmp_path, start, png):
     service.process.send_signal(signal.SIGCONT)
     assert Bundle.open(folder / "current").manifest.sha256 == bundles[1]
     assert service.terminate() == 0
+
+
+def test_a_reload_that_fails_late_keeps_the_old_settings_and_leaks_nothing(tmp_path, start):
+    """The port of the new settings is taken; the old bundle is not there any more."""
+    folder = tmp_path / "bundles"
+    install_bundle(REFERENCE, into=folder)
+    config = write_config(tmp_path, http=True)
+    config.write_text('bundle = "bundles/current"\n' + config.read_text())
+    service = start(config)
+    service.wait_for_line("ready")
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    text = config.read_text()
+    port = taken.getsockname()[1]
+    config.write_text(text.replace("port = 0", f"port = {port}"))
+    shutil.move(folder, tmp_path / "away")
+    descriptors = []
+    for number in range(1, 5):
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: service.log.read_text().count("not used") == number)  # noqa: B023
+        wait_until(lambda: service.log.read_text().count("ready: ") == number + 1)  # noqa: B023
+        descriptors.append(len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())))
+    assert "http.port in line" in service.wait_for_line("not used")
+    assert descriptors[-1] == descriptors[0]
+    assert service.terminate() == 0
+    taken.close()
+
+
+def test_the_end_of_the_process_counts_only_where_it_was_not_asked_to_end(tmp_path, start, png):
+    config = write_config(tmp_path)
+    delivery = Delivery("inbox", "a.png", sha256(png))
+    store = Store(tmp_path / "results.db")
+    for _ in range(9):
+        store.begin(delivery)
+    store.close()
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox/a.png").write_bytes(png)
+    service = start(config)
+    wait_for_results(tmp_path, 1)
+    (row,) = StoreReader(tmp_path / "results.db").newest(1)
+    assert row.document["ok"]
+    assert (tmp_path / "results.db.running").exists()
+    assert service.terminate() == 0
+    assert not (tmp_path / "results.db.running").exists()
+
+
+def test_a_database_that_is_deleted_ends_the_process(tmp_path, start):
+    service = start(write_config(tmp_path))
+    service.wait_for_line("ready")
+    (tmp_path / "results.db").unlink()
+    assert service.process.wait(30) == 6
+    assert "was deleted or replaced" in service.log.read_text().splitlines()[-1]

@@ -83,10 +83,10 @@ def test_pages_of_results(store):
         ("UPDATE results SET document = '{\"ok\": true}' WHERE id = 4", "result 4 was changed"),
         ("UPDATE results SET finished = finished || '0' WHERE id = 10", "result 10 was changed"),
         ("UPDATE results SET latency_ms = 0 WHERE id = 1", "result 1 was changed"),
-        ("DELETE FROM results WHERE id = 5", "result 5 is missing"),
-        ("DELETE FROM results WHERE id BETWEEN 5 AND 7", "results from 5 is missing"),
-        ("DELETE FROM results WHERE id = 10", "the results from 10 to 10 are missing"),
-        ("DELETE FROM results WHERE id <= 2", "results from 1 is missing"),
+        ("DELETE FROM results WHERE id = 5", "missing: 5; the store was changed"),
+        ("DELETE FROM results WHERE id BETWEEN 5 AND 7", "missing: 5 to 7"),
+        ("DELETE FROM results WHERE id = 10", "missing: 10 to 10"),
+        ("DELETE FROM results WHERE id <= 2", "missing: 1 to 2"),
         ("UPDATE results SET path = 'x.png', hash = hash WHERE id = 3", "result 3 was changed"),
     ],
 )
@@ -136,15 +136,95 @@ def test_space_of_deleted_results_is_given_back(store):
     assert store.size_bytes() < before / 10
 
 
-def test_the_result_of_a_file_that_cannot_be_moved_stays(store):
-    fill(store, 5)
-    store.note_stuck("2.png", 10, 20, 3)
-    assert store.find_stuck("2.png", 10, 20).id == 3
-    assert store.find_stuck("2.png", 10, 21) is None
-    assert store.delete_oldest(500) == 2
+def test_files_that_cannot_be_moved(store):
+    store.note_stuck("2.png", "10 20", "/kept/2.png")
+    assert store.find_stuck("2.png", "10 20") == "/kept/2.png"
+    assert store.find_stuck("2.png", "10 21") is None
+    assert store.stuck_paths() == ["2.png"]
     store.forget_stuck("2.png")
-    assert store.find_stuck("2.png", 10, 20) is None
-    assert store.delete_oldest(500) == 3
+    assert store.find_stuck("2.png", "10 20") is None
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_database_that_is_deleted_or_replaced_is_noticed(store, is_replaced):
+    store.record(new())
+    store.file.rename(store.file.with_name("away"))
+    if is_replaced:
+        Store(store.file).close()
+    with pytest.raises(StoreError, match="was deleted or replaced; restart the service"):
+        store.record(new("b.png"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE INDEX other ON results (path)",
+        "CREATE TRIGGER t AFTER INSERT ON results BEGIN DELETE FROM results; END",
+        "CREATE VIEW v AS SELECT * FROM results",
+        "CREATE TABLE mine (a)",
+        "ALTER TABLE results ADD COLUMN more TEXT",
+    ],
+)
+def test_tables_that_are_not_the_service_s_are_refused(store, change):
+    fill(store, 3)
+    connection = sqlite3.connect(store.file)
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    for look in (store.audit, lambda: StoreReader(store.file), lambda: Store(store.file)):
+        with pytest.raises(UsageError, match="its tables are not those of the service"):
+            look()
+
+
+def test_an_index_that_says_something_else_than_its_table_is_seen(store):
+    """It was hidden while a changed row was put right again: the rows alone are whole."""
+    fill(store, 3)
+    store.close()
+
+    def run(*statements):
+        connection = sqlite3.connect(store.file)
+        for statement, *values in statements:
+            connection.execute(statement, *values)
+        connection.commit()
+        connection.close()
+
+    change = "UPDATE results SET finished = ? WHERE id = 2"
+    where = "FROM sqlite_schema WHERE name = 'results_by_time'"
+    connection = sqlite3.connect(store.file)
+    (finished,) = connection.execute("SELECT finished FROM results WHERE id = 2").fetchone()
+    index = connection.execute(f"SELECT type, name, tbl_name, rootpage, sql {where}").fetchone()
+    connection.close()
+    run((change, ["2030-01-01"]))
+    run(("PRAGMA writable_schema = ON",), (f"DELETE {where}",))
+    run((change, [finished]))
+    run(
+        ("PRAGMA writable_schema = ON",),
+        ("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", index),
+    )
+    audit = StoreReader(store.file).audit()
+    assert audit.problem.startswith("the database is damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("UPDATE results SET document = x'00' WHERE id = 2", "result 2 was changed"),
+        ("UPDATE results SET document = '[]' WHERE id = 2", "result 2 was changed"),
+        ("DELETE FROM chain", "the ends of the chain were changed"),
+        ("UPDATE chain SET last_id = 'x'", "the ends of the chain were changed"),
+        ("INSERT INTO chain SELECT * FROM chain", "the ends of the chain were changed"),
+    ],
+)
+def test_values_of_other_types_are_seen_and_no_traceback(store, change, problem):
+    fill(store, 3)
+    connection = sqlite3.connect(store.file)
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    assert problem in store.audit().problem
+    if "document" in change:
+        with pytest.raises(UsageError, match="result 2 is damaged; see --audit"):
+            store.newest(10)
 
 
 def test_it_is_read_while_it_is_written(store, tmp_path):

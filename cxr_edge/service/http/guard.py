@@ -74,8 +74,17 @@ class Guard:
                 "Misdirected",
                 "the Host header is not this computer's; ask localhost or 127.0.0.1",
             )
-        if method not in ("GET", "HEAD") and _is_from_elsewhere(headers):
+        is_open = method in ("GET", "HEAD") and path in WITHOUT_TOKEN  # also for links elsewhere
+        if not is_open and _is_from_elsewhere(headers):
             raise Refusal(403, "Forbidden", "the request comes from a page of another site")
+        if "transfer-encoding" in headers:
+            # Chunks of a byte keep the one thread busy that answers everybody.
+            raise Refusal(
+                411,
+                "LengthRequired",
+                "the body comes in chunks; send it whole, with its Content-Length "
+                "(curl --data-binary @FILE)",
+            )
         if path not in WITHOUT_TOKEN and not has_token(self._settings, headers):
             raise Refusal(
                 401,

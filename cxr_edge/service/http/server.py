@@ -123,8 +123,8 @@ def _listen(settings: ServerSettings) -> socket.socket:
             listener.close()
             raise
         return listener
-    except OSError as err:
-        reason = err.strerror or first_line(err)
+    except (OSError, UnicodeError) as err:  # UnicodeError: a host that no name can be
+        reason = getattr(err, "strerror", None) or first_line(err)
         raise UsageError(
             f"cannot listen on {host} port {port}: {reason}; stop what uses it, or set another"
         ) from err

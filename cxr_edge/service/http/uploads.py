@@ -93,7 +93,9 @@ class Upload:
                 f"the body took more than {self._settings.body_timeout_s:g} s; send it again",
             ) from None
         if not data:
-            raise Refusal(400, "BadRequest", "the body is empty; send an image file's bytes as it")
+            raise Refusal(
+                400, "BadRequest", "the body is empty, expected the bytes of an image file"
+            )
         return data
 
     async def _read(self, receive: Receive) -> bytes:
@@ -141,7 +143,7 @@ def check_headers(headers: Headers, max_bytes: int) -> None:
 
 
 def _too_large(max_bytes: int) -> Refusal:
-    limit = f"{max_bytes / 2**20:.4g} MiB" if max_bytes >= 2**20 else f"{max_bytes:,} bytes"
+    limit = f"{max_bytes / 1e6:.4g} MB" if max_bytes >= 1e6 else f"{max_bytes:,} bytes"
     return Refusal(413, "TooLarge", f"the body is larger than {limit}, the limit of this service")
 
 
@@ -158,8 +160,8 @@ def upload_name(query: QueryParams) -> str | None:
     is_text = name.isprintable() and "\N{REPLACEMENT CHARACTER}" not in name
     if len(names) > 1:
         problem = f"there are {len(names)} names"
-    elif not name.strip() or name in (".", ".."):
-        problem = "the name is empty or names a folder"
+    elif not name.strip() or name.startswith("."):  # folders, and names of unfinished files
+        problem = "the name is empty or begins with a dot"
     elif len(name.encode()) > _MAX_NAME_BYTES:
         problem = f"the name has {len(name.encode()):,} bytes"
     elif "/" in name or "\\" in name or not is_text:

@@ -8,6 +8,7 @@ clock of a network share does not matter.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -73,7 +74,9 @@ class Inbox:
         self.waiting = 0
         """Files in the inbox as of the last sweep, without those left alone."""
         self.problem = ""
-        """Why the inbox cannot be read; empty: it can."""
+        """Why the inbox, or a part of it, cannot be read; empty: it can."""
+        self._was_mounted = False
+        self._unreadable = 0
 
     def sweep(self) -> None:
         """Look through the inbox once."""
@@ -82,10 +85,11 @@ class Inbox:
         left_alone: dict[str, _Seen] = {}
         complete: list[InboxFile] = []
         waiting = incomplete = 0
+        self._unreadable = 0
         try:
-            self.folder.stat()
+            self._check_mount()
             for file, path, status in self._files():
-                signature = Signature(status.st_ino, status.st_size, status.st_mtime_ns)
+                signature = Signature.of(status)
                 alone = self._left_alone.get(path)
                 if alone and alone.signature == signature and now - alone.since < _AGAIN_S:
                     left_alone[path] = alone
@@ -103,6 +107,9 @@ class Inbox:
                     growing[path] = _Seen(signature, since)
                     incomplete += 1
             self.problem = ""
+            if self._unreadable:
+                folders = "a folder" if self._unreadable == 1 else f"{self._unreadable} folders"
+                self.problem = f"{printable(self.folder)}: {folders} in it cannot be read"
         except OSError as err:
             self.problem = f"{printable(self.folder)}: cannot be read: {err.strerror}"
             return
@@ -113,6 +120,18 @@ class Inbox:
             fresh = (item for item in complete if item.path not in offered)
             for item, _ in zip(fresh, range(_READY - len(self._ready)), strict=False):
                 self._ready.append(item)
+
+    def _check_mount(self) -> None:
+        """Notice an inbox that is away.
+
+        Raises:
+            OSError: it is not there, or nothing is mounted there any more.
+        """
+        self.folder.stat()
+        if os.path.ismount(self.folder):
+            self._was_mounted = True
+        elif self._was_mounted:
+            raise OSError(errno.ENODEV, "nothing is mounted there any more")
 
     def _was_renamed(self, status: os.stat_result) -> bool:
         return status.st_ctime_ns - status.st_mtime_ns >= 1e9 * self._settle_s
@@ -139,6 +158,8 @@ class Inbox:
     def _raise_for_root(self, err: OSError) -> None:
         if err.filename == str(self.folder):
             raise err
+        if not isinstance(err, FileNotFoundError):
+            self._unreadable += 1
 
     def take(self) -> InboxFile | None:
         """The next complete file; None: there is none now.

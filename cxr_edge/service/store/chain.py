@@ -1,8 +1,8 @@
 """The audit chain: the hash of each result covers the hash of the one before it.
 
 A row that is changed, taken out or put in breaks the chain from there on. Whoever can write to the
-database could compute the whole chain anew: a hash noted elsewhere, as in the journal, shows that
-too.
+database could compute the chain anew from a row on, or let it begin later as retention does: a last
+hash that was noted elsewhere shows the first, and a first number the second.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cxr_edge.files import sha256
+from cxr_edge.files import printable, sha256
 
 START = "0" * 64
 """What the first result of a store follows."""
@@ -62,19 +62,25 @@ def audit(connection: sqlite3.Connection) -> Audit:
 
 
 def _audit(connection: sqlite3.Connection) -> Audit:
-    before, previous, last, head = connection.execute(
-        "SELECT deleted_id, deleted_hash, last_id, last_hash FROM chain"
-    ).fetchone()
+    for (fault,) in connection.execute("PRAGMA integrity_check(1)"):
+        if fault != "ok":  # an index that says something else than its table, among others
+            return Audit(0, None, START, f"the database is damaged: {printable(str(fault))[:100]}")
+    ends = connection.execute("SELECT * FROM chain").fetchall()
+    if len(ends) != 1 or [type(value) for value in ends[0]] != [int, str, int, str]:
+        return Audit(0, None, START, "the ends of the chain were changed")
+    before, previous, last, head = ends[0]
     count, first, expected = 0, None, before + 1
     rows = connection.execute(f"SELECT hash, {', '.join(COLUMNS)} FROM results ORDER BY id")  # noqa: S608
     for digest, *values in rows:
         if values[0] != expected:
-            missing = "result" if values[0] == expected + 1 else "results from"
-            problem = f"{missing} {expected} is missing" if values[0] > expected else "ids overlap"
-            return Audit(count, first, previous, f"{problem}; the store was changed")
-        if link(previous, values) != digest:
+            lost = values[0] - 1
+            span = f"{expected}" if lost == expected else f"{expected} to {lost}"
+            return Audit(count, first, previous, f"missing: {span}; the store was changed")
+        if any(isinstance(value, bytes) for value in values) or link(previous, values) != digest:
             return Audit(count, first, previous, f"result {expected} was changed after it was made")
         count, first, previous, expected = count + 1, first or values[0], digest, expected + 1
     if (expected - 1, previous) != (last, head):
-        return Audit(count, first, previous, f"the results from {expected} to {last} are missing")
+        return Audit(
+            count, first, previous, f"missing: {expected} to {last}; the store was changed"
+        )
     return Audit(count, first, previous, "")

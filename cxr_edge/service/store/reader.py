@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 import threading
@@ -13,16 +14,48 @@ from typing import Any
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable, why_no_file
 from cxr_edge.service.store import chain
-from cxr_edge.service.store.rows import APPLICATION, VERSION, Delivery, StoredResult, StoreError
+from cxr_edge.service.store.rows import (
+    APPLICATION,
+    TABLES,
+    VERSION,
+    Delivery,
+    StoredResult,
+    StoreError,
+)
 
 COLUMNS = ", ".join((*chain.COLUMNS, "hash"))
 """Of the table of results, in the order of :class:`StoredResult`."""
 
 
 def to_result(row: tuple[Any, ...]) -> StoredResult:
-    """The result of a row of :data:`COLUMNS`."""
-    *values, document, digest = row
-    return StoredResult(*(*values, json.loads(document), digest))
+    """The result of a row of :data:`COLUMNS`.
+
+    Raises:
+        UsageError: its document is none.
+    """
+    *values, text, digest = row
+    try:
+        document = json.loads(text)
+    except (TypeError, ValueError) as err:
+        raise UsageError(f"result {values[0]} is damaged; see --audit") from err
+    if not isinstance(document, dict) or "ok" not in document:
+        raise UsageError(f"result {values[0]} is damaged; see --audit")
+    return StoredResult(*(*values, document, digest))
+
+
+def schema_of(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Everything that a database holds: type, name, table and definition."""
+    query = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY name"
+    return connection.execute(query).fetchall()
+
+
+@functools.cache
+def _expected_schema() -> list[tuple[str, ...]]:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(TABLES)
+    schema = schema_of(connection)
+    connection.close()
+    return schema
 
 
 class StoreReader:
@@ -66,10 +99,10 @@ class StoreReader:
         with self.reported():
             connection = self._reader()
             # First: the service may be making them, in one transaction.
-            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+            schema = schema_of(connection)
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if not tables:
+        if not schema:
             raise UsageError(f"{name}: holds no results; start the service first")
         if application != APPLICATION:
             raise UsageError(f"{name}: a database of another program; name another file")
@@ -77,6 +110,9 @@ class StoreReader:
             raise UsageError(
                 f"{name}: version {version}, this cxr-edge reads up to {VERSION}; update cxr-edge"
             )
+        # A view, a trigger or an index of somebody else's could show other results than there are.
+        if version != VERSION or schema != _expected_schema():
+            raise UsageError(f"{name}: its tables are not those of the service; restore a copy")
 
     def close(self) -> None:
         """Close every connection; no other thread may be reading."""
@@ -136,7 +172,8 @@ class StoreReader:
             return [to_result(row) for row in rows.fetchall()]
 
     def audit(self) -> chain.Audit:
-        """Check the whole audit chain."""
+        """Check the whole audit chain, and the file itself."""
+        self._check()
         with self.reported():
             return chain.audit(self._reader())
 
@@ -149,15 +186,14 @@ class StoreReader:
             size: int = connection.execute("PRAGMA page_size").fetchone()[0]
             return int(pages - free) * size
 
-    def find_stuck(self, path: str, size: int, mtime_ns: int) -> StoredResult | None:
-        """The result of a file that could not be moved, if it has not changed since."""
+    def find_stuck(self, path: str, signature: str) -> str | None:
+        """Where a file belongs that could not be moved, if it has not changed since."""
+        query = "SELECT target FROM stuck WHERE path = ? AND signature = ?"
         with self.reported():
-            row = (
-                self._reader()
-                .execute(
-                    "SELECT result FROM stuck WHERE path = ? AND size = ? AND mtime_ns = ?",
-                    (path, size, mtime_ns),
-                )
-                .fetchone()
-            )
-        return self.find(row[0]) if row else None
+            row = self._reader().execute(query, (path, signature)).fetchone()
+        return row[0] if row else None
+
+    def stuck_paths(self) -> list[str]:
+        """The files that could not be moved."""
+        with self.reported():
+            return [row[0] for row in self._reader().execute("SELECT path FROM stuck").fetchall()]

@@ -32,14 +32,17 @@ class ResultRetention:
         """Note a new result."""
         self._new += 1
 
-    def tidy_if_due(self) -> None:
+    def tidy_if_due(self) -> bool:
         """Delete what is too old or too much, a part at a time.
+
+        Returns:
+            Whether it was due.
 
         Raises:
             StoreError: the store cannot be written.
         """
         if time.monotonic() < self._next_s and self._new < _EVERY_RESULTS:
-            return
+            return False
         self._new, self._next_s = 0, time.monotonic() + _EVERY_S
         newest = next((result.finished for result in self._store.newest(1)), "")
         deleted = 0
@@ -50,6 +53,7 @@ class ResultRetention:
             deleted = max(deleted, self._store.delete_oldest(_ROWS))
         if deleted == _ROWS:  # there may be more
             self._next_s = 0.0
+        return True
 
 
 class FileRetention:

@@ -37,7 +37,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (source, path, content)
 ) WITHOUT ROWID;
 CREATE TABLE stuck (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, result INTEGER NOT NULL
+    path TEXT PRIMARY KEY, signature TEXT NOT NULL, target TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE chain (
     deleted_id INTEGER NOT NULL, deleted_hash TEXT NOT NULL,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cxr_edge.files import printable
 from cxr_edge.service.store import chain
 from cxr_edge.service.store.reader import COLUMNS, StoreReader, to_result
 from cxr_edge.service.store.rows import (
@@ -21,6 +22,7 @@ from cxr_edge.service.store.rows import (
     Delivery,
     NewResult,
     StoredResult,
+    StoreError,
 )
 
 _FORGET_ATTEMPTS = "DELETE FROM attempts WHERE source = ? AND path = ? AND content = ?"
@@ -40,7 +42,25 @@ class Store(StoreReader):
         with self.reported():
             self._writer = self._open()
             self._prepare(self._writer)
+            self._identity = self._identity_of_file()
         self._check()
+
+    def _identity_of_file(self) -> tuple[int, int] | None:
+        try:
+            status = self.file.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def check_in_place(self) -> None:
+        """Refuse to go on with a file that was deleted or replaced.
+
+        Raises:
+            StoreError: it was; what is written now would be lost.
+        """
+        if self._identity_of_file() != self._identity:
+            name = printable(self.file)
+            raise StoreError(f"{name}: was deleted or replaced; restart the service")
 
     @staticmethod
     def _prepare(connection: sqlite3.Connection) -> None:
@@ -76,6 +96,7 @@ class Store(StoreReader):
             StoreError: it could not be committed; nothing of it is stored.
         """
         connection = self._writer
+        self.check_in_place()
         with self.reported():
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
@@ -115,6 +136,15 @@ class Store(StoreReader):
         with self._transaction(durable=False) as connection:
             connection.execute(_FORGET_ATTEMPTS, values)
 
+    def forget_attempts(self) -> None:
+        """Forget all attempts: no process ended in one.
+
+        Raises:
+            StoreError: they could not be forgotten.
+        """
+        with self._transaction(durable=False) as connection:
+            connection.execute("DELETE FROM attempts")
+
     def record(self, new: NewResult) -> StoredResult:
         """Store a result; when this returns, it survives a power cut.
 
@@ -150,11 +180,15 @@ class Store(StoreReader):
             connection.execute("DELETE FROM health")
             connection.execute("INSERT INTO health VALUES (?, ?)", (checked, int(ok)))
 
-    def note_stuck(self, path: str, size: int, mtime_ns: int, result: int) -> None:
-        """Note that a file of the inbox has a result and could not be moved."""
+    def note_stuck(self, path: str, signature: str, target: str) -> None:
+        """Note where a file of the inbox belongs that has a result and could not be moved.
+
+        Raises:
+            StoreError: it could not be noted.
+        """
         with self._transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO stuck VALUES (?, ?, ?, ?)", (path, size, mtime_ns, result)
+                "INSERT OR REPLACE INTO stuck VALUES (?, ?, ?)", (path, signature, target)
             )
 
     def forget_stuck(self, path: str) -> None:
@@ -170,14 +204,11 @@ class Store(StoreReader):
             before: only those that were finished before this time; None: any.
 
         Returns:
-            How many were deleted. The result of a file that could not be moved stays, and so do
-            all after it.
+            How many were deleted.
         """
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT id, hash, finished FROM results "
-                "WHERE id < coalesce((SELECT min(result) FROM stuck), 9e18) ORDER BY id LIMIT ?",
-                (count,),
+                "SELECT id, hash, finished FROM results ORDER BY id LIMIT ?", (count,)
             ).fetchall()
             if before is not None:  # a clock that was set back does not reorder results
                 rows = rows[: next((i for i, r in enumerate(rows) if r[2] >= before), len(rows))]

@@ -57,7 +57,7 @@ def test_an_upload_without_a_name_is_called_after_its_content(client, upload):
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.png", "röntgen.png", "肺.dcm", "<b>&amp;\"'.png", "x" * 255, ".hidden", "%41"]
+    "name", ["a b.png", "röntgen.png", "肺.dcm", "<b>&amp;\"'.png", "x" * 255, "%41"]
 )
 def test_names_are_kept_as_they_are(client, upload, name):
     assert client.post(name, upload()).json["stored"]["path"] == name
@@ -65,7 +65,21 @@ def test_names_are_kept_as_they_are(client, upload, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", ".", "..", "a/b", "../x", "a\\b", "a\nb", "a\0b", "a\x7f", "\u202ea", "x" * 256],
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "../x",
+        "a\\b",
+        "a\nb",
+        "a\0b",
+        "a\x7f",
+        "\u202ea",
+        "x" * 256,
+    ],
 )
 def test_bad_names_are_refused(client, service, upload, name):
     assert client.post(name, upload()).refusal() == (400, "BadRequest")

@@ -175,3 +175,11 @@ def test_a_token_comes_from_a_file_of_its_own(tmp_path):
         read_token(file)
     with pytest.raises(UsageError, match="absent"):
         read_token(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_reads_nothing_and_makes_no_work(client, site):
+    headers = {"Sec_Fetch_Site": site}
+    for path in ("/v1/predictions", "/v1/predictions/1/heatmap", "/v1/health", "/metrics"):
+        assert client.get(path, **headers).status == 403
+    assert client.get("/", **headers).status == 200  # somebody follows a link
