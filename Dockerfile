@@ -6,9 +6,9 @@
 # EXTRAS adds engines or formats (--build-arg EXTRAS=litert,dicom). With all that the service needs:
 #
 #   docker build --build-arg EXTRAS=device -t cxr-edge-serve .
+#   docker run --rm cxr-edge-serve serve --sample-config > cxr-edge.toml
 #   docker run -d --name cxr-edge --restart unless-stopped --network host --read-only --tmpfs /tmp --memory 768m \
-#     -v cxr-edge:/var/lib/cxr-edge -v "$PWD/deploy/raspberry-pi/cxr-edge.toml:/etc/cxr-edge.toml:ro" \
-#     cxr-edge-serve serve --config /etc/cxr-edge.toml
+#     -v cxr-edge:/var/lib/cxr-edge -v "$PWD/cxr-edge.toml:/etc/cxr-edge.toml:ro" cxr-edge-serve serve --config /etc/cxr-edge.toml
 
 ARG PYTHON=3.12
 

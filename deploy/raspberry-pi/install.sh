@@ -141,9 +141,9 @@ if [ -n "$wheelhouse" ]; then set -- "$@" --no-index --find-links "$wheelhouse";
 "$release/bin/cxr-edge" --version > /dev/null
 
 install -d -m 0755 "$config"
-install -m 0644 "$here/cxr-edge.toml" "$config/cxr-edge.toml.sample"
+"$release/bin/cxr-edge" serve --sample-config > "$config/cxr-edge.toml.sample"
 if [ ! -e "$config/cxr-edge.toml" ]; then
-  install -m 0640 -g "$group" "$here/cxr-edge.toml" "$config/cxr-edge.toml"
+  install -m 0640 -g "$group" "$config/cxr-edge.toml.sample" "$config/cxr-edge.toml"
   sed -i 's|^# *bundle = ""|bundle = "/var/lib/cxr-edge/bundles/current"|' "$config/cxr-edge.toml"
 fi
 install -d -m 0750 -o "$user" -g "$group" "$state"

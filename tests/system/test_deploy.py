@@ -27,6 +27,14 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy/raspberry-pi"
 UNIT = DEPLOY / "cxr-edge.service"
 SYSTEM_PYTHON = "/usr/bin/python3"
+OF_A_RASPBERRY_PI = (
+    ()
+    if platform.machine() == "x86_64"
+    else (
+        "etc/systemd/journald.conf.d/cxr-edge.conf",
+        "etc/systemd/system.conf.d/cxr-edge-watchdog.conf",
+    )
+)
 MOST_EXPOSURE = 14
 """Of ``systemd-analyze security``, in tenths: 1.4 of 10."""
 
@@ -130,18 +138,19 @@ def test_it_installs_without_a_network_and_serves_the_reference(installed: Path)
     assert Bundle.open(state / "bundles/current").manifest.sha256 == Bundle.open().manifest.sha256
     program = installed / "opt/cxr-edge/bin/cxr-edge"
     assert run(program, "--version").stdout.startswith("cxr-edge ")
+    imports = "import cryptography, openjpeg, paho.mqtt, pydicom, uvicorn, ai_edge_litert"
+    assert run(program.with_name("python"), "-c", imports).returncode == 0
     assert run(program, "verify", state / "bundles/current").returncode == 0
     (profile,) = (state / ".config/cxr-edge/profiles").iterdir()
     names = files_below(installed) - {profile.relative_to(installed).as_posix()}
     assert names == {
         "etc/cxr-edge/cxr-edge.toml",
         "etc/cxr-edge/cxr-edge.toml.sample",
-        "etc/systemd/journald.conf.d/cxr-edge.conf",
-        "etc/systemd/system.conf.d/cxr-edge-watchdog.conf",
         "etc/systemd/system/cxr-edge.service",
         "etc/systemd/system/cxr-edge.service.d/lan.conf",
         "usr/local/bin/cxr-edge",
         "var/lib/cxr-edge/bundles/current",
+        *OF_A_RASPBERRY_PI,
     }
     config = (installed / "etc/cxr-edge/cxr-edge.toml").read_text()
     assert '\nbundle = "/var/lib/cxr-edge/bundles/current"\n' in config
@@ -158,6 +167,8 @@ for folder in etc opt var/lib usr/local; do
   mkdir -p "$layer/upper" "$layer/work"
   mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$layer/upper,workdir=$layer/work" /$folder
 done
+# A lock of this system's own programs says nothing about the overlay.
+rm -f /etc/passwd.lock /etc/shadow.lock /etc/group.lock /etc/gshadow.lock
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/system "$work/bin"
 printf '#!/bin/sh\necho "$@" >> %s\n' "$work/calls" > "$work/bin/systemctl"
@@ -199,7 +210,7 @@ def test_as_root_it_makes_the_user_and_starts_the_service(kit: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "daemon-reload",
-        "try-restart systemd-journald",
+        *(["try-restart systemd-journald"] if OF_A_RASPBERRY_PI else []),
         "enable --quiet cxr-edge",
         "restart cxr-edge",
         "owners: cxr-edge:cxr-edge",
