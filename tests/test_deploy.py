@@ -223,8 +223,10 @@ def test_the_page_says_what_the_unit_and_the_script_say() -> None:
     (needed,) = re.findall(r"^needed_mb=(\d+)$", script, re.M)
     assert f"| free space that `install.sh` asks for | {needed} MB |" in page
     store = ServiceConfig().store
-    assert f"older than {store.keep_images_days:g} days" in page
-    assert f"older than {store.keep_days:g} days" in page
+    assert f"| {store.keep_images_days:g} days after they were put there" in page
+    assert f"| after {store.keep_days:g} days, and the oldest" in page
+    assert f"the database takes more than {store.keep_mb / 1024:g} GB" in page
+    assert f"below {store.min_free_mb:g} MB free" in page
     for option in set(re.findall(r"install\.sh` (--\w+)", page)) | {"--bundle"}:
         assert f"{option}" in script
     for version in ("3.11", "3.13"):

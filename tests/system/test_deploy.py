@@ -77,6 +77,23 @@ def test_systemd_reads_the_unit_without_a_word(unit: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_systemd_reads_what_the_drop_ins_offer(unit: Path) -> None:
+    """lan.conf with every '#' of a setting removed, and the page's lines for a share."""
+    folder = unit.with_name(f"{unit.name}.d")
+    folder.mkdir()
+    lan = re.sub(r"^#(\w+=)", r"\1", (DEPLOY / "lan.conf").read_text(), flags=re.M)
+    assert lan.count("\nIPAddressAllow=") == 2
+    (folder / "lan.conf").write_text(lan)
+    page = (ROOT / "docs/raspberry-pi.md").read_text()
+    (share,) = re.findall(r"^```\n(\[Service\]\n.*?)^```", page, re.M | re.S)
+    (folder / "override.conf").write_text(share)
+    analyze = require("systemd-analyze", "systemd")
+    done = run(analyze, "verify", "--man=no", unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    (folder / "lan.conf").write_text(lan.replace("192.168.1.5", "broker"))
+    assert "broker" in run(analyze, "verify", "--man=no", unit).stderr
+
+
 def test_the_service_is_exposed_to_little(
     unit: Path, record_property: pytest.RecordProperty
 ) -> None:
