@@ -87,11 +87,13 @@ bench: .venv/peers
 wheel: .venv/test
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m build
 
-# A folder to copy to a Raspberry Pi and to install from there without a network (docs/raspberry-pi.md).
-PI_PYTHON = 3.11 3.13
-PI_FOLDER = build/raspberry-pi
+# A folder to copy to a Raspberry Pi and to install from there without a network (docs/raspberry-pi.md);
+# for a PC: `make wheelhouse ARCHITECTURE=x86_64`.
+ARCHITECTURE = aarch64
+DEVICE_PYTHON = $(if $(filter x86_64,$(ARCHITECTURE)),3.11 3.12 3.13,3.11 3.13)
+DEVICE_FOLDER = build/$(if $(filter x86_64,$(ARCHITECTURE)),pc,raspberry-pi)
 wheelhouse: .venv/base
-	sh deploy/wheelhouse.sh $(BIN)/python $(PI_FOLDER) aarch64 $(PI_PYTHON)
+	sh deploy/wheelhouse.sh $(BIN)/python $(DEVICE_FOLDER) $(ARCHITECTURE) $(DEVICE_PYTHON)
 
 # Known vulnerabilities of the versions in constraints.txt; needs a network (docs/dependencies.md).
 audit: .venv/test

@@ -10,9 +10,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from cxr_edge.service.config import ServiceConfig, sample_config
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy/raspberry-pi"
@@ -58,9 +61,15 @@ def fill(wheelhouse: Path, *names: str) -> Path:
 NUMPY = f"numpy-2.0-cp{VERSION.replace('.', '')}-cp3-manylinux_2_28_aarch64.whl"
 WHEEL = "cxr_edge-0.1.0-py3-none-any.whl"
 
+MAKE = f"make wheelhouse ARCHITECTURE=aarch64 DEVICE_PYTHON={re.escape(VERSION)}"
+
 REFUSED = {
     "a 32-bit system on a 64-bit kernel": ("getconf", "echo 32", "this system is 32-bit"),
-    "another processor": ("uname", "echo riscv64", "the processor is riscv64, expected aarch64"),
+    "another processor": (
+        "uname",
+        "echo riscv64",
+        r"the processor is riscv64, expected aarch64 .* or x86_64",
+    ),
     "an old Python": ("python3", "echo 3.9", r"python3 is 3\.9, expected 3\.11 to 3\.13"),
     "no module to make environments": (
         "python3",
@@ -93,7 +102,7 @@ def test_what_cannot_work_is_one_line_before_anything_is_changed(
 @pytest.mark.parametrize(
     ("wheels", "options", "message"),
     [
-        ([WHEEL], [], rf"no wheels for Python {VERSION} on aarch64; run: make wheelhouse"),
+        ([WHEEL], [], rf"no wheels for Python {VERSION} on aarch64; run: {MAKE}"),
         ([NUMPY], [], "no such wheel"),
         ([NUMPY, WHEEL], ["--wheel", "/nowhere/x.whl"], "/nowhere/x.whl: no such wheel"),
         ([NUMPY, WHEEL], ["--bundle", "/nowhere"], "/nowhere: no bundle here"),
@@ -112,6 +121,39 @@ def test_what_is_missing_is_named(
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(rf"install\.sh: .*{message}.*\n", done.stderr), done.stderr
     assert list(root.iterdir()) == []
+
+
+def test_a_pc_is_called_one(tools: Path, tmp_path: Path) -> None:
+    write_tool(tools, "uname", "echo x86_64")
+    done = call(tools, "install.sh", "--root", tmp_path, "--wheelhouse", fill(tmp_path / "w"))
+    assert done.stdout.startswith("install.sh: installing on an x86-64 PC;")
+    assert "Raspberry" not in done.stdout + done.stderr
+    assert re.search(f"on x86_64; run: {MAKE}".replace("aarch64", "x86_64"), done.stderr)
+
+
+def test_below_a_folder_no_user_is_made(tools: Path, tmp_path: Path) -> None:
+    write_tool(tools, "useradd", f"touch {tmp_path}/called")
+    root = tmp_path / "root"
+    root.mkdir()
+    wheels = fill(tmp_path / "wheels", NUMPY, WHEEL)
+    arguments = ("--root", root, "--wheelhouse", wheels, "--user", "nobody-of-this-name")
+    done = call(tools, "install.sh", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "install.sh: there is no user nobody-of-this-name here, and --root makes none; make it, or "
+        "give --user NAME\n"
+    )
+    assert list(root.iterdir()) == [] and not (tmp_path / "called").exists()
+
+
+def test_the_kit_holds_what_the_script_installs() -> None:
+    """Both name one extra, so that they cannot disagree."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert extras["device"] == ["cxr-edge[litert,serve,mqtt,dicom,sign]"]
+    for script in (DEPLOY / "install.sh", ROOT / "deploy/wheelhouse.sh"):
+        assert re.findall(r"\$\{wheel\}\[([\w,]+)\]", script.read_text()) == ["device"], script
 
 
 @pytest.mark.parametrize("script", ["install.sh", "uninstall.sh"])
@@ -167,6 +209,8 @@ def test_the_drop_ins_bound_the_log_and_start_the_watchdog_and_open_nothing() ->
     assert 0 < int(read_unit("watchdog.conf")["Manager"]["RuntimeWatchdogSec"]) <= 15
     lan = read_unit("lan.conf")
     assert dict(lan["Service"]) == {} and dict(lan["Unit"]) == {}
+    offered = re.findall(r"^#(IPAddressAllow=\S+)$", (DEPLOY / "lan.conf").read_text(), re.M)
+    assert len(offered) == 2  # a network, and a broker
 
 
 def test_the_page_says_what_the_unit_and_the_script_say() -> None:
@@ -178,6 +222,11 @@ def test_the_page_says_what_the_unit_and_the_script_say() -> None:
     assert "restarts it after 15 s" in page
     (needed,) = re.findall(r"^needed_mb=(\d+)$", script, re.M)
     assert f"| free space that `install.sh` asks for | {needed} MB |" in page
+    store = ServiceConfig().store
+    assert f"| {store.keep_images_days:g} days after they were put there" in page
+    assert f"| after {store.keep_days:g} days, and the oldest" in page
+    assert f"the database takes more than {store.keep_mb / 1024:g} GB" in page
+    assert f"below {store.min_free_mb:g} MB free" in page
     for option in set(re.findall(r"install\.sh` (--\w+)", page)) | {"--bundle"}:
         assert f"{option}" in script
     for version in ("3.11", "3.13"):
@@ -186,8 +235,7 @@ def test_the_page_says_what_the_unit_and_the_script_say() -> None:
 
 def test_the_configuration_has_the_line_that_the_script_sets() -> None:
     (pattern,) = re.findall(r"sed -i 's\|(.+?)\|bundle = ", (DEPLOY / "install.sh").read_text())
-    sample = (DEPLOY / "cxr-edge.toml").read_text()
-    assert len(re.findall(pattern, sample, re.M)) == 1
+    assert len(re.findall(pattern, sample_config(), re.M)) == 1
 
 
 def test_scripts_are_posix_sh_without_errors_of_syntax() -> None:

@@ -11,9 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from cxr_edge.service.config import STATE
 
 ROOT = Path(__file__).parent.parent
 PREFIX = "/opt/cxr-edge"
@@ -54,6 +57,18 @@ def test_it_runs_as_nobody_in_particular():
     assert any(f"--uid {user}" in command for command in arguments_of("RUN"))
     names = [name for name, _ in STEPS]
     assert names.index("USER") < names.index("ENTRYPOINT")
+
+
+def test_it_can_be_built_to_serve():
+    text = (ROOT / "Dockerfile").read_text()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    named = {name for names in re.findall(r"EXTRAS=([\w,]+)", text) for name in names.split(",")}
+    assert "device" in named and named <= extras.keys()
+    (user,) = arguments_of("USER")
+    assert any(f"-o {user} {STATE}" in command for command in arguments_of("RUN"))
+    assert f"-v cxr-edge:{STATE} " in text
 
 
 def test_a_signal_reaches_the_program():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_every_extra_in_the_readme_exists():
     pyproject = (ROOT / "pyproject.toml").read_text()
     for extra in set(re.findall(r"cxr-edge\[(\w+)\]", README)):
         assert re.search(rf"^{extra} = \[", pyproject, re.M), extra
+
+
+def test_every_extra_for_users_is_in_the_table():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    rows = re.findall(r"^\| `'\.\[([\w,]+)\]'` \|", README, re.M)
+    named = {extra for row in rows for extra in row.split(",")}
+    assert named == pyproject["optional-dependencies"].keys() - {"test", "soak"}
 
 
 def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):

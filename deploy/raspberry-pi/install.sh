@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs or updates cxr-edge and its service on 64-bit Raspberry Pi OS (bookworm or trixie).
+# Installs or updates cxr-edge and its service on 64-bit Raspberry Pi OS (bookworm or trixie), or on
+# an x86-64 PC with Debian or Ubuntu.
 #
 #   sudo sh install.sh                      with the wheels in wheels/ beside this file, else from an index
 #
@@ -7,7 +8,7 @@
 #   --wheel FILE       the wheel of cxr-edge; else the newest one in the wheelhouse
 #   --bundle DIR       the bundle to serve; else the reference model, unless one is installed already
 #   --user NAME        the service's user; made if need be (cxr-edge)
-#   --root DIR         install below DIR and start nothing: for tests and images of cards
+#   --root DIR         install below DIR, make no user and start nothing: for tests and images of cards
 #   --no-start         do not start the service
 #
 # Each installation is a folder of its own, and /opt/cxr-edge a link to it that is changed in one
@@ -39,7 +40,7 @@ while [ $# -gt 0 ]; do
       shift 2
       ;;
     --no-start) start=no && shift ;;
-    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0" && exit 0 ;;
     *) fail "unknown option $1; see --help" ;;
   esac
 done
@@ -62,14 +63,14 @@ fi
 machine=$(uname -m)
 case $machine in
   aarch64 | arm64) ;;
-  x86_64) say "this is no Raspberry Pi but $machine; going on" ;;
-  *) fail "the processor is $machine, expected aarch64 (a Raspberry Pi 3, 4, 5 or Zero 2 W)" ;;
+  x86_64) say "installing on an x86-64 PC; its log and its watchdog stay as they are" ;;
+  *) fail "the processor is $machine, expected aarch64 (a 64-bit Raspberry Pi) or x86_64 (a PC)" ;;
 esac
 command -v python3 > /dev/null || fail "python3 is missing; run: sudo apt install python3-venv"
 version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 case $version in
   3.11 | 3.12 | 3.13) ;;
-  *) fail "python3 is $version, expected 3.11 to 3.13 (Raspberry Pi OS bookworm or trixie)" ;;
+  *) fail "python3 is $version, expected 3.11 to 3.13 (Debian or Raspberry Pi OS bookworm or trixie, Ubuntu 24.04)" ;;
 esac
 python3 -c 'import ensurepip, venv' 2> /dev/null ||
   fail "python3 cannot make environments; run: sudo apt install python3-venv"
@@ -81,7 +82,7 @@ if [ -n "$wheelhouse" ]; then
   tag=cp$(printf '%s' "$version" | tr -d .)
   set -- "$wheelhouse"/numpy-*-"$tag"-*"$machine".whl
   [ -e "$1" ] ||
-    fail "$wheelhouse: no wheels for Python $version on $machine; run: make wheelhouse PI_PYTHON=$version"
+    fail "$wheelhouse: no wheels for Python $version on $machine; run: make wheelhouse ARCHITECTURE=$machine DEVICE_PYTHON=$version"
 fi
 if [ -z "$wheel" ]; then
   for wheel in "${wheelhouse:-$here}"/cxr_edge-*.whl; do :; done
@@ -99,6 +100,9 @@ for place in "$root/opt" "$root/var/lib"; do
   free_mb=$(df -Pm "$place" | awk 'NR == 2 { print $4 }')
   [ "$free_mb" -ge "$needed_mb" ] || fail "$place: $free_mb MB free, $needed_mb are needed; free some"
 done
+if [ -n "$root" ] && ! id -u "$user" > /dev/null 2>&1; then
+  fail "there is no user $user here, and --root makes none; make it, or give --user NAME"
+fi
 
 cd / # a home may be closed to the service's user
 
@@ -133,13 +137,13 @@ mkdir -p "$releases"
 python3 -m venv "$release"
 set -- --disable-pip-version-check --no-input --quiet --no-cache-dir --only-binary=:all:
 if [ -n "$wheelhouse" ]; then set -- "$@" --no-index --find-links "$wheelhouse"; fi
-"$release/bin/python" -m pip install "$@" "${wheel}[litert,serve]"
+"$release/bin/python" -m pip install "$@" "${wheel}[device]"
 "$release/bin/cxr-edge" --version > /dev/null
 
 install -d -m 0755 "$config"
-install -m 0644 "$here/cxr-edge.toml" "$config/cxr-edge.toml.sample"
+"$release/bin/cxr-edge" serve --sample-config > "$config/cxr-edge.toml.sample"
 if [ ! -e "$config/cxr-edge.toml" ]; then
-  install -m 0640 -g "$group" "$here/cxr-edge.toml" "$config/cxr-edge.toml"
+  install -m 0640 -g "$group" "$config/cxr-edge.toml.sample" "$config/cxr-edge.toml"
   sed -i 's|^# *bundle = ""|bundle = "/var/lib/cxr-edge/bundles/current"|' "$config/cxr-edge.toml"
 fi
 install -d -m 0750 -o "$user" -g "$group" "$state"
@@ -182,8 +186,10 @@ install_file() {
   install -m 0644 "$here/$1" "$2"
 }
 install_file cxr-edge.service "$units/system/cxr-edge.service"
-install_file journald.conf "$units/journald.conf.d/cxr-edge.conf"
-install_file watchdog.conf "$units/system.conf.d/cxr-edge-watchdog.conf"
+if [ "$machine" != x86_64 ]; then # a PC's log and watchdog serve other programs too
+  install_file journald.conf "$units/journald.conf.d/cxr-edge.conf"
+  install_file watchdog.conf "$units/system.conf.d/cxr-edge-watchdog.conf"
+fi
 if [ ! -e "$units/system/cxr-edge.service.d/lan.conf" ]; then
   install_file lan.conf "$units/system/cxr-edge.service.d/lan.conf"
 fi
@@ -200,7 +206,7 @@ fi
 started=no
 if [ "$start" = yes ] && [ -z "$root" ]; then
   systemctl daemon-reload
-  systemctl try-restart systemd-journald
+  if [ "$machine" != x86_64 ]; then systemctl try-restart systemd-journald; fi
   systemctl enable --quiet cxr-edge
 fi
 if [ "$start" = yes ] && [ -z "$root" ]; then
@@ -225,7 +231,7 @@ for old in "$releases"/*; do
   [ "$old" = "$release" ] || [ "$old" = "$root/opt/$previous" ] || rm -rf "$old"
 done
 
-if [ -z "$root" ] && ! grep -qw memory /sys/fs/cgroup/cgroup.controllers 2> /dev/null; then
+if [ -z "$root" ] && [ "$machine" != x86_64 ] && ! grep -qw memory /sys/fs/cgroup/cgroup.controllers 2> /dev/null; then
   say "the memory limit has no effect yet: add cgroup_enable=memory to /boot/firmware/cmdline.txt and restart"
 fi
 say "done; images go into $state/inbox"

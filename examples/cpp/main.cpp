@@ -31,10 +31,11 @@ using nlohmann::json;
 using std::int64_t, std::runtime_error, std::size_t, std::string, std::uint8_t, std::vector;
 
 string read_file(const fs::path& path) {
-  string bytes(fs::file_size(path), '\0');
+  std::error_code error;
+  string bytes(fs::is_regular_file(path, error) ? size_t(fs::file_size(path)) : 0, '\0');
   std::ifstream stream(path, std::ios::binary);
-  if (!stream.read(bytes.data(), std::streamsize(bytes.size())))
-    throw runtime_error(path.string() + ": cannot be read");
+  if (bytes.empty() || !stream.read(bytes.data(), std::streamsize(bytes.size())))
+    throw runtime_error(path.string() + ": no such file, or it cannot be read");
   return bytes;
 }
 
@@ -68,13 +69,16 @@ string read_checked(const fs::path& bundle, const json& entry) {
   return bytes;
 }
 
-const json& find_entry(const json& entries, const string& key, const string& value) {
+// The entry of a model file that onnxruntime runs, and the tolerance of its scores there.
+std::pair<json, double> find_artifact(const json& artifacts, const string& name) {
   string names;
-  for (const json& entry : entries) {
-    if (entry.at(key) == value) return entry;
-    names += " " + entry.at(key).get<string>();
-  }
-  throw runtime_error("no " + key + " is " + value + ", only:" + names);
+  for (const json& artifact : artifacts)
+    for (const json& record : artifact.at("engines")) {
+      if (record.at("engine") != "onnxruntime") continue;
+      if (artifact.at("name") == name) return {artifact, record.at("tolerance")};
+      names += " " + artifact.at("name").get<string>();
+    }
+  throw runtime_error("the bundle has no " + name + " for onnxruntime, only:" + names);
 }
 
 // Reads one array of an .npz file, a zip archive of arrays; dtype: numpy's name of T.
@@ -143,13 +147,10 @@ void replay(const fs::path& bundle, const string& name) {
   const OrtApi* api = OrtGetApiBase()->GetApi(ORT_API_VERSION);
   if (!api) throw runtime_error("libonnxruntime is older than the headers of this build");
   Ort::InitApi(api);
-
   const json manifest = read_manifest(bundle / "manifest.json");
   const json &spec = manifest.at("spec"), &input = spec.at("input");
   const json& golden = manifest.at("golden");
-  const json& artifact = find_entry(manifest.at("artifacts"), "name", name);
-  const json& engine = find_entry(artifact.at("engines"), "engine", "onnxruntime");
-  const double tolerance = engine.at("tolerance");
+  const auto [artifact, tolerance] = find_artifact(manifest.at("artifacts"), name);
   const vector<int64_t> shape{1, input.at("height"), input.at("width"), input.at("channels")};
   const size_t count = golden.at("inputs"), size = size_t(shape[1] * shape[2] * shape[3]);
   const size_t outputs = spec.at("activation") == "sigmoid" ? 1 : spec.at("labels").size();
@@ -191,7 +192,8 @@ int main(int argc, char** argv) try {
   if (argc != 3) throw runtime_error("usage: replay_golden BUNDLE ARTIFACT");
   replay(argv[1], argv[2]);
 } catch (const std::exception& error) {
-  const string text = error.what();
+  const bool is_json = dynamic_cast<const json::exception*>(&error);
+  const string text = is_json ? "manifest.json is damaged, or no bundle's" : error.what();
   std::cerr << "replay_golden: " << text.substr(0, text.find('\n')) << '\n';
   return 1;
 }
