@@ -2,8 +2,8 @@
 
 x86 CPUs have no such arithmetic: their engines and TensorFlow multiply and add in float32 and round
 the sums only, which is several times more exact. Here every sum is rounded after every addition, in
-the order in which XNNPACK adds: position by position of a kernel, channel by channel. Layer by
-layer the largest error is then the core's (tests/arm64 measures both).
+the order in which XNNPACK adds: position by position of a kernel, channel by channel. On the
+reference's convolutions the largest error is within 6 % of an emulated Cortex-A76's.
 """
 
 from __future__ import annotations
