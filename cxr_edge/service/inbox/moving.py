@@ -21,8 +21,8 @@ from cxr_edge.files import printable, sync_folder
 _CLAIMED = ".cxr-edge-claimed"
 """Folder beside a file, in which it is looked at again."""
 
-_LONGEST_NAME = 255
-"""Bytes of a name on Linux's file systems."""
+_LONGEST_NAME = 240
+"""Bytes of a kept file's name: with the ending of its heat map, no more than Linux allows."""
 
 
 @dataclass(frozen=True, slots=True)
