@@ -70,11 +70,11 @@ class Service:
         if self._bundles:
             settle_bundles(self._bundles)
             self._running.enter_context(hold_service_lock(self._bundles))
+        self._identity = self._bundle_identity()  # before it is loaded: a change is seen later
         with self.source.blamed("bundle", "key", "artifact", "engine", "threads", "profile"):
             self.model = model or ServedModel.load(config)
         if problem := self.model.check_all():
             raise EngineError(f"the model does not make the original's decisions: {problem}")
-        self._identity = self._bundle_identity()
         with self.source.blamed("store.file"):
             self.store = Store(Path(config.store.file))
         self._running.callback(self.store.close)
