@@ -28,7 +28,7 @@ def test_bundles_are_installed_listed_and_rolled_back(cli, tmp_path):
 
     first = cli("bundle", "install", SMALL, "--into", into)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout == f"{name_of(SMALL)} is current, and no service is running\n"
+    assert first.stdout == f"{name_of(SMALL)} is current, and no service uses this folder\n"
     again = cli("bundle", "install", SMALL, "--into", into)
     assert again.returncode == 0 and "is current already" in again.stdout
     second = cli("bundle", "install", REFERENCE, "--into", into, "--wait", "1")
