@@ -127,7 +127,7 @@ def test_the_service_talks_on_loopback_only_and_writes_only_its_folder(tmp_path,
     connection.request("POST", "/v1/predictions?name=a.png", Path(image).read_bytes())
     assert connection.getresponse().status == 201
     connection.close()
-    _wait_for(lambda: (state / "processed/image.png").exists())
+    _wait_for(lambda: list((state / "processed").glob("image.*.png")))
     (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(pid), signal.SIGTERM)
     assert process.wait(60) == 0, messages.read_text()
