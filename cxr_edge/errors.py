@@ -7,12 +7,14 @@
     │   └── DataError         2   a data folder does not hold one folder per class
     ├── MissingExtraError     3   an optional package is not installed
     ├── ImageError            4   an image cannot be read, or is damaged
+    ├── NoHeatmap             4   a stored result has no heat map
     ├── ModelError            5   a model cannot be used
     │   ├── SpecError             its spec is malformed or contradicts itself
     │   ├── ProfileError          the profile that `cxr-edge tune` wrote cannot be read
     │   ├── BundleError           its bundle is incomplete, changed or of another version
     │   └── EngineError           an engine refuses it, or its output is no probability
     ├── BenchmarkError        5   a benchmark report cannot be read or compared
+    ├── StoreError            6   the results of the service cannot be read or written now
     └── ExportError           6   an export failed and replaced nothing
         ├── ParityError           an exported model's decisions or scores differ too much
         └── OutputError           a file could not be written
@@ -56,6 +58,12 @@ class ImageError(CxrEdgeError):
     exit_code = 4
 
 
+class NoHeatmap(CxrEdgeError):  # noqa: N818 - mostly an answer, not a fault
+    """A stored result has no heat map; the message says why."""
+
+    exit_code = 4
+
+
 class ModelError(CxrEdgeError):
     """A model cannot be used."""
 
@@ -82,6 +90,12 @@ class BenchmarkError(CxrEdgeError):
     """A benchmark report cannot be read, or cannot be compared with another."""
 
     exit_code = 5
+
+
+class StoreError(CxrEdgeError):
+    """The service's database of results cannot be read or written now, as on a full disk."""
+
+    exit_code = 6
 
 
 class ExportError(CxrEdgeError):

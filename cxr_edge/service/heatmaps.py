@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 
-from cxr_edge.errors import CxrEdgeError, ImageError
+from cxr_edge.errors import CxrEdgeError, ImageError, NoHeatmap
 from cxr_edge.files import read_file, sha256
 from cxr_edge.image.listing import HEATMAP_SUFFIX
 from cxr_edge.overlay import draw_overlay
@@ -16,12 +16,6 @@ from cxr_edge.service.model import ServedModel
 from cxr_edge.service.store.rows import StoredResult
 
 _MOST_BYTES = 2**25
-
-
-class NoHeatmap(CxrEdgeError):  # noqa: N818 - an answer, mostly
-    """A result has no heat map; the message says why."""
-
-    exit_code = 4
 
 
 def heatmap_name(kept: str) -> str:

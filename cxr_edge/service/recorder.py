@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cxr_edge.bundle.manifest import MAX_FILE_BYTES
-from cxr_edge.errors import CxrEdgeError, EngineError, ImageError, MissingExtraError
+from cxr_edge.errors import CxrEdgeError, EngineError, ImageError, MissingExtraError, StoreError
 from cxr_edge.files import printable, read_file, sha256, write_file
 from cxr_edge.results import Failure, to_document
 from cxr_edge.service.clock import stamp
@@ -20,7 +20,7 @@ from cxr_edge.service.inbox.mover import Mover, without_path
 from cxr_edge.service.inbox.moving import kept_name, signature_of, stored_path
 from cxr_edge.service.inbox.sweep import Inbox, InboxFile
 from cxr_edge.service.model import ServedModel
-from cxr_edge.service.store.rows import Delivery, NewResult, StoredResult, StoreError
+from cxr_edge.service.store.rows import Delivery, NewResult, StoredResult
 from cxr_edge.service.store.writer import Store
 
 UPLOADS = "uploads"

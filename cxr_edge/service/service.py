@@ -11,7 +11,7 @@ from cxr_edge.bundle.installed import folder_of_current
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.served import Served, announce_served, hold_service_lock
 from cxr_edge.bundle.upgrade import settle_bundles
-from cxr_edge.errors import CxrEdgeError, EngineError, OutputError
+from cxr_edge.errors import CxrEdgeError, EngineError, OutputError, StoreError
 from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.connections import make_http, make_mqtt
@@ -24,7 +24,7 @@ from cxr_edge.service.notify import notify
 from cxr_edge.service.recorder import Recorder
 from cxr_edge.service.settings import SettingsFile
 from cxr_edge.service.store.retention import FileRetention, ResultRetention
-from cxr_edge.service.store.rows import StoredResult, StoreError
+from cxr_edge.service.store.rows import StoredResult
 from cxr_edge.service.store.writer import Store
 from cxr_edge.service.worker import Worker
 

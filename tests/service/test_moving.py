@@ -73,7 +73,9 @@ def test_replaced_while_it_is_copied_to_another_file_system(file, tmp_path, monk
     rename, copy = Path.rename, shutil.copyfile
 
     def refuse(path, target):
-        if Path(target).parent.name == "processed" and path.parent.name == ".cxr-edge-claimed":
+        if Path(target).parent.name == "processed" and path.parent.name.startswith(
+            ".cxr-edge-claimed-"
+        ):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         return rename(path, target)
 
@@ -120,7 +122,7 @@ def test_a_second_link_to_a_kept_file_leaves_the_inbox(file, tmp_path):
 
 
 def test_what_a_process_that_died_had_claimed_is_put_back(file):
-    claimed = file.parent / ".cxr-edge-claimed"
+    claimed = file.parent / ".cxr-edge-claimed-01234567"
     claimed.mkdir()
     (claimed / "b.png").write_bytes(b"claimed")
     (claimed / "a.png").write_bytes(b"claimed too")
@@ -129,6 +131,16 @@ def test_what_a_process_that_died_had_claimed_is_put_back(file):
     assert (file.parent / "b.png").read_bytes() == b"claimed"
     contents = sorted(path.read_bytes() for path in file.parent.iterdir())
     assert contents == [b"claimed", b"claimed too", b"image"]
+
+
+def test_a_link_among_what_was_claimed_leads_nowhere(file, tmp_path):
+    """A sender may write to the inbox, and must not reach what the service may."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/results.db").touch()
+    (file.parent / ".cxr-edge-claimed-01234567").symlink_to(tmp_path / "state")
+    recover(file.parent)
+    assert move(file, signature_of(file), tmp_path / "processed/a.png")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["results.db"]
 
 
 def test_links_and_folders_have_no_signature(tmp_path, file):

@@ -10,14 +10,12 @@ from service_process import write_config
 
 from cxr_edge import Classifier
 from cxr_edge.data.phantom import draw_phantom
-from cxr_edge.errors import CxrEdgeError, MissingExtraError
+from cxr_edge.errors import CxrEdgeError, MissingExtraError, NoHeatmap, StoreError
 from cxr_edge.service import recorder as module
 from cxr_edge.service.config import read_config
-from cxr_edge.service.heatmaps import NoHeatmap
 from cxr_edge.service.inbox import mover
 from cxr_edge.service.recorder import Recorder, Stopping
 from cxr_edge.service.service import Service
-from cxr_edge.service.store.rows import StoreError
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ import threading
 
 import pytest
 
-from cxr_edge.errors import UsageError
+from cxr_edge.errors import StoreError, UsageError
 from cxr_edge.service.store.reader import StoreReader
-from cxr_edge.service.store.rows import Delivery, NewResult, StoreError, to_document
+from cxr_edge.service.store.rows import Delivery, NewResult, to_document
 from cxr_edge.service.store.writer import Store
 
 DOCUMENT: dict[str, object] = {"ok": True, "source": "a.png", "label": "NORMAL", "score": 0.25}

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cxr_edge.errors import NoHeatmap
 from cxr_edge.service.health import Health
-from cxr_edge.service.heatmaps import NoHeatmap
 from cxr_edge.service.http.answers import (
     JsonResponse,
     Refusal,

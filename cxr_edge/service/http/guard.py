@@ -17,11 +17,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cxr_edge.errors import CxrEdgeError, MissingExtraError, OutputError, first_line
+from cxr_edge.errors import CxrEdgeError, MissingExtraError, OutputError, StoreError, first_line
 from cxr_edge.reporting import notice
 from cxr_edge.service.http.answers import Refusal
 from cxr_edge.service.http.settings import ServerSettings
-from cxr_edge.service.store.rows import StoreError
 
 WITHOUT_TOKEN = frozenset({"/", "/page.js", "/page.css", "/icon.svg", "/healthz"})
 """The page asks for the token, and holds no data itself; monitors ask for the state."""

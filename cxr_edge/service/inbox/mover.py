@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cxr_edge.errors import CxrEdgeError
+from cxr_edge.errors import CxrEdgeError, StoreError
 from cxr_edge.service.health import Health
 from cxr_edge.service.inbox.moving import move
 from cxr_edge.service.inbox.sweep import Inbox, InboxFile
-from cxr_edge.service.store.rows import StoreError
 from cxr_edge.service.store.writer import Store
 
 

@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from cxr_edge.device.temporary import unfinished_file
 from cxr_edge.files import printable, sync_folder
 
-_CLAIMED = ".cxr-edge-claimed"
-"""Folder beside a file, in which it is looked at again."""
+_CLAIMED = ".cxr-edge-claimed-"
+"""Begins the name of the folder beside a file in which it is looked at again."""
 
 _LONGEST_NAME = 240
 """Bytes of a kept file's name: with the ending of its heat map, no more than Linux allows."""
@@ -98,8 +98,8 @@ def move(file: Path, seen: Signature, target: Path) -> bool:
     if signature_of(file) != seen:
         return not os.path.lexists(file)
     _make_parent(target)
-    claimed = file.parent / _CLAIMED / file.name
-    claimed.parent.mkdir(exist_ok=True)
+    claimed = file.parent / f"{_CLAIMED}{os.urandom(4).hex()}" / file.name
+    claimed.parent.mkdir(0o700)  # a folder or link that somebody else made is not used
     try:
         file.rename(claimed)
     except FileNotFoundError:
@@ -124,9 +124,11 @@ def recover(inbox: Path) -> None:
         OSError: it cannot be put back.
     """
     for root, folders, _ in os.walk(inbox):
-        if _CLAIMED in folders:
-            folders.remove(_CLAIMED)
-            claimed_folder = Path(root, _CLAIMED)
+        for name in [name for name in folders if name.startswith(_CLAIMED)]:
+            folders.remove(name)
+            claimed_folder = Path(root, name)
+            if claimed_folder.is_symlink():  # a sender's: what it leads to is not theirs to move
+                continue
             for claimed in claimed_folder.iterdir():
                 _give_back(claimed, Path(root, claimed.name))
             _remove_if_empty(claimed_folder)

@@ -11,17 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cxr_edge.errors import UsageError
+from cxr_edge.errors import StoreError, UsageError
 from cxr_edge.files import printable, why_no_file
 from cxr_edge.service.store import chain
-from cxr_edge.service.store.rows import (
-    APPLICATION,
-    TABLES,
-    VERSION,
-    Delivery,
-    StoredResult,
-    StoreError,
-)
+from cxr_edge.service.store.rows import APPLICATION, TABLES, VERSION, Delivery, StoredResult
 
 COLUMNS = ", ".join((*chain.COLUMNS, "hash"))
 """Of the table of results, in the order of :class:`StoredResult`."""

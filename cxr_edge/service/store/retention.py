@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from cxr_edge.errors import StoreError
 from cxr_edge.service.clock import is_plausible, stamp
 from cxr_edge.service.config import StoreSettings
-from cxr_edge.service.store.rows import StoreError
 from cxr_edge.service.store.writer import Store
 
 _DAY_S = 86_400.0

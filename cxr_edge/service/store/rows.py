@@ -1,11 +1,10 @@
-"""A row of the store, its tables, and the errors of its database."""
+"""A row of the store, and its tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cxr_edge.errors import CxrEdgeError
 from cxr_edge.results import SCHEMA
 
 DeliverySource = Literal["inbox", "http", "dicom"]
@@ -45,12 +44,6 @@ CREATE TABLE chain (
 );
 CREATE TABLE health (checked TEXT NOT NULL, ok INTEGER NOT NULL);
 """
-
-
-class StoreError(CxrEdgeError):
-    """The database of results cannot be read or written now, as on a full disk."""
-
-    exit_code = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cxr_edge.errors import StoreError
 from cxr_edge.files import printable
 from cxr_edge.service.store import chain
 from cxr_edge.service.store.reader import COLUMNS, StoreReader, to_result
@@ -22,7 +23,6 @@ from cxr_edge.service.store.rows import (
     Delivery,
     NewResult,
     StoredResult,
-    StoreError,
 )
 
 _FORGET_ATTEMPTS = "DELETE FROM attempts WHERE source = ? AND path = ? AND content = ?"

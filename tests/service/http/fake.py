@@ -16,8 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from cxr_edge.errors import NoHeatmap
 from cxr_edge.service.health import HealthReport
-from cxr_edge.service.heatmaps import NoHeatmap
 from cxr_edge.service.http.app import build_app
 from cxr_edge.service.http.server import HttpServer
 from cxr_edge.service.http.settings import ServerSettings
