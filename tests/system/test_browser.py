@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import runpy
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,6 @@ EVALUATIONS = {
     "three labels": EVALUATED["draw_document"](EVALUATED["THREE_SPEC"]),
     "markup as names": EVALUATED["hostile"](EVALUATED["draw_document"]()),
 }
-Browser: Any = runpy.run_path(str(HERE / "chromium.py"))["Browser"]
 SIZES = (1280, 400, 360)
 MIN_LETTER_PX = 9
 
@@ -97,16 +94,6 @@ MARK = """
   return [box.left + box.width / 2, box.top + box.height / 2];
 })()
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("chromium is missing: apt-get install chromium")
-    browser = Browser(chromium, tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

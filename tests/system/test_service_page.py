@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.system
 
 HERE = Path(__file__).parent
 FAKE = runpy.run_path(str(HERE.parent / "service/http/fake.py"))
-Browser: Any = runpy.run_path(str(HERE / "chromium.py"))["Browser"]
 upload = FAKE["upload"]
 TOKEN = "s3cret-of-this-device"
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -83,16 +81,6 @@ ROWS = """
 [...document.querySelectorAll("#rows tr")].map(row => [...row.cells].map(c => c.innerText.trim()))
 """
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, "")}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("chromium is missing: apt-get install chromium")
-    browser = Browser(chromium, tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import runpy
 import socket
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cxr_edge.errors import UsageError
 
+FAKE: Any = runpy.run_path(str(Path(__file__).parent / "fake.py"))
+received = FAKE["received"]
 POST = b"POST /v1/predictions?name=a HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -26,14 +31,6 @@ def status_of(answer: bytes) -> int:
     assert b"application/json" in head, answer
     assert body.startswith(b'{"error"'), answer
     return int(head.split()[1])
-
-
-def received(connection: socket.socket) -> bytes:
-    data = b""
-    with contextlib.suppress(ConnectionResetError):
-        while chunk := connection.recv(65536):
-            data += chunk
-    return data
 
 
 @pytest.mark.parametrize("extra", [0, 1])
