@@ -274,9 +274,10 @@ def _check(config: ServiceConfig, source: SettingsFile) -> None:
                 continue
             name = f"{table}.{key}".lstrip(".")
             with source.blamed(name):
-                if any(folder in Path(value).resolve().parents for folder in folders):
+                path = Path(value).resolve()
+                if any(folder in (path, *path.parents) for folder in folders):
                     raise UsageError(
-                        f"{name} lies in the inbox, or where files are kept and deleted; "
+                        f"{name} is or lies in the inbox, or where files are kept and deleted; "
                         "expected another folder"
                     )
     with source.blamed("profile", "artifact", "engine"):

@@ -16,7 +16,9 @@ from cxr_edge.service.clock import stamp
 from cxr_edge.service.config import HealthSettings, StoreSettings
 from cxr_edge.service.model import ServedModel
 
-Part = Literal["model", "store", "disk", "inbox", "moving", "extra", "keeping", "bundle", "worker"]
+Part = Literal[
+    "model", "store", "disk", "inbox", "moving", "claimed", "extra", "keeping", "bundle", "worker"
+]
 
 _STOPS_WORK: tuple[Part, ...] = ("model", "store", "disk")
 """While one of these has a problem, no work is taken."""
@@ -174,6 +176,11 @@ class Health:
     def has_problem(self, part: Part) -> bool:
         """Whether a part has a problem."""
         return part in self._problems
+
+    @property
+    def cannot_store(self) -> bool:
+        """Whether no result can be stored now."""
+        return self.has_problem("store") or self.has_problem("disk")
 
     @property
     def paused(self) -> str:

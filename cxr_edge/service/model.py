@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from cxr_edge.bundle.golden import GoldenSet
+from cxr_edge.bundle.manifest import MANIFEST_NAME
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
 from cxr_edge.decision import decide, probabilities
@@ -17,6 +18,8 @@ from cxr_edge.errors import BundleError, CxrEdgeError
 from cxr_edge.image import ImageLimits
 from cxr_edge.results import Explanation, Prediction
 from cxr_edge.service.config import ServiceConfig
+
+BundleIdentity = tuple[int, int, int]
 
 _MOST_COMMITS = 5
 """Exports into the bundle's folder, while it is being loaded, after which loading goes on."""
@@ -34,6 +37,8 @@ class ServedModel:
     golden: GoldenSet
     tolerance: float
     """Largest |difference| of a score from the original model's, 0..1."""
+    identity: BundleIdentity | None = None
+    """Of the bundle's path before it was loaded; see :func:`bundle_identity`."""
     heatmaps: Classifier | None = None
     """A model that draws heat maps; loaded when the first is asked for."""
     next_check: int = 0
@@ -45,6 +50,7 @@ class ServedModel:
         Raises:
             CxrEdgeError: as :meth:`cxr_edge.Classifier.load`.
         """
+        identity = bundle_identity(config)
         # A link may point elsewhere at any moment; the folder that it names now is not changed.
         folder = Path(config.bundle).resolve() if config.bundle else None
         for _ in range(_MOST_COMMITS):
@@ -63,7 +69,10 @@ class ServedModel:
         artifact = before.artifact(classifier.artifact)
         engines = {record.engine: record for record in artifact.engines}
         tolerance = engines[classifier.engine].tolerance
-        return cls(folder, classifier, before.manifest.sha256, before.golden(), tolerance)
+        return cls(
+            *(folder, classifier, before.manifest.sha256, before.golden(), tolerance),
+            identity=identity,
+        )
 
     def predict(self, data: bytes, name: str) -> Prediction:
         """Classify the bytes of a file.
@@ -139,16 +148,12 @@ def _limits(config: ServiceConfig) -> ImageLimits:
     return ImageLimits(max_pixels=worker.max_pixels, max_bytes=int(worker.max_file_mb * 1e6))
 
 
-def manifest_identity(bundle: Path) -> tuple[int, int, int] | None:
+def bundle_identity(config: ServiceConfig) -> BundleIdentity | None:
     """What changes when another bundle is put in a bundle's place; None: it is not there."""
+    if not config.bundle:
+        return None
     try:
-        status = (bundle / "manifest.json").stat()
+        status = Path(config.bundle, MANIFEST_NAME).stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
-def model_settings(config: ServiceConfig) -> tuple[object, ...]:
-    """The settings that decide which model is loaded, and how."""
-    names = ("bundle", "key", "artifact", "engine", "threads", "profile", "worker")
-    return tuple(getattr(config, name) for name in names)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from cxr_edge.errors import CxrEdgeError, OutputError, UsageError
+from cxr_edge.errors import CxrEdgeError, OutputError, StoreError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig, read_config
-from cxr_edge.service.model import ServedModel, model_settings
+from cxr_edge.service.model import ServedModel
 from cxr_edge.service.notify import notify, watchdog_s
 from cxr_edge.service.service import Say, Service
 from cxr_edge.service.settings import SettingsFile
 
 _TICK_S = 0.5
+_LONGEST_FALLBACK_S, _FALLBACK_STEP_S = 60.0, 2.0
 
 
 def serve(file: Path, say: Say) -> None:
@@ -38,7 +41,7 @@ def serve(file: Path, say: Say) -> None:
         while True:
             notify("READY=1", f"STATUS={service.describe()}")
             try:
-                _look_after(service, signals)
+                _look_after(service, signals, say)
             finally:
                 notify("STOPPING=1" if signals.stop.is_set() else "STATUS=reading its settings")
                 service.stop()
@@ -46,7 +49,8 @@ def serve(file: Path, say: Say) -> None:
                 say("stopped")
                 return
             signals.reload.clear()
-            service = _reloaded(file, service, say)
+            service = _reloaded(file, service, say, signals)
+            gc.collect()  # the parts of the service before refer to each other
 
 
 class _Signals:
@@ -63,27 +67,36 @@ def _started(
     return service
 
 
-def _reloaded(file: Path, old: Service, say: Say) -> Service:
+def _reloaded(file: Path, old: Service, say: Say, signals: _Signals) -> Service:
     """Start with the settings as they are now; with the old ones where these do not work."""
     try:
         new, source = read_config(file)
         if new.store.file != old.config.store.file:
             with source.blamed("store.file"):
                 raise UsageError("the store cannot be changed while the service runs; restart it")
-        is_same = model_settings(new) == model_settings(old.config) and not old.bundle_changed
-        return _started(new, source, say, old.model if is_same else None)
+        return _started(new, source, say)
     except CxrEdgeError as err:
         say(f"the new settings are not used: {err}")
-        return _started(old.config, old.source, say, old.model)
+    end = time.monotonic() + _LONGEST_FALLBACK_S
+    while True:
+        try:
+            return _started(old.config, old.source, say, old.model)
+        except StoreError:  # as on a full disk, which may end
+            if time.monotonic() > end or signals.stop.wait(_FALLBACK_STEP_S):
+                raise
 
 
-def _look_after(service: Service, signals: _Signals) -> None:
+def _look_after(service: Service, signals: _Signals, say: Say) -> None:
+    """Look after a service until it is to stop, or to read its settings again."""
     expected = watchdog_s()
     tick = min(_TICK_S, expected / 4) if expected else _TICK_S
     while not (signals.stop.is_set() or signals.reload.is_set()):
         service.look_after()
         signals.wake.wait(tick)
         signals.wake.clear()
+        if signals.reload.is_set() and service.health.cannot_store:
+            say("the settings are not read again while results cannot be stored")
+            signals.reload.clear()
 
 
 @contextlib.contextmanager

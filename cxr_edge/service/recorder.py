@@ -16,9 +16,8 @@ from cxr_edge.service.clock import stamp
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.health import Health
 from cxr_edge.service.heatmaps import draw_heatmap, heatmap_name, stored_heatmap
-from cxr_edge.service.inbox.mover import Mover, without_path
-from cxr_edge.service.inbox.moving import kept_name, signature_of, stored_path
-from cxr_edge.service.inbox.sweep import Inbox, InboxFile
+from cxr_edge.service.inbox.mover import without_path
+from cxr_edge.service.inbox.moving import kept_name
 from cxr_edge.service.model import ServedModel
 from cxr_edge.service.store.rows import Delivery, NewResult, StoredResult
 from cxr_edge.service.store.writer import Store
@@ -58,7 +57,6 @@ class Recorder:
         self._observe = observe
         self._stop = threading.Event()
         self._unkept: tuple[StoredResult, bytes] | None = None
-        self.mover = Mover(store, health)
 
     def stop(self) -> None:
         """Give up waiting for the store."""
@@ -77,8 +75,6 @@ class Recorder:
             self._health.set("store", str(err))
         else:
             self._health.set("store", "")
-
-    # --- uploads
 
     def upload(self, name: str, data: bytes) -> tuple[StoredResult, bool]:
         """Classify and store an upload.
@@ -100,7 +96,7 @@ class Recorder:
                 if kept and not kept.exists():  # the process ended before it was written
                     self._unkept = stored, data
                 return stored, False
-            result = self._classify(delivery, data, received, f"{UPLOADS}/{name}")
+            result = self.classify(delivery, data, received, f"{UPLOADS}/{name}")
         except StoreError as err:
             self._health.set("store", str(err))
             raise
@@ -122,56 +118,7 @@ class Recorder:
             self._health.set("keeping", f"an uploaded image cannot be kept: {reason}")
             return
         self._health.set("keeping", "")
-        self._draw(result, path)
-
-    # --- files
-
-    def file(self, item: InboxFile, inbox: Inbox) -> None:
-        """Classify and store a file of the inbox, and move it away."""
-        path = stored_path(item.path)
-        result: StoredResult | None = None
-        try:
-            target = self._store.find_stuck(path, str(item.signature))
-            if target is None:
-                result = self._result_of(item, path)
-        except StoreError as err:
-            self._health.set("store", str(err))
-            inbox.done(item)
-            return
-        except MissingExtraError as err:  # the fault of the installation, not of the file
-            reason = str(err).replace(f"{path}: ", "")
-            self._health.set("extra", f"files wait in the inbox: {reason}")
-            inbox.done(item, leave_alone=True)
-            return
-        if target is not None:
-            self.mover.move(item, path, Path(target), inbox)
-        elif result is None:  # gone, or still changing
-            inbox.done(item)
-        elif (kept := self.kept_file(result)) and self.mover.move(item, path, kept, inbox):
-            self._draw(result, kept)
-
-    def _result_of(self, item: InboxFile, path: str) -> StoredResult | None:
-        received = stamp()
-        limit = int(self._config.worker.max_file_mb * 1e6)
-        data: bytes | ImageError
-        try:
-            data = read_file(item.file, max_bytes=limit, error=ImageError, follow_symlinks=False)
-            content = sha256(data)
-        except ImageError as err:
-            data = ImageError(str(err).replace(printable(item.file), path))
-            content = sha256(f"{item.signature.size} {item.signature.mtime_ns}".encode())
-        try:
-            if signature_of(item.file) != item.signature:
-                return None
-        except OSError:
-            return None
-        delivery = Delivery("inbox", path, content)
-        stored = self._store.find_delivery(delivery)
-        if stored:
-            return stored
-        return self._classify(delivery, data, received, path)
-
-    # --- both
+        self.draw(result, path)
 
     def kept_file(self, result: StoredResult) -> Path | None:
         """Where the file of a result is kept; None: it is not."""
@@ -187,7 +134,7 @@ class Recorder:
         """
         return stored_heatmap(result, self.kept_file(result), self.model, self._config)
 
-    def _draw(self, result: StoredResult, kept: Path) -> None:
+    def draw(self, result: StoredResult, kept: Path) -> None:
         """Draw the heat map of a new result beside its file, where the settings want that."""
         name = result.document.get("heatmap")
         if not isinstance(name, str):
@@ -202,7 +149,7 @@ class Recorder:
         else:
             self._health.set("keeping", "")
 
-    def _classify(
+    def classify(
         self, delivery: Delivery, data: bytes | ImageError, received: str, path: str
     ) -> StoredResult:
         """Classify and store a delivery that has no result.

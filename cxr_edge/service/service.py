@@ -16,10 +16,10 @@ from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.connections import make_http, make_mqtt
 from cxr_edge.service.health import Health
-from cxr_edge.service.inbox.moving import recover
+from cxr_edge.service.inbox.intake import Intake
 from cxr_edge.service.inbox.sweep import Inbox
 from cxr_edge.service.inbox.watcher import Watcher
-from cxr_edge.service.model import ServedModel, manifest_identity
+from cxr_edge.service.model import ServedModel, bundle_identity
 from cxr_edge.service.notify import notify
 from cxr_edge.service.recorder import Recorder
 from cxr_edge.service.settings import SettingsFile
@@ -70,9 +70,9 @@ class Service:
         if self._bundles:
             settle_bundles(self._bundles)
             self._running.enter_context(hold_service_lock(self._bundles))
-        self._identity = self._bundle_identity()  # before it is loaded: a change is seen later
         with self.source.blamed("bundle", "key", "artifact", "engine", "threads", "profile"):
             self.model = model or ServedModel.load(config)
+        self._looked_at = self.model.identity
         if problem := self.model.check_all():
             raise EngineError(f"the model does not make the original's decisions: {problem}")
         with self.source.blamed("store.file"):
@@ -88,18 +88,21 @@ class Service:
         self.recorder = Recorder(config, self.model, self.store, self.health, self._observe)
         self.inbox = Inbox(Path(inbox.folder), inbox.settle_s) if inbox.folder else None
         self._watcher = self._make_watcher()
+        self.intake = None
+        if self.inbox:
+            self.intake = Intake(config, self.inbox, self.recorder, self.store, self.health)
         self.worker = Worker(
-            self.recorder, self.health, self.inbox, upkeep=self._upkeep, nudge=self._nudge
+            self.recorder, self.health, self.intake, upkeep=self._upkeep, nudge=self._nudge
         )
         self.health.waiting = lambda: self.worker.waiting
         self._retention = ResultRetention(self.store, config.store)
-        self._files = FileRetention(kept, config.store, self._newest)
+        self._files = FileRetention(kept, config.store, self.store.newest_time)
         self._new_model = threading.Event()
         with self.source.blamed("mqtt.host", "mqtt.username", "mqtt.password_file", "mqtt.tls"):
             self._mqtt = make_mqtt(config)
         with self.source.blamed("http.host", "http.token_file"):
             self._metrics, self._http = make_http(
-                config, self.worker, self.store, self.health, self._mqtt, self._newest()
+                config, self.worker, self.store, self.health, self._mqtt, self.store.newest_time()
             )
 
     def _note_that_it_runs(self) -> None:
@@ -109,7 +112,6 @@ class Service:
             self.store.forget_attempts()
         with contextlib.suppress(OSError):  # on a full disk, where no work is taken either
             running.touch()
-        self._running.callback(_remove, running)
 
     def _make_folders(self) -> None:
         """Make the folders for files, and the inbox beside the store.
@@ -148,6 +150,8 @@ class Service:
     def _after_sweep(self) -> None:
         assert self.inbox is not None  # noqa: S101
         self.health.set("inbox", self.inbox.problem)
+        if not (self.inbox.leftovers or self.inbox.problem):
+            self.health.set("claimed", "")
         if not (self.inbox.left_alone or self.inbox.waiting or self.inbox.problem):
             self.health.set("moving", "")
             self.health.set("extra", "")
@@ -157,9 +161,6 @@ class Service:
     def _nudge(self) -> None:
         if self._watcher:
             self._watcher.nudge()
-
-    def _newest(self) -> str:
-        return next((result.finished for result in self.store.newest(1)), "")
 
     def _observe(self, result: StoredResult) -> None:
         self._retention.count()
@@ -175,8 +176,6 @@ class Service:
             CxrEdgeError: one cannot be started; none runs then.
         """
         try:
-            if self.inbox:
-                self._recover_claimed()
             for part in (self._mqtt, self._files, self._http, self.worker, self._watcher):
                 if part is None:
                     continue
@@ -188,23 +187,19 @@ class Service:
             raise
         self._announce(self.model.sha256, "")
 
-    def _recover_claimed(self) -> None:
-        try:
-            recover(Path(self.config.inbox.folder))
-        except OSError as err:
-            self.health.set("moving", f"the inbox holds claimed files: {err.strerror}")
-
     def stop(self) -> None:
         """Stop every part; the image in hand is finished and stored."""
         self._running.close()
+        with contextlib.suppress(OSError):
+            Path(f"{self.config.store.file}.running").unlink()
 
     # --- called by the worker
 
     def _upkeep(self) -> None:
         """Between two images: old results, a new bundle."""
         try:
-            if self._retention.tidy_if_due() and self.inbox:
-                self.recorder.mover.forget_gone(self.inbox)
+            if self._retention.tidy_if_due() and self.inbox and self.intake:
+                self.intake.mover.forget_gone(self.inbox)
         except StoreError as err:
             self.health.set("store", str(err))
         if self._new_model.is_set():
@@ -244,14 +239,6 @@ class Service:
 
     # --- called by the main thread
 
-    def _bundle_identity(self) -> object:
-        return manifest_identity(Path(self.config.bundle)) if self.config.bundle else None
-
-    @property
-    def bundle_changed(self) -> bool:
-        """Whether another bundle is in place of the one that was looked at last."""
-        return self._bundle_identity() not in (None, self._identity)
-
     def look_after(self) -> None:
         """Look whether the bundle was replaced, and tell systemd how it goes.
 
@@ -259,8 +246,9 @@ class Service:
             EngineError: the worker, or the thread that answers requests, has ended.
             StoreError: the database was deleted or replaced.
         """
-        if self.bundle_changed:
-            self._identity = self._bundle_identity()
+        identity = bundle_identity(self.config)
+        if identity not in (None, self._looked_at):
+            self._looked_at = identity
             self._new_model.set()
             self.worker.wake()
         if self._http and not self._http.is_running:
@@ -283,8 +271,3 @@ class Service:
         if self._http:
             parts.append(self._http.address)
         return "ready: " + ", ".join(parts)
-
-
-def _remove(file: Path) -> None:
-    with contextlib.suppress(OSError):
-        file.unlink()

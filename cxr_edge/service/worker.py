@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from cxr_edge.service.health import Health
-from cxr_edge.service.inbox.sweep import Inbox
+from cxr_edge.service.inbox.intake import Intake
 from cxr_edge.service.recorder import Recorder, Stopping
 from cxr_edge.service.store.rows import StoredResult
 
@@ -58,7 +58,7 @@ class Worker:
         self,
         recorder: Recorder,
         health: Health,
-        inbox: Inbox | None,
+        intake: Intake | None,
         *,
         upkeep: Callable[[], None],
         nudge: Callable[[], None],
@@ -68,11 +68,11 @@ class Worker:
         Args:
             recorder: classifies and stores.
             health: is asked whether work may be taken.
-            inbox: files; None: there is none.
+            intake: files; None: there is no inbox.
             upkeep: called between images, and when there is nothing to do.
             nudge: called when more files wait in the inbox than were offered.
         """
-        self._recorder, self._health, self._inbox = recorder, health, inbox
+        self._recorder, self._health, self._intake = recorder, health, intake
         self._upkeep, self._nudge = upkeep, nudge
         self._uploads: deque[_Upload] = deque()
         self._heatmaps: deque[_HeatmapRequest] = deque()
@@ -143,7 +143,7 @@ class Worker:
     @property
     def waiting(self) -> int:
         """Uploads and files that are not classified yet."""
-        return len(self._uploads) + (self._inbox.waiting if self._inbox else 0)
+        return len(self._uploads) + (self._intake.waiting if self._intake else 0)
 
     # --- the thread
 
@@ -208,15 +208,13 @@ class Worker:
         return True
 
     def _take_file(self) -> bool:
-        if self._inbox is None or self._health.paused:
+        if self._intake is None or self._health.paused:
             return False
-        item = self._inbox.take()
-        if item is None:
-            if self._inbox.waiting > self._inbox.growing:
-                self._nudge()
-            return False
-        self._recorder.file(item, self._inbox)
-        return True
+        if self._intake.take():
+            return True
+        if self._intake.has_more:
+            self._nudge()
+        return False
 
 
 def _answer(future: Future, make: Callable[[], object]) -> None:  # type: ignore[type-arg]

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.service.inbox.moving import kept_name, move, recover, signature_of, stored_path
+from cxr_edge.service.inbox.moving import (
+    give_back,
+    is_leftover,
+    kept_name,
+    move,
+    signature_of,
+    stored_path,
+)
 
 
 @pytest.fixture
@@ -57,12 +64,9 @@ def test_replaced_in_the_instant_before_it_is_claimed(
             path.write_bytes(b"the one after")
         return result
 
-    def refuse(*_):
-        raise PermissionError(errno.EPERM, "no links")
-
     monkeypatch.setattr(Path, "rename", replace_and_rename)
     if not has_links:
-        monkeypatch.setattr(os, "link", refuse)
+        monkeypatch.setattr(os, "link", refuse_links)
     assert not move(file, seen, tmp_path / "processed/a.png")
     contents = sorted(path.read_bytes() for path in file.parent.iterdir())
     assert contents == sorted([b"the next image"] + [b"the one after"] * is_taken)
@@ -104,7 +108,16 @@ def test_each_delivery_has_a_place_of_its_own():
 @pytest.mark.parametrize("name", ["é" * 125 + ".jpeg", "\\udcff" * 60 + ".png", "a." + "b" * 240])
 def test_kept_names_are_not_too_long(name):
     kept = kept_name(name, "0123456789abcdef")
-    assert len(os.fsencode(kept)) <= 255 and "0123456789ab" in kept
+    assert len(os.fsencode(f"{kept}.heatmap.png")) <= 255
+
+
+def test_what_is_cut_off_a_name_still_tells_it_from_others():
+    long = "é" * 124
+    names = {kept_name(f"{long}{end}.png", "0123456789abcdef") for end in "ab"}
+    folders = {kept_name("\\udcff" * 50 + f"{end}/a.png", "0123456789abcdef") for end in "ab"}
+    assert len(names) == len(folders) == 2
+    parts = [part for name in names | folders for part in name.split("/")]
+    assert all(len(os.fsencode(part)) <= 240 for part in parts)
 
 
 def test_every_path_has_another_name_in_the_store():
@@ -121,26 +134,41 @@ def test_a_second_link_to_a_kept_file_leaves_the_inbox(file, tmp_path):
     assert not file.exists() and target.read_bytes() == b"image"
 
 
-def test_what_a_process_that_died_had_claimed_is_put_back(file):
-    claimed = file.parent / ".cxr-edge-claimed-01234567"
-    claimed.mkdir()
-    (claimed / "b.png").write_bytes(b"claimed")
-    (claimed / "a.png").write_bytes(b"claimed too")
-    recover(file.parent)
-    assert not claimed.exists()
-    assert (file.parent / "b.png").read_bytes() == b"claimed"
-    contents = sorted(path.read_bytes() for path in file.parent.iterdir())
-    assert contents == [b"claimed", b"claimed too", b"image"]
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_claimed_file_is_given_back_and_replaces_nothing(file, monkeypatch, has_links):
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse_links)
+    folder = file.parent / ".cxr-edge-claimed-01234567-0"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "é" * 125 + ".jpeg"):
+        (folder / name).write_bytes(b"claimed " + name.encode())
+        give_back(folder / name)
+        assert not (folder / name).exists()
+    (file.parent / ("é" * 125 + ".jpeg")).write_bytes(b"newer")
+    (folder / ("é" * 125 + ".jpeg")).write_bytes(b"taken and long")
+    give_back(folder / ("é" * 125 + ".jpeg"))
+    contents = {path.read_bytes() for path in file.parent.iterdir() if path.is_file()}
+    assert {b"image", b"claimed a.png", b"claimed b.png", b"newer", b"taken and long"} <= contents
 
 
-def test_a_link_among_what_was_claimed_leads_nowhere(file, tmp_path):
+def refuse_links(*_):
+    raise PermissionError(errno.EPERM, "no links")
+
+
+def test_killed_between_putting_back_and_forgetting_there_is_one_file(file):
+    folder = file.parent / ".cxr-edge-claimed-01234567-0"
+    folder.mkdir()
+    os.link(file, folder / "a.png")
+    give_back(folder / "a.png")
+    assert [path.name for path in file.parent.rglob("*") if path.is_file()] == ["a.png"]
+
+
+def test_a_link_among_claimed_folders_is_none(file, tmp_path):
     """A sender may write to the inbox, and must not reach what the service may."""
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state/results.db").touch()
-    (file.parent / ".cxr-edge-claimed-01234567").symlink_to(tmp_path / "state")
-    recover(file.parent)
-    assert move(file, signature_of(file), tmp_path / "processed/a.png")
-    assert [path.name for path in (tmp_path / "state").iterdir()] == ["results.db"]
+    folder, link = (file.parent / f".cxr-edge-claimed-01234567-{n}" for n in (0, 1))
+    folder.mkdir()
+    link.symlink_to(tmp_path)
+    assert is_leftover(folder) and not is_leftover(link)
 
 
 def test_links_and_folders_have_no_signature(tmp_path, file):

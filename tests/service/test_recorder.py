@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +14,8 @@ from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import CxrEdgeError, MissingExtraError, NoHeatmap, StoreError
 from cxr_edge.service import recorder as module
 from cxr_edge.service.config import read_config
-from cxr_edge.service.inbox import mover
+from cxr_edge.service.inbox import intake, mover
+from cxr_edge.service.inbox.moving import give_back
 from cxr_edge.service.recorder import Recorder, Stopping
 from cxr_edge.service.service import Service
 
@@ -58,7 +60,7 @@ def put(service, name, data):
 def work_off(service):
     service.inbox.sweep()
     while item := service.inbox.take():
-        service.recorder.file(item, service.inbox)
+        service.intake.file(item)
     return service.store.after(0, 100)
 
 
@@ -115,8 +117,8 @@ def test_died_between_storing_and_moving(service, png, monkeypatch, tmp_path):
     path = put(service, "a.png", png)
     service.inbox.sweep()
     item = service.inbox.take()
-    monkeypatch.setattr(service.recorder.mover, "move", lambda *_: False)  # the process ends here
-    service.recorder.file(item, service.inbox)
+    monkeypatch.setattr(service.intake.mover, "move", lambda *_: False)  # the process ends here
+    service.intake.file(item)
     service.inbox.done(item)
     monkeypatch.undo()
     assert path.exists()
@@ -131,10 +133,10 @@ def test_a_file_that_cannot_be_moved_is_read_once(service, png, monkeypatch, lin
         raise PermissionError(13, "Permission denied")
 
     reads = []
-    read = module.read_file
+    read = intake.read_file
     monkeypatch.setattr(mover, "move", refuse)
     monkeypatch.setattr(
-        module, "read_file", lambda path, **k: reads.append(path) or read(path, **k)
+        intake, "read_file", lambda path, **k: reads.append(path) or read(path, **k)
     )
     assert len(work_off(service)) == 1
     service.inbox._left_alone.clear()
@@ -152,14 +154,14 @@ def test_a_file_that_cannot_be_moved_is_read_once(service, png, monkeypatch, lin
 
 def test_a_file_that_changes_while_it_is_read_waits(service, png, monkeypatch):
     path = put(service, "a.png", png)
-    read = module.read_file
+    read = intake.read_file
 
     def read_and_change(file, **options):
         data = read(file, **options)
         path.write_bytes(data + b"more")
         return data
 
-    monkeypatch.setattr(module, "read_file", read_and_change)
+    monkeypatch.setattr(intake, "read_file", read_and_change)
     assert work_off(service) == []
     assert path.exists()
 
@@ -357,3 +359,84 @@ def test_errors_name_the_settings_they_come_from(tmp_path):
     file.write_text(file.read_text().replace("port = 0", 'port = 0\ntoken_file = "nothing"'))
     with pytest.raises(CxrEdgeError, match=r"http\.token_file in line 4: .*nothing: cannot be"):
         Service(*read_config(file), print)
+
+
+def claim(service, name, data):
+    """What a process that died left of a file."""
+    folder = service.inbox.folder / Path(name).parent / ".cxr-edge-claimed-01234567-3"
+    folder.mkdir(parents=True)
+    (folder / Path(name).name).write_bytes(data)
+    return folder
+
+
+def deal_with_leftovers(service):
+    service.inbox.sweep()
+    while leftover := service.inbox.take_leftover():
+        service.intake.leftover(leftover)
+
+
+def test_a_leftover_that_has_a_result_goes_to_its_place(service, png, tmp_path):
+    """Also where a sender has used its name again: the row says what it is."""
+    put(service, "sub/a.png", png)
+    (row,) = work_off(service)
+    kept = tmp_path / "processed" / row.kept
+    kept.unlink()  # the process died before it got there
+    folder = claim(service, "sub/a.png", png)
+    put(service, "sub/a.png", png + b"another")
+    deal_with_leftovers(service)
+    assert kept.read_bytes() == png and not folder.exists()
+    assert len(work_off(service)) == 2
+
+
+def test_a_leftover_without_a_result_goes_back(service, png, tmp_path):
+    claim(service, "a.png", png)
+    (service.inbox.folder / "b").mkdir()
+    claim(service, "b/c.png", b"no image")
+    deal_with_leftovers(service)
+    for path in service.inbox.folder.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert sorted(row.path for row in work_off(service)) == ["a.png", "b/c.png"]
+    assert not list(service.inbox.folder.rglob(".cxr*"))
+
+
+def test_one_leftover_that_cannot_be_moved_holds_up_no_other(service, png, monkeypatch, lines):
+    for name in ("a.png", "b/c.png"):
+        claim(service, name, png)
+
+    def refuse(claimed):
+        if claimed.name == "a.png":
+            raise PermissionError(13, "Permission denied")
+        give_back(claimed)
+
+    monkeypatch.setattr(mover, "give_back", refuse)
+    deal_with_leftovers(service)
+    service._after_sweep()
+    assert (service.inbox.folder / "b/c.png").exists()
+    assert not service.health.report().ok
+    assert lines == ["a file that was being moved when the service died waits: Permission denied"]
+    monkeypatch.undo()
+    service.inbox._put_off.clear()
+    deal_with_leftovers(service)
+    service.inbox.sweep()
+    service._after_sweep()
+    assert service.health.report().ok
+
+
+def test_a_share_that_comes_later_has_its_leftovers_dealt_with(service, png, tmp_path):
+    service.inbox.folder.rename(tmp_path / "away")
+    deal_with_leftovers(service)
+    (tmp_path / "away").rename(service.inbox.folder)
+    claim(service, "a.png", png)
+    deal_with_leftovers(service)
+    assert (service.inbox.folder / "a.png").read_bytes() == png
+
+
+def test_files_that_cannot_be_read_are_told_apart(make_service, tmp_path):
+    """Two that are too large, of the same name, size and time."""
+    service = make_service("[worker]\nmax_file_mb = 1")
+    for letter in (b"a", b"b"):
+        put(service, "big.dcm", letter * 1_500_000)
+        work_off(service)
+    kept = sorted(path.read_bytes()[:1] for path in (tmp_path / "failed").iterdir())
+    assert kept == [b"a", b"b"]
+    assert len(service.store.newest(9)) == 2

@@ -240,3 +240,43 @@ def test_a_database_that_is_deleted_ends_the_process(tmp_path, start):
     (tmp_path / "results.db").unlink()
     assert service.process.wait(30) == 6
     assert "was deleted or replaced" in service.log.read_text().splitlines()[-1]
+
+
+def test_a_bundle_that_changes_with_a_reload_is_served(tmp_path, start):
+    """Also where the settings do not work, and the old ones go on with the old model."""
+    folder = tmp_path / "bundles"
+    install_bundle(REFERENCE, into=folder)
+    config = write_config(tmp_path)
+    text = 'bundle = "bundles/current"\n' + config.read_text()
+    config.write_text(text)
+    service = start(config)
+    service.wait_for_line("ready")
+    service.process.send_signal(signal.SIGSTOP)
+    config.write_text(text.replace("settle_s", "settel_s"))
+    shutil.copytree(OTHER, folder / "0123456789abcdef")
+    (folder / "next").symlink_to("0123456789abcdef")
+    (folder / "next").rename(folder / "current")
+    service.process.send_signal(signal.SIGHUP)
+    service.process.send_signal(signal.SIGCONT)
+    service.wait_for_line("the new settings are not used")
+    service.wait_for_line("from now on")
+    assert service.terminate() == 0
+
+
+def test_a_start_that_fails_forgets_no_attempts(tmp_path, start):
+    config = write_config(tmp_path, http=True)
+    store = Store(tmp_path / "results.db")
+    store.begin(Delivery("inbox", "a.png", "0" * 64))
+    store.close()
+    (tmp_path / "results.db.running").touch()
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    text = config.read_text()
+    config.write_text(text.replace("port = 0", f"port = {taken.getsockname()[1]}"))
+    assert start(config).process.wait(60) == 2
+    taken.close()
+    store = Store(tmp_path / "results.db")
+    assert (tmp_path / "results.db.running").exists()
+    assert store.begin(Delivery("inbox", "a.png", "0" * 64)) == 2
+    store.close()

@@ -100,3 +100,12 @@ def test_what_is_processed_lies_beside_the_inbox(tmp_path):
     assert config.inbox.folder == f"{home}/in"
     assert config.inbox.processed == f"{home}/processed"
     assert config.inbox.failed == f"{tmp_path}/x"
+
+
+@pytest.mark.parametrize("inside", ["inbox", "processed", "failed"])
+@pytest.mark.parametrize("ending", ["", "/b"])
+@pytest.mark.parametrize("key", ["bundle", "key", "profile"])
+def test_nothing_else_lies_where_files_are_moved_or_deleted(tmp_path, key, inside, ending):
+    text = f'{key} = "{inside}{ending}"\n[inbox]\nfolder = "inbox"\n'
+    with pytest.raises(UsageError, match=f"{key} in line 1: {key} is or lies in the inbox"):
+        read(tmp_path, text)

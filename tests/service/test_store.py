@@ -281,3 +281,35 @@ def test_what_was_committed_survives_the_connection(tmp_path):
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     store.close()
+
+
+def test_the_log_of_a_replaced_database_is_not_written_into_the_new_one(store, tmp_path):
+    fill(store, 20)
+    other = Store(tmp_path / "other.db")
+    rows = [other.record(new(f"other {i}.png")) for i in range(40)]
+    other.close()
+    (tmp_path / "other.db").replace(store.file)
+    with pytest.raises(StoreError, match="was deleted or replaced"):
+        store.check_in_place()
+    store.close()
+    again = Store(store.file)
+    assert again.after(0, 100) == rows and not again.audit().problem
+    again.close()
+
+
+def test_a_log_that_is_deleted_is_noticed(store):
+    fill(store, 3)
+    store.file.with_name("results.db-wal").unlink()
+    with pytest.raises(StoreError, match="was deleted or replaced"):
+        fill(store, 1)
+
+
+def test_text_that_was_damaged_is_a_change(store):
+    fill(store, 3)
+    connection = sqlite3.connect(store.file)
+    connection.execute("UPDATE results SET path = cast(x'ff61' AS TEXT) WHERE id = 2")
+    connection.execute("UPDATE results SET document = '' WHERE id = 3")
+    connection.commit()
+    connection.close()
+    assert "result 2 was changed" in store.audit().problem
+    assert store.newest_time() == "2026-11-01T02:00:00.000Z"

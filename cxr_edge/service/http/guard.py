@@ -166,7 +166,8 @@ class _Exchange:
         """Answer instead of the app, unless it has begun to."""
         if self._has_begun:
             return
-        if refusal.status != 408:  # has been waited for long enough
+        # A slow body has been waited for long enough, and chunks are refused unread.
+        if refusal.status not in (408, 411):
             await self._discard()
         await refusal.response()(self.scope, self.receive, self.send)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cxr_edge.errors import CxrEdgeError, StoreError
 from cxr_edge.service.health import Health
-from cxr_edge.service.inbox.moving import move
+from cxr_edge.service.inbox.moving import give_back, move, place, remove_if_empty
 from cxr_edge.service.inbox.sweep import Inbox, InboxFile
 from cxr_edge.service.store.writer import Store
 
@@ -17,9 +17,9 @@ class Mover:
 
     def __init__(self, store: Store, health: Health) -> None:
         self._store, self._health = store, health
-        self._unmoved: set[str] = set()
+        self._unmoved: dict[str, Path] = {}
 
-    def move(self, item: InboxFile, path: str, target: Path, inbox: Inbox) -> bool:
+    def move(self, item: InboxFile, path: str, target: Path, inbox: Inbox, *, note: str) -> bool:
         """Move a file that has a result; where that is not possible, note that it has one.
 
         Args:
@@ -27,6 +27,7 @@ class Mover:
             path: its path in the store.
             target: its place among processed or failed files.
             inbox: is told.
+            note: its place, as the store keeps it.
 
         Returns:
             Whether it is at its place.
@@ -35,25 +36,51 @@ class Mover:
             moved = move(item.file, item.signature, target)
         except (OSError, CxrEdgeError) as err:
             if path not in self._unmoved:
-                self._unmoved.add(path)
-                self._note(path, str(item.signature), str(target))
-            reason = getattr(err, "strerror", None) or without_path(err)
-            count = len(self._unmoved)
-            files = "a classified file" if count == 1 else f"{count} classified files"
-            self._health.set("moving", f"{files} cannot be moved out of the inbox: {reason}")
+                self._unmoved[path] = item.file
+                self._note(path, str(item.signature), note)
+            self._report(err)
             inbox.done(item, leave_alone=True)
             return False
         inbox.done(item)
-        self._unmoved.discard(path)
-        if not self._unmoved:
-            self._health.set("moving", "")
+        self._forget(path)
         return moved
+
+    def _report(self, err: BaseException) -> None:
+        reason = getattr(err, "strerror", None) or without_path(err)
+        count = len(self._unmoved)
+        files = "a classified file" if count == 1 else f"{count} classified files"
+        self._health.set("moving", f"{files} cannot be moved out of the inbox: {reason}")
+
+    def _forget(self, path: str) -> None:
+        if self._unmoved.pop(path, None) and not self._unmoved:
+            self._health.set("moving", "")
 
     def _note(self, path: str, signature: str, target: str) -> None:
         try:
             self._store.note_stuck(path, signature, target)
         except StoreError as err:
             self._health.set("store", str(err))
+
+    def place_leftover(self, claimed: Path, target: Path | None, inbox: Inbox) -> None:
+        """Deal with a file that a process that died had claimed.
+
+        Args:
+            claimed: the file.
+            target: its place; None: it has no result and belongs back into the inbox.
+            inbox: is told where it must wait.
+        """
+        try:
+            if target is None:
+                give_back(claimed)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                place(claimed, target)
+            remove_if_empty(claimed.parent)
+        except (OSError, CxrEdgeError) as err:
+            reason = getattr(err, "strerror", None) or without_path(err)
+            problem = f"a file that was being moved when the service died waits: {reason}"
+            self._health.set("claimed", problem)
+            inbox.put_off(claimed)
 
     def forget_gone(self, inbox: Inbox) -> None:
         """Forget files that could not be moved and are in the inbox no more.
@@ -62,10 +89,11 @@ class Mover:
             StoreError: they could not be forgotten.
         """
         for path in self._store.stuck_paths():
-            is_escaped = "\\" in path  # the name on disk is another
-            if not is_escaped and not os.path.lexists(inbox.folder / path):
+            # A name with escapes is another on disk, which only this process may know.
+            file = self._unmoved.get(path, None if "\\" in path else inbox.folder / path)
+            if file and not os.path.lexists(file):
                 self._store.forget_stuck(path)
-                self._unmoved.discard(path)
+                self._forget(path)
 
 
 def without_path(err: BaseException) -> str:

@@ -2,13 +2,15 @@
 
 A file is first moved to a hidden folder beside it, where no sender replaces it any more, and looked
 at again. Only what was recorded goes on to its place. What a process that died left in a hidden
-folder is put back by :func:`recover`.
+folder is found by the next sweep: it goes on to its place if it has a result, and is given back
+otherwise.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import stat
@@ -16,13 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from cxr_edge.device.temporary import unfinished_file
-from cxr_edge.files import printable, sync_folder
+from cxr_edge.files import printable, sha256, sync_folder
 
 _CLAIMED = ".cxr-edge-claimed-"
 """Begins the name of the folder beside a file in which it is looked at again."""
+_OWN = f"{_CLAIMED}{os.urandom(4).hex()}-"
+"""Begins the names of this process's."""
 
 _LONGEST_NAME = 240
 """Bytes of a kept file's name: with the ending of its heat map, no more than Linux allows."""
+
+_LONGEST_SUFFIX = 20
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +81,24 @@ def kept_name(path: str, content: str) -> str:
         content: hash of its bytes.
     """
     name = PurePosixPath(path)
-    ending = f".{content[:12]}{name.suffix}"
-    if len(os.fsencode(ending)) > _LONGEST_NAME // 2:  # no suffix that a program reads
-        ending = f".{content[:12]}"
-    stem = os.fsencode(name.stem)[: _LONGEST_NAME - len(os.fsencode(ending))]
-    return str(name.with_name(stem.decode(errors="ignore") + ending))
+    ending, last = f".{content[:12]}{name.suffix}", name.stem
+    if len(os.fsencode(last + ending)) > _LONGEST_NAME:  # the hash is of what is cut off, too
+        ending = f".{sha256(f'{path} {content}'.encode())[:24]}"
+        if len(os.fsencode(name.suffix)) <= _LONGEST_SUFFIX:
+            ending += name.suffix
+        last = _cut(last, _LONGEST_NAME - len(os.fsencode(ending)))
+    folders = [
+        part
+        if len(os.fsencode(part)) <= _LONGEST_NAME
+        else f"{_cut(part, _LONGEST_NAME - 25)}.{sha256(part.encode())[:24]}"
+        for part in name.parts[:-1]
+    ]
+    return str(PurePosixPath(*folders, last + ending))
+
+
+def _cut(text: str, length: int) -> str:
+    """The beginning of a text, of at most so many bytes."""
+    return os.fsencode(text)[:length].decode(errors="ignore")
 
 
 def move(file: Path, seen: Signature, target: Path) -> bool:
@@ -97,53 +118,46 @@ def move(file: Path, seen: Signature, target: Path) -> bool:
     """
     if signature_of(file) != seen:
         return not os.path.lexists(file)
-    _make_parent(target)
-    claimed = file.parent / f"{_CLAIMED}{os.urandom(4).hex()}" / file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    claimed = file.parent / f"{_OWN}{next(_numbers)}" / file.name
     claimed.parent.mkdir(0o700)  # a folder or link that somebody else made is not used
     try:
-        file.rename(claimed)
-    except FileNotFoundError:
-        return not os.path.lexists(file)
-    finally:
-        _remove_if_empty(claimed.parent)
-    try:
+        try:
+            file.rename(claimed)
+        except FileNotFoundError:
+            return not os.path.lexists(file)
         if signature_of(claimed) != seen:
             return False  # it was replaced in the instant before: given back below
-        _place(claimed, target)
+        place(claimed, target)
+        return True
     finally:
         if os.path.lexists(claimed):
-            _give_back(claimed, file)
-        _remove_if_empty(claimed.parent)
-    return True
+            give_back(claimed)
+        remove_if_empty(claimed.parent)
 
 
-def recover(inbox: Path) -> None:
-    """Put back what a process that died had claimed; each is then dealt with as any file.
+def is_leftover(folder: Path) -> bool:
+    """Whether a folder in the inbox is where a process that died claimed files.
+
+    A link of that name is a sender's, and what it leads to is not theirs to move.
+    """
+    name = folder.name
+    is_claimed = name.startswith(_CLAIMED) and not name.startswith(_OWN)
+    return is_claimed and not folder.is_symlink()
+
+
+def place(claimed: Path, target: Path) -> None:
+    """Move a claimed file to its place.
 
     Raises:
-        OSError: it cannot be put back.
+        OSError: it cannot be moved.
+        OutputError: it cannot be copied to another file system.
     """
-    for root, folders, _ in os.walk(inbox):
-        for name in [name for name in folders if name.startswith(_CLAIMED)]:
-            folders.remove(name)
-            claimed_folder = Path(root, name)
-            if claimed_folder.is_symlink():  # a sender's: what it leads to is not theirs to move
-                continue
-            for claimed in claimed_folder.iterdir():
-                _give_back(claimed, Path(root, claimed.name))
-            _remove_if_empty(claimed_folder)
-
-
-def _make_parent(target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _place(claimed: Path, target: Path) -> None:
     try:
         try:
             claimed.rename(target)
         except FileNotFoundError:  # an emptied folder was deleted in this instant
-            _make_parent(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
             claimed.rename(target)
         claimed.unlink(missing_ok=True)  # renaming one link of a file to another does nothing
     except OSError as err:
@@ -158,14 +172,21 @@ def _place(claimed: Path, target: Path) -> None:
         claimed.unlink()
 
 
-def _give_back(claimed: Path, file: Path) -> None:
-    """Put a file back into the inbox, under another name if its own is taken again."""
-    for name in (file.name, f"{file.stem}.{os.urandom(4).hex()}{file.suffix}"):
-        back = file.with_name(name)
+def give_back(claimed: Path) -> None:
+    """Put a claimed file back into the inbox, under another name if its own is taken again.
+
+    Raises:
+        OSError: it cannot be put back.
+    """
+    file = claimed.parent.parent / claimed.name
+    ending = f".{os.urandom(4).hex()}{file.suffix[:_LONGEST_SUFFIX]}"
+    other = _cut(file.stem, _LONGEST_NAME - len(os.fsencode(ending))) + ending
+    for back in (file, file.with_name(other)):
         try:
             os.link(claimed, back)  # unlike renaming, never replaces a file
         except FileExistsError:
-            continue
+            if not os.path.samestat(back.lstat(), claimed.lstat()):
+                continue  # else a process died after it had put it back
         except OSError:  # a file system without links
             if os.path.lexists(back):
                 continue
@@ -176,6 +197,7 @@ def _give_back(claimed: Path, file: Path) -> None:
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder unless something is in it."""
     with contextlib.suppress(OSError):
         folder.rmdir()

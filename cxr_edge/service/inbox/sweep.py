@@ -20,7 +20,12 @@ from pathlib import Path
 
 from cxr_edge.files import printable
 from cxr_edge.image.listing import is_litter
-from cxr_edge.service.inbox.moving import Signature
+from cxr_edge.service.inbox.moving import (
+    Signature,
+    is_leftover,
+    remove_if_empty,
+    signature_of,
+)
 
 _UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload", "~")
 """Ends of names that programs give to files which they are still writing."""
@@ -75,6 +80,11 @@ class Inbox:
         """Files in the inbox as of the last sweep, without those left alone."""
         self.problem = ""
         """Why the inbox, or a part of it, cannot be read; empty: it can."""
+        self.leftovers = 0
+        """Claimed files of a process that died, as of the last sweep."""
+        self._leftovers: deque[Path] = deque()
+        self._put_off: dict[Path, float] = {}
+        self._claimed: list[Path] = []
         self._was_mounted = False
         self._unreadable = 0
 
@@ -86,6 +96,7 @@ class Inbox:
         complete: list[InboxFile] = []
         waiting = incomplete = 0
         self._unreadable = 0
+        self._claimed = []
         try:
             self._check_mount()
             for file, path, status in self._files():
@@ -114,6 +125,10 @@ class Inbox:
             self.problem = f"{printable(self.folder)}: cannot be read: {err.strerror}"
             return
         with self._lock:
+            self.leftovers = len(self._claimed)
+            due = [path for path in self._claimed if self._put_off.get(path, now) <= now]
+            self._leftovers = deque(due)
+            self._put_off = {p: t for p, t in self._put_off.items() if p in self._claimed}
             self._growing, self._left_alone = growing, left_alone
             self.growing, self.waiting = incomplete, waiting
             offered = {item.path for item in self._ready} | self._taken
@@ -143,6 +158,9 @@ class Inbox:
             OSError: the inbox itself cannot be listed.
         """
         for root, folders, names in os.walk(self.folder, onerror=self._raise_for_root):
+            for name in folders:
+                if name.startswith(".") and is_leftover(Path(root, name)):
+                    self._claimed += self._regular_files(Path(root, name))
             folders[:] = sorted(name for name in folders if not is_litter(name))
             for name in sorted(names):
                 if name.startswith(".") or name.lower().endswith(_UNFINISHED):
@@ -154,6 +172,17 @@ class Inbox:
                     continue
                 if stat.S_ISREG(status.st_mode):
                     yield file, file.relative_to(self.folder).as_posix(), status
+
+    def _regular_files(self, folder: Path) -> list[Path]:
+        """The files of a folder of claimed files, which is removed if it has none."""
+        try:
+            files = [path for path in folder.iterdir() if signature_of(path)]
+        except OSError:
+            self._unreadable += 1
+            return []
+        if not files:
+            remove_if_empty(folder)
+        return files
 
     def _raise_for_root(self, err: OSError) -> None:
         if err.filename == str(self.folder):
@@ -172,6 +201,16 @@ class Inbox:
             item = self._ready.popleft()
             self._taken.add(item.path)
             return item
+
+    def take_leftover(self) -> Path | None:
+        """The next claimed file of a process that died; None: there is none now."""
+        with self._lock:
+            return self._leftovers.popleft() if self._leftovers else None
+
+    def put_off(self, leftover: Path) -> None:
+        """Say that a claimed file cannot be dealt with before a minute has passed."""
+        with self._lock:
+            self._put_off[leftover] = self._clock() + _AGAIN_S
 
     def done(self, item: InboxFile, *, leave_alone: bool = False) -> None:
         """Say that a file has been dealt with.
@@ -193,5 +232,5 @@ class Inbox:
 
     @property
     def ready(self) -> int:
-        """Complete files that are not taken yet."""
-        return len(self._ready)
+        """Complete files and leftovers that are not taken yet."""
+        return len(self._ready) + len(self._leftovers)

@@ -78,6 +78,8 @@ class StoreReader:
                 connection = sqlite3.connect(where, uri=True, timeout=10, check_same_thread=False)
             else:
                 connection = sqlite3.connect(self.file, timeout=10, check_same_thread=False)
+            # Text that somebody damaged is shown, and breaks the chain; it raises nothing.
+            connection.text_factory = lambda data: data.decode(errors="backslashreplace")
             connection.isolation_level = None  # transactions begin where they are written
             self._opened.append(connection)
             return connection
@@ -143,6 +145,13 @@ class StoreReader:
         return self._select(
             f"{where} ORDER BY id DESC LIMIT ?", *(() if before is None else (before,)), limit
         )
+
+    def newest_time(self) -> str:
+        """When the newest result was finished; empty: there is none."""
+        query = "SELECT finished FROM results ORDER BY id DESC LIMIT 1"
+        with self.reported():
+            row = self._reader().execute(query).fetchone()
+        return str(row[0]) if row else ""
 
     def find(self, id: int) -> StoredResult | None:
         """The result with this id."""

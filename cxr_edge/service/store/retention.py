@@ -44,7 +44,7 @@ class ResultRetention:
         if time.monotonic() < self._next_s and self._new < _EVERY_RESULTS:
             return False
         self._new, self._next_s = 0, time.monotonic() + _EVERY_S
-        newest = next((result.finished for result in self._store.newest(1)), "")
+        newest = self._store.newest_time()
         deleted = 0
         if is_plausible(newest):
             oldest = stamp(time.time() - self._settings.keep_days * _DAY_S)

@@ -42,25 +42,39 @@ class Store(StoreReader):
         with self.reported():
             self._writer = self._open()
             self._prepare(self._writer)
-            self._identity = self._identity_of_file()
+            self._opened_as = self._identities()
         self._check()
 
-    def _identity_of_file(self) -> tuple[int, int] | None:
-        try:
-            status = self.file.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+    def _identities(self) -> list[tuple[int, int] | None]:
+        """Device and inode of the database and of its log; None: not there."""
+        return [_identity(self.file), _identity(self._log)]
+
+    @property
+    def _log(self) -> Path:
+        return self.file.with_name(f"{self.file.name}-wal")
 
     def check_in_place(self) -> None:
-        """Refuse to go on with a file that was deleted or replaced.
+        """Refuse to go on with a database, or its log, that was deleted or replaced.
 
         Raises:
             StoreError: it was; what is written now would be lost.
         """
-        if self._identity_of_file() != self._identity:
+        if self._identities() != self._opened_as:
             name = printable(self.file)
             raise StoreError(f"{name}: was deleted or replaced; restart the service")
+
+    def close(self) -> None:
+        """Close every connection; no other thread may be reading.
+
+        Where another database is in place, the log of the one before is removed: SQLite would
+        write it into the new one.
+        """
+        database, log = self._identities()
+        is_replaced = database not in (None, self._opened_as[0])
+        super().close()
+        if is_replaced and log == self._opened_as[1]:
+            self._log.unlink(missing_ok=True)
+            self.file.with_name(f"{self.file.name}-shm").unlink(missing_ok=True)
 
     @staticmethod
     def _prepare(connection: sqlite3.Connection) -> None:
@@ -221,3 +235,11 @@ class Store(StoreReader):
         with self.reported():
             self._writer.executescript("PRAGMA incremental_vacuum")  # execute frees one page only
         return len(rows)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
