@@ -266,7 +266,7 @@ def _check(config: ServiceConfig, source: SettingsFile) -> None:
         if len(set(folders)) < len(folders):
             raise UsageError("the inbox, processed and failed are not three folders")
         if any(a in b.parents for a in folders for b in folders):
-            raise UsageError("the inbox, processed and failed lie within each other")
+            raise UsageError("of the inbox, processed and failed one lies within another")
     for table, keys in _PATHS.items():
         for key in keys:
             value = getattr(getattr(config, table) if table else config, key)
@@ -287,8 +287,8 @@ def _check(config: ServiceConfig, source: SettingsFile) -> None:
         is_local = http.host in ("localhost", "::1") or http.host.startswith("127.")
         if http.enabled and not is_local and not http.token_file:
             raise UsageError(
-                f"http.host {http.host!r} can be reached from other computers; give an "
-                "http.token_file, or listen on 127.0.0.1"
+                f"{http.host!r} can be reached from other computers; give an http.token_file, or "
+                "listen on 127.0.0.1"
             )
 
 

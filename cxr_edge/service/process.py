@@ -40,16 +40,20 @@ def serve(file: Path, say: Say) -> None:
         service = _started(config, source, say)
         while True:
             notify("READY=1", f"STATUS={service.describe()}")
+            new = None
             try:
-                _look_after(service, signals, say)
+                while new is None and not signals.stop.is_set():
+                    _look_after(service, signals)
+                    if signals.reload.is_set():
+                        signals.reload.clear()
+                        new = _new_settings(file, service, say)
             finally:
-                notify("STOPPING=1" if signals.stop.is_set() else "STATUS=reading its settings")
+                notify("STATUS=reading its settings" if new else "STOPPING=1")
                 service.stop()
-            if signals.stop.is_set():
+            if new is None:
                 say("stopped")
                 return
-            signals.reload.clear()
-            service = _reloaded(file, service, say, signals)
+            service = _reloaded(new, service, say, signals)
             gc.collect()  # the parts of the service before refer to each other
 
 
@@ -67,14 +71,30 @@ def _started(
     return service
 
 
-def _reloaded(file: Path, old: Service, say: Say, signals: _Signals) -> Service:
-    """Start with the settings as they are now; with the old ones where these do not work."""
+def _new_settings(
+    file: Path, service: Service, say: Say
+) -> tuple[ServiceConfig, SettingsFile] | None:
+    """The settings as they are now; None: they are not to be used, and one line said why."""
+    if service.health.cannot_store:
+        say("the settings are not read again while results cannot be stored")
+        return None
     try:
-        new, source = read_config(file)
-        if new.store.file != old.config.store.file:
+        config, source = read_config(file)
+        if config.store.file != service.config.store.file:
             with source.blamed("store.file"):
                 raise UsageError("the store cannot be changed while the service runs; restart it")
-        return _started(new, source, say)
+    except CxrEdgeError as err:
+        say(f"the new settings are not used: {err}")
+        return None
+    return config, source
+
+
+def _reloaded(
+    new: tuple[ServiceConfig, SettingsFile], old: Service, say: Say, signals: _Signals
+) -> Service:
+    """Start with new settings; with the old ones, and their model, where these do not work."""
+    try:
+        return _started(*new, say)
     except CxrEdgeError as err:
         say(f"the new settings are not used: {err}")
     end = time.monotonic() + _LONGEST_FALLBACK_S
@@ -86,7 +106,7 @@ def _reloaded(file: Path, old: Service, say: Say, signals: _Signals) -> Service:
                 raise
 
 
-def _look_after(service: Service, signals: _Signals, say: Say) -> None:
+def _look_after(service: Service, signals: _Signals) -> None:
     """Look after a service until it is to stop, or to read its settings again."""
     expected = watchdog_s()
     tick = min(_TICK_S, expected / 4) if expected else _TICK_S
@@ -94,9 +114,6 @@ def _look_after(service: Service, signals: _Signals, say: Say) -> None:
         service.look_after()
         signals.wake.wait(tick)
         signals.wake.clear()
-        if signals.reload.is_set() and service.health.cannot_store:
-            say("the settings are not read again while results cannot be stored")
-            signals.reload.clear()
 
 
 @contextlib.contextmanager

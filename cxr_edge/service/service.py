@@ -247,7 +247,10 @@ class Service:
             StoreError: the database was deleted or replaced.
         """
         identity = bundle_identity(self.config)
-        if identity not in (None, self._looked_at):
+        if identity is None and self.config.bundle:
+            self._looked_at = None  # whatever comes next is looked at
+            self.health.set("bundle", "the bundle is not there any more; the loaded one goes on")
+        elif identity != self._looked_at:
             self._looked_at = identity
             self._new_model.set()
             self.worker.wake()

@@ -117,7 +117,9 @@ def test_died_between_storing_and_moving(service, png, monkeypatch, tmp_path):
     path = put(service, "a.png", png)
     service.inbox.sweep()
     item = service.inbox.take()
-    monkeypatch.setattr(service.intake.mover, "move", lambda *_: False)  # the process ends here
+    monkeypatch.setattr(
+        service.intake.mover, "move", lambda *_, note: False
+    )  # the process ends here
     service.intake.file(item)
     service.inbox.done(item)
     monkeypatch.undo()

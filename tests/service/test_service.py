@@ -68,6 +68,7 @@ def test_settings_are_read_again(tmp_path, start, png):
     service.process.send_signal(signal.SIGHUP)
     line = service.wait_for_line("the new settings are not used")
     assert "unknown key 'inbox.settel_s', did you mean settle_s?" in line
+    assert service.log.read_text().count("ready: ") == 2  # what cannot be read stops nothing
     (tmp_path / "inbox/a.png").write_bytes(b"no image")
     (tmp_path / "inbox/b.png").write_bytes(png)
     wait_until(lambda: list((tmp_path / "set aside").glob("a.*.png")))
@@ -203,7 +204,6 @@ def test_a_reload_that_fails_late_keeps_the_old_settings_and_leaks_nothing(tmp_p
     text = config.read_text()
     port = taken.getsockname()[1]
     config.write_text(text.replace("port = 0", f"port = {port}"))
-    shutil.move(folder, tmp_path / "away")
     descriptors = []
     for number in range(1, 5):
         service.process.send_signal(signal.SIGHUP)
@@ -212,6 +212,11 @@ def test_a_reload_that_fails_late_keeps_the_old_settings_and_leaks_nothing(tmp_p
         descriptors.append(len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())))
     assert "http.port in line" in service.wait_for_line("not used")
     assert descriptors[-1] == descriptors[0]
+    shutil.move(folder, tmp_path / "away")
+    service.process.send_signal(signal.SIGHUP)
+    service.wait_for_line("bundle in line 1: ")
+    wait_until(lambda: service.log.read_text().count("ready: ") == 6)
+    service.wait_for_line("the bundle is not there any more")
     assert service.terminate() == 0
     taken.close()
 

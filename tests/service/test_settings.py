@@ -63,7 +63,7 @@ def test_relative_paths_begin_at_the_file(tmp_path):
         ("[http]\n[http]", "not valid TOML: "),
         ("inbox = 3", "line 1: inbox is a whole number, expected an object"),
         ("[http]\nhost = '0.0.0.0'", "can be reached from other computers; give an http.token"),
-        ("[inbox]\nfolder = 'a'\nprocessed = 'a/b'", "lie within each other"),
+        ("[inbox]\nfolder = 'a'\nprocessed = 'a/b'", "one lies within another"),
         ("[inbox]\nfolder = 'a'\nprocessed = 'a'", "are not three folders"),
         ("[inbox]\nfolder = ''\n[http]\nenabled = false", "nothing can arrive"),
         ("a = 1\nb = 2", "line 1: unknown key 'a'"),

@@ -85,7 +85,7 @@ def test_pages_of_results(store):
         ("UPDATE results SET latency_ms = 0 WHERE id = 1", "result 1 was changed"),
         ("DELETE FROM results WHERE id = 5", "missing: 5; the store was changed"),
         ("DELETE FROM results WHERE id BETWEEN 5 AND 7", "missing: 5 to 7"),
-        ("DELETE FROM results WHERE id = 10", "missing: 10 to 10"),
+        ("DELETE FROM results WHERE id = 10", "missing: 10;"),
         ("DELETE FROM results WHERE id <= 2", "missing: 1 to 2"),
         ("UPDATE results SET path = 'x.png', hash = hash WHERE id = 3", "result 3 was changed"),
     ],

@@ -84,9 +84,10 @@ function showState(state) {
   byId("limits").textContent =
     `JPEG, PNG, BMP, TIFF, WebP or DICOM, up to ${size(maxUploadBytes)} each`;
   byId("score-heading").textContent = positiveLabel ? `P(${positiveLabel})` : "P(decision)";
-  if (state.paused) setVerdict("bad", "Paused: no image is taken", [state.paused, ...state.problems]);
-  else if (!state.ok) setVerdict("bad", "Not working as it should", state.problems);
-  else setVerdict("good", "Working", state.problems); // remarks
+  const problems = [...new Set([state.paused, ...state.problems])].filter(Boolean); // the reason first
+  if (state.paused) setVerdict("bad", "Paused: no image is taken", problems);
+  else if (!state.ok) setVerdict("bad", "Not working as it should", problems);
+  else setVerdict("good", "Working", problems); // remarks
   const facts = [
     ["Waiting", state.waiting === 1 ? "1 image" : `${count(state.waiting)} images`],
     ["Model", state.artifact],

@@ -73,14 +73,15 @@ def _audit(connection: sqlite3.Connection) -> Audit:
     rows = connection.execute(f"SELECT hash, {', '.join(COLUMNS)} FROM results ORDER BY id")  # noqa: S608
     for digest, *values in rows:
         if values[0] != expected:
-            lost = values[0] - 1
-            span = f"{expected}" if lost == expected else f"{expected} to {lost}"
-            return Audit(count, first, previous, f"missing: {span}; the store was changed")
+            return Audit(count, first, previous, _missing(expected, values[0] - 1))
         if any(isinstance(value, bytes) for value in values) or link(previous, values) != digest:
             return Audit(count, first, previous, f"result {expected} was changed after it was made")
         count, first, previous, expected = count + 1, first or values[0], digest, expected + 1
     if (expected - 1, previous) != (last, head):
-        return Audit(
-            count, first, previous, f"missing: {expected} to {last}; the store was changed"
-        )
+        return Audit(count, first, previous, _missing(expected, last))
     return Audit(count, first, previous, "")
+
+
+def _missing(first: int, last: object) -> str:
+    span = f"{first}" if first == last else f"{first} to {last}"
+    return f"missing: {span}; the store was changed"
