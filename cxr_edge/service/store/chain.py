@@ -77,6 +77,8 @@ def _audit(connection: sqlite3.Connection) -> Audit:
         if any(isinstance(value, bytes) for value in values) or link(previous, values) != digest:
             return Audit(count, first, previous, f"result {expected} was changed after it was made")
         count, first, previous, expected = count + 1, first or values[0], digest, expected + 1
+    if last < expected and (expected - 1, previous) != (last, head):
+        return Audit(count, first, previous, "the ends of the chain were changed")
     if (expected - 1, previous) != (last, head):
         return Audit(count, first, previous, _missing(expected, last))
     return Audit(count, first, previous, "")
