@@ -12,9 +12,7 @@
     libjpeg       the call into simplejpeg, which decodes JPEG strictly
     damage        zeros in JPEG tables and data
     opencv        the calls into OpenCV's decoders, and the checks on their results
-    dicom         DICOM to 8 bits; loaded for the first DICOM file
-    dicom_elements   the elements of a DICOM file that a picture needs
-    dicom_frame   the stored pixels of a DICOM file
+    dicom/        DICOM to 8 bits; loaded for the first DICOM file
     codestream    headers of the compressed pixels in DICOM
 
 Work has one bound, the picture that a file announces and that the limits accept: what is read, what

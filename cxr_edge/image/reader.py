@@ -66,7 +66,7 @@ def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec
             f"{len(data):,} bytes, the limit is {limits.max_bytes:,} (max_bytes, --max-bytes)"
         )
     if is_dicom(data):
-        from cxr_edge.image import dicom  # many devices never read DICOM
+        from cxr_edge.image.dicom import reader as dicom  # many devices never read DICOM
 
         return to_channels(dicom.read(data, limits), channels)
     return decode(data, inspect(data, limits), channels, shrink_for)

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from cxr_edge.errors import CxrEdgeError, ImageError, MissingExtraError
-from cxr_edge.image import ImageLimits, dicom, read_image
-from cxr_edge.image.dicom_frame import read_frame
+from cxr_edge.image import ImageLimits, read_image
+from cxr_edge.image.dicom import reader as dicom
+from cxr_edge.image.dicom.frame import read_frame
 from cxr_edge.preprocess import Image
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")

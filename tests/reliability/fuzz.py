@@ -14,8 +14,8 @@ import atheris
 with atheris.instrument_imports(include=["cxr_edge.image", "cxr_edge.preprocess"]):
     from cxr_edge.errors import ImageError, MissingExtraError
     from cxr_edge.image import ImageLimits, read_image
-    from cxr_edge.image import dicom as dicom
-    from cxr_edge.image import dicom_frame as dicom_frame
+    from cxr_edge.image.dicom import frame as frame
+    from cxr_edge.image.dicom import reader as reader
 
 LIMITS = ImageLimits(max_pixels=2_000_000)
 

@@ -13,7 +13,7 @@ from cxr_edge.errors import ImageError, MissingExtraError
 from cxr_edge.image import jpeg
 from cxr_edge.image.codestream import check_codestream
 from cxr_edge.image.decode import decode
-from cxr_edge.image.dicom_elements import PixelData, join_fragments
+from cxr_edge.image.dicom.elements import PixelData, join_fragments
 from cxr_edge.image.formats import inspect
 from cxr_edge.image.header import ImageLimits
 

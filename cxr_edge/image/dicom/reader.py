@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from cxr_edge.errors import CxrEdgeError, ImageError
 from cxr_edge.extras import require
-from cxr_edge.image.dicom_elements import read_elements
-from cxr_edge.image.dicom_frame import Frame, read_frame
+from cxr_edge.image.dicom.elements import read_elements
+from cxr_edge.image.dicom.frame import Frame, read_frame
 from cxr_edge.image.header import ImageLimits, check_size
 from cxr_edge.preprocess import Image
 
