@@ -104,9 +104,9 @@ def _read_some(file: BinaryIO, size: int) -> bytes:
     data: object = file.read(size)
     if data is None:
         raise OSError("it gives nothing yet, expected a stream that waits")
-    if not isinstance(data, bytes):
+    if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"it gives {type(data).__name__}")
-    return data
+    return bytes(data)  # no copy of what is bytes
 
 
 def decode_source(

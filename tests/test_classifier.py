@@ -333,6 +333,13 @@ class Trickle(io.BytesIO):
         return super().read(min(1_000, size or 1_000))
 
 
+class Lending(Trickle):
+    """A file that gives views of its buffer."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return memoryview(bytearray(super().read(size)))  # type: ignore[return-value]
+
+
 class Failing(io.BytesIO):
     """A file that cannot be read to its end."""
 
@@ -355,6 +362,7 @@ def test_a_stream_is_read_to_its_end_or_to_the_limit(
         assert classifier.predict(process.stdout) == expected
     data = picture.read_bytes()
     assert classifier.predict(Trickle(data)) == expected
+    assert classifier.predict(Lending(data)) == expected
     limits = ImageLimits(max_bytes=len(data))
     limited = Classifier.load(exported_bundle, artifact="onnx-fp32", limits=limits)
     assert limited.predict(Trickle(data)) == expected

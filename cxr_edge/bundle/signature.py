@@ -13,6 +13,7 @@ manifest.json -sigfile manifest.….sig``).
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -119,7 +120,7 @@ def check_signature(folder: Path, manifest: bytes, manifest_sha256: str, key: Pa
     public = read_public_key(key)
     path = folder / signature_name(manifest_sha256)
     name = printable(folder)
-    if not path.exists():
+    if not os.path.lexists(path):  # a link is for read_file to refuse
         others = sorted(other.name for other in folder.glob("manifest.*.sig"))
         if others:
             raise BundleError(

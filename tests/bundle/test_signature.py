@@ -143,6 +143,8 @@ def test_a_cut_or_longer_signature_and_a_link_are_refused(
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
     refusal(signed, keys[1])
+    (tmp_path / "elsewhere").unlink()
+    assert "another manifest" not in refusal(signed, keys[1])
 
 
 def test_the_signature_of_another_manifest_is_refused(
