@@ -1,11 +1,13 @@
 import os
 import time
+import tracemalloc
 
 import pytest
 from test_store import fill, new
 
 from cxr_edge.service import clock
 from cxr_edge.service.config import StoreSettings
+from cxr_edge.service.store import retention as retention_module
 from cxr_edge.service.store.retention import FileRetention, ResultRetention
 from cxr_edge.service.store.writer import Store
 
@@ -43,7 +45,9 @@ def test_a_clock_that_was_set_back_deletes_nothing(store, monkeypatch, now):
     assert len(store.newest(10)) == 5
 
 
-def test_kept_files_go_by_age_and_size(tmp_path):
+@pytest.mark.parametrize("at_a_time", [1, 1_000])
+def test_kept_files_go_by_age_and_size(tmp_path, monkeypatch, at_a_time):
+    monkeypatch.setattr(retention_module, "_FILES", at_a_time)
     folder = tmp_path / "processed"
     (folder / "sub").mkdir(parents=True)
     for number in range(10):
@@ -57,6 +61,22 @@ def test_kept_files_go_by_age_and_size(tmp_path):
     retention = FileRetention([folder], StoreSettings(keep_images_days=1e-9), lambda: "")
     retention.tidy()
     assert folder.is_dir() and not list(folder.iterdir())
+
+
+def test_the_memory_of_a_round_does_not_grow_with_the_files(tmp_path):
+    def peak(count: int) -> int:
+        for number in range(count):
+            (tmp_path / f"{number}.png").touch()
+        retention = FileRetention([tmp_path], StoreSettings(), lambda: "")
+        tracemalloc.start()
+        try:
+            retention.tidy()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few, many = peak(100), peak(3_000)
+    assert many < few + 20_000  # bytes; a listed path takes over 100
 
 
 def test_kept_files_stay_while_the_clock_cannot_be_right(tmp_path):

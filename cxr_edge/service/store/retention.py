@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from cxr_edge.errors import StoreError
 from cxr_edge.service.clock import is_plausible, stamp
@@ -18,6 +20,15 @@ _DAY_S = 86_400.0
 _ROWS = 500  # deleted in one transaction
 _EVERY_S = 60.0
 _EVERY_RESULTS = 500
+_FILES = 1_000  # the oldest, held in memory at a time
+
+
+class _KeptFile(NamedTuple):
+    """A processed or failed file; in a sorted list the oldest is first."""
+
+    changed: float
+    size: int
+    path: str
 
 
 class ResultRetention:
@@ -99,27 +110,46 @@ class FileRetention:
 
         The time of a file is that of its last change, moving it here included.
         """
-        files = sorted(self._files())
-        excess = sum(size for _, size, _ in files) - self._settings.keep_images_mb * 1e6
         oldest = time.time() - self._settings.keep_images_days * _DAY_S
         if not is_plausible(self._newest()):
             oldest = 0.0
-        for changed, size, path in files:
-            if changed >= oldest and excess <= 0:
+        excess = -self._settings.keep_images_mb * 1e6
+        for file in self._files():
+            if file.changed >= oldest or not self._delete(file):
+                excess += file.size
+        while excess > 0:
+            deleted = 0.0
+            for file in heapq.nsmallest(_FILES, self._files()):
+                if deleted < excess and self._delete(file):
+                    deleted += file.size
+            if not deleted:
                 break
-            with contextlib.suppress(OSError):
-                path.unlink()
-                excess -= size
-                self._remove_empty(path.parent)
+            excess -= deleted
 
-    def _files(self) -> Iterator[tuple[float, int, Path]]:
-        for folder in self._folders:
-            for root, _, names in os.walk(folder):
-                for name in names:
-                    path = Path(root, name)
-                    with contextlib.suppress(OSError):
-                        status = path.lstat()
-                        yield status.st_ctime, status.st_blocks * 512, path
+    def _files(self) -> Iterator[_KeptFile]:
+        """Every kept file; only the folders that are being listed are held in memory."""
+        for top in self._folders:
+            folders = [str(top)]
+            while folders:
+                with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                            continue
+                        with contextlib.suppress(OSError):
+                            status = entry.stat(follow_symlinks=False)
+                            size = status.st_blocks * 512
+                            yield _KeptFile(status.st_ctime, size, entry.path)
+
+    def _delete(self, file: _KeptFile) -> bool:
+        path = Path(file.path)
+        try:
+            path.unlink()
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):
+            self._remove_empty(path.parent)
+        return True
 
     def _remove_empty(self, folder: Path) -> None:
         """Remove a folder and those above it, as far as they are empty."""
