@@ -101,7 +101,8 @@ def read_frame(
             )
         return Frame(pixels)
     known = ", ".join(sorted({*_PLAIN.values(), *_JPEG.values(), *_COMPRESSED.values(), "RLE"}))
-    raise ImageError(f"the DICOM transfer syntax {syntax} is not supported; supported are {known}")
+    named = syntax if syntax.replace(".", "").isdigit() else "(no UID)"
+    raise ImageError(f"the DICOM transfer syntax {named} is not supported; supported are {known}")
 
 
 def _stored_type(dataset: Any, is_big: bool = False) -> np.dtype[Any]:

@@ -20,15 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.errors import CxrEdgeError, ImageError
+from cxr_edge.errors import CxrEdgeError, ImageError, LeftOut
 from cxr_edge.extras import require
-from cxr_edge.image.dicom.elements import read_elements
+from cxr_edge.image.dicom.elements import read_elements, read_identity, why_unreadable
 from cxr_edge.image.dicom.frame import Frame, read_frame
+from cxr_edge.image.dicom.orientation import turn_to_frontal
+from cxr_edge.image.dicom.selection import reason_of_kind, reason_to_leave_out
 from cxr_edge.image.header import ImageLimits, check_size
 from cxr_edge.preprocess import Image
-
-MODALITIES = frozenset({"CR", "DX", "RG"})
-"""Modalities of a chest X-ray: computed, digital and screen-film radiography."""
 
 _Values = npt.NDArray[np.float64]
 _BLOCK = 2**20  # pixels mapped at a time: numpy makes 8 bytes of each
@@ -44,11 +43,11 @@ def read(data: bytes, limits: ImageLimits) -> Image:
     """Read one radiograph.
 
     Returns:
-        (H, W) uint8; bone is light.
+        (H, W) uint8; bone is light, and the patient's orientation is applied.
 
     Raises:
-        ImageError: the file is damaged, too large, or not a single grey radiograph for
-            presentation.
+        LeftOut: it is not a single grey radiograph for presentation, or not of those wanted.
+        ImageError: the file is damaged or too large.
         MissingExtraError: pydicom, or the codec of the file's compression, is not installed.
     """
     pydicom = require("pydicom", "dicom")
@@ -58,23 +57,34 @@ def read(data: bytes, limits: ImageLimits) -> Image:
             "the DICOM file is deflated, which is not supported because it can inflate without"
             " bound; save it uncompressed"
         )
-    with _without_warnings():
+    with without_warnings():
         try:
+            _leave_out(reason_of_kind(read_identity(data, pydicom)))
             dataset, place = read_elements(data, pydicom)
+            if not len(dataset):  # pydicom's result where an element ends early
+                raise ImageError("the DICOM file is damaged or was cut; get the whole file")
+            _leave_out(reason_to_leave_out(dataset, limits.radiographs))
             _check_dataset(dataset, limits)
             if place is None:
                 raise ImageError(
                     "the DICOM file has no pixel data, expected one image; get the whole file"
                 )
             _check_tables(dataset)
-            return _show(read_frame(data, dataset, place, pydicom, limits), dataset, pydicom)
+            image = _show(read_frame(data, dataset, place, pydicom, limits), dataset, pydicom)
+            return turn_to_frontal(image, dataset)
         except (CxrEdgeError, MemoryError):
             raise
         except Exception as err:  # pydicom's parser raises errors of many types
-            reason = " ".join(str(err).split())[:200]
+            reason = why_unreadable(err)
             raise ImageError(
-                f"the DICOM file is damaged or of an unsupported variant: {reason}"
+                f"the DICOM file is damaged or of an unsupported variant ({reason}); export it"
+                " again"
             ) from err
+
+
+def _leave_out(reason: str | None) -> None:
+    if reason:
+        raise LeftOut(reason)
 
 
 class _InThisThread(threading.local):
@@ -91,7 +101,7 @@ _FILTER: Any = ("ignore", _in_this_thread, Warning, None, 0)
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Ignore pydicom's warnings about odd values in this thread, and no others.
 
     ``warnings.catch_warnings`` replaces the filters of every thread, so it would need a lock: only
@@ -108,32 +118,16 @@ def _without_warnings() -> Iterator[None]:
 
 def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
     """Refuse a file whose header is not that of one grey radiograph of acceptable size."""
-    if not len(dataset):  # pydicom's result where an element ends early
-        raise ImageError("the DICOM file is damaged or was cut; get the whole file")
-    modality = str(dataset.get("Modality", "") or "none")
-    if modality not in MODALITIES:
-        expected = ", ".join(sorted(MODALITIES))
-        raise ImageError(f"the DICOM modality is {modality}, expected a radiograph: {expected}")
     check_size(int(dataset.Columns), int(dataset.Rows), limits)
-    frames = int(dataset.get("NumberOfFrames", 1) or 1)
-    if frames != 1:
-        raise ImageError(
-            f"the DICOM file has {frames} frames, expected one; save the frame to read"
-        )
     photometric = str(dataset.PhotometricInterpretation)
-    samples = int(dataset.get("SamplesPerPixel", 1))
-    if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ImageError(
-            f"the DICOM file is {photometric} with {samples} samples a pixel,"
-            " supported are MONOCHROME1 and MONOCHROME2"
+            "the DICOM file has an unknown photometric interpretation, supported are MONOCHROME1"
+            " and MONOCHROME2; export it again"
         )
     if int(dataset.BitsAllocated) not in (8, 16):
         raise ImageError(
             f"the DICOM file has {dataset.BitsAllocated} bits a pixel, supported are 8, 16"
-        )
-    if dataset.get("PresentationIntentType") == "FOR PROCESSING":
-        raise ImageError(
-            "the DICOM file is raw detector data (FOR PROCESSING); send the processed one"
         )
     if photometric == "MONOCHROME2" and dataset.get("PresentationLUTShape") == "INVERSE":
         raise ImageError(
@@ -231,7 +225,8 @@ def _apply_window(dataset: Any, values: _Values) -> _Values:
     if function == "SIGMOID":
         exponent = np.clip(-4 * (values - center) / width, -700, 700)
         return np.asarray(1 / (1 + np.exp(exponent)), np.float64)
-    raise ImageError(f"the DICOM window function is {function}, expected LINEAR or SIGMOID")
+    named = function if function.replace("_", "").isalpha() and len(function) <= 16 else "unknown"
+    raise ImageError(f"the DICOM window function is {named}, expected LINEAR or SIGMOID")
 
 
 def _first(value: Any) -> float:
