@@ -9,4 +9,5 @@
     orientation   the patient's orientation, as the file states it
     directory  the files that a DICOMDIR names
     identity   the UID of a file
+    quiet      nothing of pydicom's warnings is heard
 """

@@ -16,7 +16,7 @@ from typing import Any
 from cxr_edge.errors import CxrEdgeError, ImageError
 from cxr_edge.extras import require
 from cxr_edge.files import printable, read_file
-from cxr_edge.image.dicom.reader import without_warnings
+from cxr_edge.image.dicom.quiet import without_warnings
 from cxr_edge.image.listing import without_version
 
 MAX_BYTES = 64 * 2**20

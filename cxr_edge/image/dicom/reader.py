@@ -11,10 +11,7 @@ pixels: they are never held in a wider type.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +22,7 @@ from cxr_edge.extras import require
 from cxr_edge.image.dicom.elements import read_elements, read_identity, why_unreadable
 from cxr_edge.image.dicom.frame import Frame, read_frame
 from cxr_edge.image.dicom.orientation import turn_to_frontal
+from cxr_edge.image.dicom.quiet import without_warnings
 from cxr_edge.image.dicom.selection import reason_of_kind, reason_to_leave_out
 from cxr_edge.image.header import ImageLimits, check_size
 from cxr_edge.preprocess import Image
@@ -85,35 +83,6 @@ def read(data: bytes, limits: ImageLimits) -> Image:
 def _leave_out(reason: str | None) -> None:
     if reason:
         raise LeftOut(reason)
-
-
-class _InThisThread(threading.local):
-    """In place of a filter's pattern: matches every warning of a thread that reads DICOM."""
-
-    is_reading = False
-
-    def match(self, text: str) -> bool:
-        return self.is_reading
-
-
-_in_this_thread = _InThisThread()
-_FILTER: Any = ("ignore", _in_this_thread, Warning, None, 0)
-
-
-@contextlib.contextmanager
-def without_warnings() -> Iterator[None]:
-    """Ignore pydicom's warnings about odd values in this thread, and no others.
-
-    ``warnings.catch_warnings`` replaces the filters of every thread, so it would need a lock: only
-    one file could be decoded at a time, and a forked child would wait for it for ever.
-    """
-    if warnings.filters[:1] != [_FILTER]:
-        warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
-    _in_this_thread.is_reading = True
-    try:
-        yield
-    finally:
-        _in_this_thread.is_reading = False
 
 
 def _check_dataset(dataset: Any, limits: ImageLimits) -> None:

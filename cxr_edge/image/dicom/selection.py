@@ -158,7 +158,7 @@ def reason_to_leave_out(dataset: Any, radiographs: Radiographs = "frontal-chest"
 
 def reason_of_kind(dataset: Any) -> str | None:
     """Why a file of this SOP class and modality is not wanted; both come first in a file."""
-    sop_class = _class_of(dataset)
+    sop_class = str(_class_uid(dataset) or "")
     modality = _text(dataset, "Modality")
     if sop_class.startswith(_CLASS_PRESENTATION_STATE) or modality == "PR":
         return "a presentation state: the image that it refers to is shown without it"
@@ -189,7 +189,9 @@ def _reason_of_pixels(dataset: Any) -> str | None:
             " and MONOCHROME2"
         )
     intent = _text(dataset, "PresentationIntentType")
-    if intent == "FOR PROCESSING" or (not intent and _class_of(dataset) == _CLASS_FOR_PROCESSING):
+    if intent == "FOR PROCESSING" or (
+        not intent and str(_class_uid(dataset) or "") == _CLASS_FOR_PROCESSING
+    ):
         return "the DICOM file is raw detector data (FOR PROCESSING); send the processed one"
     return None
 
@@ -283,10 +285,6 @@ def _values(value: Any) -> list[Any]:
 
 def _text(dataset: Any, keyword: str) -> str:
     return str(dataset.get(keyword) or "").strip().upper()
-
-
-def _class_of(dataset: Any) -> str:
-    return str(_class_uid(dataset) or "").strip()
 
 
 def _name_of(dataset: Any) -> str:
