@@ -161,7 +161,7 @@ def predict(
     total = len(sources) + len(inputs.failures)
     results = _with_progress(results, total, quiet)
     with _results_to(out), interrupts.explained(lambda: _state(out, tally)):
-        print_results(results, classifier.spec, kind, ids=ids)
+        print_results(results, classifier.spec, kind, ids)
     if not quiet:
         if heatmap and tally.predicted:
             streams.tell(f"cxr-edge: heat maps written to {printable(heatmap)}")

@@ -70,7 +70,7 @@ class Tally:
 
 
 def print_results(
-    results: Iterable[Result], spec: ModelSpec, kind: Format, *, ids: bool = False
+    results: Iterable[Result], spec: ModelSpec, kind: Format, ids: bool = False
 ) -> None:
     """Write results to stdout, each as soon as it is there.
 
