@@ -174,11 +174,8 @@ def predict(
     if tally.failures:
         raise typer.Exit(SOME_FAILED)
     if tally.left_out and not tally.predicted:
-        files = "the only file is" if total == 1 else f"none of {total:,} files is"
-        raise LeftOut(
-            f"nothing was predicted: {files} a radiograph that is wanted (--radiographs); "
-            "the results have the reasons"
-        )
+        files = "the only file was" if total == 1 else f"all {total:,} files were"
+        raise LeftOut(f"nothing was predicted: {files} left out; the results have the reasons")
 
 
 def _state(out: Path | None, tally: Tally) -> str:

@@ -139,7 +139,7 @@ _COLOURS = frozenset(
     {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422"}
     | {"YBR_ICT", "YBR_RCT", "HSV", "ARGB", "CMYK"}
 )
-_HINT = "(radiographs, --radiographs any)"
+_HINT = "; radiographs=any reads it (--radiographs any)"
 
 
 def reason_to_leave_out(dataset: Any, radiographs: Radiographs = "frontal-chest") -> str | None:
@@ -199,9 +199,9 @@ def _reason_of_pixels(dataset: Any) -> str | None:
 def _reason_of_part(dataset: Any) -> str | None:
     """Why a radiograph is none of the chest; None: it is, or does not say."""
     if _text(dataset, "AnatomicalOrientationType") == "QUADRUPED":
-        return f"the patient is an animal, expected a chest of a person {_HINT}"
+        return f"the patient is an animal, expected a chest of a person{_HINT}"
     words = _words(dataset.get("BodyPartExamined"))
-    expected = f"expected the chest {_HINT}"
+    expected = f"expected the chest{_HINT}"
     if not set(words) <= RULES.not_stated:
         rest, has_chest = _without_chest(words)
         other = [word for word in rest if word in RULES.other_parts]
@@ -217,7 +217,7 @@ def _reason_of_part(dataset: Any) -> str | None:
 
 def _reason_of_view(dataset: Any) -> str | None:
     """Why a radiograph is not frontal; None: it is, or does not say."""
-    expected = f"expected PA or AP {_HINT}"
+    expected = f"expected PA or AP{_HINT}"
     words = _words(dataset.get("ViewPosition"))
     other = _first(words, RULES.not_frontal)
     if other:
@@ -236,7 +236,7 @@ def _reason_of_view(dataset: Any) -> str | None:
         return f"the patient's orientation {'/'.join(stated)} is not frontal, {expected}"
     types = {str(value).strip().upper() for value in _values(dataset.get("ImageType"))[2:]}
     if types & RULES.image_types:
-        return f"the image is a localizer, expected a radiograph {_HINT}"
+        return f"the image is a localizer, expected a radiograph{_HINT}"
     return None
 
 
