@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_edge.errors import ImageError
+from cxr_edge.image.dicom.cells import OVERLAY_TAGS
 
 NEEDED = (
     *("SpecificCharacterSet", "Modality", "PresentationIntentType", "NumberOfFrames"),
@@ -20,7 +21,8 @@ NEEDED = (
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope"),
     *("ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "PresentationLUTShape"),
-    *("WindowCenter", "WindowWidth"),
+    *("WindowCenter", "WindowWidth", "PresentationLUTSequence", "PixelAspectRatio"),
+    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
 )
 """Keywords of the elements that are read."""
 
@@ -29,7 +31,7 @@ _LAST_OF_IDENTITY = 0x00080060
 _PIXEL_DATA = 0x7FE00010
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", _PIXEL_DATA: ""}
 _UNDEFINED = 0xFFFFFFFF
-_SEQUENCES = (0x00283000, 0x00283010)  # of modality and VOI look-up tables
+_SEQUENCES = (0x00283000, 0x00283010, 0x20500010)  # of modality, VOI and presentation tables
 _CODES = (0x00082218, 0x00540220)  # of region and view
 _MAX_VALUE = 4_096
 _MAX_SEQUENCE = 2**20
@@ -87,7 +89,10 @@ def read_identity(data: bytes, pydicom: Any) -> Any:
     """
     tags = [pydicom.datadict.tag_for_keyword(keyword) for keyword in _IDENTITY]
     return pydicom.filereader.read_partial(
-        _Budget(data), lambda tag, vr, length: tag > _LAST_OF_IDENTITY, specific_tags=tags
+        _Budget(data),
+        lambda tag, vr, length: tag > _LAST_OF_IDENTITY,
+        force=True,
+        specific_tags=tags,
     )
 
 
@@ -113,7 +118,7 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
         ImageError: there are more or larger elements than a radiograph needs, or no integer pixels.
         Exception: of pydicom, where the file is damaged.
     """
-    needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in NEEDED]
+    needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in NEEDED] + [*OVERLAY_TAGS]
     file = _Budget(data)
     pixels: list[PixelData] = []
 
@@ -137,7 +142,7 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
                 )
         return False
 
-    dataset = pydicom.filereader.read_partial(file, stops, specific_tags=[*needed])
+    dataset = pydicom.filereader.read_partial(file, stops, force=True, specific_tags=needed)
     for tag in _SEQUENCES + _CODES:
         element = dataset.get_item(tag)
         value = getattr(element, "value", None)

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from cxr_edge.image.dicom.attributes import number
 from cxr_edge.image.dicom.orientation import directions
 from cxr_edge.image.header import Radiographs
 
@@ -177,15 +178,15 @@ def reason_of_kind(dataset: Any) -> str | None:
 
 def _reason_of_pixels(dataset: Any) -> str | None:
     """Why a radiograph is none that is shown as one grey picture."""
-    frames = int(dataset.get("NumberOfFrames", 1) or 1)
+    frames = number(dataset, "NumberOfFrames") or 1
     if frames != 1:
-        return f"the DICOM file has {frames} frames, expected one; save the frame to read"
+        return f"the DICOM file has {frames:g} frames, expected one; save the frame to read"
     photometric = _text(dataset, "PhotometricInterpretation")
-    samples = int(dataset.get("SamplesPerPixel", 1) or 1)
+    samples = number(dataset, "SamplesPerPixel") or 1
     if photometric in _COLOURS or samples > 1:
         named = photometric if photometric in _COLOURS else "in colour"
         return (
-            f"the DICOM file is {named} with {samples} samples a pixel, supported are MONOCHROME1"
+            f"the DICOM file is {named} with {samples:g} samples a pixel, supported are MONOCHROME1"
             " and MONOCHROME2"
         )
     intent = _text(dataset, "PresentationIntentType")
