@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
@@ -16,7 +18,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from cxr_edge.errors import CxrEdgeError, ImageError, MissingExtraError
 from cxr_edge.image import read_image
+from cxr_edge.image.dicom.cells import read_cell
+from cxr_edge.image.dicom.elements import read_elements
+from cxr_edge.image.dicom.frame import read_frame
+from cxr_edge.image.dicom.greyscale import read_greyscale, show
 from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.image.formats import recognizes
 from cxr_edge.image.header import DEFAULT_LIMITS
