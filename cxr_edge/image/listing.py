@@ -7,7 +7,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.image.formats import is_dicom, recognizes
+from cxr_edge.image.dicom.recognition import is_dicom
+from cxr_edge.image.formats import recognizes
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"}

@@ -8,7 +8,7 @@ import re
 from cxr_edge.extras import require
 from cxr_edge.image.dicom.elements import read_identity
 from cxr_edge.image.dicom.quiet import without_warnings
-from cxr_edge.image.formats import is_dicom
+from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.image.listing import first_bytes
 
 _ENOUGH_BYTES = 2**16  # the UID stands near the beginning
