@@ -7,6 +7,7 @@
     │   └── DataError         2   a data folder does not hold one folder per class
     ├── MissingExtraError     3   an optional package is not installed
     ├── ImageError            4   an image cannot be read, or is damaged
+    │   └── LeftOut               a DICOM file is sound, and holds no image that is wanted
     ├── NoHeatmap             4   a stored result has no heat map
     ├── ModelError            5   a model cannot be used
     │   ├── SpecError             its spec is malformed or contradicts itself
@@ -56,6 +57,10 @@ class ImageError(CxrEdgeError):
     """An image cannot be read, exceeds a limit, or is damaged."""
 
     exit_code = 4
+
+
+class LeftOut(ImageError):  # noqa: N818 - mostly an answer, not a fault
+    """A DICOM file is sound and holds no radiograph of the kind asked for; the message says why."""
 
 
 class NoHeatmap(CxrEdgeError):  # noqa: N818 - mostly an answer, not a fault

@@ -42,6 +42,8 @@ class Prediction:
     """The model file that it ran."""
     heatmap: str | None = None
     """File of the heat map picture; None: none was drawn."""
+    sop_instance_uid: str | None = None
+    """Of the DICOM file; None: not asked for (``cxr-edge predict --ids``), or it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +87,29 @@ class Failure:
     message: str
     """One line: what was found, what was expected, what to do."""
     exit_code: int = 1
-    """What the command line exits with if this was its only image."""
+    """What the command line exits with if this was its only image; 0: it was left out of a folder,
+    which is no failure."""
+    sop_instance_uid: str | None = None
+    """Of the DICOM file; None: not asked for, or it has none."""
 
 
-def to_document(result: Prediction | Failure) -> dict[str, object]:
-    """A result as a JSON object, without its ``schema``."""
+def to_document(result: Prediction | Failure, *, ids: bool = False) -> dict[str, object]:
+    """A result as a JSON object, without its ``schema``.
+
+    Args:
+        result: the result.
+        ids: whether the object has the file's SOP Instance UID.
+    """
     if isinstance(result, Prediction):
-        return {"ok": True, **dataclasses.asdict(result)}
-    return {
-        "ok": False,
-        "source": result.source,
-        "error": result.error,
-        "message": result.message,
-    }
+        document: dict[str, object] = {"ok": True, **dataclasses.asdict(result)}
+        del document["sop_instance_uid"]
+    else:
+        document = {
+            "ok": False,
+            "source": result.source,
+            "error": result.error,
+            "message": result.message,
+        }
+    if ids:
+        document["sop_instance_uid"] = result.sop_instance_uid
+    return document

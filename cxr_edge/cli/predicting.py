@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -13,12 +12,13 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from cxr_edge.cli import interrupts, options
+from cxr_edge.cli.inputs import expand, identified
 from cxr_edge.cli.output import streams
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.formats import Format, Result, Tally, print_results
 from cxr_edge.cli.output.schemas import errors_as_documents
-from cxr_edge.errors import DataError, ImageError, UsageError
-from cxr_edge.files import atomic_path, check_parent, is_folder, printable
+from cxr_edge.errors import LeftOut, UsageError
+from cxr_edge.files import atomic_path, check_parent, printable
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
 
@@ -31,7 +31,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Images, folders of images, or - to read one image from stdin.",
+            help="Images, folders of images, DICOMDIR files, or - to read one image from stdin.",
         ),
     ],
     bundle: options.Bundle = None,
@@ -93,13 +93,24 @@ def predict(
             help="Write a picture of each image to this folder, coloured where it moved the score.",
         ),
     ] = None,
+    radiographs: Annotated[
+        Literal["frontal-chest", "any"],
+        typer.Option(
+            help="DICOM files to read: chest radiographs from the front or behind, or any "
+            "radiograph. The others are left out, each with the reason."
+        ),
+    ] = "frontal-chest",
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Add the SOP Instance UID of each DICOM file.")
+    ] = False,
     key: options.Key = None,
 ) -> None:
     """Classify images.
 
     An image that cannot be read is reported, and the others are still classified. The exit code
-    is then 1, or 4 if it was the only image. Of more than one image, a last line on stderr counts
-    the results.
+    is then 1, or 4 if it was the only image. A DICOM file of a folder that holds another body part,
+    view or kind of object is left out, which is no failure. Of more than one image, a last line on
+    stderr counts the results.
     """
     started = time.monotonic()
     kind = format or _format_of(out)
@@ -115,7 +126,8 @@ def predict(
 
         cv2.setNumThreads(1)  # workers share the processors; decoding has one thread anyway
         check_workers(workers or 1)
-        sources, remarks = _expand(paths, max_bytes)
+        inputs = expand(paths, max_bytes)
+        sources, remarks = inputs.sources, inputs.remarks
         if len(sources) > 1 and workers is None and threads is None:
             threads = 1  # one image per processor is faster than one image on several
         with terminal.if_slow("cxr-edge: loading the model …"):
@@ -124,7 +136,7 @@ def predict(
                 artifact=artifact,
                 engine=engine,
                 threads=threads,
-                limits=ImageLimits(max_pixels=max_pixels, max_bytes=max_bytes),
+                limits=ImageLimits(max_pixels, max_bytes, radiographs),
                 heatmap=heatmap is not None,
                 decode=decode,
                 profile=profile,
@@ -133,7 +145,7 @@ def predict(
     results: Iterable[Result]
     if heatmap is None:
         workers = workers or max(1, usable_cpus() // classifier.threads)
-        results = classifier.predict_many(sources, workers=min(workers, len(sources)))
+        results = classifier.predict_many(sources, workers=max(1, min(workers, len(sources))))
     else:
         from cxr_edge.bundle.model_card import heatmap_meaning
         from cxr_edge.overlay import write_overlays
@@ -144,21 +156,26 @@ def predict(
         for remark in remarks:
             streams.tell(f"cxr-edge: {remark}")
     tally = Tally(has_band=classifier.spec.uncertain_band is not None)
-    results = _report_failures(tally.count(_named(results)))
-    results = _with_progress(results, len(sources), quiet)
+    results = inputs.settled(identified(results, sources) if ids else results)
+    results = _report_failures(tally.count(results))
+    total = len(sources) + len(inputs.failures)
+    results = _with_progress(results, total, quiet)
     with _results_to(out), interrupts.explained(lambda: _state(out, tally)):
-        print_results(results, classifier.spec, kind)
+        print_results(results, classifier.spec, kind, ids)
     if not quiet:
         if heatmap and tally.predicted:
             streams.tell(f"cxr-edge: heat maps written to {printable(heatmap)}")
         if out:
             streams.tell(f"cxr-edge: results written to {printable(out)}")
-    if tally.failures and len(sources) == 1:
+    if tally.failures and total == 1:
         raise typer.Exit(tally.failures[0].exit_code)
-    if len(sources) > 1 and not quiet:
+    if total > 1 and not quiet:
         streams.tell(f"cxr-edge: {tally}, {time.monotonic() - started:.1f} s")
     if tally.failures:
         raise typer.Exit(SOME_FAILED)
+    if tally.left_out and not tally.predicted:
+        files = "the only file was" if total == 1 else f"all {total:,} files were"
+        raise LeftOut(f"nothing was predicted: {files} left out; the results have the reasons")
 
 
 def _state(out: Path | None, tally: Tally) -> str:
@@ -191,59 +208,6 @@ def _check_paths(paths: list[str], out: Path | None) -> None:
     check_parent(out)
 
 
-def _expand(paths: list[str], max_bytes: int) -> tuple[list[str | bytes], list[str]]:
-    """Replace folders by the images in them, and ``-`` by the bytes on stdin.
-
-    Returns:
-        The images, and remarks about files that are none.
-    """
-    sources: list[str | bytes] = []
-    remarks: list[str] = []
-    for path in paths:
-        if path == "-":
-            sources.append(_read_stdin(max_bytes))
-        elif is_folder(path):
-            images, remark = _list_folder(path)
-            sources += images
-            remarks += remark
-        else:
-            sources.append(path)
-    return sources, remarks
-
-
-def _read_stdin(max_bytes: int) -> bytes:
-    if sys.stdin is None:
-        raise UsageError("stdin is closed; give the image to it, or name a file")
-    if sys.stdin.isatty():
-        Terminal().say("cxr-edge: reading an image from stdin …")
-    try:
-        # One byte over the limit is enough to be refused for it.
-        return sys.stdin.buffer.read(max_bytes + 1)
-    except OSError as err:
-        raise ImageError(f"stdin: cannot be read: {err.strerror}") from err
-
-
-def _list_folder(path: str) -> tuple[list[str], list[str]]:
-    """The images in a folder, and a remark if it holds other files.
-
-    Raises:
-        DataError: the folder cannot be listed.
-        ImageError: it holds no images.
-    """
-    from cxr_edge.image import list_images
-
-    try:
-        listing = list_images(Path(path))
-    except OSError as err:
-        raise DataError(f"{printable(path)}: cannot be listed: {err.strerror}") from err
-    files = "1 other file" if listing.ignored == 1 else f"{listing.ignored:,} other files"
-    if not listing.images:
-        but = f", but {files}" if listing.ignored else ""
-        raise ImageError(f"{printable(path)}: holds no images{but}; name a folder with images")
-    remark = f"{printable(path)}: {files} not read, no images by name or content"
-    return [str(image) for image in listing.images], [remark] if listing.ignored else []
-
-
 @contextlib.contextmanager
 def _results_to(out: Path | None) -> Iterator[None]:
     """Send stdout to a file, which replaces an older one if the block succeeds.
@@ -267,21 +231,11 @@ def _results_to(out: Path | None) -> Iterator[None]:
         yield
 
 
-def _named(results: Iterable[Result]) -> Iterator[Result]:
-    """Pass results on; a failure of the bytes on stdin says where they come from."""
-    for result in results:
-        if isinstance(result, Failure) and result.source is None:
-            message = result.message.removeprefix("<bytes>")
-            yield dataclasses.replace(result, message=f"<stdin>{message}")
-        else:
-            yield result
-
-
 def _report_failures(results: Iterable[Result]) -> Iterator[Result]:
-    """Pass results on, and print those that are failures."""
+    """Pass results on, and print those that are failures, not what was left out of a folder."""
     terminal = Terminal()
     for result in results:
-        if isinstance(result, Failure):
+        if isinstance(result, Failure) and result.exit_code:
             terminal.say(streams.shortened(f"cxr-edge: {result.message}"))
         yield result
 

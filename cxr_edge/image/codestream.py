@@ -29,7 +29,9 @@ _SMALL_PICTURE = 2**20  # pixels, that may be flat
 _DAMAGED = "the DICOM file's pixels are damaged"
 
 
-def check_codestream(frame: bytes, kind: str, shape: tuple[int, int], bits: int) -> None:
+def check_codestream(
+    frame: bytes, kind: str, shape: tuple[int, int], bits: int
+) -> tuple[int, bool]:
     """Compare the header of a codestream with the data set.
 
     Args:
@@ -38,15 +40,19 @@ def check_codestream(frame: bytes, kind: str, shape: tuple[int, int], bits: int)
         shape: rows and columns of the data set.
         bits: allocated for a pixel.
 
+    Returns:
+        Bits of a value, and whether the codestream says that values are signed.
+
     Raises:
         ImageError: it is damaged, cut or another picture than the data set's, or has more parts
             than a radiograph needs.
         struct.error: the header ends early.
     """
     if kind == "JPEG 2000":
-        size, components, depth = _read_jpeg_2000(frame)
+        size, components, depth, is_signed = _read_jpeg_2000(frame)
     else:
         size, components, depth = _read_jpeg(frame, _JPEG_LS if kind == "JPEG-LS" else _LOSSLESS)
+        is_signed = False
     if size != shape or components != 1 or not 1 <= depth <= bits:
         raise ImageError(
             f"the DICOM file's pixels are {size} with {components} components of {depth} bits, its"
@@ -60,6 +66,7 @@ def check_codestream(frame: bytes, kind: str, shape: tuple[int, int], bits: int)
         )
     if not frame.rstrip(b"\x00").endswith(struct.pack(">H", _EOI)):
         raise ImageError("the DICOM file's pixels are cut; get the whole file")
+    return depth, is_signed
 
 
 def _segments(frame: bytes, start: int) -> Iterator[tuple[int, int, bytes]]:
@@ -97,8 +104,8 @@ def _read_jpeg(frame: bytes, wanted: int) -> tuple[tuple[int, int], int, int]:
     return header
 
 
-def _read_jpeg_2000(frame: bytes) -> tuple[tuple[int, int], int, int]:
-    """Sides, components and bits of JPEG 2000, from SIZ; the parts of COD are within limits."""
+def _read_jpeg_2000(frame: bytes) -> tuple[tuple[int, int], int, int, bool]:
+    """Sides, components, bits and sign of JPEG 2000, from SIZ; the parts of COD are in limits."""
     size, coding = b"", b""
     first_tile = 0
     for marker, offset, body in _segments(frame, _START):
@@ -116,9 +123,9 @@ def _read_jpeg_2000(frame: bytes) -> tuple[tuple[int, int], int, int]:
     width, height = right - left, bottom - top
     if not (width > 0 and height > 0 and tile[0] > 0 and tile[1] > 0):
         raise ImageError(f"{_DAMAGED}: {width}x{height} pixels in tiles of {tile}; save it again")
-    depth = (precision & 0x7F) + 1
+    depth, is_signed = (precision & 0x7F) + 1, bool(precision & 0x80)
     if components != 1 or (across, down) != (1, 1):
-        return (height, width), components, depth
+        return (height, width), components, depth, is_signed
     columns = math.ceil((right - tile[2]) / tile[0])
     rows = math.ceil((bottom - tile[3]) / tile[1])
     if columns * rows > _MAX_TILES:
@@ -129,7 +136,7 @@ def _read_jpeg_2000(frame: bytes) -> tuple[tuple[int, int], int, int]:
     sides = min(tile[0], width), min(tile[1], height)
     _check_parts(coding, sides, columns * rows)
     _check_tiles(frame, first_tile, columns * rows)
-    return (height, width), components, depth
+    return (height, width), components, depth, is_signed
 
 
 def _check_parts(coding: bytes, tile: tuple[int, int], tiles: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image import bmp, jpeg, png, tiff, webp
+from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.image.header import Header, ImageLimits
 
 _SUPPORTED = "supported are JPEG, PNG, BMP, TIFF, WebP and DICOM"
@@ -33,11 +34,6 @@ _UNSUPPORTED = (
     (b"qoif", "a QOI image"),
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
 )
-
-
-def is_dicom(data: bytes) -> bool:
-    """Whether ``data`` has a DICOM preamble; files without one are not recognized."""
-    return data[128:132] == b"DICM"
 
 
 def recognizes(data: bytes) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
-from cxr_edge.errors import ImageError, UsageError
+from cxr_edge.errors import ImageError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,18 +15,27 @@ if TYPE_CHECKING:
 _MAX_EXTRA_BYTES = 64 * 2**20
 _MAX_SIDE = 65_535  # pixels, the most that JPEG and DICOM can hold
 
+Radiographs = Literal["any", "frontal-chest"]
+"""Which radiographs are read from DICOM files: any, or those of a chest from the front or behind
+as far as the files say (:mod:`cxr_edge.image.dicom.selection`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Largest image accepted; the limits are inclusive."""
+    """What is accepted as an image; limits of size are inclusive."""
 
     max_pixels: int = 50_000_000
     """Largest width x height, pixels; a side has at most 65,535, whatever this is."""
     max_bytes: int = 256 * 2**20
     """Largest file, bytes."""
+    radiographs: Radiographs = "any"
+    """Radiographs that a DICOM file may hold; any other is a
+    :class:`~cxr_edge.errors.LeftOut`."""
 
     def __post_init__(self) -> None:
         """Refuse limits that accept nothing."""
+        if self.radiographs not in get_args(Radiographs):
+            raise unknown_name("choice of radiographs", self.radiographs, get_args(Radiographs))
         for name, value in (("max_pixels", self.max_pixels), ("max_bytes", self.max_bytes)):
             if value <= 0:
                 raise UsageError(f"{name} is {value}, expected at least 1")

@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.image.formats import recognizes
 
 SUFFIXES = frozenset(
@@ -20,7 +21,8 @@ HEATMAP_SUFFIX = ".heatmap.png"
 
 _LITTER = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information")
 """Folders that archivers and file managers leave, in lower case."""
-_DICOM_INDEX = "DICOMDIR"
+_DICOM_DIRECTORY = "dicomdir"
+_NUMBER = ".0123456789"
 _ENOUGH_BYTES = 132  # up to the end of DICOM's magic, which comes last
 
 
@@ -41,8 +43,9 @@ def list_images(folder: Path, *, by_content: bool = True) -> Listing:
 
     Args:
         folder: where to look.
-        by_content: whether a file without a suffix, or with a number for one, as archives name
-            DICOM files, is an image if its first bytes are those of a supported format.
+        by_content: whether first bytes count: those of a supported format in a file without a
+            suffix, or with a number for one, as archives name DICOM files; those of DICOM in a file
+            with any unknown suffix, such as ``.IMA``.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -56,8 +59,11 @@ def list_images(folder: Path, *, by_content: bool = True) -> Listing:
                 continue
             path = Path(root, name)
             suffix = path.suffix.lower()
-            looked_into = by_content and not suffix.strip(".0123456789")
-            if suffix in SUFFIXES or (looked_into and looks_like_image(path)):
+            if suffix in SUFFIXES:
+                images.append(path)
+            elif is_directory_file(name):
+                continue
+            elif by_content and looks_like_image(path, only_dicom=bool(suffix.strip(_NUMBER))):
                 images.append(path)
             else:
                 ignored += 1
@@ -69,20 +75,37 @@ def is_litter(folder: str) -> bool:
     return folder.startswith(".") or folder.lower() in _LITTER
 
 
-def looks_like_image(path: Path) -> bool:
-    """Whether a file begins like an image; False where it cannot be read."""
-    if path.name == _DICOM_INDEX:  # has the magic of DICOM, and no picture
+def is_directory_file(name: str) -> bool:
+    """Whether a file is a DICOMDIR by its name, in any case and with a CD's version number.
+
+    It has the magic of DICOM, and no picture.
+    """
+    return without_version(name).casefold() == _DICOM_DIRECTORY
+
+
+def without_version(name: str) -> str:
+    """A name without what ISO 9660 adds: ``I0000001.;1`` is ``I0000001``."""
+    return name.partition(";")[0].rstrip(".")
+
+
+def looks_like_image(path: Path, *, only_dicom: bool = False) -> bool:
+    """Whether a file begins like an image, or like DICOM; False where it cannot be read."""
+    if is_directory_file(path.name):
         return False
+    data = first_bytes(path, _ENOUGH_BYTES)
+    return is_dicom(data) if only_dicom else recognizes(data)
+
+
+def first_bytes(path: str | os.PathLike[str], count: int) -> bytes:
+    """The first ``count`` bytes of a regular file, or fewer; empty where it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return False
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return b""
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return False
-        return recognizes(os.read(descriptor, _ENOUGH_BYTES))
+        return os.read(descriptor, count) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
     except OSError:
-        return False
+        return b""
     finally:
         os.close(descriptor)
 

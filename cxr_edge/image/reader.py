@@ -8,7 +8,8 @@ from typing import Literal
 from cxr_edge.errors import ImageError, MissingExtraError, UsageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.image.decode import decode, to_channels
-from cxr_edge.image.formats import inspect, is_dicom
+from cxr_edge.image.dicom.recognition import is_dicom
+from cxr_edge.image.formats import inspect
 from cxr_edge.image.header import DEFAULT_LIMITS, ImageLimits
 from cxr_edge.preprocess import Image
 from cxr_edge.spec import InputSpec

@@ -107,6 +107,9 @@ class WorkerSettings:
     )
     max_pixels: int = setting(50_000_000, "Larger images fail; width x height.", least=1_000_000)
     max_file_mb: float = setting(256.0, "Larger files fail.", least=1, most=2048)
+    radiographs: Literal["frontal-chest", "any"] = setting(
+        "frontal-chest", "Which DICOM files are read: chests from the front or behind, or all."
+    )
 
 
 @dataclass(frozen=True, slots=True)

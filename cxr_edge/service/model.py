@@ -145,7 +145,7 @@ class _Named(io.BytesIO):
 
 def _limits(config: ServiceConfig) -> ImageLimits:
     worker = config.worker
-    return ImageLimits(max_pixels=worker.max_pixels, max_bytes=int(worker.max_file_mb * 1e6))
+    return ImageLimits(worker.max_pixels, int(worker.max_file_mb * 1e6), worker.radiographs)
 
 
 def bundle_identity(config: ServiceConfig) -> BundleIdentity | None:

@@ -60,7 +60,8 @@ def test_json_follows_the_documented_schema(cli, image):
     assert entry["scores"][entry["label"]] >= 0.5
     assert sum(entry["scores"].values()) == pytest.approx(1)
     text = (Path(__file__).parents[2] / "docs/predictions.md").read_text()
-    assert all(f"`{key}`" in text for key in PREDICTION_KEYS | {"error", "message", SCHEMA})
+    keys = PREDICTION_KEYS | {"error", "message", "sop_instance_uid", "LeftOut", SCHEMA}
+    assert all(f"`{key}`" in text for key in keys)
 
 
 def test_stdin_is_an_image_when_asked_for(cli, image):

@@ -131,9 +131,9 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "I12b",
-            "folders as a CD or PACS writes them",
+            "folders as a CD or PACS writes them: no suffixes, DICOMDIR, several series",
             "chest radiographs found, the rest named with the reason",
-            waits_for="reading studies, which is not built yet",
+            ("cli/test_studies.py", "image/test_dicom_selection.py"),
         ),
         Row(
             "I13",

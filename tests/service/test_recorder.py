@@ -87,6 +87,28 @@ def test_what_is_no_image_fails_and_is_set_aside(service, tmp_path, data):
     assert (tmp_path / "failed" / row.kept).read_bytes() == data
 
 
+@pytest.mark.parametrize(("text", "ok"), [("", False), ('[worker]\nradiographs = "any"', True)])
+def test_a_lateral_view_is_left_out_and_set_aside(make_service, tmp_path, text, ok):
+    pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3"
+    dataset.Modality, dataset.ViewPosition, dataset.PatientName = "CR", "LL", "SECRET"
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
+    dataset.Rows, dataset.Columns, dataset.PixelRepresentation = 480, 600, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelData = draw_phantom(np.random.default_rng(3)).tobytes()
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(tmp_path / "lateral", enforce_file_format=True)
+    service = make_service(text)
+    put(service, "lateral", (tmp_path / "lateral").read_bytes())
+    (row,) = work_off(service)
+    assert row.document["ok"] is ok and row.document.get("error") == (None if ok else "LeftOut")
+    assert (tmp_path / ("processed" if ok else "failed") / row.kept).exists()
+    assert "SECRET" not in str(row) and "sop_instance_uid" not in row.document
+
+
 def test_a_file_that_is_too_large_is_not_read(make_service):
     service = make_service("[worker]\nmax_file_mb = 1")
     put(service, "a.png", b"x" * 1_000_001)

@@ -34,6 +34,8 @@ class Tally:
         """
         self.failures: list[Failure] = []
         """The failures so far."""
+        self.left_out = 0
+        """Files left out of a folder so far."""
         self._has_band, self._knows_domain = has_band, False
         self.predicted = 0
         """The predictions so far."""
@@ -43,7 +45,10 @@ class Tally:
         """Pass results on and count each."""
         for result in results:
             if isinstance(result, Failure):
-                self.failures.append(result)
+                if result.exit_code:
+                    self.failures.append(result)
+                else:
+                    self.left_out += 1
             else:
                 self.predicted += 1
                 self._uncertain += result.uncertain
@@ -58,20 +63,32 @@ class Tally:
             counts.append(f"{self._uncertain:,} uncertain")
         if self._knows_domain:
             counts.append(f"{self._outside:,} out of domain")
-        return ", ".join([*counts, f"{len(self.failures):,} failed"])
+        counts.append(f"{len(self.failures):,} failed")
+        if self.left_out:
+            counts.append(f"{self.left_out:,} left out")
+        return ", ".join(counts)
 
 
-def print_results(results: Iterable[Result], spec: ModelSpec, kind: Format) -> None:
-    """Write results to stdout, each as soon as it is there."""
+def print_results(
+    results: Iterable[Result], spec: ModelSpec, kind: Format, ids: bool = False
+) -> None:
+    """Write results to stdout, each as soon as it is there.
+
+    Args:
+        results: in order.
+        spec: of the model.
+        kind: of text.
+        ids: whether to write the SOP Instance UIDs of DICOM files.
+    """
     if kind == "table":
-        stream_table(prediction_columns(spec), prediction_rows(results))
+        stream_table(prediction_columns(spec, ids=ids), prediction_rows(results, ids=ids))
         return
-    for text in render(results, spec, kind):
+    for text in render(results, spec, kind, ids=ids):
         sys.stdout.write(text)
         sys.stdout.flush()
 
 
-def prediction_columns(spec: ModelSpec) -> list[Column]:
+def prediction_columns(spec: ModelSpec, *, ids: bool = False) -> list[Column]:
     """The table's columns, the first wide enough for every label of the model."""
     score = "P(decision)"
     if spec.positive_label:
@@ -80,16 +97,24 @@ def prediction_columns(spec: ModelSpec) -> list[Column]:
         Column("decision", max(len(label) for label in spec.labels)),
         Column(score, align="right"),
         Column("file"),
+        *([Column("SOP Instance UID")] if ids else []),
         Column(),  # remarks
     ]
 
 
-def prediction_rows(results: Iterable[Result]) -> Iterator[list[Cell]]:
-    """A row of the table for each prediction; failures are reported on stderr instead."""
+def prediction_rows(results: Iterable[Result], *, ids: bool = False) -> Iterator[list[Cell]]:
+    """A row of the table for each prediction and each file left out of a folder.
+
+    Failures are reported on stderr instead.
+    """
     for result in results:
+        file = printable(result.source or "-")
+        names: list[Cell] = [file, result.sop_instance_uid or ""] if ids else [file]
         if isinstance(result, Prediction):
-            file = printable(result.source or "-")
-            yield [result.label, f"{result.score:.4f}", file, _remarks(result)]
+            yield [result.label, f"{result.score:.4f}", *names, _remarks(result)]
+        elif not result.exit_code:
+            reason = Styled(f"({result.message.removeprefix(f'{file}: ')})", "faint")
+            yield ["left out", "", *names, reason]
 
 
 def _remarks(prediction: Prediction) -> Styled:
@@ -100,26 +125,32 @@ def _remarks(prediction: Prediction) -> Styled:
 
 
 def render(
-    results: Iterable[Result], spec: ModelSpec, kind: Literal["json", "jsonl", "csv"]
+    results: Iterable[Result],
+    spec: ModelSpec,
+    kind: Literal["json", "jsonl", "csv"],
+    *,
+    ids: bool = False,
 ) -> Iterator[str]:
     """Turn results into text, piece by piece; the pieces joined are the document."""
-    return _RENDERERS[kind](results, spec)
+    return _RENDERERS[kind](results, spec, ids)
 
 
-def _json(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
+def _json(results: Iterable[Result], spec: ModelSpec, ids: bool) -> Iterator[str]:
     yield f'{{"schema": {json.dumps(SCHEMA)}, "results": ['
     for number, result in enumerate(results):
-        yield (",\n" if number else "\n") + json.dumps(to_document(result))
+        yield (",\n" if number else "\n") + json.dumps(to_document(result, ids=ids))
     yield "\n]}\n"
 
 
-def _jsonl(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
+def _jsonl(results: Iterable[Result], spec: ModelSpec, ids: bool) -> Iterator[str]:
     for result in results:
-        yield json.dumps({"schema": SCHEMA, **to_document(result)}) + "\n"
+        yield json.dumps({"schema": SCHEMA, **to_document(result, ids=ids)}) + "\n"
 
 
-def _csv(results: Iterable[Result], spec: ModelSpec) -> Iterator[str]:
-    fields = [field.name for field in dataclasses.fields(Prediction) if field.name != "scores"]
+def _csv(results: Iterable[Result], spec: ModelSpec, ids: bool) -> Iterator[str]:
+    left_out = {"scores"} if ids else {"scores", "sop_instance_uid"}
+    names = (field.name for field in dataclasses.fields(Prediction))
+    fields = [name for name in names if name not in left_out]
     columns = [*fields, *(f"P({label})" for label in spec.labels), "error", "message"]
     yield _csv_line(columns)
     for result in results:
@@ -135,7 +166,7 @@ def _csv_line(cells: list[object] | list[str]) -> str:
     return line.getvalue()
 
 
-_RENDERERS: dict[str, Callable[[Iterable[Result], ModelSpec], Iterator[str]]] = {
+_RENDERERS: dict[str, Callable[[Iterable[Result], ModelSpec, bool], Iterator[str]]] = {
     "json": _json,
     "jsonl": _jsonl,
     "csv": _csv,

@@ -11,21 +11,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_edge.errors import ImageError
+from cxr_edge.image.dicom.cells import OVERLAY_TAGS
 
 NEEDED = (
     *("SpecificCharacterSet", "Modality", "PresentationIntentType", "NumberOfFrames"),
+    *("SOPClassUID", "ImageType", "AnatomicRegionSequence", "AnatomicalOrientationType"),
+    *("BodyPartExamined", "ViewPosition", "ViewCodeSequence", "PatientOrientation"),
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope"),
     *("ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "PresentationLUTShape"),
-    *("WindowCenter", "WindowWidth"),
+    *("WindowCenter", "WindowWidth", "PresentationLUTSequence", "PixelAspectRatio"),
+    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
 )
 """Keywords of the elements that are read."""
 
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "Modality")
+_LAST_OF_IDENTITY = 0x00080060
 _PIXEL_DATA = 0x7FE00010
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", _PIXEL_DATA: ""}
 _UNDEFINED = 0xFFFFFFFF
-_SEQUENCES = (0x00283000, 0x00283010)  # of modality and VOI look-up tables
+_SEQUENCES = (0x00283000, 0x00283010, 0x20500010)  # of modality, VOI and presentation tables
+_CODES = (0x00082218, 0x00540220)  # of region and view
 _MAX_VALUE = 4_096
 _MAX_SEQUENCE = 2**20
 _MAX_ITEMS = 100
@@ -67,6 +74,36 @@ class _Budget(io.BytesIO):
         return super().read(size)
 
 
+def read_identity(data: bytes, pydicom: Any) -> Any:
+    """Read what a file is, and nothing behind that: SOP class, SOP instance and modality.
+
+    A report or an encapsulated document may have more elements than a picture's budget allows.
+
+    Args:
+        data: the file, or its beginning.
+        pydicom: the module.
+
+    Raises:
+        ImageError: there are too many or too large elements in front.
+        Exception: of pydicom, where the file is damaged.
+    """
+    tags = [pydicom.datadict.tag_for_keyword(keyword) for keyword in _IDENTITY]
+    return pydicom.filereader.read_partial(
+        _Budget(data),
+        lambda tag, vr, length: tag > _LAST_OF_IDENTITY,
+        force=True,
+        specific_tags=tags,
+    )
+
+
+def why_unreadable(err: Exception) -> str:
+    """What an exception of pydicom says, without its text: that may quote a patient's name."""
+    name = getattr(err, "name", None)
+    if isinstance(err, AttributeError) and name in NEEDED:
+        return f"it has no {name}"
+    return type(err).__name__
+
+
 def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
     """Read the needed elements, up to the pixel data.
 
@@ -81,7 +118,7 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
         ImageError: there are more or larger elements than a radiograph needs, or no integer pixels.
         Exception: of pydicom, where the file is damaged.
     """
-    needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in NEEDED]
+    needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in NEEDED] + [*OVERLAY_TAGS]
     file = _Budget(data)
     pixels: list[PixelData] = []
 
@@ -97,7 +134,7 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
             )
             return True
         if tag in needed and length != _UNDEFINED:
-            most = _MAX_SEQUENCE if tag in _SEQUENCES else _MAX_VALUE
+            most = _MAX_SEQUENCE if tag in _SEQUENCES + _CODES else _MAX_VALUE
             if length > most:
                 raise ImageError(
                     f"the DICOM element {pydicom.tag.Tag(tag)} has {length:,} bytes, the limit is "
@@ -105,8 +142,8 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
                 )
         return False
 
-    dataset = pydicom.filereader.read_partial(file, stops, specific_tags=[*needed])
-    for tag in _SEQUENCES:
+    dataset = pydicom.filereader.read_partial(file, stops, force=True, specific_tags=needed)
+    for tag in _SEQUENCES + _CODES:
         element = dataset.get_item(tag)
         value = getattr(element, "value", None)
         items = sum(map(value.count, _ITEM_TAGS)) if isinstance(value, bytes) else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,17 @@ from cxr_edge.errors import ImageError, MissingExtraError
 from cxr_edge.image import jpeg
 from cxr_edge.image.codestream import check_codestream
 from cxr_edge.image.decode import decode
+from cxr_edge.image.dicom.attributes import required
+from cxr_edge.image.dicom.cells import Cell
 from cxr_edge.image.dicom.elements import PixelData, join_fragments
 from cxr_edge.image.formats import inspect
 from cxr_edge.image.header import ImageLimits
 
 _BIG_ENDIAN, _RLE = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.5"
+_IMPLICIT, _EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 _PLAIN = {
-    "1.2.840.10008.1.2": "implicit little endian",
-    "1.2.840.10008.1.2.1": "explicit little endian",
+    _IMPLICIT: "implicit little endian",
+    _EXPLICIT: "explicit little endian",
     _BIG_ENDIAN: "explicit big endian",
 }
 _JPEG = {"1.2.840.10008.1.2.4.50": "baseline JPEG", "1.2.840.10008.1.2.4.51": "extended JPEG"}
@@ -39,75 +41,112 @@ _COMPRESSED = {
 _RLE_HEADER, _RLE_BLOCK = 64, 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The one frame of a file, as it is stored."""
-
-    pixels: npt.NDArray[Any]
-    """(H, W) integers of 8 or 16 bits; uncompressed ones in the memory of the file."""
-    unused_bits: int = 0
-    """High bits of a pixel that may hold anything."""
-
-
 def read_frame(
-    data: bytes, dataset: Any, place: PixelData, pydicom: Any, limits: ImageLimits
-) -> Frame:
+    data: bytes, dataset: Any, place: PixelData, cell: Cell, pydicom: Any, limits: ImageLimits
+) -> npt.NDArray[Any]:
     """Decode the one frame of a checked dataset.
 
     Args:
         data: the file.
         dataset: its elements, without the pixels.
         place: where the pixels are.
+        cell: how a pixel is stored.
         pydicom: the module, with ``pydicom.pixels`` imported.
         limits: the largest picture accepted.
+
+    Returns:
+        (H, W) unsigned integers of 8 or 16 bits, a pixel's cell each; uncompressed ones in the
+        memory of the file.
 
     Raises:
         ImageError: the pixels are damaged, cut, or compressed in a way that is not supported.
         MissingExtraError: the codec is not installed.
     """
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
-    shape = (int(dataset.Rows), int(dataset.Columns))
-    bits = int(dataset.BitsAllocated)
-    unused = bits - int(dataset.BitsStored)
-    if not 0 <= unused < bits:
-        raise ImageError(
-            f"the DICOM file has {dataset.BitsStored} bits stored in {bits} allocated; export it"
-            " again"
-        )
+    syntax = _read_syntax(dataset, place)
+    shape = (required(dataset, "Rows"), required(dataset, "Columns"))
     if syntax in _PLAIN:
-        is_big = syntax == _BIG_ENDIAN
-        pixels = _view(data, place, shape, bits, is_big).view(_stored_type(dataset, is_big))
-        return Frame(pixels, unused)
+        return _view(data, place, shape, cell.allocated, syntax == _BIG_ENDIAN)
     if syntax == _RLE:
-        pixels = _decode_rle(join_fragments(data, place), shape, bits // 8)
-        return Frame(pixels.view(_stored_type(dataset)), unused)
+        return _decode_rle(join_fragments(data, place), shape, cell.allocated // 8)
     if syntax in _JPEG:
-        return Frame(_decode_jpeg(join_fragments(data, place), shape, limits))
+        return _decode_jpeg(join_fragments(data, place), shape, cell, limits)
     if syntax in _COMPRESSED:
-        kind = _COMPRESSED[syntax]
-        _check_codec(syntax, pydicom)
-        frame = join_fragments(data, place)
-        check_codestream(frame, kind, shape, bits)
-        dataset.PixelData = pydicom.encaps.encapsulate([frame])
-        dataset["PixelData"].VR = "OB"
-        dataset["PixelData"].is_undefined_length = True
-        del frame
-        pixels = dataset.pixel_array  # with its unused bits corrected
-        del dataset.PixelData
-        if pixels.shape != shape:
-            raise ImageError(
-                f"the DICOM file decodes to {pixels.shape}, its header says {shape}; "
-                "get the file again"
-            )
-        return Frame(pixels)
+        return _decode_compressed(data, dataset, place, syntax, shape, cell, pydicom)
     known = ", ".join(sorted({*_PLAIN.values(), *_JPEG.values(), *_COMPRESSED.values(), "RLE"}))
-    raise ImageError(f"the DICOM transfer syntax {syntax} is not supported; supported are {known}")
+    named = syntax if syntax.replace(".", "").isdigit() else "(no UID)"
+    raise ImageError(f"the DICOM transfer syntax {named} is not supported; supported are {known}")
 
 
-def _stored_type(dataset: Any, is_big: bool = False) -> np.dtype[Any]:
-    """The integer type of a stored pixel."""
-    sign = "i" if int(dataset.PixelRepresentation) else "u"
-    return np.dtype(f"{'>' if is_big else '<'}{sign}{int(dataset.BitsAllocated) // 8}")
+def _read_syntax(dataset: Any, place: PixelData) -> str:
+    """The transfer syntax UID, or where the file has none that of its elements."""
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
+    if syntax:
+        return syntax
+    if place.length is None:
+        raise ImageError(
+            "the DICOM file has compressed pixels and no Transfer Syntax UID; export it again"
+        )
+    is_implicit, is_little_endian = dataset.original_encoding
+    return _BIG_ENDIAN if not is_little_endian else _IMPLICIT if is_implicit else _EXPLICIT
+
+
+def _decode_compressed(
+    data: bytes,
+    dataset: Any,
+    place: PixelData,
+    syntax: str,
+    shape: tuple[int, int],
+    cell: Cell,
+    pydicom: Any,
+) -> npt.NDArray[Any]:
+    """Decode by a codec, with the cells as the codestream has them."""
+    kind = _COMPRESSED[syntax]
+    _check_codec(syntax, pydicom)
+    frame = join_fragments(data, place)
+    depth, is_signed = check_codestream(frame, kind, shape, cell.allocated)
+    _check_precision(depth, is_signed if kind == "JPEG 2000" else None, cell)
+    dataset.PixelData = pydicom.encaps.encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    del frame
+    pixels, _ = pydicom.pixels.get_decoder(syntax).as_array(
+        dataset,
+        raw=True,
+        correct_unused_bits=False,
+        apply_j2k_sign_correction=False,
+        apply_jls_sign_correction=False,
+    )
+    del dataset.PixelData
+    if pixels.shape != shape:
+        raise ImageError(
+            f"the DICOM file decodes to {pixels.shape}, its header says {shape}; get the file again"
+        )
+    unsigned: npt.NDArray[Any] = pixels.view(f"u{pixels.itemsize}")
+    return unsigned
+
+
+def _check_precision(depth: int, is_signed: bool | None, cell: Cell) -> None:
+    """Refuse a codestream whose bits are not those that the data set stores (PS3.5 8.2).
+
+    Bits beyond those stored are found later, in the pixels.
+
+    Args:
+        depth: bits of a value in the codestream.
+        is_signed: whether the codestream's values are; None: its kind cannot say it, and holds the
+            bits of two's complement.
+        cell: what the data set says.
+    """
+    if is_signed is None:
+        fits = not cell.is_signed or depth >= cell.stored
+    else:
+        fits = is_signed == cell.is_signed
+    if not fits or (cell.shift and depth != cell.allocated):
+        sign = "" if is_signed is None else "signed " if is_signed else "unsigned "
+        raise ImageError(
+            f"the DICOM file's pixels are compressed with {depth} {sign}bits, its header says"
+            f" {cell.stored} {'signed' if cell.is_signed else 'unsigned'} bits up to bit"
+            f" {cell.high}; export it again"
+        )
 
 
 def _view(
@@ -117,7 +156,12 @@ def _view(
     count = shape[0] * shape[1]
     size = count * bits // 8
     length = place.length
-    if length is None or length < size or place.start + length > len(data):
+    if length is None:
+        raise ImageError(
+            "the DICOM file's pixels are compressed, its transfer syntax says they are not; export"
+            " it again"
+        )
+    if length < size or place.start + length > len(data):
         raise ImageError(
             f"the DICOM file is damaged or was cut: its pixels have {length} bytes, expected"
             f" {size:,}; get the whole file"
@@ -180,7 +224,7 @@ def _decode_segment(frame: bytes, start: int, end: int, place: npt.NDArray[np.ui
 
 
 def _decode_jpeg(
-    frame: bytes, shape: tuple[int, int], limits: ImageLimits
+    frame: bytes, shape: tuple[int, int], cell: Cell, limits: ImageLimits
 ) -> npt.NDArray[np.uint8]:
     """Decode by our own JPEG reader: the same checks for damage, and no further codec."""
     if not frame.startswith(jpeg.MAGIC):
@@ -190,6 +234,12 @@ def _decode_jpeg(
         raise ImageError(
             f"the DICOM file's pixels are {(header.height, header.width)}, its header says {shape};"
             " get the file again"
+        )
+    if cell.is_signed or (cell.stored, cell.high) != (8, 7):
+        raise ImageError(
+            f"the DICOM file's pixels are a JPEG of 8 unsigned bits, its header says"
+            f" {cell.stored} {'signed' if cell.is_signed else 'unsigned'} bits up to bit"
+            f" {cell.high}; export it again"
         )
     return decode(frame, header, 1)
 
