@@ -22,7 +22,7 @@ from cxr_edge.image.listing import without_version
 MAX_BYTES = 64 * 2**20
 """Largest DICOMDIR, bytes."""
 MAX_RECORDS = 100_000
-"""Most records; a CD of 5,000 slices has about as many."""
+"""Most records: one for each file, patient, study and series."""
 
 _CLASS = "1.2.840.10008.1.3.10"
 _SEQUENCE = 0x00041220
