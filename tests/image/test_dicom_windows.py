@@ -206,3 +206,27 @@ def test_a_presentation_table_is_refused() -> None:
     data = save(draw(DEEP, 12, PresentationLUTSequence=[item]))
     assert "Presentation LUT Sequence" in refusal(data)
     assert (read_pixels(DEEP, 12, PresentationLUTSequence=[]) == read_pixels(DEEP, 12)).all()
+
+
+@pytest.mark.parametrize("padding", [None, 0])
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", "none"])
+def test_a_negative_with_its_window_shows_the_same(function: str, padding: int | None) -> None:
+    """A twin stored as MONOCHROME1 has a mirrored window: LINEAR is centered on center - 0.5."""
+    center = 1500
+    tags, twin_tags = {}, {}
+    if function != "none":
+        tags = {"WindowCenter": center, "WindowWidth": 2500, "VOILUTFunction": function}
+        mirrored = 4095 - center + (function == "LINEAR")
+        twin_tags = tags | {"WindowCenter": mirrored}
+    if padding is not None:
+        tags["PixelPaddingValue"], twin_tags["PixelPaddingValue"] = padding, 4095 - padding
+    twin_tags["PhotometricInterpretation"] = "MONOCHROME1"
+    upright = read_pixels(DEEP, 12, **tags)
+    twin = read_pixels(4095 - DEEP, 12, **twin_tags)
+    assert np.abs(upright.astype(int) - twin).max() <= 1
+    assert np.mean(upright != twin) < 0.05
+
+
+def test_a_negative_of_eight_bits_is_the_same() -> None:
+    twin = read_pixels(255 - EIGHT, 8, PhotometricInterpretation="MONOCHROME1")
+    assert (twin == EIGHT).all()

@@ -101,10 +101,11 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
     """Refuse a file whose header is not that of one grey radiograph of acceptable size."""
     if not len(dataset):  # pydicom's result where an element ends early
         raise ImageError("the DICOM file is damaged or was cut; get the whole file")
-    modality = str(dataset.get("Modality", "") or "none")
+    modality = str(dataset.get("Modality") or "")
     if modality not in MODALITIES:
         expected = ", ".join(sorted(MODALITIES))
-        raise ImageError(f"the DICOM modality is {modality}, expected a radiograph: {expected}")
+        named = quotable(modality) if modality else "none"
+        raise ImageError(f"the DICOM modality is {named}, expected a radiograph: {expected}")
     check_size(required(dataset, "Columns"), required(dataset, "Rows"), limits)
     frames = number(dataset, "NumberOfFrames") or 1
     if frames != 1:
