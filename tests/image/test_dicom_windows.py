@@ -230,3 +230,20 @@ def test_a_negative_with_its_window_shows_the_same(function: str, padding: int |
 def test_a_negative_of_eight_bits_is_the_same() -> None:
     twin = read_pixels(255 - EIGHT, 8, PhotometricInterpretation="MONOCHROME1")
     assert (twin == EIGHT).all()
+
+
+def test_numbers_in_another_vr() -> None:
+    """A number counts by what its bytes hold."""
+    expected = read_pixels(DEEP, 12, WindowCenter=2048, WindowWidth=4000)
+    dataset = draw(DEEP, 12)
+    dataset.add_new(0x00281050, "FD", 2048.0)
+    dataset.add_new(0x00281051, "UN", b"4000")
+    dataset.add_new(0x00280010, "UL", 16)
+    dataset.add_new(0x00280101, "IS", "12")
+    assert (read_image(save(dataset)) == expected).all()
+    dataset.add_new(0x00281050, "FD", float("nan"))
+    assert "WindowCenter is not a number" in refusal(save(dataset))
+    dataset.add_new(0x00281050, "US", [2048, 7])
+    assert (read_image(save(dataset)) == expected).all()
+    dataset.add_new(0x00280010, "US", [16, 16])
+    assert "2 values of Rows, expected one" in refusal(save(dataset))
