@@ -201,7 +201,10 @@ def test_cut_jpeg_2000_is_refused(data_root: Path) -> None:
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
         ({"PresentationLUTShape": "INVERSE"}, "contradicts itself"),
         ({"WindowCenter": 5, "WindowWidth": 0}, "window"),
-        ({"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, "CUBIC"),
+        (
+            {"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
+            "window function is not a term",
+        ),
         ({"Rows": None}, "Rows"),
         ({"Rows": 0}, "at least 1x1"),
         ({"Rows": 60_000, "Columns": 60_000}, "the limit is 50,000,000"),

@@ -128,7 +128,10 @@ def test_other_functions_have_narrow_windows(function: str) -> None:
     assert "more than 0" in refusal(save(draw(DEEP, 12, WindowWidth=0, **tags)))
     tags["VOILUTFunction"] = "CUBIC"
     data = save(draw(DEEP, 12, WindowWidth=9, **tags))
-    assert "window function is CUBIC, expected LINEAR, LINEAR_EXACT, SIGMOID" in refusal(data)
+    assert (
+        "window function is not a term of the standard, expected LINEAR, LINEAR_EXACT, SIGMOID"
+        in refusal(data)
+    )
     assert "Doe" not in refusal(data.replace(b"CUBIC ", b"Doe^J "))
 
 
@@ -191,7 +194,11 @@ def test_polarity_is_applied_once(photometric: str, shape: str | None, inverted:
     [
         ("MONOCHROME2", "INVERSE", "contradicts itself: MONOCHROME2"),
         ("MONOCHROME1", "IDENTITY", "contradicts itself: MONOCHROME1"),
-        ("MONOCHROME2", "LIN OD", "PresentationLUTShape is LIN OD, expected IDENTITY"),
+        (
+            "MONOCHROME2",
+            "LIN OD",
+            "PresentationLUTShape is not a term of the standard, expected IDENTITY",
+        ),
     ],
 )
 def test_shapes_that_are_refused(photometric: str, shape: str, named: str) -> None:
@@ -206,3 +213,44 @@ def test_a_presentation_table_is_refused() -> None:
     data = save(draw(DEEP, 12, PresentationLUTSequence=[item]))
     assert "Presentation LUT Sequence" in refusal(data)
     assert (read_pixels(DEEP, 12, PresentationLUTSequence=[]) == read_pixels(DEEP, 12)).all()
+
+
+@pytest.mark.parametrize("padding", [None, 0])
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", "none"])
+def test_a_negative_with_its_window_shows_the_same(function: str, padding: int | None) -> None:
+    """A twin stored as MONOCHROME1 has a mirrored window: LINEAR is centered on center - 0.5."""
+    center = 1500
+    tags, twin_tags = {}, {}
+    if function != "none":
+        tags = {"WindowCenter": center, "WindowWidth": 2500, "VOILUTFunction": function}
+        mirrored = 4095 - center + (function == "LINEAR")
+        twin_tags = tags | {"WindowCenter": mirrored}
+    if padding is not None:
+        tags["PixelPaddingValue"], twin_tags["PixelPaddingValue"] = padding, 4095 - padding
+    twin_tags["PhotometricInterpretation"] = "MONOCHROME1"
+    upright = read_pixels(DEEP, 12, **tags)
+    twin = read_pixels(4095 - DEEP, 12, **twin_tags)
+    assert np.abs(upright.astype(int) - twin).max() <= 1
+    assert np.mean(upright != twin) < 0.05
+
+
+def test_a_negative_of_eight_bits_is_the_same() -> None:
+    twin = read_pixels(255 - EIGHT, 8, PhotometricInterpretation="MONOCHROME1")
+    assert (twin == EIGHT).all()
+
+
+def test_numbers_in_another_vr() -> None:
+    """A number counts by what its bytes hold."""
+    expected = read_pixels(DEEP, 12, WindowCenter=2048, WindowWidth=4000)
+    dataset = draw(DEEP, 12)
+    dataset.add_new(0x00281050, "FD", 2048.0)
+    dataset.add_new(0x00281051, "UN", b"4000")
+    dataset.add_new(0x00280010, "UL", 16)
+    dataset.add_new(0x00280101, "IS", "12")
+    assert (read_image(save(dataset)) == expected).all()
+    dataset.add_new(0x00281050, "FD", float("nan"))
+    assert "WindowCenter is not a number" in refusal(save(dataset))
+    dataset.add_new(0x00281050, "US", [2048, 7])
+    assert (read_image(save(dataset)) == expected).all()
+    dataset.add_new(0x00280010, "US", [16, 16])
+    assert "2 values of Rows, expected one" in refusal(save(dataset))

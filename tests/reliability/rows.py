@@ -127,7 +127,11 @@ GROUPS: dict[str, tuple[Row, ...]] = {
             "DICOM: MONOCHROME1 and 2, VOI LUT, rescale, JPEG, JPEG-LS, JPEG 2000, RLE, no "
             "pixels, cut, other modality",
             "right or typed; MONOCHROME1 equals its inverted MONOCHROME2 twin",
-            ("image/test_dicom.py",),
+            (
+                *("image/test_dicom.py", "image/test_dicom_bits.py", "image/test_dicom_padding.py"),
+                *("image/test_dicom_tables.py", "image/test_dicom_windows.py"),
+                *("image/test_dicom_aspect.py", "image/test_dicom_files.py"),
+            ),
         ),
         Row(
             "I12b",

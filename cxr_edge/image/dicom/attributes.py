@@ -21,6 +21,11 @@ _TEXT_KEYWORDS = frozenset(
     | {"PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"}
 )
 """Written as decimal or integer strings; every other number read here has 16 bits."""
+_TERMS = frozenset(
+    {"MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT"}
+    | {"YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "HSV", "ARGB", "CMYK", "IDENTITY"}
+    | {"INVERSE", "LINEAR", "LINEAR_EXACT", "SIGMOID"}
+)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOT_A_NUMBER = "is not a number; correct it"
 
@@ -84,8 +89,8 @@ def required_text(dataset: Any, keyword: str) -> str:
 
 
 def quotable(text: str) -> str:
-    """A term for a message: the standard's terms have this form, damage seldom has."""
-    return text if re.fullmatch(r"[A-Z][A-Z0-9_ ]{0,15}", text) else "not a term of the standard"
+    """A term of the standard for a message, which quotes nothing else."""
+    return text if text in _TERMS else "not a term of the standard"
 
 
 def _missing(keyword: str) -> ImageError:

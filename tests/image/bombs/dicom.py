@@ -223,6 +223,27 @@ BOMBS = (
     Bomb("dicom table of 1 MB", lambda: dicom(64, SOUND, behind=lut(1, bytes(60_000)))),
     Bomb("dicom table of text", lambda: dicom(64, SOUND, behind=lut(0, b"1\\" * 30_000, b"DS"))),
     Bomb(
+        "dicom 65,536 entries",
+        lambda: dicom(64, SOUND, behind=lut(0, bytes(range(256)) * 512, b"OW")),
+    ),
+    Bomb(
+        "dicom flat pixels, 49 Mpx",
+        lambda: dicom(
+            7_000,
+            plain(np.arange(49_000_000, dtype=np.uint8).tobytes()),
+            window=element(0x00280034, b"IS", b"50\\51"),
+        ),
+        is_long=True,
+    ),
+    Bomb(
+        "dicom pixels of no height",
+        lambda: dicom(64, SOUND, window=element(0x00280034, b"IS", b"1\\2147483647")),
+    ),
+    Bomb(
+        "dicom 110,000 items, no preamble",
+        lambda: dicom(64, SOUND, before=wide(110_000))[132:],
+    ),
+    Bomb(
         "dicom pixels behind the end",
         lambda: dicom(7_000, element(0x7FE00010, b"OW", b"", 98_000_000), bits=16),
     ),
