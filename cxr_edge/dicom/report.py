@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import highdicom as hd
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from cxr_edge.dicom import codes
 from cxr_edge.dicom.algorithm import Algorithm
@@ -59,7 +60,7 @@ def structured_report(
     report = hd.sr.ComprehensiveSR(
         evidence=[evidence],
         content=_content(image, evidence, prediction, spec, algorithm),
-        series_instance_uid=derived_uid("report series", image.series_uid, algorithm),
+        series_instance_uid=derived_uid("report", image.series_uid, algorithm, "series"),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=derived_uid("report", image.instance_uid, algorithm),
         instance_number=1,
@@ -120,14 +121,14 @@ def _content(
     return root
 
 
-def _procedure(image: Source, spec: ModelSpec) -> codes.Code:
+def _procedure(image: Source, spec: ModelSpec) -> Code:
     part = image.values.get("BodyPartExamined", "CHEST" if "chest" in spec.name.lower() else "")
     return codes.PLAIN_CHEST_RADIOGRAPHY if "CHEST" in part else codes.PLAIN_RADIOGRAPHY
 
 
 def _texts(
     prediction: Prediction, spec: ModelSpec, algorithm: Algorithm
-) -> Iterator[tuple[codes.Code, str]]:
+) -> Iterator[tuple[Code, str]]:
     """What a person reads, warnings first."""
     yield codes.COMMENT, f"{DISCLAIMER} Computed by software; no physician has verified it."
     if prediction.out_of_domain:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import pydicom
 from pydicom import charset
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.tag import Tag
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 from cxr_edge.errors import ImageError
@@ -39,9 +40,9 @@ ABOUT_THE_IMAGE = (
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
 )
 
-_CHARACTER_SET = tag_for_keyword("SpecificCharacterSet")
+_CHARACTER_SET = Tag("SpecificCharacterSet")
 _NEEDED = {
-    tag_for_keyword(keyword): keyword
+    Tag(keyword): keyword
     for keyword in (*REQUIRED, *PATIENT_AND_STUDY, *OPTIONAL, *ABOUT_THE_IMAGE)
 }
 _LAST = max(_NEEDED)
@@ -140,7 +141,7 @@ def _read_values(data: bytes) -> tuple[dict[str, str], str]:
                 f"the DICOM file's {keyword_for_tag(tag)} has {length:,} bytes, the limit is "
                 f"{_MAX_VALUE:,}; correct it"
             )
-        return tag > _LAST
+        return bool(tag > _LAST)
 
     dataset = pydicom.filereader.read_partial(
         Budget(data), stops, specific_tags=[*_NEEDED, _CHARACTER_SET]
@@ -199,7 +200,7 @@ def _is_valid(keyword: str, vr: str, value: str) -> bool:
         return False
     if vr == "DA":
         with contextlib.suppress(ValueError):
-            datetime.datetime.strptime(value, "%Y%m%d")  # noqa: DTZ007 - a date alone
+            datetime.datetime.strptime(value, "%Y%m%d")
             return True
         return False
     if keyword == "TimezoneOffsetFromUTC":
