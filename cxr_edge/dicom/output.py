@@ -13,7 +13,7 @@ from cxr_edge.classifier import Classifier
 from cxr_edge.dicom.algorithm import Algorithm
 from cxr_edge.errors import CxrEdgeError, ImageError, OutputError
 from cxr_edge.extras import require_installed
-from cxr_edge.files import check_writable, printable, read_file, write_file
+from cxr_edge.files import check_writable, printable, read_file, why_no_file, write_file
 from cxr_edge.image.formats import is_dicom
 from cxr_edge.overlay import concerns_only, file_key
 from cxr_edge.results import Explanation, Failure, Prediction
@@ -166,7 +166,7 @@ def _write(path: Path, content: bytes) -> None:
         _OfOneImageError: only this file cannot be written.
         OutputError: no file can be written to the folder.
     """
-    if path.exists() and not _is_ours(path):
+    if not why_no_file(path) and not _is_ours(path):
         raise _OfOneImageError(
             f"{printable(path)}: exists and was not written by cxr-edge; move it, or name another "
             "folder"

@@ -68,6 +68,7 @@ def structured_report(
         is_complete=True,
     )
     report.CodingSchemeIdentificationSequence = [_coding_scheme()]
+    del report.ContributingEquipmentSequence  # names highdicom and the time of now
     fill_in(report, made, image, algorithm)
     return encode(report, algorithm)
 
@@ -166,7 +167,6 @@ def _group(
     decision = codes.label_code(prediction.label)
     finding = codes.NO_FINDING_STATED if prediction.out_of_domain else decision
     evaluations = [
-        (codes.FINDING, finding),
         (codes.DECISION, decision),
         (codes.UNCERTAIN, codes.yes_or_no(prediction.uncertain)),
         (codes.OUT_OF_DOMAIN, codes.yes_or_no(prediction.out_of_domain)),
@@ -175,6 +175,7 @@ def _group(
         tracking_identifier=hd.sr.TrackingIdentifier(
             derived_uid("tracking", image.instance_uid, algorithm), "cxr-edge classification"
         ),
+        finding_type=finding,
         algorithm_id=hd.sr.AlgorithmIdentification(
             name=clean(algorithm.name),
             version=clean(algorithm.version),

@@ -36,7 +36,8 @@ OPTIONAL = (
 )
 """Attributes that a report has if the image has them."""
 ABOUT_THE_IMAGE = (
-    *("InstanceNumber", "BodyPartExamined", "PatientOrientation", "BurnedInAnnotation"),
+    *("BodyPartExamined", "BurnedInAnnotation", "InstanceNumber", "Laterality"),
+    "PatientOrientation",
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
 )
 
@@ -50,6 +51,7 @@ _MAX_VALUE = 4_096  # bytes
 _MULTI_VALUED = re.compile("PatientOrientation|LossyImageCompression(Ratio|Method)")
 _ENUMERATED = {
     "PatientSex": ("M", "F", "O"),
+    "Laterality": ("R", "L"),
     "PatientIdentityRemoved": ("YES", "NO"),
     "BurnedInAnnotation": ("YES", "NO"),
     "LossyImageCompression": ("00", "01"),

@@ -17,6 +17,7 @@ from cxr_edge.dicom.identity import derived_uid
 from cxr_edge.dicom.source import OPTIONAL, PATIENT_AND_STUDY, Source
 from cxr_edge.image.dicom.elements import Budget
 from cxr_edge.image.dicom.reader import without_warnings
+from cxr_edge.lettering import ELLIPSIS
 
 MANUFACTURER = "cxr-edge"
 """Of every file written here; by it a file is known as one of ours."""
@@ -105,4 +106,4 @@ def encode(dataset: Any, algorithm: Algorithm) -> bytes:
 def clean(text: str, longest: int = 1024) -> str:
     r"""Text for a value: one line without ``\``, which separates values, cut to ``longest``."""
     line = "".join(c if c.isprintable() else " " for c in text.replace("\\", "/")).strip()
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return line if len(line) <= longest else f"{line[: longest - len(ELLIPSIS)]}{ELLIPSIS}"
