@@ -57,7 +57,7 @@ def structured_report(
     image = read_source(source)
     made = Made("report", _SERIES_NUMBER, f"cxr-edge: {DISCLAIMER}", when)
     evidence = _evidence(image)
-    report = hd.sr.ComprehensiveSR(
+    report = _ReportWithoutPatient(
         evidence=[evidence],
         content=_content(image, evidence, prediction, spec, algorithm),
         series_instance_uid=derived_uid("report", image.series_uid, algorithm, "series"),
@@ -68,9 +68,16 @@ def structured_report(
         is_complete=True,
     )
     report.CodingSchemeIdentificationSequence = [_coding_scheme()]
-    del report.ContributingEquipmentSequence  # names highdicom and the time of now
+    report.pop("ContributingEquipmentSequence", None)  # names highdicom, and the time of now
     fill_in(report, made, image, algorithm)
     return encode(report, algorithm)
+
+
+class _ReportWithoutPatient(hd.sr.ComprehensiveSR):
+    """A report whose patient and study are not highdicom's business."""
+
+    def copy_patient_and_study_information(self, dataset: Dataset) -> None:
+        """No-op: highdicom cannot copy from an image of a class that it does not know."""
 
 
 def _evidence(image: Source) -> Dataset:

@@ -134,6 +134,14 @@ def test_it_belongs_to_the_study_in_a_new_series() -> None:
     assert report.DeviceSerialNumber == "ab" * 8
 
 
+@pytest.mark.parametrize("class_uid", ["1.2.3.4", "1.2.840.10008.5.1.4.1.1.7"])
+def test_an_image_may_be_of_any_class(class_uid: str) -> None:
+    (image,) = group_of(
+        report_of(predicted(), draw_radiograph(SOPClassUID=class_uid))
+    ).source_images
+    assert image.referenced_sop_class_uid == class_uid
+
+
 def test_the_disclaimer_comes_first() -> None:
     first, summary = texts(report_of(predicted(0.93)))
     assert first.startswith(DISCLAIMER)
