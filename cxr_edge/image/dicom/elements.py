@@ -54,7 +54,7 @@ class PixelData:
     """``OB``, ``OW`` or empty, where the file does not say it."""
 
 
-class _Budget(io.BytesIO):
+class Budget(io.BytesIO):
     """A file that may be read a bounded number of times."""
 
     def __init__(self, data: bytes) -> None:
@@ -63,6 +63,7 @@ class _Budget(io.BytesIO):
         self._reads, self._bytes = 0, 0
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read as a file does, or raise an ImageError where it was read too often."""
         left = max(self._size - self.tell(), 0)
         self._reads += 1
         self._bytes += left if size is None or size < 0 else min(size, left)
@@ -89,7 +90,7 @@ def read_identity(data: bytes, pydicom: Any) -> Any:
     """
     tags = [pydicom.datadict.tag_for_keyword(keyword) for keyword in _IDENTITY]
     return pydicom.filereader.read_partial(
-        _Budget(data),
+        Budget(data),
         lambda tag, vr, length: tag > _LAST_OF_IDENTITY,
         force=True,
         specific_tags=tags,
@@ -119,7 +120,7 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
         Exception: of pydicom, where the file is damaged.
     """
     needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in NEEDED] + [*OVERLAY_TAGS]
-    file = _Budget(data)
+    file = Budget(data)
     pixels: list[PixelData] = []
 
     def stops(tag: int, vr: str | None, length: int) -> bool:
