@@ -48,7 +48,7 @@ class PixelData:
     """``OB``, ``OW`` or empty, where the file does not say it."""
 
 
-class _Budget(io.BytesIO):
+class Budget(io.BytesIO):
     """A file that may be read a bounded number of times."""
 
     def __init__(self, data: bytes) -> None:
@@ -86,7 +86,7 @@ def read_elements(
         Exception: of pydicom, where the file is damaged.
     """
     needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in (*NEEDED, *also)]
-    file = _Budget(data)
+    file = Budget(data)
     pixels: list[PixelData] = []
 
     def stops(tag: int, vr: str | None, length: int) -> bool:

@@ -58,7 +58,7 @@ def read(data: bytes, limits: ImageLimits) -> Image:
             "the DICOM file is deflated, which is not supported because it can inflate without"
             " bound; save it uncompressed"
         )
-    with _without_warnings():
+    with without_warnings():
         try:
             dataset, place = read_elements(data, pydicom)
             _check_dataset(dataset, limits)
@@ -91,7 +91,7 @@ _FILTER: Any = ("ignore", _in_this_thread, Warning, None, 0)
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Ignore pydicom's warnings about odd values in this thread, and no others.
 
     ``warnings.catch_warnings`` replaces the filters of every thread, so it would need a lock: only
