@@ -120,7 +120,7 @@ class Spool:
             self.discard()
             raise TooLarge
         self._unchecked += len(data)
-        if self._unchecked >= _CHECK_EVERY_BYTES:
+        if self._opened and self._unchecked >= _CHECK_EVERY_BYTES:
             self._unchecked = 0
             if not self._folder.has_room():
                 self._refuse()
