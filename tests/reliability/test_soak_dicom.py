@@ -120,9 +120,9 @@ def test_r12_hostile_peers(tmp_path: Path, record_property: pytest.RecordPropert
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is not installed")
 def test_r12_disk_full(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    in_own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
     done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount"]
-        + [sys.executable, str(HERE / "full_disk_dicom.py"), str(tmp_path)],
+        [*in_own_mounts, sys.executable, HERE / "full_disk_dicom.py", tmp_path],
         env={**os.environ, "PYTHONPATH": str(HERE.parent / "service")},
         capture_output=True,
         text=True,

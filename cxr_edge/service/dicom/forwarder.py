@@ -157,6 +157,10 @@ class Forwarder:
             return
         association = self._associate(sorted({str(d.SOPClassUID) for _, d in readable}))
         try:
+            if not association.is_established and association.rejected_contexts:
+                for report in reports:  # of all kinds, none is accepted
+                    self._bury(report, "its kind is not accepted")
+                return
             if not association.is_established:
                 how = "refuses the association" if association.is_rejected else "no connection"
                 for report in reports:
