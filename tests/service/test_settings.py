@@ -68,6 +68,17 @@ def test_relative_paths_begin_at_the_file(tmp_path):
         ("[inbox]\nfolder = 'a'\nprocessed = 'a'", "are not different folders"),
         ("[inbox]\nfolder = ''\n[http]\nenabled = false", "nothing can arrive"),
         ("a = 1\nb = 2", "line 1: unknown key 'a'"),
+        ("[dicom]\naddresses = 'a'", "line 2: dicom.addresses is a text, expected a list"),
+        ("[dicom]\naddresses = ['ward']", "dicom.addresses in line 2: dicom.addresses: 'ward'"),
+        ("[dicom]\nae_title = ''", "dicom.ae_title: '' is no AE title; expected 1 to 16"),
+        ("[dicom]\ncalling_ae_titles = ['a\\\\b']", "is no AE title"),
+        ("[dicom]\nenabled = true\nhost = '0.0.0.0'", "give dicom.addresses, or a certificate"),
+        ("[dicom]\ncertificate = 'a'", "belong together; set both"),
+        ("[dicom]\nforward = 'pacs:104'", "expected HOST:PORT:AETITLE such as pacs:104:ARCHIVE"),
+        ("[dicom]\nforward = 'p:1:A'\nforward_tls = true", "needs a dicom.ca_file"),
+        ("[dicom]\nenabled = true\nfolder = '/var/lib/cxr-edge/inbox/d'", "one lies within"),
+        ("[dicom]\nforward = 'p:1:A'\noutbox = '/var/lib/cxr-edge/failed'", "not different"),
+        ("[dicom]\nca_file = '/var/lib/cxr-edge/inbox/ca'", "lies in the inbox"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_key_and_line(tmp_path, text, message):
@@ -110,3 +121,12 @@ def test_nothing_else_lies_where_files_are_moved_or_deleted(tmp_path, key, insid
     text = f'{key} = "{inside}{ending}"\n[inbox]\nfolder = "inbox"\n'
     with pytest.raises(UsageError, match=f"{key} in line 1: {key} is or lies in the inbox"):
         read(tmp_path, text)
+
+
+def test_dicom_alone_has_folders_beside_the_store(tmp_path):
+    text = '[inbox]\nfolder = ""\n[store]\nfile = "a/results.db"\n[dicom]\nenabled = true\n'
+    config = read(tmp_path, text + "addresses = ['10.0.0.0/8', '::1']\n[http]\nenabled = false")
+    assert config.dicom.folder == f"{tmp_path}/a/received"
+    assert config.dicom.outbox == f"{tmp_path}/a/outbox"
+    assert config.inbox.processed == f"{tmp_path}/a/processed"
+    assert config.dicom.addresses == ("10.0.0.0/8", "::1")

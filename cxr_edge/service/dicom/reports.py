@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from cxr_edge import __version__
-from cxr_edge.errors import CxrEdgeError, OutputError
+from cxr_edge.errors import BundleError, OutputError
 from cxr_edge.image.formats import is_dicom
 from cxr_edge.results import Prediction
 from cxr_edge.service.config import ServiceConfig
-from cxr_edge.service.dicom.outbox import Outbox, report_name
+from cxr_edge.service.dicom.outbox import Outbox, ReportKind, report_name
 from cxr_edge.service.health import Health
 from cxr_edge.service.model import ServedModel
 from cxr_edge.service.store.rows import StoredResult
@@ -59,7 +59,7 @@ class Reporter:
         if not (result.document["ok"] and is_dicom(data)):
             return
         problem = ""
-        for kind, make in self._wanted(result, data):
+        for kind, make in self._wanted(result, data).items():
             name = report_name(result.content, result.bundle, kind)
             if self._outbox.has(name):
                 continue
@@ -67,7 +67,7 @@ class Reporter:
                 report = make()
             except OutputError:
                 raise
-            except CxrEdgeError as err:
+            except Exception as err:  # ours, for what the image lacks, and highdicom's
                 problem = f"an image has no report: {type(err).__name__}"
                 continue
             self._outbox.put(name, report)
@@ -75,8 +75,8 @@ class Reporter:
         self._health.set("reports", "")
         self._health.set("unreported", problem)
 
-    def _wanted(self, result: StoredResult, data: bytes) -> list[tuple[Any, Callable[[], bytes]]]:
-        """The kinds of reports that the settings ask for, and what makes them."""
+    def _wanted(self, result: StoredResult, data: bytes) -> dict[ReportKind, Callable[[], bytes]]:
+        """The reports that the settings ask for, and what makes each."""
         from cxr_edge.dicom import Algorithm, heatmap_image, structured_report
 
         model = self._model()
@@ -90,15 +90,20 @@ class Reporter:
         )
         prediction = prediction_of(result)
 
+        def write() -> bytes:
+            if tuple(prediction.scores) != spec.labels:
+                raise BundleError("it was classified by another bundle than runs now")
+            return structured_report(data, prediction, spec, algorithm)
+
         def draw() -> bytes:
+            if result.bundle != model.sha256:
+                raise BundleError("it was classified by another bundle than runs now")
             explanation = model.explain(data, result.path, self._config)
             return heatmap_image(data, explanation, algorithm)
 
-        wanted: list[tuple[Any, Callable[[], bytes]]] = [
-            ("sr", lambda: structured_report(data, prediction, spec, algorithm))
-        ]
-        if self._config.dicom.report == "sr+heatmap" and result.bundle == model.sha256:
-            wanted.append(("heatmap", draw))
+        wanted: dict[ReportKind, Callable[[], bytes]] = {"sr": write}
+        if self._config.dicom.report == "sr+heatmap":
+            wanted["heatmap"] = draw
         return wanted
 
 

@@ -36,7 +36,7 @@ class DicomSettings:
     )
     max_associations: int = setting(
         8, "Senders that are served at the same time; others are told to try again.",
-        least=1, most=64,
+        least=1, most=16,
     )  # fmt: skip
     max_pdu: int = setting(
         65_536, "Largest part of a message that is accepted, bytes.", least=4096, most=2**20

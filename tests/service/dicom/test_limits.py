@@ -52,6 +52,7 @@ def test_more_associations_than_allowed_are_told_to_try_again(listen):
     assert send(listening.port, radiograph(1)) == 0
 
 
+@pytest.mark.slow
 def test_a_thousand_associations_at_once(listen):
     """Each is accepted, told to try again, or closed; then the next is served."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
