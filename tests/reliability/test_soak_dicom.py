@@ -110,7 +110,7 @@ def test_r12_hostile_peers(tmp_path: Path, record_property: pytest.RecordPropert
     grown = (most["memory"] - before["memory"]) / 1e6
     record_property(
         "figure",
-        f"1,000 associations at once ({answered} answered, the others closed) and 4 objects of "
+        f"1,000 associations at once ({answered} answered) and 4 objects of "
         f"2 GB ({sent / 4e6:.0f} MB of each taken, limit 64): memory {grown:+.0f} MB, at most "
         f"{most['threads']} threads",
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from dicom_certificates import make_certificates
 from dicom_deliveries import (
     check_each_is_stored_once,
     kill_while_it_receives,
@@ -91,6 +92,24 @@ def test_echoscu_and_storescu(tmp_path, start):
     assert sent.returncode == 0, sent.stderr
     instances = [str(radiograph(number).SOPInstanceUID) for number in range(3)]
     assert check_each_is_stored_once(tmp_path, instances) == 3
+    assert service.terminate() == 0
+
+
+def test_storescu_by_tls(tmp_path, start):
+    port, keys = free_port(), make_certificates(tmp_path)
+    names = {"certificate": "server.pem", "private_key": "server.key", "ca_file": "ca.pem"}
+    service = start(
+        write_dicom_config(tmp_path, port, "\n".join(f'{k} = "{v}"' for k, v in names.items()))
+    )
+    file = tmp_path / "scan.dcm"
+    file.write_bytes(to_file(radiograph(1)))
+    at = ("-aec", "CXR-EDGE", "127.0.0.1", port, file)
+    own = ("+tls", keys / "client.key", keys / "client.pem", "+cf", keys / "ca.pem")
+    assert run("storescu", "+tla", "+cf", keys / "ca.pem", *at).returncode != 0  # without its own
+    assert run("storescu", *at).returncode != 0
+    sent = run("storescu", *own, *at)
+    assert sent.returncode == 0, sent.stderr
+    assert check_each_is_stored_once(tmp_path, [str(radiograph(1).SOPInstanceUID)]) == 1
     assert service.terminate() == 0
 
 

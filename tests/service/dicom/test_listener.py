@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 import stat
 
 import pydicom
 import pytest
+from dicom_certificates import make_certificates
 from dicom_peers import CR, CR_RAW, MARKER, association, radiograph, send
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -147,40 +146,7 @@ def test_a_port_that_is_taken_is_one_line(listen, tmp_path):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """An authority, and a certificate of each side."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    folder = tmp_path_factory.mktemp("certificates")
-    now = datetime.datetime.now(datetime.UTC)
-    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("ca", "server", "client")}
-    for name, key in keys.items():
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ca")])
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(name == "ca", None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            .sign(keys["ca"], hashes.SHA256())
-        )
-        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        file = folder / f"{name}.key"
-        file.write_bytes(private)
-        file.chmod(0o600)
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def client_context(folder, *, with_certificate):
