@@ -55,6 +55,7 @@ class Classifier:
         threads: int = 1,
         profile: Path | None = None,
         bundle: Path | None = None,
+        bundle_sha256: str | None = None,
     ) -> None:
         if decode not in get_args(Decoding):
             raise unknown_name("decoding", decode, get_args(Decoding))
@@ -68,8 +69,8 @@ class Classifier:
         """Threads for one inference."""
         self.profile = profile
         """The profile that artifact, engine and threads were taken from; None: no profile."""
-        self.bundle = bundle
-        """Folder of the bundle; None: the model is of no bundle."""
+        self.bundle, self.bundle_sha256 = bundle, bundle_sha256
+        """Folder of the bundle and SHA-256 of its manifest; None: the model is of no bundle."""
         self._engine, self._limits, self._domain = engine, limits, domain
         self.decode = decode
         """How JPEGs are decoded."""
@@ -166,6 +167,7 @@ class Classifier:
             threads=threads,
             profile=tuned.path if tuned else None,
             bundle=opened.folder,
+            bundle_sha256=opened.manifest.sha256,
         )
 
     def __repr__(self) -> str:
@@ -237,12 +239,11 @@ class Classifier:
 
     def _prediction(self, source: Source, pixels: Pixels, scores: Scores) -> Prediction:
         table = probabilities(scores, self.spec)
-        labels = self.spec.labels
         return Prediction(
             source=name_of(source),
-            label=labels[decide(table, self.spec)[0]],
+            label=self.spec.labels[decide(table, self.spec)[0]],
             score=float(positive_scores(table, self.spec)[0]),
-            scores=dict(zip(labels, table[0].tolist(), strict=True)),
+            scores=dict(zip(self.spec.labels, table[0].tolist(), strict=True)),
             threshold=self.spec.threshold,
             uncertain=bool(uncertain(table, self.spec)[0]),
             out_of_domain=bool(self._domain.outside(pixels)[0]) if self._domain else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -35,7 +35,11 @@ _STRONGEST = 0.6  # opacity at the map's largest value: the image stays visible 
 
 
 def write_overlays(
-    classifier: Classifier, sources: Sequence[str | bytes], folder: Path
+    classifier: Classifier,
+    sources: Sequence[str | bytes],
+    folder: Path,
+    *,
+    on_explanation: Callable[[Explanation], None] | None = None,
 ) -> Iterator[Prediction | Failure]:
     """Classify images and write a heat map picture of each.
 
@@ -44,6 +48,7 @@ def write_overlays(
         sources: paths, or the bytes of a file.
         folder: for the pictures, named ``STEM.heatmap.png``; created if absent. A number is added
             to a name that another picture or an image of ``sources`` has.
+        on_explanation: called with each explanation, before its prediction is yielded.
 
     Yields:
         In order, predictions with the path of their picture, and failures.
@@ -55,21 +60,25 @@ def write_overlays(
         EngineError: the engine failed, or its output is no probability.
     """
     paths = (source for source in sources if isinstance(source, str))
-    taken = {_key(Path(path)) for path in paths if "\0" not in path}  # with NUL: a failure below
+    taken = {
+        file_key(Path(path)) for path in paths if "\0" not in path
+    }  # with NUL: a failure below
     for result in classifier.explain_many(sources):
         if isinstance(result, Failure):
             yield result
             continue
         source = result.prediction.source
         path = _free_name(folder, Path(source).stem if source else "stdin", taken)
-        taken.add(_key(path))
+        taken.add(file_key(path))
         try:
             _write_picture(path, draw_overlay(result, classifier.spec))
         except OutputError as err:
-            if not _concerns_only(path, err):
+            if not concerns_only(path, err):
                 raise
             yield Failure(source, type(err).__name__, str(err), err.exit_code)
             continue
+        if on_explanation is not None:
+            on_explanation(result)
         yield dataclasses.replace(result.prediction, heatmap=str(path))
 
 
@@ -218,13 +227,13 @@ def _scaled(area: tuple[slice, slice], *factors: float) -> tuple[slice, ...]:
 
 def _free_name(folder: Path, stem: str, taken: set[str]) -> Path:
     path, number = folder / f"{stem}{HEATMAP_SUFFIX}", 1
-    while _key(path) in taken:
+    while file_key(path) in taken:
         number += 1
         path = folder / f"{stem}-{number}{HEATMAP_SUFFIX}"
     return path
 
 
-def _concerns_only(path: Path, err: OutputError) -> bool:
+def concerns_only(path: Path, err: OutputError) -> bool:
     """Whether only this file cannot be written, because of its name or of what has that name."""
     cause = err.__cause__
     if isinstance(cause, OSError):
@@ -232,6 +241,6 @@ def _concerns_only(path: Path, err: OutputError) -> bool:
     return path.parent.is_dir()
 
 
-def _key(path: Path) -> str:
+def file_key(path: Path) -> str:
     """Equal for two names of one file, also on a file system that ignores case."""
     return os.path.realpath(path).casefold()

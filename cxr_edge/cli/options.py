@@ -73,3 +73,24 @@ Key = Annotated[
         "--key", metavar="PUB", help="Refuse a bundle that is not signed for this public key (PEM)."
     ),
 ]
+
+HeatmapFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--heatmap",
+        metavar="DIR",
+        readable=False,
+        help="Write a picture of each image to this folder, coloured where it moved the score.",
+    ),
+]
+
+DicomFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--dicom-out",
+        metavar="DIR",
+        readable=False,
+        help="Write a DICOM structured report of each DICOM image to this folder, and with "
+        "--heatmap its heat map as a DICOM image.",
+    ),
+]

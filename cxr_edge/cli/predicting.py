@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from cxr_edge.cli import interrupts, options
+from cxr_edge.cli import dicom_output, interrupts, options
 from cxr_edge.cli.output import streams
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.formats import Format, Result, Tally, print_results
@@ -84,15 +84,8 @@ def predict(
         int, typer.Option(help="Refuse larger images; width x height.")
     ] = 50_000_000,
     max_bytes: Annotated[int, typer.Option(help="Refuse larger files.")] = 256 * 2**20,
-    heatmap: Annotated[
-        Path | None,
-        typer.Option(
-            "--heatmap",
-            metavar="DIR",
-            readable=False,
-            help="Write a picture of each image to this folder, coloured where it moved the score.",
-        ),
-    ] = None,
+    heatmap: options.HeatmapFolder = None,
+    dicom_out: options.DicomFolder = None,
     key: options.Key = None,
 ) -> None:
     """Classify images.
@@ -106,6 +99,7 @@ def predict(
     terminal = Terminal()
     with errors_as_documents(None if out else kind):
         _check_paths(paths, out)
+        dicom_output.check(dicom_out)
         with terminal.if_slow("cxr-edge: loading the model …"):
             import cv2
 
@@ -130,6 +124,7 @@ def predict(
                 profile=profile,
                 key=key,
             )
+    dicom_files = dicom_output.open_files(dicom_out, classifier, max_bytes)
     results: Iterable[Result]
     if heatmap is None:
         workers = workers or max(1, usable_cpus() // classifier.threads)
@@ -139,7 +134,8 @@ def predict(
         from cxr_edge.overlay import write_overlays
 
         remarks.insert(0, f"a heat map shows {heatmap_meaning(classifier.spec)}")
-        results = write_overlays(classifier, sources, heatmap)
+        results = write_overlays(classifier, sources, heatmap, on_explanation=dicom_files.keep)
+    results = dicom_files.write(results, sources)
     if not quiet:
         for remark in remarks:
             streams.tell(f"cxr-edge: {remark}")
@@ -151,6 +147,8 @@ def predict(
     if not quiet:
         if heatmap and tally.predicted:
             streams.tell(f"cxr-edge: heat maps written to {printable(heatmap)}")
+        for remark in dicom_files.remarks:
+            streams.tell(f"cxr-edge: {remark}")
         if out:
             streams.tell(f"cxr-edge: results written to {printable(out)}")
     if tally.failures and len(sources) == 1:

@@ -9,6 +9,7 @@
     report      a prediction as a Comprehensive SR (TID 1500)
     heatmap     an explanation as a Secondary Capture
     writing     what both have in common, and the bytes of a file
+    output      the files of several predictions, in a folder
 
 Both need the extra ``dicom``, which is imported on first use.
 """

@@ -18,7 +18,6 @@ PLAIN_RADIOGRAPHY = codes.SCT.PlainRadiography
 COMMENT = codes.DCM.Comment
 SUMMARY = codes.DCM.Summary
 DEVICE = codes.DCM.Device
-FINDING = codes.DCM.Finding
 ASSOCIATED_FINDING = Code("246090004", "SCT", "Associated finding")
 PROBABILITY = codes.DCM.Probability
 NO_UNITS = codes.UCUM.NoUnits

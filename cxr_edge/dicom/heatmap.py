@@ -88,8 +88,11 @@ def _describe(dataset: Any, image: Source, algorithm: Algorithm) -> None:
     dataset.SourceImageSequence = [reference]
     if flag := image.values.get("BurnedInAnnotation"):  # if the source does not know, nor do we
         dataset.BurnedInAnnotation = flag
-    if part := image.values.get("BodyPartExamined"):
+    part, side = image.values.get("BodyPartExamined"), image.values.get("Laterality")
+    if part is not None:
         dataset.BodyPartExamined = part
+    if side is not None or part is None:  # empty: unknown, as the part is
+        dataset.Laterality = side
     lossy = image.values.get("LossyImageCompression")
     if image.transfer_syntax in _ALWAYS_LOSSY:
         lossy = "01"

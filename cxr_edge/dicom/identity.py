@@ -9,11 +9,16 @@ from typing import Literal
 
 from cxr_edge.dicom.algorithm import Algorithm
 
-Kind = Literal["report", "report series", "heat map", "heat map series", "tracking", "device"]
+Kind = Literal["report", "heat map", "tracking", "device"]
 """What a UID is for."""
 
 
-def derived_uid(kind: Kind, source_uid: str, algorithm: Algorithm) -> str:
+def derived_uid(
+    kind: Kind,
+    source_uid: str,
+    algorithm: Algorithm,
+    level: Literal["instance", "series"] = "instance",
+) -> str:
     """The UID of what ``algorithm`` made of an image, at most 44 characters.
 
     Args:
@@ -21,12 +26,13 @@ def derived_uid(kind: Kind, source_uid: str, algorithm: Algorithm) -> str:
         source_uid: of the image, or for a series, of the image's series.
         algorithm: another version, bundle, artifact or engine has other UIDs, since its scores may
             differ.
+        level: whether it names one object or their series.
 
     Returns:
         ``2.25.`` and a UUID in decimal digits (DICOM PS3.5 B.2).
     """
     parts = [
-        *("cxr-edge", kind, source_uid),
+        *("cxr-edge", kind, level, source_uid),
         *(algorithm.version, algorithm.bundle, algorithm.artifact, algorithm.engine),
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).digest()

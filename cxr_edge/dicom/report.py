@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import highdicom as hd
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from cxr_edge.dicom import codes
 from cxr_edge.dicom.algorithm import Algorithm
@@ -56,10 +57,10 @@ def structured_report(
     image = read_source(source)
     made = Made("report", _SERIES_NUMBER, f"cxr-edge: {DISCLAIMER}", when)
     evidence = _evidence(image)
-    report = hd.sr.ComprehensiveSR(
+    report = _ReportWithoutPatient(
         evidence=[evidence],
         content=_content(image, evidence, prediction, spec, algorithm),
-        series_instance_uid=derived_uid("report series", image.series_uid, algorithm),
+        series_instance_uid=derived_uid("report", image.series_uid, algorithm, "series"),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=derived_uid("report", image.instance_uid, algorithm),
         instance_number=1,
@@ -67,8 +68,16 @@ def structured_report(
         is_complete=True,
     )
     report.CodingSchemeIdentificationSequence = [_coding_scheme()]
+    report.pop("ContributingEquipmentSequence", None)  # names highdicom, and the time of now
     fill_in(report, made, image, algorithm)
     return encode(report, algorithm)
+
+
+class _ReportWithoutPatient(hd.sr.ComprehensiveSR):
+    """A report whose patient and study are not highdicom's business."""
+
+    def copy_patient_and_study_information(self, dataset: Dataset) -> None:
+        """No-op: highdicom cannot copy from an image of a class that it does not know."""
 
 
 def _evidence(image: Source) -> Dataset:
@@ -120,14 +129,14 @@ def _content(
     return root
 
 
-def _procedure(image: Source, spec: ModelSpec) -> codes.Code:
+def _procedure(image: Source, spec: ModelSpec) -> Code:
     part = image.values.get("BodyPartExamined", "CHEST" if "chest" in spec.name.lower() else "")
     return codes.PLAIN_CHEST_RADIOGRAPHY if "CHEST" in part else codes.PLAIN_RADIOGRAPHY
 
 
 def _texts(
     prediction: Prediction, spec: ModelSpec, algorithm: Algorithm
-) -> Iterator[tuple[codes.Code, str]]:
+) -> Iterator[tuple[Code, str]]:
     """What a person reads, warnings first."""
     yield codes.COMMENT, f"{DISCLAIMER} Computed by software; no physician has verified it."
     if prediction.out_of_domain:
@@ -165,7 +174,6 @@ def _group(
     decision = codes.label_code(prediction.label)
     finding = codes.NO_FINDING_STATED if prediction.out_of_domain else decision
     evaluations = [
-        (codes.FINDING, finding),
         (codes.DECISION, decision),
         (codes.UNCERTAIN, codes.yes_or_no(prediction.uncertain)),
         (codes.OUT_OF_DOMAIN, codes.yes_or_no(prediction.out_of_domain)),
@@ -174,6 +182,7 @@ def _group(
         tracking_identifier=hd.sr.TrackingIdentifier(
             derived_uid("tracking", image.instance_uid, algorithm), "cxr-edge classification"
         ),
+        finding_type=finding,
         algorithm_id=hd.sr.AlgorithmIdentification(
             name=clean(algorithm.name),
             version=clean(algorithm.version),

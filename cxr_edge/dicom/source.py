@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import pydicom
 from pydicom import charset
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.tag import Tag
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 from cxr_edge.errors import ImageError
@@ -35,13 +36,14 @@ OPTIONAL = (
 )
 """Attributes that a report has if the image has them."""
 ABOUT_THE_IMAGE = (
-    *("InstanceNumber", "BodyPartExamined", "PatientOrientation", "BurnedInAnnotation"),
+    *("BodyPartExamined", "BurnedInAnnotation", "InstanceNumber", "Laterality"),
+    "PatientOrientation",
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
 )
 
-_CHARACTER_SET = tag_for_keyword("SpecificCharacterSet")
+_CHARACTER_SET = Tag("SpecificCharacterSet")
 _NEEDED = {
-    tag_for_keyword(keyword): keyword
+    Tag(keyword): keyword
     for keyword in (*REQUIRED, *PATIENT_AND_STUDY, *OPTIONAL, *ABOUT_THE_IMAGE)
 }
 _LAST = max(_NEEDED)
@@ -49,6 +51,7 @@ _MAX_VALUE = 4_096  # bytes
 _MULTI_VALUED = re.compile("PatientOrientation|LossyImageCompression(Ratio|Method)")
 _ENUMERATED = {
     "PatientSex": ("M", "F", "O"),
+    "Laterality": ("R", "L"),
     "PatientIdentityRemoved": ("YES", "NO"),
     "BurnedInAnnotation": ("YES", "NO"),
     "LossyImageCompression": ("00", "01"),
@@ -140,7 +143,7 @@ def _read_values(data: bytes) -> tuple[dict[str, str], str]:
                 f"the DICOM file's {keyword_for_tag(tag)} has {length:,} bytes, the limit is "
                 f"{_MAX_VALUE:,}; correct it"
             )
-        return tag > _LAST
+        return bool(tag > _LAST)
 
     dataset = pydicom.filereader.read_partial(
         Budget(data), stops, specific_tags=[*_NEEDED, _CHARACTER_SET]

@@ -9,11 +9,15 @@ from typing import Any, Literal
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from cxr_edge.dicom.algorithm import Algorithm
 from cxr_edge.dicom.identity import derived_uid
 from cxr_edge.dicom.source import OPTIONAL, PATIENT_AND_STUDY, Source
+from cxr_edge.image.dicom.elements import Budget
+from cxr_edge.image.dicom.reader import without_warnings
+from cxr_edge.lettering import ELLIPSIS
 
 MANUFACTURER = "cxr-edge"
 """Of every file written here; by it a file is known as one of ours."""
@@ -53,7 +57,7 @@ def fill_in(dataset: Any, made: Made, source: Source, algorithm: Algorithm) -> N
     if dataset.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethod" not in dataset:
         dataset.DeidentificationMethod = "as the source image says"  # one has to be stated
     dataset.StudyInstanceUID = source.values["StudyInstanceUID"]
-    dataset.SeriesInstanceUID = derived_uid(f"{made.kind} series", source.series_uid, algorithm)
+    dataset.SeriesInstanceUID = derived_uid(made.kind, source.series_uid, algorithm, "series")
     dataset.SeriesNumber = made.series_number
     dataset.SeriesDescription = made.series_description
     dataset.SOPInstanceUID = derived_uid(made.kind, source.instance_uid, algorithm)
@@ -69,6 +73,19 @@ def fill_in(dataset: Any, made: Made, source: Source, algorithm: Algorithm) -> N
     for name in ("Content", "InstanceCreation"):
         setattr(dataset, f"{name}Date", when.strftime("%Y%m%d"))
         setattr(dataset, f"{name}Time", when.strftime("%H%M%S.%f"))
+
+
+def is_ours(data: bytes) -> bool:
+    """Whether this program wrote a file; False for one that cannot be read."""
+    manufacturer = Tag("Manufacturer")
+    with without_warnings():
+        try:
+            dataset = pydicom.filereader.read_partial(
+                Budget(data), lambda tag, _vr, _length: bool(tag > manufacturer)
+            )
+            return str(dataset.get("Manufacturer", "")) == MANUFACTURER
+        except Exception:  # pydicom's parser raises errors of many types
+            return False
 
 
 def encode(dataset: Any, algorithm: Algorithm) -> bytes:
@@ -89,4 +106,4 @@ def encode(dataset: Any, algorithm: Algorithm) -> bytes:
 def clean(text: str, longest: int = 1024) -> str:
     r"""Text for a value: one line without ``\``, which separates values, cut to ``longest``."""
     line = "".join(c if c.isprintable() else " " for c in text.replace("\\", "/")).strip()
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return line if len(line) <= longest else f"{line[: longest - len(ELLIPSIS)]}{ELLIPSIS}"

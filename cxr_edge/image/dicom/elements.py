@@ -57,6 +57,7 @@ class Budget(io.BytesIO):
         self._reads, self._bytes = 0, 0
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read as a file does, or raise an ImageError where it was read too often."""
         left = max(self._size - self.tell(), 0)
         self._reads += 1
         self._bytes += left if size is None or size < 0 else min(size, left)

@@ -1,0 +1,193 @@
+"""The DICOM files of several predictions, in one folder.
+
+The extra is imported with the first file; :func:`check_output` says beforehand if it is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cxr_edge
+from cxr_edge.classifier import Classifier
+from cxr_edge.dicom.algorithm import Algorithm
+from cxr_edge.errors import CxrEdgeError, ImageError, OutputError
+from cxr_edge.extras import require_installed
+from cxr_edge.files import check_writable, printable, read_file, why_no_file, write_file
+from cxr_edge.image.formats import is_dicom
+from cxr_edge.overlay import concerns_only, file_key
+from cxr_edge.results import Explanation, Failure, Prediction
+
+REPORT_SUFFIX = ".sr.dcm"
+HEATMAP_SUFFIX = ".heatmap.dcm"
+
+_SUFFIXES = (".dcm", ".dicom", ".dic")
+"""Of images; other ends of a name are part of it, as in ``1.2.840.7``."""
+_MAX_OURS = 64 * 2**20  # bytes of a file that is looked into before it is replaced
+
+
+def check_output(folder: Path) -> None:
+    """Refuse at once what could not be written later.
+
+    Raises:
+        MissingExtraError: pydicom or highdicom is not installed.
+        OutputError: the folder cannot be written or made.
+    """
+    require_installed(["pydicom", "highdicom"], "dicom", user="--dicom-out")
+    check_writable(folder)
+
+
+class DicomFiles:
+    """Writes ``NAME.sr.dcm`` and ``NAME.heatmap.dcm`` of DICOM images to a folder."""
+
+    def __init__(self, folder: Path, classifier: Classifier, max_bytes: int) -> None:
+        """Write nothing yet.
+
+        Args:
+            folder: for the files; created if absent.
+            classifier: of a bundle.
+            max_bytes: largest image that is read.
+        """
+        self._folder, self._classifier, self._max_bytes = folder, classifier, max_bytes
+        self._explanation: Explanation | None = None
+        self._taken: set[str] = set()
+        self._written = self._others = 0
+
+    def keep(self, explanation: Explanation) -> None:
+        """Remember the explanation of the prediction that comes next, for its heat map."""
+        self._explanation = explanation
+
+    def write(
+        self, results: Iterable[Prediction | Failure], sources: Sequence[str | bytes]
+    ) -> Iterator[Prediction | Failure]:
+        """Pass results on, each after its files are written.
+
+        Args:
+            results: of ``sources``, in order.
+            sources: paths, or the bytes of a file. No file is written over one of them, nor over
+                any that this program has not written: a number is added to a name that is taken.
+
+        Yields:
+            The results; an image whose report cannot be written becomes a failure.
+
+        Raises:
+            OutputError: a file could not be written, and the next could not either.
+        """
+        paths = (source for source in sources if isinstance(source, str))
+        self._taken = {file_key(Path(path)) for path in paths if "\0" not in path}
+        for result, source in zip(results, sources, strict=True):
+            explanation, self._explanation = self._explanation, None
+            if isinstance(result, Failure):
+                yield result
+                continue
+            try:
+                self._write_files(result, source, explanation)
+            except (ImageError, _OfOneImageError) as err:
+                yield _failure(result, err)
+                continue
+            yield result
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was written, and of which images nothing was, in a line each."""
+        remarks = []
+        if self._written:
+            reports = "1 report" if self._written == 1 else f"{self._written:,} reports"
+            remarks.append(f"{reports} written to {printable(self._folder)}")
+        if self._others == 1:
+            remarks.append("1 image is not DICOM: no report was written for it")
+        elif self._others:
+            remarks.append(f"{self._others:,} images are not DICOM: no report was written for them")
+        return remarks
+
+    def _write_files(
+        self, prediction: Prediction, source: str | bytes, explanation: Explanation | None
+    ) -> None:
+        data = self._read(source)
+        if not is_dicom(data):
+            self._others += 1
+            return
+        from cxr_edge.dicom import heatmap_image, structured_report
+
+        spec, algorithm = self._classifier.spec, algorithm_of(self._classifier)
+        files = {REPORT_SUFFIX: structured_report(data, prediction, spec, algorithm)}
+        if explanation is not None:
+            files[HEATMAP_SUFFIX] = heatmap_image(data, explanation, algorithm)
+        stem = self._free_stem(_stem(source), list(files))
+        for suffix, content in files.items():
+            path = self._folder / f"{stem}{suffix}"
+            self._taken.add(file_key(path))
+            _write(path, content)
+        self._written += 1
+
+    def _read(self, source: str | bytes) -> bytes:
+        if isinstance(source, bytes):
+            return source
+        return read_file(source, max_bytes=self._max_bytes, error=ImageError)
+
+    def _free_stem(self, stem: str, suffixes: Sequence[str]) -> str:
+        """The stem, with a number if another file of this run has the name."""
+        free, number = stem, 1
+        while any(file_key(self._folder / f"{free}{suffix}") in self._taken for suffix in suffixes):
+            number += 1
+            free = f"{stem}-{number}"
+        return free
+
+
+def algorithm_of(classifier: Classifier) -> Algorithm:
+    """What a report says of a classifier that was loaded from a bundle."""
+    return Algorithm(
+        name=classifier.spec.name,
+        version=cxr_edge.__version__,
+        bundle=classifier.bundle_sha256 or "",
+        artifact=classifier.artifact,
+        engine=classifier.engine,
+    )
+
+
+def _failure(result: Prediction, err: CxrEdgeError) -> Failure:
+    name = printable(result.source or "<bytes>")
+    message = str(err) if isinstance(err, OutputError) else f"{name}: no report: {err}"
+    kind = OutputError if isinstance(err, OutputError) else type(err)
+    return Failure(result.source, kind.__name__, message, err.exit_code)
+
+
+def _stem(source: str | bytes) -> str:
+    if isinstance(source, bytes):
+        return "stdin"
+    path = Path(source)
+    return path.stem if path.suffix.lower() in _SUFFIXES else path.name
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, which may replace one of ours: made again, or by another model.
+
+    Raises:
+        _OfOneImageError: only this file cannot be written.
+        OutputError: no file can be written to the folder.
+    """
+    if not why_no_file(path) and not _is_ours(path):
+        raise _OfOneImageError(
+            f"{printable(path)}: exists and was not written by cxr-edge; move it, or name another "
+            "folder"
+        )
+    try:
+        write_file(path, content)
+    except OutputError as err:
+        if concerns_only(path, err):
+            raise _OfOneImageError(str(err)) from err
+        raise
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether an existing file is a DICOM file that this program wrote."""
+    from cxr_edge.dicom.writing import is_ours
+
+    try:
+        return is_ours(read_file(path, max_bytes=_MAX_OURS, error=ImageError))
+    except ImageError:
+        return False
+
+
+class _OfOneImageError(OutputError):
+    """The files of one image cannot be written; those of others can."""
