@@ -1,13 +1,14 @@
 """A stored result to reports in the outbox.
 
-It is made before the image is moved away, from the row. A process that dies in between finds the
-image again, and its row, and makes the report again: with the same UIDs, so that an archive that
-has it already keeps one.
+It is made before the image is moved away, from the row and with its time. A process that dies in
+between finds the image again, and its row, and makes the same report again: an archive that has it
+already keeps one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -89,17 +90,20 @@ class Reporter:
             engine=result.engine,
         )
         prediction = prediction_of(result)
+        when = datetime.datetime.fromisoformat(
+            result.finished
+        ).astimezone()  # local, as DICOM has it
 
         def write() -> bytes:
             if tuple(prediction.scores) != spec.labels:
                 raise BundleError("it was classified by another bundle than runs now")
-            return structured_report(data, prediction, spec, algorithm)
+            return structured_report(data, prediction, spec, algorithm, when=when)
 
         def draw() -> bytes:
             if result.bundle != model.sha256:
                 raise BundleError("it was classified by another bundle than runs now")
             explanation = model.explain(data, result.path, self._config)
-            return heatmap_image(data, explanation, algorithm)
+            return heatmap_image(data, explanation, algorithm, when=when)
 
         wanted: dict[ReportKind, Callable[[], bytes]] = {"sr": write}
         if self._config.dicom.report == "sr+heatmap":
