@@ -156,6 +156,8 @@ class Archive:
         self, *, port: int = 0, statuses: tuple[int, ...] = (0,), classes: tuple[str, ...] = REPORTS
     ) -> None:
         self.received: list[Dataset] = []
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
         self.statuses = list(statuses)
         entity = AE(ae_title="ARCHIVE")
         for sop_class in classes or (VERIFICATION,):
@@ -167,6 +169,8 @@ class Archive:
         self.port = self._server.socket.getsockname()[1]
 
     def _take(self, event: Any) -> int:
+        self.asked.set()
+        self.may_answer.wait(30)
         dataset = event.dataset
         dataset.file_meta = event.file_meta
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]

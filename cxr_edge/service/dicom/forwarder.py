@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -69,6 +70,7 @@ class Forwarder:
         self._attempts: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         """When a report that the archive refused is tried again, of the monotonic clock."""
+        self._association: Any = None
         self._stop, self._changed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="forward", daemon=True)
 
@@ -85,7 +87,12 @@ class Forwarder:
         """End; a report that is being sent is sent again by the next start."""
         self._stop.set()
         self._changed.set()
-        self._thread.join(_STOP_S)
+        self._thread.join(_STOP_S / 2)
+        association = self._association
+        if self._thread.is_alive() and association is not None:  # its archive does not answer
+            with contextlib.suppress(Exception):  # of pynetdicom, where it has just ended
+                association.dul.socket.close()
+            self._thread.join(_STOP_S / 2)
 
     def nudge(self) -> None:
         """Look into the outbox soon."""
@@ -156,6 +163,7 @@ class Forwarder:
         if not readable:
             return
         association = self._associate(sorted({str(d.SOPClassUID) for _, d in readable}))
+        self._association = association
         try:
             if not association.is_established and association.rejected_contexts:
                 for report in reports:  # of all kinds, none is accepted
@@ -179,6 +187,7 @@ class Forwarder:
                     raise Away("the association ended")
                 self._answered(report, int(status))
         finally:
+            self._association = None
             if association.is_established:
                 association.release()
 
@@ -210,8 +219,8 @@ class Forwarder:
     def _answered(self, report: WaitingReport, status: int) -> None:
         # Warnings (PS3.7 C) tell of elements that were changed or dropped: the report is there.
         if status in (0x0000, 0x0001, 0x0107, 0x0116) or status >> 12 == 0xB:
-            self._outbox.remove(report)
             self._figures.deliver("delivered")
+            self._outbox.remove(report)
         elif status == CLASS_NOT_SUPPORTED:
             self._bury(report, "its kind is not accepted")
         else:
@@ -233,8 +242,8 @@ class Forwarder:
         return attempts
 
     def _bury(self, report: WaitingReport, why: str) -> None:
-        self._outbox.bury(report)
+        self._figures.deliver("dead")
         self._attempts.pop(report.file.name, None)
         self._not_before.pop(report.file.name, None)
-        self._figures.deliver("dead")
+        self._outbox.bury(report)
         notice(f"DICOM: a report is given up: {why}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -197,3 +199,28 @@ def test_destinations():
     assert parse_destination("pacs.ward:104:A").port == 104
     with pytest.raises(UsageError, match="is no AE title"):
         parse_destination("pacs:104:seventeen letters")
+
+
+def test_an_archive_that_does_not_answer_does_not_keep_the_process(deliver, archives):
+    archive = archives()
+    archive.may_answer.clear()
+    delivering = deliver(archive.port)
+    delivering.put(1)
+    before = set(threading.enumerate())
+    delivering.forwarder.start()
+    assert archive.asked.wait(10)
+    began = time.monotonic()
+    delivering.forwarder.stop()
+    assert time.monotonic() - began < 6
+    archive.may_answer.set()
+
+    def left():
+        return [t for t in set(threading.enumerate()) - before if not t.daemon and is_requestor(t)]
+
+    wait_until(lambda: not left(), timeout_s=5)
+    assert delivering.waiting == 1  # the next process sends it
+
+
+def is_requestor(thread):
+    association = getattr(thread, "assoc", None)
+    return association is not None and association.is_requestor

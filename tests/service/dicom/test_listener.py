@@ -10,6 +10,7 @@ import pytest
 from dicom_certificates import make_certificates
 from dicom_peers import CR, CR_RAW, MARKER, association, radiograph, send
 from pydicom.uid import (
+    AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -18,6 +19,7 @@ from service_process import wait_until
 
 from cxr_edge.errors import UsageError
 from cxr_edge.files import sha256
+from cxr_edge.image.dicom.frame import readable_syntaxes
 from cxr_edge.service.dicom.figures import Figures
 from cxr_edge.service.dicom.listener import Listener
 from cxr_edge.service.dicom.settings import DicomSettings, is_allowed, parse_networks
@@ -204,3 +206,17 @@ def test_explicit_and_implicit_encoding_are_read_alike(listen):
             image = radiograph(number)
             assert made.send_c_store(image).Status == 0
     assert len(listening.files) == 2
+
+
+def test_what_the_reader_reads_is_agreed_on_and_nothing_else(listen):
+    listening = listen()
+    readable = readable_syntaxes(pydicom)
+    offered = [syntax for syntax in AllTransferSyntaxes if not syntax.is_private]
+    agreed = []
+    for syntax in offered:
+        with association(listening.port, syntaxes=[syntax]) as made:
+            if CR in {context.abstract_syntax for context in made.accepted_contexts}:
+                agreed.append(str(syntax))
+    assert sorted(agreed) == sorted(set(readable))
+    decoders = [s for s in readable if s.startswith("1.2.840.10008.1.2.4.") and s[-2:] >= "57"]
+    assert all(pydicom.pixels.get_decoder(syntax).is_available for syntax in decoders)

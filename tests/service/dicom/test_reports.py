@@ -10,7 +10,7 @@ import pytest
 from dicom_peers import MARKER, radiograph, to_file
 from service_process import write_config
 
-from cxr_edge.errors import OutputError
+from cxr_edge.errors import MissingExtraError, OutputError
 from cxr_edge.files import sha256
 from cxr_edge.service.config import read_config
 from cxr_edge.service.dicom import outbox, reports
@@ -212,3 +212,13 @@ def test_a_received_file_that_cannot_be_moved_is_remembered_apart_from_the_inbox
     received.intake.forget_gone()
     assert received.service.store.stuck_paths() == []
     assert len(received.rows) == 1 and received.service.health.report().ok
+
+
+def test_a_missing_package_is_named(make, monkeypatch):
+    monkeypatch.setattr("cxr_edge.extras.is_installed", lambda name: name != "pynetdicom")
+    expected = (
+        r"dicom.enabled in line \d+.*: the table \[dicom\] needs pynetdicom, which is not "
+        r"installed; run: pip install 'cxr-edge\[dicom\]'"
+    )
+    with pytest.raises(MissingExtraError, match=expected):
+        make()
