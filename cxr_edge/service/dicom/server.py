@@ -30,6 +30,7 @@ _TRY_AGAIN = bytes.fromhex("03000000000400020302")
 _MOST_TURNED_AWAY = 64
 """Connections that are answered at a time; others are closed."""
 _LONGEST_ANSWER_S = 2.0
+_LOOK_S = 0.02
 _STOP_S = 5.0
 
 
@@ -55,6 +56,7 @@ class LimitedServer(AssociationServer):
         self._associations: set[LimitedAssociation] = set()
         self._changing = threading.Lock()
         self._turned_away: collections.deque[_TurnedAway] = collections.deque()
+        self._next_look = 0.0
         super().__init__(*args, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -127,7 +129,10 @@ class LimitedServer(AssociationServer):
             self._turned_away.popleft().close()
 
     def service_actions(self) -> None:
-        """Go on with those that are turned away; called several times a second."""
+        """Go on with those that are turned away; called with every connection, and between."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_S
         for _ in range(len(self._turned_away)):
             peer = self._turned_away.popleft()
             if not peer.is_done():
