@@ -210,7 +210,7 @@ def test_the_drop_ins_bound_the_log_and_start_the_watchdog_and_open_nothing() ->
     lan = read_unit("lan.conf")
     assert dict(lan["Service"]) == {} and dict(lan["Unit"]) == {}
     offered = re.findall(r"^#(IPAddressAllow=\S+)$", (DEPLOY / "lan.conf").read_text(), re.M)
-    assert len(offered) == 2  # a network, and a broker
+    assert len(offered) == 3  # a network, DICOM, and a broker
 
 
 def test_the_page_says_what_the_unit_and_the_script_say() -> None:

@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeVar
 
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable, read_file
+from cxr_edge.service.dicom.settings import DicomSettings, check_dicom
+from cxr_edge.service.http.settings import HttpSettings, is_loopback
+from cxr_edge.service.mqtt import MqttSettings
 from cxr_edge.service.settings import SettingsFile, parse_settings, sample, setting
 
 T = TypeVar("T")
@@ -39,7 +42,7 @@ class InboxSettings:
     processed: str = setting(
         "",
         "Where a file is moved to once its prediction is stored; empty: `processed` beside the "
-        "inbox.",
+        "inbox, or beside the store where there is only DICOM.",
     )
     failed: str = setting(
         "", "Where a file is moved to that could not be classified; empty: `failed` beside it."
@@ -127,42 +130,6 @@ class HealthSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """Requests, the page, /healthz and /metrics."""
-
-    enabled: bool = setting(True, "Whether the service listens for requests.")
-    host: str = setting(
-        "127.0.0.1",
-        "Address to listen on. Any other than this computer's own needs a token_file; put a proxy "
-        "with TLS in front of it.",
-    )
-    port: int = setting(8631, "Port to listen on; 0: any free one.", least=0, most=65535)
-    token_file: str = setting(
-        "",
-        "File of the token that requests must carry (Authorization: Bearer ...); empty: none. "
-        "Not readable by every user of the computer.",
-    )
-    max_body_mb: float = setting(64.0, "Larger uploads are refused.", least=1, most=2048)
-
-
-@dataclass(frozen=True, slots=True)
-class MqttSettings:
-    """Results to a broker; the extra mqtt."""
-
-    host: str = setting("", "Host of the broker; empty: none.")
-    port: int = setting(1883, "Port of the broker.", least=1, most=65535)
-    username: str = setting("", "User at the broker; empty: none.")
-    password_file: str = setting("", "File of the password; empty: none.")
-    tls: bool = setting(False, "Whether to connect by TLS.")
-    ca_file: str = setting("", "Certificates to trust (PEM); empty: the system's.")
-    prefix: str = setting(
-        "cxr-edge",
-        "Results are published to PREFIX/results, online and offline to PREFIX/availability.",
-    )
-    names: bool = setting(False, "Whether messages carry file names, which may name patients.")
-
-
-@dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """All settings."""
 
@@ -190,6 +157,9 @@ class ServiceConfig:
     health: HealthSettings = setting(HealthSettings(), "Whether the model works as it should.")
     http: HttpSettings = setting(HttpSettings(), "Requests and the page.")
     mqtt: MqttSettings = setting(MqttSettings(), "Results to an MQTT broker.")
+    dicom: DicomSettings = setting(
+        DicomSettings(), "Images from DICOM devices, and reports to an archive; the extra dicom."
+    )
 
 
 _PATHS = {
@@ -198,6 +168,7 @@ _PATHS = {
     "store": ("file",),
     "http": ("token_file",),
     "mqtt": ("password_file", "ca_file"),
+    "dicom": ("folder", "outbox", "certificate", "private_key", "ca_file"),
 }
 """The settings that are paths, by table."""
 
@@ -222,20 +193,28 @@ def read_config(file: Path) -> tuple[ServiceConfig, SettingsFile]:
             continue
         table_settings = _with_absolute_paths(getattr(config, table), keys, folder)
         config = dataclasses.replace(config, **{table: table_settings})
-    config = dataclasses.replace(config, inbox=_with_default_folders(config.inbox))
+    config = _with_default_folders(config)
     _check(config, source)
     return config, source
 
 
-def _with_default_folders(inbox: InboxSettings) -> InboxSettings:
-    if not inbox.folder:
-        return inbox
-    beside = Path(inbox.folder).parent
-    return dataclasses.replace(
-        inbox,
-        processed=inbox.processed or str(beside / "processed"),
-        failed=inbox.failed or str(beside / "failed"),
+def _with_default_folders(config: ServiceConfig) -> ServiceConfig:
+    inbox, dicom = config.inbox, config.dicom
+    beside = Path(inbox.folder or config.store.file).parent
+    if inbox.folder or dicom.enabled:
+        inbox = dataclasses.replace(
+            inbox,
+            processed=inbox.processed or str(beside / "processed"),
+            failed=inbox.failed or str(beside / "failed"),
+        )
+    # An inbox may be a share; what was acknowledged is on a disk of this computer.
+    here = Path(config.store.file).parent
+    dicom = dataclasses.replace(
+        dicom,
+        folder=dicom.folder or str(here / "received"),
+        outbox=dicom.outbox or str(here / "outbox"),
     )
+    return dataclasses.replace(config, inbox=inbox, dicom=dicom)
 
 
 def _with_absolute_paths(settings: T, keys: tuple[str, ...], folder: Path) -> T:
@@ -256,24 +235,30 @@ def _check(config: ServiceConfig, source: SettingsFile) -> None:
     Raises:
         UsageError: they do.
     """
-    inbox, http = config.inbox, config.http
-    with source.blamed("inbox.folder", "http.enabled"):
-        if not inbox.folder and not http.enabled:
-            raise UsageError("there is neither an inbox nor HTTP, so nothing can arrive")
+    inbox, http, dicom = config.inbox, config.http, config.dicom
+    with source.blamed("inbox.folder", "http.enabled", "dicom.enabled"):
+        if not (inbox.folder or http.enabled or dicom.enabled):
+            raise UsageError("there is neither an inbox nor HTTP nor DICOM, so nothing can arrive")
     with source.blamed("store.file"):
         if not config.store.file:
             raise UsageError("store.file is empty, expected the file of the results")
-    with source.blamed("inbox.folder", "inbox.processed", "inbox.failed"):
-        given = [folder for folder in (inbox.folder, inbox.processed, inbox.failed) if folder]
-        folders = [Path(folder).resolve() for folder in given]
+    with source.blamed(
+        *(f"inbox.{key}" for key in _PATHS["inbox"]), "dicom.folder", "dicom.outbox"
+    ):
+        given = [inbox.folder, inbox.processed, inbox.failed]
+        names = "the inbox, processed and failed"
+        if dicom.enabled or dicom.forward:
+            given += [dicom.folder, dicom.outbox]
+            names = "the inbox, processed, failed, received and outbox"
+        folders = [Path(folder).resolve() for folder in given if folder]
         if len(set(folders)) < len(folders):
-            raise UsageError("the inbox, processed and failed are not three folders")
+            raise UsageError(f"{names} are not different folders")
         if any(a in b.parents for a in folders for b in folders):
-            raise UsageError("of the inbox, processed and failed one lies within another")
+            raise UsageError(f"of {names} one lies within another")
     for table, keys in _PATHS.items():
         for key in keys:
             value = getattr(getattr(config, table) if table else config, key)
-            if table == "inbox" or not value:
+            if table == "inbox" or key in ("folder", "outbox") or not value:
                 continue
             name = f"{table}.{key}".lstrip(".")
             with source.blamed(name):
@@ -287,12 +272,12 @@ def _check(config: ServiceConfig, source: SettingsFile) -> None:
         if config.profile and (config.artifact or config.engine):
             raise UsageError("a profile chooses artifact and engine; give it without them")
     with source.blamed("http.host"):
-        is_local = http.host in ("localhost", "::1") or http.host.startswith("127.")
-        if http.enabled and not is_local and not http.token_file:
+        if http.enabled and not is_loopback(http.host) and not http.token_file:
             raise UsageError(
                 f"{http.host!r} can be reached from other computers; give an http.token_file, or "
                 "listen on 127.0.0.1"
             )
+    check_dicom(dicom, source)
 
 
 def sample_config() -> str:

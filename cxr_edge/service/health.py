@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cxr_edge import __version__
 from cxr_edge.device.sensors import is_throttled, temperature_c
@@ -16,14 +16,19 @@ from cxr_edge.service.clock import stamp
 from cxr_edge.service.config import HealthSettings, StoreSettings
 from cxr_edge.service.model import ServedModel
 
-Part = Literal[
-    "model", "store", "disk", "inbox", "moving", "claimed", "extra", "keeping", "bundle", "worker"
-]
+if TYPE_CHECKING:
+    from cxr_edge.service.dicom.figures import DicomReport
+
+Part = (
+    Literal["model", "store", "disk", "inbox", "moving", "claimed", "extra", "keeping", "bundle"]
+    | Literal["received", "received-moving", "received-claimed", "received-extra"]
+    | Literal["worker", "reports", "unreported", "forward", "dead"]
+)
 
 _STOPS_WORK: tuple[Part, ...] = ("model", "store", "disk")
 """While one of these has a problem, no work is taken."""
 
-_REMARKS: tuple[Part, ...] = ("bundle", "keeping")
+_REMARKS: tuple[Part, ...] = ("bundle", "keeping", "unreported", "forward")
 """Problems that leave the service as good as it was."""
 
 _ENOUGH_AGAIN = 1.1
@@ -60,6 +65,8 @@ class HealthReport:
     """Whether the device runs slower, as it is hot or short of voltage; null: unknown."""
     started: str
     version: str
+    dicom: DicomReport | None = None
+    """Images and reports over the network; null: DICOM is turned off."""
 
 
 class Health:
@@ -91,6 +98,8 @@ class Health:
         self._started = stamp()
         self.waiting: Callable[[], int] = lambda: 0
         """Files and uploads that are not classified yet."""
+        self.dicom: Callable[[], DicomReport | None] = lambda: None
+        """The state of DICOM."""
 
     def set(self, part: Part, problem: str) -> None:
         """Report the problem of a part; empty: it has none."""
@@ -214,4 +223,5 @@ class Health:
             throttled=is_throttled(),
             started=self._started,
             version=__version__,
+            dicom=self.dicom(),
         )

@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
+from cxr_edge.service.dicom.figures import Figures
 from cxr_edge.service.health import Health, HealthReport
 from cxr_edge.service.store.rows import StoredResult
 
@@ -46,16 +47,22 @@ class Metrics(Collector):
     """Counts new results, and adds the service's state when it is asked for."""
 
     def __init__(
-        self, health: Health, *, mqtt: MqttState | None = None, last_finished: str | None = None
+        self,
+        health: Health,
+        *,
+        mqtt: MqttState | None = None,
+        dicom: Figures | None = None,
+        last_finished: str | None = None,
     ) -> None:
         """Begin to count at 0.
 
         Args:
             health: asked for the state at every scrape.
             mqtt: the connection to the broker; None: there is none.
+            dicom: counts of DICOM; None: it is turned off.
             last_finished: when the newest stored result was finished; None: there is none.
         """
-        self._health, self._mqtt = health, mqtt
+        self._health, self._mqtt, self._dicom = health, mqtt, dicom
         self._last_finished = last_finished
         self._lock = threading.Lock()
         self._labels: Counter[str] = Counter()
@@ -107,6 +114,9 @@ class Metrics(Collector):
                 value=self._mqtt.dropped,
             )
 
+        if self._dicom is not None:
+            yield from _dicom_counts(self._dicom)
+
     def _counts(self, labels: Iterable[str]) -> Iterator[Metric]:
         with self._lock:
             predictions = CounterMetricFamily(
@@ -138,6 +148,31 @@ class Metrics(Collector):
                 buckets=buckets,
                 sum_value=self._latency_sum_s,
             )
+
+
+def _dicom_counts(figures: Figures) -> Iterator[Metric]:
+    with figures.lock:
+        yield GaugeMetricFamily(
+            "cxr_edge_dicom_associations", "That are open now.", value=figures.associations
+        )
+        yield CounterMetricFamily(
+            "cxr_edge_dicom_associations_accepted", "Since the start.", value=figures.accepted
+        )
+        tables = (
+            ("refusals", "Connections refused or cut.", "reason", figures.refusals),
+            ("objects", "Objects by DIMSE status.", "status", figures.objects),
+            ("reports", "Attempts to deliver reports.", "outcome", figures.deliveries),
+        )
+        for name, text, label, counts in tables:
+            family = CounterMetricFamily(f"cxr_edge_dicom_{name}", text, labels=[label])
+            for key, count in counts.items():
+                family.add_metric([f"{key:04X}" if isinstance(key, int) else key], count)
+            yield family
+        for name, text, value in (
+            ("waiting", "Reports that wait for their archive.", figures.reports_waiting),
+            ("dead", "Reports that could not be delivered.", figures.reports_dead),
+        ):
+            yield GaugeMetricFamily(f"cxr_edge_dicom_reports_{name}", text, value=value)
 
 
 def _state(report: HealthReport) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from cxr_edge.errors import UsageError, first_line
 from cxr_edge.extras import require
 from cxr_edge.files import printable, read_file
 from cxr_edge.reporting import notice
-from cxr_edge.service.config import MqttSettings
+from cxr_edge.service.settings import setting
 from cxr_edge.service.store.rows import StoredResult, to_document
 
 if TYPE_CHECKING:
@@ -32,6 +33,23 @@ _KEEP_ALIVE_S = 30
 _MAX_RETRY_S = 60
 _STOP_S = 3.0
 _NAME_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """Results to a broker; the extra mqtt."""
+
+    host: str = setting("", "Host of the broker; empty: none.")
+    port: int = setting(1883, "Port of the broker.", least=1, most=65535)
+    username: str = setting("", "User at the broker; empty: none.")
+    password_file: str = setting("", "File of the password; empty: none.")
+    tls: bool = setting(False, "Whether to connect by TLS.")
+    ca_file: str = setting("", "Certificates to trust (PEM); empty: the system's.")
+    prefix: str = setting(
+        "cxr-edge",
+        "Results are published to PREFIX/results, online and offline to PREFIX/availability.",
+    )
+    names: bool = setting(False, "Whether messages carry file names, which may name patients.")
 
 
 class Mqtt:

@@ -14,7 +14,8 @@ from cxr_edge.bundle.upgrade import settle_bundles
 from cxr_edge.errors import CxrEdgeError, EngineError, OutputError, StoreError
 from cxr_edge.files import printable
 from cxr_edge.service.config import ServiceConfig
-from cxr_edge.service.connections import make_http, make_mqtt
+from cxr_edge.service.connections import dicom_folders, make_dicom, make_http, make_mqtt
+from cxr_edge.service.dicom.outbox import DEAD
 from cxr_edge.service.health import Health
 from cxr_edge.service.inbox.intake import Intake
 from cxr_edge.service.inbox.sweep import Inbox
@@ -27,6 +28,8 @@ from cxr_edge.service.store.retention import FileRetention, ResultRetention
 from cxr_edge.service.store.rows import StoredResult
 from cxr_edge.service.store.writer import Store
 from cxr_edge.service.worker import Worker
+
+_DICOM_FILES = ("enabled", "certificate", "private_key", "ca_file", "forward")
 
 Say = Callable[[str], None]
 """Takes one line for the journal; no line names a file of the inbox."""
@@ -57,6 +60,9 @@ class Service:
         self.config, self.source, self._say = config, source, say
         self._running = contextlib.ExitStack()
         """What ends with the service, the last first."""
+        self.inbox: Inbox | None = None
+        self.intake: Intake | None = None
+        self._watcher: Watcher | None = None
         try:
             self._open(model)
         except BaseException:
@@ -81,28 +87,31 @@ class Service:
         self._note_that_it_runs()
         self._make_folders()
         kept = [Path(folder) for folder in (inbox.processed, inbox.failed) if folder]
-        folders = {Path(config.store.file).parent, *kept}
+        folders = {Path(config.store.file).parent, *kept, *dicom_folders(config)}
         self.health = Health(config.health, config.store, sorted(folders), self._say)
         self.health.serves(self.model)
         self.health.passed()
         self.recorder = Recorder(config, self.model, self.store, self.health, self._observe)
-        self.inbox = Inbox(Path(inbox.folder), inbox.settle_s) if inbox.folder else None
-        self._watcher = self._make_watcher()
-        self.intake = None
-        if self.inbox:
-            self.intake = Intake(config, self.inbox, self.recorder, self.store, self.health)
-        self.worker = Worker(
-            self.recorder, self.health, self.intake, upkeep=self._upkeep, nudge=self._nudge
-        )
+        with self.source.blamed(*(f"dicom.{key}" for key in _DICOM_FILES)):
+            self._dicom = make_dicom(
+                *(config, self.recorder, self.store, self.health),
+                model=lambda: self.model,
+                wake=lambda: self.worker.wake(),
+            )
+        self.intakes = self._make_intakes()
+        self.worker = Worker(self.recorder, self.health, self.intakes, upkeep=self._upkeep)
         self.health.waiting = lambda: self.worker.waiting
         self._retention = ResultRetention(self.store, config.store)
-        self._files = FileRetention(kept, config.store, self.store.newest_time)
+        dead = [Path(config.dicom.outbox, DEAD)] if config.dicom.forward else []
+        self._files = FileRetention([*kept, *dead], config.store, self.store.newest_time)
         self._new_model = threading.Event()
         with self.source.blamed("mqtt.host", "mqtt.username", "mqtt.password_file", "mqtt.tls"):
             self._mqtt = make_mqtt(config)
         with self.source.blamed("http.host", "http.token_file"):
             self._metrics, self._http = make_http(
-                config, self.worker, self.store, self.health, self._mqtt, self.store.newest_time()
+                *(config, self.worker, self.store, self.health, self._mqtt),
+                dicom=self._dicom.figures if self._dicom else None,
+                newest=self.store.newest_time(),
             )
 
     def _note_that_it_runs(self) -> None:
@@ -136,31 +145,26 @@ class Service:
                         continue  # a share that is away: the health says so, and moving makes it
                     raise OutputError(f"{printable(folder)}: {reason}") from err
 
-    def _make_watcher(self) -> Watcher | None:
-        if self.inbox is None:
-            return None
-        settings = self.config.inbox
-        return Watcher(
-            self.inbox,
+    def _make_intakes(self) -> list[Intake]:
+        """Files of the inbox, with its watcher, and objects received by DICOM."""
+        settings, dicom = self.config.inbox, self._dicom
+        intakes = [dicom.intake] if dicom and dicom.intake else []
+        self.inbox = self.intake = self._watcher = None
+        if not settings.folder:
+            return intakes
+        self.inbox = inbox = Inbox(Path(settings.folder), settings.settle_s)
+        self.intake = intake = Intake(
+            *(self.config, inbox, self.recorder, self.store, self.health),
+            on_stored=dicom.on_stored if dicom else None,
+        )
+        self._watcher = Watcher(
+            inbox,
             settle_s=settings.settle_s,
             sweep_s=settings.sweep_s,
-            on_sweep=self._after_sweep,
+            on_sweep=lambda: self.worker.wake() if intake.after_sweep() else None,
         )
-
-    def _after_sweep(self) -> None:
-        assert self.inbox is not None  # noqa: S101
-        self.health.set("inbox", self.inbox.problem)
-        if not (self.inbox.leftovers or self.inbox.problem):
-            self.health.set("claimed", "")
-        if not (self.inbox.left_alone or self.inbox.waiting or self.inbox.problem):
-            self.health.set("moving", "")
-            self.health.set("extra", "")
-        if self.inbox.ready:
-            self.worker.wake()
-
-    def _nudge(self) -> None:
-        if self._watcher:
-            self._watcher.nudge()
+        intake.nudge = self._watcher.nudge
+        return [intake, *intakes]
 
     def _observe(self, result: StoredResult) -> None:
         self._retention.count()
@@ -182,6 +186,11 @@ class Service:
                 with self.source.blamed("http.host", "http.port"):
                     part.start()
                 self._running.callback(part.stop)
+            if self._dicom:
+                keys = ("host", "port", "folder", "outbox")
+                with self.source.blamed(*(f"dicom.{key}" for key in keys)):
+                    self._dicom.start()
+                self._running.callback(self._dicom.stop)
         except BaseException:
             self._running.close()
             raise
@@ -198,8 +207,9 @@ class Service:
     def _upkeep(self) -> None:
         """Between two images: old results, a new bundle."""
         try:
-            if self._retention.tidy_if_due() and self.inbox and self.intake:
-                self.intake.mover.forget_gone(self.inbox)
+            if self._retention.tidy_if_due():
+                for intake in self.intakes:
+                    intake.forget_gone()
         except StoreError as err:
             self.health.set("store", str(err))
         if self._new_model.is_set():
@@ -256,6 +266,8 @@ class Service:
             self.worker.wake()
         if self._http and not self._http.is_running:
             raise EngineError("the thread that answers requests has ended")
+        if self._dicom and not self._dicom.is_running:
+            raise EngineError("the thread that listens for DICOM has ended")
         self.store.check_in_place()
         if not self.worker.is_running:
             failure = self.worker.failure
@@ -269,8 +281,10 @@ class Service:
         parts = [
             f"bundle {self.model.sha256[:16]}, {classifier.artifact} on {classifier.engine}",
         ]
-        if self.inbox:
-            parts.append(f"inbox {printable(self.inbox.folder)}")
+        if self.config.inbox.folder:
+            parts.append(f"inbox {printable(self.config.inbox.folder)}")
         if self._http:
             parts.append(self._http.address)
+        if self._dicom and self._dicom.address:
+            parts.append(f"DICOM {self._dicom.address}")
         return "ready: " + ", ".join(parts)

@@ -169,5 +169,7 @@ def _toml(value: object) -> str:
         return f"{value:_}" if value >= 100_000 else str(value)
     if isinstance(value, float):
         return repr(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'

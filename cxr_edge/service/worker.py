@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -58,26 +59,26 @@ class Worker:
         self,
         recorder: Recorder,
         health: Health,
-        intake: Intake | None,
+        intakes: Sequence[Intake],
         *,
         upkeep: Callable[[], None],
-        nudge: Callable[[], None],
     ) -> None:
         """Prepare the thread.
 
         Args:
             recorder: classifies and stores.
             health: is asked whether work may be taken.
-            intake: files; None: there is no inbox.
+            intakes: files of the inbox, and of the folder of received objects.
             upkeep: called between images, and when there is nothing to do.
-            nudge: called when more files wait in the inbox than were offered.
         """
-        self._recorder, self._health, self._intake = recorder, health, intake
-        self._upkeep, self._nudge = upkeep, nudge
+        self._recorder, self._health, self._intakes = recorder, health, tuple(intakes)
+        self._upkeep = upkeep
         self._uploads: deque[_Upload] = deque()
         self._heatmaps: deque[_HeatmapRequest] = deque()
         self._wake = threading.Condition()
-        self._turns = deque([self._answer_upload, self._draw_heatmap, self._take_file])
+        takes = [functools.partial(self._take_file, intake) for intake in self._intakes]
+        self._turns: deque[Callable[[], bool]]
+        self._turns = deque([self._answer_upload, self._draw_heatmap, *takes])
         self._stopping = False
         self._next_disk = 0.0
         self.failure: BaseException | None = None
@@ -143,7 +144,7 @@ class Worker:
     @property
     def waiting(self) -> int:
         """Uploads and files that are not classified yet."""
-        return len(self._uploads) + (self._intake.waiting if self._intake else 0)
+        return len(self._uploads) + sum(intake.waiting for intake in self._intakes)
 
     # --- the thread
 
@@ -185,7 +186,7 @@ class Worker:
         Returns:
             Whether there was one.
         """
-        for _ in range(3):
+        for _ in range(len(self._turns)):
             self._turns.rotate(-1)
             if self._turns[-1]():
                 return True
@@ -207,14 +208,8 @@ class Worker:
         _answer(request.future, lambda: self._recorder.heatmap(request.result))
         return True
 
-    def _take_file(self) -> bool:
-        if self._intake is None or self._health.paused:
-            return False
-        if self._intake.take():
-            return True
-        if self._intake.has_more:
-            self._nudge()
-        return False
+    def _take_file(self, intake: Intake) -> bool:
+        return not self._health.paused and intake.take()
 
 
 def _answer(future: Future, make: Callable[[], object]) -> None:  # type: ignore[type-arg]

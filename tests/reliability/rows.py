@@ -294,7 +294,12 @@ GROUPS: dict[str, tuple[Row, ...]] = {
             "R12",
             "DICOM listener: 1,000 associations, 2 GB announced, killed while receiving",
             "none acknowledged and lost, none twice",
-            waits_for="the listener, which is not built yet",
+            (
+                "service/dicom/test_limits.py",
+                "service/dicom/test_listener.py",
+                "service/dicom/test_whole_way.py",
+            ),
+            ("test_r12_killed_while_receiving", "test_r12_hostile_peers", "test_r12_disk_full"),
         ),
         Row(
             "R13",

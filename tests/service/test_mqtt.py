@@ -17,8 +17,7 @@ import pytest
 
 from cxr_edge.errors import UsageError
 from cxr_edge.service import mqtt
-from cxr_edge.service.config import MqttSettings
-from cxr_edge.service.mqtt import Mqtt, result_message
+from cxr_edge.service.mqtt import Mqtt, MqttSettings, result_message
 
 FAKE: dict[str, Any] = runpy.run_path(str(Path(__file__).parent / "http/fake.py"))
 

@@ -361,7 +361,7 @@ def test_a_file_that_needs_a_missing_package_waits(service, png, monkeypatch, li
     (row,) = work_off(service)
     assert row.document["ok"]
     service.inbox.sweep()
-    service._after_sweep()
+    service.intake.after_sweep()
     assert service.health.report().ok
 
 
@@ -434,7 +434,7 @@ def test_one_leftover_that_cannot_be_moved_holds_up_no_other(service, png, monke
 
     monkeypatch.setattr(mover, "give_back", refuse)
     deal_with_leftovers(service)
-    service._after_sweep()
+    service.intake.after_sweep()
     assert (service.inbox.folder / "b/c.png").exists()
     assert not service.health.report().ok
     assert lines == ["a file that was being moved when the service died waits: Permission denied"]
@@ -442,7 +442,7 @@ def test_one_leftover_that_cannot_be_moved_holds_up_no_other(service, png, monke
     service.inbox._put_off.clear()
     deal_with_leftovers(service)
     service.inbox.sweep()
-    service._after_sweep()
+    service.intake.after_sweep()
     assert service.health.report().ok
 
 

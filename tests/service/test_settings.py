@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import tomllib
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def read(tmp_path, text):
 
 def test_what_a_file_does_not_name_has_its_default(tmp_path):
     config = read(tmp_path, "# nothing\n")
-    assert config == dataclasses.replace(ServiceConfig(), inbox=config.inbox)
+    assert config == dataclasses.replace(ServiceConfig(), inbox=config.inbox, dicom=config.dicom)
     assert config.inbox == dataclasses.replace(
         InboxSettings(),
         processed="/var/lib/cxr-edge/processed",
@@ -33,7 +34,7 @@ def test_the_sample_names_every_setting_with_its_default(tmp_path):
         if not line.startswith("# ") or line[2:] in settings
     )
     values = tomllib.loads(active)
-    assert values == dataclasses.asdict(ServiceConfig())
+    assert values == json.loads(json.dumps(dataclasses.asdict(ServiceConfig())))  # lists
 
 
 def test_the_sample_as_it_is_means_the_defaults(tmp_path):
@@ -64,9 +65,20 @@ def test_relative_paths_begin_at_the_file(tmp_path):
         ("inbox = 3", "line 1: inbox is a whole number, expected an object"),
         ("[http]\nhost = '0.0.0.0'", "can be reached from other computers; give an http.token"),
         ("[inbox]\nfolder = 'a'\nprocessed = 'a/b'", "one lies within another"),
-        ("[inbox]\nfolder = 'a'\nprocessed = 'a'", "are not three folders"),
+        ("[inbox]\nfolder = 'a'\nprocessed = 'a'", "are not different folders"),
         ("[inbox]\nfolder = ''\n[http]\nenabled = false", "nothing can arrive"),
         ("a = 1\nb = 2", "line 1: unknown key 'a'"),
+        ("[dicom]\naddresses = 'a'", "line 2: dicom.addresses is a text, expected a list"),
+        ("[dicom]\naddresses = ['ward']", "dicom.addresses in line 2: dicom.addresses: 'ward'"),
+        ("[dicom]\nae_title = ''", "dicom.ae_title: '' is no AE title; expected 1 to 16"),
+        ("[dicom]\ncalling_ae_titles = ['a\\\\b']", "is no AE title"),
+        ("[dicom]\nenabled = true\nhost = '0.0.0.0'", "give dicom.addresses, or a certificate"),
+        ("[dicom]\ncertificate = 'a'", "belong together; set both"),
+        ("[dicom]\nforward = 'pacs:104'", "expected HOST:PORT:AETITLE such as pacs:104:ARCHIVE"),
+        ("[dicom]\nforward = 'p:1:A'\nforward_tls = true", "needs a dicom.ca_file"),
+        ("[dicom]\nenabled = true\nfolder = '/var/lib/cxr-edge/inbox/d'", "one lies within"),
+        ("[dicom]\nforward = 'p:1:A'\noutbox = '/var/lib/cxr-edge/failed'", "not different"),
+        ("[dicom]\nca_file = '/var/lib/cxr-edge/inbox/ca'", "lies in the inbox"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_key_and_line(tmp_path, text, message):
@@ -109,3 +121,12 @@ def test_nothing_else_lies_where_files_are_moved_or_deleted(tmp_path, key, insid
     text = f'{key} = "{inside}{ending}"\n[inbox]\nfolder = "inbox"\n'
     with pytest.raises(UsageError, match=f"{key} in line 1: {key} is or lies in the inbox"):
         read(tmp_path, text)
+
+
+def test_dicom_alone_has_folders_beside_the_store(tmp_path):
+    text = '[inbox]\nfolder = ""\n[store]\nfile = "a/results.db"\n[dicom]\nenabled = true\n'
+    config = read(tmp_path, text + "addresses = ['10.0.0.0/8', '::1']\n[http]\nenabled = false")
+    assert config.dicom.folder == f"{tmp_path}/a/received"
+    assert config.dicom.outbox == f"{tmp_path}/a/outbox"
+    assert config.inbox.processed == f"{tmp_path}/a/processed"
+    assert config.dicom.addresses == ("10.0.0.0/8", "::1")

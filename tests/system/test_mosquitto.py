@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 from paho.mqtt.client import CallbackAPIVersion, Client
 
-from cxr_edge.service.config import MqttSettings
-from cxr_edge.service.mqtt import Mqtt
+from cxr_edge.service.mqtt import Mqtt, MqttSettings
 
 pytestmark = pytest.mark.system
 
@@ -152,7 +151,7 @@ def test_a_device_that_is_gone_is_offline(broker, listener):
     """The broker says so in its place, as its last will."""
     code = (
         "import os, sys, time\n"
-        "from cxr_edge.service.config import MqttSettings\n"
+        "from cxr_edge.service.mqtt import MqttSettings\n"
         "from cxr_edge.service.mqtt import Mqtt\n"
         "sender = Mqtt(MqttSettings(host='127.0.0.1', port=int(sys.argv[1])))\n"
         "sender.start()\n"

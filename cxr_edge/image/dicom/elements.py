@@ -7,6 +7,7 @@ stops at the pixel data, skips what is not needed, and may read a bounded number
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,12 +106,15 @@ def why_unreadable(err: Exception) -> str:
     return type(err).__name__
 
 
-def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
+def read_elements(
+    data: bytes, pydicom: Any, *, also: Sequence[str] = ()
+) -> tuple[Any, PixelData | None]:
     """Read the needed elements, up to the pixel data.
 
     Args:
         data: the file.
         pydicom: the module.
+        also: keywords of elements that are read beside :data:`NEEDED`.
 
     Returns:
         The data set, without its pixels, and where they are; None: there are none.
@@ -119,7 +123,8 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
         ImageError: there are more or larger elements than a radiograph needs, or no integer pixels.
         Exception: of pydicom, where the file is damaged.
     """
-    needed = [pydicom.datadict.tag_for_keyword(keyword) for keyword in NEEDED] + [*OVERLAY_TAGS]
+    keywords = (*NEEDED, *also)
+    needed = [*map(pydicom.datadict.tag_for_keyword, keywords), *OVERLAY_TAGS]
     file = Budget(data)
     pixels: list[PixelData] = []
 

@@ -41,6 +41,16 @@ _COMPRESSED = {
 _RLE_HEADER, _RLE_BLOCK = 64, 2**20
 
 
+def readable_syntaxes(pydicom: Any) -> list[str]:
+    """UIDs of the transfer syntaxes that can be read here: those whose codec is installed.
+
+    Args:
+        pydicom: the module, with ``pydicom.pixels`` imported.
+    """
+    decoded = [uid for uid in _COMPRESSED if pydicom.pixels.get_decoder(uid).is_available]
+    return [*_PLAIN, _RLE, *_JPEG, *decoded]
+
+
 def read_frame(
     data: bytes, dataset: Any, place: PixelData, cell: Cell, pydicom: Any, limits: ImageLimits
 ) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Address, token and limits of the HTTP server."""
+"""The table ``[http]``; address, token and limits of the HTTP server."""
 
 from __future__ import annotations
 
@@ -10,8 +10,28 @@ from pathlib import Path
 
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable, read_file
+from cxr_edge.service.settings import setting
 
 _MAX_TOKEN_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Requests, the page, /healthz and /metrics."""
+
+    enabled: bool = setting(True, "Whether the service listens for requests.")
+    host: str = setting(
+        "127.0.0.1",
+        "Address to listen on. Any other than this computer's own needs a token_file; put a proxy "
+        "with TLS in front of it.",
+    )
+    port: int = setting(8631, "Port to listen on; 0: any free one.", least=0, most=65535)
+    token_file: str = setting(
+        "",
+        "File of the token that requests must carry (Authorization: Bearer ...); empty: none. "
+        "Not readable by every user of the computer.",
+    )
+    max_body_mb: float = setting(64.0, "Larger uploads are refused.", least=1, most=2048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +78,17 @@ class ServerSettings:
     @property
     def is_loopback(self) -> bool:
         """Whether only programs on this computer can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this computer reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_sendable(token: str) -> bool:

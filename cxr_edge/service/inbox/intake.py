@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.errors import ImageError, MissingExtraError, StoreError
+from cxr_edge.errors import ImageError, MissingExtraError, OutputError, StoreError
 from cxr_edge.files import printable, read_file, sha256
 from cxr_edge.service.clock import stamp
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.health import Health
-from cxr_edge.service.inbox.mover import Mover
+from cxr_edge.service.inbox.kinds import INBOX, FolderKind
+from cxr_edge.service.inbox.mover import Mover, without_path
 from cxr_edge.service.inbox.moving import Signature, signature_of, stored_path
 from cxr_edge.service.inbox.sweep import Inbox, InboxFile
 from cxr_edge.service.recorder import Recorder
@@ -27,14 +29,37 @@ class _Content:
 
 
 class Intake:
-    """What the worker's thread does with the files of an inbox."""
+    """What the worker's thread does with the files of a folder."""
 
     def __init__(
-        self, config: ServiceConfig, inbox: Inbox, recorder: Recorder, store: Store, health: Health
+        self,
+        config: ServiceConfig,
+        inbox: Inbox,
+        recorder: Recorder,
+        store: Store,
+        health: Health,
+        *,
+        kind: FolderKind = INBOX,
+        on_stored: Callable[[StoredResult, bytes], None] | None = None,
     ) -> None:
-        self._config, self._inbox = config, inbox
+        """Take files from a folder.
+
+        Args:
+            config: folders and limits.
+            inbox: the folder.
+            recorder: classifies and stores.
+            store: is asked for results.
+            health: is told what does not work.
+            kind: which folder it is.
+            on_stored: called with each result, also one of an earlier process, and the file's
+                bytes, before the file is moved. Where it raises OutputError, the file stays.
+        """
+        self._config, self._inbox, self._kind = config, inbox, kind
         self._recorder, self._store, self._health = recorder, store, health
-        self.mover = Mover(store, health)
+        self._on_stored = on_stored
+        self.mover = Mover(store, health, kind)
+        self.nudge: Callable[[], None] = lambda: None
+        """Called when more files wait than were offered."""
 
     def take(self) -> bool:
         """Deal with the next file.
@@ -48,7 +73,32 @@ class Intake:
         if item := self._inbox.take():
             self.file(item)
             return True
+        if self.has_more:
+            self.nudge()
         return False
+
+    def after_sweep(self) -> bool:
+        """Tell the health what a sweep has found.
+
+        Returns:
+            Whether there is something to take.
+        """
+        inbox, kind = self._inbox, self._kind
+        self._health.set(kind.unreadable, inbox.problem)
+        if not (inbox.leftovers or inbox.problem):
+            self._health.set(kind.claimed, "")
+        if not (inbox.left_alone or inbox.waiting or inbox.problem):
+            self._health.set(kind.moving, "")
+            self._health.set(kind.extra, "")
+        return bool(inbox.ready)
+
+    def forget_gone(self) -> None:
+        """Forget files that could not be moved and are in the folder no more.
+
+        Raises:
+            StoreError: they could not be forgotten.
+        """
+        self.mover.forget_gone(self._inbox)
 
     @property
     def has_more(self) -> bool:
@@ -65,7 +115,7 @@ class Intake:
         path = stored_path(item.path)
         result: StoredResult | None = None
         try:
-            target = self._store.find_stuck(path, str(item.signature))
+            target = self._store.find_stuck(self._kind.stuck + path, str(item.signature))
             if target is None:
                 result = self._result_of(item, path)
         except StoreError as err:
@@ -74,7 +124,12 @@ class Intake:
             return
         except MissingExtraError as err:  # the fault of the installation, not of the file
             reason = str(err).replace(f"{path}: ", "")
-            self._health.set("extra", f"files wait in the inbox: {reason}")
+            self._health.set(self._kind.extra, f"files wait in {self._kind.name}: {reason}")
+            self._inbox.done(item, leave_alone=True)
+            return
+        except OutputError as err:
+            problem = f"a report cannot be written, so its image waits: {without_path(err)}"
+            self._health.set("reports", problem)
             self._inbox.done(item, leave_alone=True)
             return
         if target is not None:
@@ -97,7 +152,8 @@ class Intake:
             if signature is None:
                 return
             data = self._read(claimed, signature)
-            delivery = Delivery("inbox", stored_path(relative.as_posix()), data.content)
+            path = stored_path(relative.as_posix())
+            delivery = Delivery(self._kind.source, path, data.content)
             result = self._store.find_delivery(delivery)
         except StoreError as err:
             self._health.set("store", str(err))
@@ -129,14 +185,17 @@ class Intake:
                 return None
         except OSError:
             return None
-        delivery = Delivery("inbox", path, read.content)
-        stored = self._store.find_delivery(delivery)
-        if stored:
-            return stored
+        delivery = Delivery(self._kind.source, path, read.content)
         data = read.data
         if isinstance(data, ImageError):
             data = ImageError(str(data).replace(printable(item.file), path))
-        return self._recorder.classify(delivery, data, received, path)
+        result = self._store.find_delivery(delivery)
+        if result is None:
+            kept = f"{self._kind.kept_in}{path}"
+            result = self._recorder.classify(delivery, data, received, kept)
+        if self._on_stored and isinstance(data, bytes):
+            self._on_stored(result, data)
+        return result
 
 
 def _noted(result: StoredResult) -> str:

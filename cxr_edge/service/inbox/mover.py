@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxr_edge.errors import CxrEdgeError, StoreError
 from cxr_edge.service.health import Health
+from cxr_edge.service.inbox.kinds import RECEIVED, FolderKind
 from cxr_edge.service.inbox.moving import give_back, move, place, remove_if_empty
 from cxr_edge.service.inbox.sweep import Inbox, InboxFile
 from cxr_edge.service.store.writer import Store
@@ -15,8 +16,8 @@ from cxr_edge.service.store.writer import Store
 class Mover:
     """Used by the worker's thread."""
 
-    def __init__(self, store: Store, health: Health) -> None:
-        self._store, self._health = store, health
+    def __init__(self, store: Store, health: Health, kind: FolderKind) -> None:
+        self._store, self._health, self._kind = store, health, kind
         self._unmoved: dict[str, Path] = {}
 
     def move(self, item: InboxFile, path: str, target: Path, inbox: Inbox, *, note: str) -> bool:
@@ -49,15 +50,16 @@ class Mover:
         reason = getattr(err, "strerror", None) or without_path(err)
         count = len(self._unmoved)
         files = "a classified file" if count == 1 else f"{count} classified files"
-        self._health.set("moving", f"{files} cannot be moved out of the inbox: {reason}")
+        problem = f"{files} cannot be moved out of {self._kind.name}: {reason}"
+        self._health.set(self._kind.moving, problem)
 
     def _forget(self, path: str) -> None:
         if self._unmoved.pop(path, None) and not self._unmoved:
-            self._health.set("moving", "")
+            self._health.set(self._kind.moving, "")
 
     def _note(self, path: str, signature: str, target: str) -> None:
         try:
-            self._store.note_stuck(path, signature, target)
+            self._store.note_stuck(self._kind.stuck + path, signature, target)
         except StoreError as err:
             self._health.set("store", str(err))
 
@@ -79,7 +81,7 @@ class Mover:
         except (OSError, CxrEdgeError) as err:
             reason = getattr(err, "strerror", None) or without_path(err)
             problem = f"a file that was being moved when the service died waits: {reason}"
-            self._health.set("claimed", problem)
+            self._health.set(self._kind.claimed, problem)
             inbox.put_off(claimed)
 
     def forget_gone(self, inbox: Inbox) -> None:
@@ -88,11 +90,14 @@ class Mover:
         Raises:
             StoreError: they could not be forgotten.
         """
-        for path in self._store.stuck_paths():
+        for stuck in self._store.stuck_paths():
+            prefix, path = self._kind.stuck, stuck.removeprefix(self._kind.stuck)
+            if not stuck.startswith(prefix) or path.startswith(RECEIVED.stuck):
+                continue  # of the other folder
             # A name with escapes is another on disk, which only this process may know.
             file = self._unmoved.get(path, None if "\\" in path else inbox.folder / path)
             if file and not os.path.lexists(file):
-                self._store.forget_stuck(path)
+                self._store.forget_stuck(stuck)
                 self._forget(path)
 
 

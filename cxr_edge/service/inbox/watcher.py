@@ -16,7 +16,13 @@ class Watcher:
     """A thread that sweeps an inbox."""
 
     def __init__(
-        self, inbox: Inbox, *, settle_s: float, sweep_s: float, on_sweep: Callable[[], None]
+        self,
+        inbox: Inbox,
+        *,
+        settle_s: float,
+        sweep_s: float,
+        on_sweep: Callable[[], None],
+        is_watched: bool = True,
     ) -> None:
         """Prepare the thread.
 
@@ -25,15 +31,16 @@ class Watcher:
             settle_s: files that are growing are looked at again after this time.
             sweep_s: longest time between two sweeps.
             on_sweep: called after each.
+            is_watched: whether changes are noticed; where only this process puts files there, it
+                says so by :meth:`nudge`.
         """
         self._inbox, self._on_sweep = inbox, on_sweep
         self._sweep_s, self._settle_s = sweep_s, settle_s
         self._stop = threading.Event()
         self._changed = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._sweep, name="sweep", daemon=True),
-            threading.Thread(target=self._watch, name="watch", daemon=True),
-        ]
+        self._threads = [threading.Thread(target=self._sweep, name="sweep", daemon=True)]
+        if is_watched:
+            self._threads.append(threading.Thread(target=self._watch, name="watch", daemon=True))
 
     def start(self) -> None:
         """Sweep once, and begin."""
@@ -50,7 +57,7 @@ class Watcher:
             thread.join(timeout=5)
 
     def nudge(self) -> None:
-        """Sweep soon: the worker has taken what was ready."""
+        """Sweep soon: the worker has taken what was ready, or there is something new."""
         self._changed.set()
 
     def _sweep(self) -> None:

@@ -100,6 +100,11 @@ function showState(state) {
   if (state.temperature_c !== null)
     facts.push(["Temperature",
       `${state.temperature_c.toFixed(0)} °C${state.throttled ? ", slowed down" : ""}`]);
+  if (state.dicom)
+    facts.push(
+      ["DICOM", `${count(state.dicom.received)} received, ${count(state.dicom.refused)} refused`],
+      ["Reports", `${count(state.dicom.reports_waiting)} waiting`
+        + (state.dicom.reports_dead ? `, ${count(state.dicom.reports_dead)} not delivered` : "")]);
   facts.push(["Running since", moment(state.started)], ["Version", state.version]);
   setFacts(byId("facts"), facts, true);
 }

@@ -1,0 +1,77 @@
+"""What happened on the network, in numbers: nothing of a patient, an image or a sender."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+Refusal = Literal["address", "limit", "title", "protocol"]
+"""Why there was no association, or why it was aborted."""
+Delivery = Literal["delivered", "failed", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class DicomReport:
+    """The state of DICOM, for monitors and the page."""
+
+    associations: int
+    """That are open now."""
+    received: int
+    """Objects that were acknowledged since the start."""
+    refused: int
+    """Objects that were not, since the start."""
+    reports_waiting: int
+    """For their archive."""
+    reports_dead: int
+    """That could not be delivered."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts; threads share it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    associations: int = 0
+    """That are open now."""
+    accepted: int = 0
+    """Associations since the start."""
+    refusals: Counter[Refusal] = field(default_factory=Counter)
+    objects: Counter[int] = field(default_factory=Counter)
+    """By DIMSE status; 0: acknowledged."""
+    deliveries: Counter[Delivery] = field(default_factory=Counter)
+    reports_waiting: int = 0
+    reports_dead: int = 0
+
+    def accept(self) -> None:
+        """Count an association that was accepted."""
+        with self.lock:
+            self.accepted += 1
+
+    def refuse(self, reason: Refusal) -> None:
+        """Count a connection that was refused or cut."""
+        with self.lock:
+            self.refusals[reason] += 1
+
+    def answer(self, status: int) -> None:
+        """Count an object by the status that it was answered with."""
+        with self.lock:
+            self.objects[status] += 1
+
+    def deliver(self, outcome: Delivery) -> None:
+        """Count an attempt to deliver a report."""
+        with self.lock:
+            self.deliveries[outcome] += 1
+
+    def report(self) -> DicomReport:
+        """The state now."""
+        with self.lock:
+            received = self.objects[0]
+            return DicomReport(
+                self.associations,
+                received,
+                self.objects.total() - received,
+                self.reports_waiting,
+                self.reports_dead,
+            )
