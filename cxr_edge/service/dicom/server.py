@@ -28,9 +28,10 @@ from cxr_edge.service.dicom.spool import ReceivedFolder
 _TRY_AGAIN = bytes.fromhex("03000000000400020302")
 """A-ASSOCIATE-RJ: transient, by the service provider, the local limit is exceeded."""
 _MOST_TURNED_AWAY = 64
-"""Connections that are answered at a time; others are closed."""
+"""Connections that wait for their answer or its end; beyond that the oldest is closed."""
 _LONGEST_ANSWER_S = 2.0
 _LOOK_S = 0.02
+_READS = 4
 _STOP_S = 5.0
 
 
@@ -126,7 +127,9 @@ class LimitedServer(AssociationServer):
         request.setblocking(False)
         self._turned_away.append(_TurnedAway(request, time.monotonic() + _LONGEST_ANSWER_S))
         if len(self._turned_away) > _MOST_TURNED_AWAY:
-            self._turned_away.popleft().close()
+            oldest = self._turned_away.popleft()
+            if not oldest.is_done():
+                oldest.close()
 
     def service_actions(self) -> None:
         """Go on with those that are turned away; called with every connection, and between."""
@@ -168,18 +171,23 @@ class _TurnedAway:
     is_answered: bool = False
 
     def is_done(self) -> bool:
-        """Read what came, answer it, and close when the peer has, or after two seconds."""
+        """Read some of what came, answer it, and close when the peer has, or after two seconds."""
+        is_over = False
         try:
-            while self.connected.recv(2**16):
+            for _ in range(_READS):  # a peer that goes on sending does not keep this thread
+                is_over = not self.connected.recv(2**16)
+                if is_over:
+                    break
                 if not self.is_answered:
                     self.is_answered = True
                     self.connected.send(_TRY_AGAIN)
                     self.connected.shutdown(socket.SHUT_WR)
         except BlockingIOError:
-            if time.monotonic() < self.end:
-                return False
+            pass  # there is no more now
         except OSError:
-            pass  # the peer is gone
+            is_over = True
+        if not is_over and time.monotonic() < self.end:
+            return False
         self.close()
         return True
 

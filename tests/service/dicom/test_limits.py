@@ -52,6 +52,28 @@ def test_more_associations_than_allowed_are_told_to_try_again(listen):
     assert send(listening.port, radiograph(1)) == 0
 
 
+def test_a_peer_that_is_turned_away_and_goes_on_sending_delays_nobody(listen):
+    listening = listen(max_associations=1)
+    is_over = threading.Event()
+
+    def flood():
+        address = ("127.0.0.1", listening.port)
+        with contextlib.suppress(OSError), socket.create_connection(address) as peer:
+            while not is_over.is_set():
+                peer.sendall(b"\0" * 2**20)
+
+    with association(listening.port) as first:
+        assert first.is_established
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        wait_until(lambda: listening.figures.refusals["limit"] == 1)
+        with association(listening.port) as second:
+            assert second.is_rejected
+        flooding.join(10)  # it is cut after two seconds
+        assert not flooding.is_alive()
+        is_over.set()
+
+
 @pytest.mark.slow
 def test_a_thousand_associations_at_once(listen):
     """Each is accepted, told to try again, or closed; then the next is served."""
@@ -81,7 +103,7 @@ def test_a_thousand_associations_at_once(listen):
             outcomes[kind] += 1
             assert kind != "rejected" or answer == REJECTED
     assert outcomes["accepted"] == 4
-    assert outcomes["rejected"] > 100
+    assert outcomes["rejected"] > 900
     wait_until(lambda: listening.figures.associations == 0)
     assert send(listening.port, radiograph(1)) == 0
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
