@@ -74,6 +74,15 @@ class Budget(io.BytesIO):
             )
         return super().read(size)
 
+    def check_holds(self, length: int) -> None:
+        """Refuse an element whose value is cut: what is left of it may read as another value.
+
+        Args:
+            length: of the value that comes next, bytes.
+        """
+        if length != _UNDEFINED and self.tell() + length > self._size:
+            raise ImageError("the DICOM file is damaged or was cut; get the whole file")
+
 
 def read_identity(data: bytes, pydicom: Any) -> Any:
     """Read what a file is, and nothing behind that: SOP class, SOP instance and modality.
@@ -89,12 +98,14 @@ def read_identity(data: bytes, pydicom: Any) -> Any:
         Exception: of pydicom, where the file is damaged.
     """
     tags = [pydicom.datadict.tag_for_keyword(keyword) for keyword in _IDENTITY]
-    return pydicom.filereader.read_partial(
-        Budget(data),
-        lambda tag, vr, length: tag > _LAST_OF_IDENTITY,
-        force=True,
-        specific_tags=tags,
-    )
+    file = Budget(data)
+
+    def stops(tag: int, vr: str | None, length: int) -> bool:
+        if tag in tags:
+            file.check_holds(length)
+        return tag > _LAST_OF_IDENTITY
+
+    return pydicom.filereader.read_partial(file, stops, force=True, specific_tags=tags)
 
 
 def why_unreadable(err: Exception) -> str:
@@ -141,6 +152,7 @@ def read_elements(data: bytes, pydicom: Any) -> tuple[Any, PixelData | None]:
                     f"the DICOM element {pydicom.tag.Tag(tag)} has {length:,} bytes, the limit is "
                     f"{most:,}; export the file again"
                 )
+            file.check_holds(length)
         return False
 
     dataset = pydicom.filereader.read_partial(file, stops, force=True, specific_tags=needed)
@@ -168,7 +180,8 @@ def join_fragments(data: bytes, pixels: PixelData) -> bytes:
     for number in range(_MAX_FRAGMENTS):
         tag, length = bytes(view[offset : offset + 4]), view[offset + 4 : offset + 8]
         size = int.from_bytes(length, "little")
-        if tag == b"\xfe\xff\xdd\xe0" or (pixels.length is not None and offset == end):
+        is_last = tag == b"\xfe\xff\xdd\xe0" and len(length) == 4
+        if is_last or (pixels.length is not None and offset == end):
             return b"".join(parts)
         if tag != _ITEM_TAGS[0] or len(length) < 4 or offset + 8 + size > end:
             raise ImageError("the DICOM file's pixels are damaged or cut; get the whole file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from typing import Any
 
@@ -166,9 +167,10 @@ def _view(
             f"the DICOM file is damaged or was cut: its pixels have {length} bytes, expected"
             f" {size:,}; get the whole file"
         )
-    if length >= 2 * size and size > 1:
+    if any(memoryview(data)[place.start + size : place.start + length]):  # zeros fill a file up
         raise ImageError(
-            f"the DICOM file has {length // size:,} frames, expected one; save the frame to read"
+            f"the DICOM file's pixels have {length:,} bytes, {shape[0]} rows of {shape[1]} have"
+            f" {size:,}; save the one frame to read, or export the file again"
         )
     if bits == 8 and is_big and place.vr == "OW":  # pairs of pixels, each pair swapped
         words = np.frombuffer(data, np.uint16, (size + 1) // 2, place.start)
@@ -226,7 +228,11 @@ def _decode_segment(frame: bytes, start: int, end: int, place: npt.NDArray[np.ui
 def _decode_jpeg(
     frame: bytes, shape: tuple[int, int], cell: Cell, limits: ImageLimits
 ) -> npt.NDArray[np.uint8]:
-    """Decode by our own JPEG reader: the same checks for damage, and no further codec."""
+    """Decode by our own JPEG reader: the same checks for damage, and no further codec.
+
+    How the picture lies is the data set's to say: an orientation in the JPEG's EXIF or XMP is that
+    of the file that it was made from, and viewers of DICOM do not look at it.
+    """
     if not frame.startswith(jpeg.MAGIC):
         raise ImageError("the DICOM file is damaged: its pixels are not a JPEG; get the file again")
     header = inspect(frame, limits)
@@ -241,7 +247,11 @@ def _decode_jpeg(
             f" {cell.stored} {'signed' if cell.is_signed else 'unsigned'} bits up to bit"
             f" {cell.high}; export it again"
         )
-    return decode(frame, header, 1)
+    if isinstance(header, jpeg.JpegHeader) and header.components != 1:
+        raise ImageError(
+            "the DICOM file's pixels are a JPEG in colour, its header says grey; export it again"
+        )
+    return decode(frame, dataclasses.replace(header, orientation=1), 1)
 
 
 def _check_codec(syntax: str, pydicom: Any) -> None:
