@@ -50,6 +50,7 @@ class DicomFiles:
         """
         self._folder, self._classifier, self._max_bytes = folder, classifier, max_bytes
         self._explanation: Explanation | None = None
+        self._sources: set[str] = set()
         self._taken: set[str] = set()
         self._owners: dict[Path, str | None] = {}
         self._written = self._others = 0
@@ -76,7 +77,7 @@ class DicomFiles:
             OutputError: a file could not be written, and the next could not either.
         """
         paths = (source for source in sources if isinstance(source, str))
-        self._taken = {file_key(Path(path)) for path in paths if "\0" not in path}
+        self._sources = {file_key(Path(path)) for path in paths if "\0" not in path}
         states = [_state(source) for source in sources]
         for result, source, state in zip(results, sources, states, strict=True):
             explanation, self._explanation = self._explanation, None
@@ -147,11 +148,15 @@ class DicomFiles:
 
     def _is_taken(self, path: Path, content: bytes) -> bool:
         """Whether a source or another file of this run has the name, or one of another image."""
-        if file_key(path) in self._taken:
+        key = file_key(path)
+        if key in self._taken:
             return True
         if path not in self._owners:
             self._owners[path] = _owner(path)
-        return self._owners[path] not in (None, _image_of(content))
+        owner = self._owners[path]
+        if owner is None:
+            return key in self._sources
+        return owner != _image_of(content)
 
 
 def algorithm_of(classifier: Classifier) -> Algorithm:

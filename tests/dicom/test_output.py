@@ -111,6 +111,16 @@ def test_a_report_of_another_image_is_kept(classifier: Classifier, tmp_path: Pat
         assert b"1.2.98" in (out / "x-2.sr.dcm").read_bytes()
 
 
+def test_reports_beside_the_images_are_replaced_though_listed(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    save(tmp_path / "x.dcm")
+    for _ in range(3):
+        sources: list[str | bytes] = [str(path) for path in sorted(tmp_path.iterdir())]
+        predict(classifier, sources, tmp_path)
+        assert names(tmp_path) == ["x.dcm", "x.sr.dcm"]
+
+
 def test_a_heat_map_names_its_image() -> None:
     explanation = Explanation(predicted(), np.ones((5, 5), np.float32), np.eye(9, dtype="u1"), SPEC)
     heatmap = heatmap_image(draw_radiograph(), explanation, ALGORITHM)

@@ -162,10 +162,11 @@ def _view(
             "the DICOM file's pixels are compressed, its transfer syntax says they are not; export"
             " it again"
         )
-    if length < size or place.start + length > len(data):
+    present = min(length, len(data) - place.start)
+    if present < max(size, length):
         raise ImageError(
-            f"the DICOM file is damaged or was cut: its pixels have {length} bytes, expected"
-            f" {size:,}; get the whole file"
+            f"the DICOM file is damaged or was cut: its pixels have {present:,} bytes, expected"
+            f" {max(size, length):,}; get the whole file"
         )
     if any(memoryview(data)[place.start + size : place.start + length]):  # zeros fill a file up
         raise ImageError(
