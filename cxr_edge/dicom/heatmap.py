@@ -57,6 +57,7 @@ def heatmap_image(
         ImageError: the source is damaged, or has no valid UIDs to refer to.
         UsageError: the explanation has no spec.
         MissingExtraError: pydicom is not installed.
+        TypeError: the source is not bytes.
     """
     if explanation.spec is None:
         raise UsageError("the explanation has no spec; give one that a Classifier returned")

@@ -72,7 +72,7 @@ def fill_in(dataset: Any, made: Made, source: Source, algorithm: Algorithm) -> N
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MANUFACTURER
     dataset.DeviceSerialNumber = algorithm.bundle[:16]
-    dataset.SoftwareVersions = algorithm.version
+    dataset.SoftwareVersions = clean(algorithm.version, 64)
     when = made.when or datetime.datetime.now().astimezone()
     if source.timezone is not None:
         when = when.astimezone(source.timezone)  # which applies to every time in the file
@@ -91,7 +91,7 @@ def image_of_ours(data: bytes) -> str | None:
     with without_warnings():
         try:
             dataset = pydicom.filereader.read_partial(
-                Budget(data), lambda tag, _vr, _length: bool(tag > max(tags)), specific_tags=tags
+                Budget(data), lambda tag, _vr, _length: bool(tag > max(tags)), specific_tags=[*tags]
             )
             if str(dataset.get("Manufacturer", "")) != MANUFACTURER:
                 return None

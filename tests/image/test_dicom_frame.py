@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
 
 from dicom_files import draw, ramp, refusal, save
-from pydicom.encaps import encapsulate
-from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from cxr_edge.errors import ImageError, LeftOut
 from cxr_edge.image import ImageLimits, read_image
@@ -54,6 +54,37 @@ def test_zeros_may_follow_the_pixels() -> None:
     dataset = draw(PICTURE, 8)
     dataset.PixelData += bytes(512)
     assert (read_image(save(dataset)) == PICTURE).all()
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless, JPEGLSLossless])
+def test_a_second_frame_that_no_header_mentions(syntax: str) -> None:
+    frames = []
+    for picture in (PICTURE, 255 - PICTURE):
+        dataset = draw(picture, 8)
+        if syntax == JPEGBaseline8Bit:
+            frames.append(cv2.imencode(".jpg", picture)[1].tobytes())
+            dataset.file_meta.TransferSyntaxUID = syntax
+        else:
+            dataset.compress(syntax)
+            frames.append(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    dataset.PixelData = encapsulate(frames[:1], has_bot=False)
+    assert read_image(save(dataset)).shape == PICTURE.shape
+    dataset.PixelData = encapsulate(frames, has_bot=False)
+    assert "several frames" in refusal(save(dataset))
+    dataset.PixelData = encapsulate(frames[:1], fragments_per_frame=2, has_bot=False)
+    if syntax != RLELossless:
+        assert read_image(save(dataset)).shape == PICTURE.shape
+
+
+def test_elements_behind_the_pixels() -> None:
+    """A window there would not be seen; padding and what belongs there does not matter."""
+    data = save(draw(PICTURE, 8))
+    window = b"\x28\0\x50\x10DS\x04\x00100 " + b"\x28\0\x51\x10DS\x02\x0010"
+    assert "elements behind its pixels" in refusal(data + window)
+    assert "elements behind its pixels" in refusal(data + data[-12 - PICTURE.size :])
+    padding = b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0abcd"
+    for after in (b"", bytes(3), bytes(100), b"\x01", padding):
+        assert (read_image(data + after) == PICTURE).all()
 
 
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless])

@@ -37,6 +37,10 @@ _MAX_VALUE = 4_096
 _MAX_SEQUENCE = 2**20
 _MAX_ITEMS = 100
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_FRAME_STARTS = (
+    *(b"\xff\xd8\xff", b"\xff\x4f\xff\x51"),  # JPEG and JPEG-LS, JPEG 2000
+    *(bytes([segments, 0, 0, 0, 64, 0, 0, 0]) for segments in (1, 2)),  # RLE
+)
 _MAX_READS = 20_000
 _MAX_READ_BYTES = 16 * 2**20
 _MAX_FRAGMENTS = 10_000
@@ -189,8 +193,13 @@ def join_fragments(data: bytes, pixels: PixelData) -> bytes:
             raise ImageError(
                 f"the DICOM file has {size // 4:,} frames, expected one; save the frame to read"
             )
+        part = view[offset + 8 : offset + 8 + size]
+        if parts and bytes(part[:8]).startswith(_FRAME_STARTS):
+            raise ImageError(
+                "the DICOM file has several frames, expected one; save the frame to read"
+            )
         if number > 0:
-            parts.append(view[offset + 8 : offset + 8 + size])
+            parts.append(part)
         offset += 8 + size
     raise ImageError(
         f"the DICOM file's pixels have more than {_MAX_FRAGMENTS:,} fragments; save it again"

@@ -39,6 +39,7 @@ _COMPRESSED = {
     "1.2.840.10008.1.2.4.202": "JPEG 2000",
     "1.2.840.10008.1.2.4.203": "JPEG 2000",
 }
+_FIRST, _PIXEL_DATA = (0x0008, 0x0000), (0x7FE0, 0x0010)
 _RLE_HEADER, _RLE_BLOCK = 64, 2**20
 
 
@@ -162,16 +163,22 @@ def _view(
             "the DICOM file's pixels are compressed, its transfer syntax says they are not; export"
             " it again"
         )
+    end = place.start + length
     present = min(length, len(data) - place.start)
     if present < max(size, length):
         raise ImageError(
             f"the DICOM file is damaged or was cut: its pixels have {present:,} bytes, expected"
             f" {max(size, length):,}; get the whole file"
         )
-    if any(memoryview(data)[place.start + size : place.start + length]):  # zeros fill a file up
+    if any(memoryview(data)[place.start + size : end]):  # zeros fill a file up
         raise ImageError(
             f"the DICOM file's pixels have {length:,} bytes, {shape[0]} rows of {shape[1]} have"
             f" {size:,}; save the one frame to read, or export the file again"
+        )
+    following = struct.unpack_from(">HH" if is_big else "<HH", data[end : end + 4] + bytes(4))
+    if _FIRST <= following <= _PIXEL_DATA:  # what they say of the picture was not read
+        raise ImageError(
+            "the DICOM file has elements behind its pixels that belong before them; export it again"
         )
     if bits == 8 and is_big and place.vr == "OW":  # pairs of pixels, each pair swapped
         words = np.frombuffer(data, np.uint16, (size + 1) // 2, place.start)
