@@ -21,6 +21,7 @@ from cxr_edge.dicom.algorithm import Algorithm
 from cxr_edge.dicom.source import Source, read_source
 from cxr_edge.dicom.writing import DISCLAIMER, Made, clean, encode, fill_in
 from cxr_edge.errors import UsageError
+from cxr_edge.image.dicom.orientation import is_turned
 from cxr_edge.lettering import Lettering, Picture
 from cxr_edge.overlay import draw_overlay
 from cxr_edge.results import Explanation
@@ -56,6 +57,7 @@ def heatmap_image(
         ImageError: the source is damaged, or has no valid UIDs to refer to.
         UsageError: the explanation has no spec.
         MissingExtraError: pydicom is not installed.
+        TypeError: the source is not bytes.
     """
     if explanation.spec is None:
         raise UsageError("the explanation has no spec; give one that a Classifier returned")
@@ -77,6 +79,8 @@ def _describe(dataset: Any, image: Source, algorithm: Algorithm) -> None:
     """Set where the picture comes from, and what it keeps of its source."""
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.PatientOrientation = image.values.get("PatientOrientation", "").split("\\")
+    if is_turned(dataset):  # the picture is drawn as it is shown
+        dataset.PatientOrientation = ["L", "F"]
     dataset.DerivationDescription = (
         f"Heat map of what moved the score of {clean(algorithm.name, 128)}, drawn over the image. "
         f"{DISCLAIMER}"

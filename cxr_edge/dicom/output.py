@@ -5,7 +5,7 @@ The extra is imported with the first file; :func:`check_output` says beforehand 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cxr_edge
@@ -50,7 +50,9 @@ class DicomFiles:
         """
         self._folder, self._classifier, self._max_bytes = folder, classifier, max_bytes
         self._explanation: Explanation | None = None
+        self._sources: set[str] = set()
         self._taken: set[str] = set()
+        self._owners: dict[Path, str | None] = {}
         self._written = self._others = 0
 
     def keep(self, explanation: Explanation) -> None:
@@ -65,23 +67,28 @@ class DicomFiles:
         Args:
             results: of ``sources``, in order.
             sources: paths, or the bytes of a file. No file is written over one of them, nor over
-                any that this program has not written: a number is added to a name that is taken.
+                a report of another image: a number is added to a name that is taken.
 
         Yields:
-            The results; an image whose report cannot be written becomes a failure.
+            The results; an image whose report cannot be written, or that changed since the first
+            result was asked for, becomes a failure.
 
         Raises:
             OutputError: a file could not be written, and the next could not either.
         """
         paths = (source for source in sources if isinstance(source, str))
-        self._taken = {file_key(Path(path)) for path in paths if "\0" not in path}
-        for result, source in zip(results, sources, strict=True):
+        self._sources = {file_key(Path(path)) for path in paths if "\0" not in path}
+        states = [_state(source) for source in sources]
+        for result, source, state in zip(results, sources, states, strict=True):
             explanation, self._explanation = self._explanation, None
             if isinstance(result, Failure):
                 yield result
                 continue
             try:
-                self._write_files(result, source, explanation)
+                data = self._read(source)
+                if _state(source) != state:
+                    raise ImageError("the file changed after it was read; predict it again")
+                self._write_files(result, source, data, explanation)
             except (ImageError, _OfOneImageError) as err:
                 yield _failure(result, err)
                 continue
@@ -101,9 +108,12 @@ class DicomFiles:
         return remarks
 
     def _write_files(
-        self, prediction: Prediction, source: str | bytes, explanation: Explanation | None
+        self,
+        prediction: Prediction,
+        source: str | bytes,
+        data: bytes,
+        explanation: Explanation | None,
     ) -> None:
-        data = self._read(source)
         if not is_dicom(data):
             self._others += 1
             return
@@ -113,7 +123,7 @@ class DicomFiles:
         files = {REPORT_SUFFIX: structured_report(data, prediction, spec, algorithm)}
         if explanation is not None:
             files[HEATMAP_SUFFIX] = heatmap_image(data, explanation, algorithm)
-        stem = self._free_stem(_stem(source), list(files))
+        stem = self._free_stem(_stem(source), files)
         for suffix, content in files.items():
             path = self._folder / f"{stem}{suffix}"
             self._taken.add(file_key(path))
@@ -125,13 +135,28 @@ class DicomFiles:
             return source
         return read_file(source, max_bytes=self._max_bytes, error=ImageError)
 
-    def _free_stem(self, stem: str, suffixes: Sequence[str]) -> str:
-        """The stem, with a number if another file of this run has the name."""
+    def _free_stem(self, stem: str, files: Mapping[str, bytes]) -> str:
+        """The stem, with a number if a name with it is taken."""
         free, number = stem, 1
-        while any(file_key(self._folder / f"{free}{suffix}") in self._taken for suffix in suffixes):
+        while any(
+            self._is_taken(self._folder / f"{free}{suffix}", content)
+            for suffix, content in files.items()
+        ):
             number += 1
             free = f"{stem}-{number}"
         return free
+
+    def _is_taken(self, path: Path, content: bytes) -> bool:
+        """Whether a source or another file of this run has the name, or one of another image."""
+        key = file_key(path)
+        if key in self._taken:
+            return True
+        if path not in self._owners:
+            self._owners[path] = _owner(path)
+        owner = self._owners[path]
+        if owner is None:
+            return key in self._sources
+        return owner != _image_of(content)
 
 
 def algorithm_of(classifier: Classifier) -> Algorithm:
@@ -166,7 +191,7 @@ def _write(path: Path, content: bytes) -> None:
         _OfOneImageError: only this file cannot be written.
         OutputError: no file can be written to the folder.
     """
-    if not why_no_file(path) and not _is_ours(path):
+    if not why_no_file(path) and _owner(path) is None:
         raise _OfOneImageError(
             f"{printable(path)}: exists and was not written by cxr-edge; move it, or name another "
             "folder"
@@ -179,14 +204,31 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether an existing file is a DICOM file that this program wrote."""
-    from cxr_edge.dicom.writing import is_ours
-
+def _owner(path: Path) -> str | None:
+    """The UID of the image that a file of ours is about; None: there is none of ours."""
+    if why_no_file(path):
+        return None
     try:
-        return is_ours(read_file(path, max_bytes=_MAX_OURS, error=ImageError))
+        return _image_of(read_file(path, max_bytes=_MAX_OURS, error=ImageError))
     except ImageError:
-        return False
+        return None
+
+
+def _image_of(content: bytes) -> str | None:
+    from cxr_edge.dicom.writing import image_of_ours
+
+    return image_of_ours(content)
+
+
+def _state(source: str | bytes) -> tuple[int, ...] | None:
+    """What changes with a file's content; None: it is no file."""
+    if isinstance(source, bytes):
+        return None
+    try:
+        status = Path(source).stat()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class _OfOneImageError(OutputError):

@@ -7,6 +7,7 @@ that it thinks unlikely it would warn, and quote it.
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterator
 
 import highdicom as hd
@@ -18,6 +19,7 @@ from cxr_edge.dicom.algorithm import Algorithm
 from cxr_edge.dicom.identity import derived_uid
 from cxr_edge.dicom.source import PATIENT_AND_STUDY, Source, read_source
 from cxr_edge.dicom.writing import DISCLAIMER, MANUFACTURER, Made, clean, encode, fill_in
+from cxr_edge.errors import UsageError
 from cxr_edge.results import Prediction
 from cxr_edge.spec import ModelSpec
 
@@ -52,8 +54,14 @@ def structured_report(
 
     Raises:
         ImageError: the source is damaged, or has no valid UIDs to refer to.
+        UsageError: a score of the prediction is NaN or infinite.
         MissingExtraError: pydicom or highdicom is not installed.
+        TypeError: the source is not bytes, or the prediction is none.
     """
+    if not isinstance(prediction, Prediction):
+        raise TypeError(f"the result is {type(prediction).__name__}, expected a Prediction")
+    if not all(map(math.isfinite, (prediction.score, *prediction.scores.values()))):
+        raise UsageError("the prediction has a score that is NaN or infinite")
     image = read_source(source)
     made = Made("report", _SERIES_NUMBER, f"cxr-edge: {DISCLAIMER}", when)
     evidence = _evidence(image)

@@ -115,7 +115,10 @@ def read_source(data: bytes) -> Source:
     Raises:
         ImageError: it is damaged, an attribute is too long, or there is no valid UID to refer to;
             the message names the attribute, never its value.
+        TypeError: ``data`` is not bytes.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"the source is {type(data).__name__}, expected the bytes of a DICOM file")
     with without_warnings():
         try:
             values, syntax = _read_values(data)

@@ -24,6 +24,12 @@ MANUFACTURER = "cxr-edge"
 DISCLAIMER = "Research use only, not for diagnosis."
 """In every report, picture and description of a series."""
 
+_IN_HEATMAP = "SourceImageSequence"
+_IN_REPORT = (
+    *("CurrentRequestedProcedureEvidenceSequence", "ReferencedSeriesSequence"),
+    "ReferencedSOPSequence",
+)
+"""Where the image is referred to, from the outside."""
 _IMPLEMENTATION = UID("2.25.208432913263190331837103063829146402897")
 
 
@@ -66,7 +72,7 @@ def fill_in(dataset: Any, made: Made, source: Source, algorithm: Algorithm) -> N
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MANUFACTURER
     dataset.DeviceSerialNumber = algorithm.bundle[:16]
-    dataset.SoftwareVersions = algorithm.version
+    dataset.SoftwareVersions = clean(algorithm.version, 64)
     when = made.when or datetime.datetime.now().astimezone()
     if source.timezone is not None:
         when = when.astimezone(source.timezone)  # which applies to every time in the file
@@ -75,17 +81,26 @@ def fill_in(dataset: Any, made: Made, source: Source, algorithm: Algorithm) -> N
         setattr(dataset, f"{name}Time", when.strftime("%H%M%S.%f"))
 
 
-def is_ours(data: bytes) -> bool:
-    """Whether this program wrote a file; False for one that cannot be read."""
-    manufacturer = Tag("Manufacturer")
+def image_of_ours(data: bytes) -> str | None:
+    """The SOP Instance UID of the image that a report or heat map written here is about.
+
+    Returns:
+        The UID; None: this program did not write the file, or it cannot be read.
+    """
+    tags = [Tag(name) for name in ("Manufacturer", _IN_HEATMAP, _IN_REPORT[0])]
     with without_warnings():
         try:
             dataset = pydicom.filereader.read_partial(
-                Budget(data), lambda tag, _vr, _length: bool(tag > manufacturer)
+                Budget(data), lambda tag, _vr, _length: bool(tag > max(tags)), specific_tags=[*tags]
             )
-            return str(dataset.get("Manufacturer", "")) == MANUFACTURER
+            if str(dataset.get("Manufacturer", "")) != MANUFACTURER:
+                return None
+            item = dataset
+            for name in (_IN_HEATMAP,) if _IN_HEATMAP in dataset else _IN_REPORT:
+                item = item[name].value[0]
+            return str(item.ReferencedSOPInstanceUID)
         except Exception:  # pydicom's parser raises errors of many types
-            return False
+            return None
 
 
 def encode(dataset: Any, algorithm: Algorithm) -> bytes:

@@ -35,7 +35,9 @@ class ImageLimits:
     def __post_init__(self) -> None:
         """Refuse limits that accept nothing."""
         if self.radiographs not in get_args(Radiographs):
-            raise unknown_name("choice of radiographs", self.radiographs, get_args(Radiographs))
+            raise unknown_name(
+                "choice of radiographs", str(self.radiographs), get_args(Radiographs)
+            )
         for name, value in (("max_pixels", self.max_pixels), ("max_bytes", self.max_bytes)):
             if value <= 0:
                 raise UsageError(f"{name} is {value}, expected at least 1")

@@ -70,6 +70,21 @@ def test_the_side_of_a_hand_is_kept() -> None:
     assert image_of(draw_radiograph()).Laterality == ""  # type 2 where the part is not known
 
 
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        (["R", "F"], ["L", "F"]),
+        (["F", "R"], ["L", "F"]),
+        (["L", "F"], ["L", "F"]),
+        (["A", "F"], ["A", "F"]),
+        (None, ""),
+    ],
+)
+def test_it_lies_as_the_image_is_shown(stored: list[str] | None, shown: list[str] | str) -> None:
+    """The explanation's image is turned, so what the source says of its own pixels is not true."""
+    assert image_of(draw_radiograph(PatientOrientation=stored)).PatientOrientation == shown
+
+
 @pytest.mark.parametrize("flag", [None, "YES", "NO"])
 def test_burned_in_text_is_that_of_the_source(flag: str | None) -> None:
     assert image_of(draw_radiograph(BurnedInAnnotation=flag)).get("BurnedInAnnotation") == flag

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +15,15 @@ import pytest
 pytest.importorskip("highdicom", reason="reports need the extra 'dicom'")
 
 import pydicom
-from radiographs import draw_radiograph
+from radiographs import ALGORITHM, SPEC, UIDS, draw_radiograph, predicted
 
 from cxr_edge import Classifier
 from cxr_edge.data.phantom import write_phantom
+from cxr_edge.dicom import heatmap_image
 from cxr_edge.dicom.output import DicomFiles, check_output
+from cxr_edge.dicom.writing import image_of_ours
 from cxr_edge.errors import MissingExtraError, OutputError
-from cxr_edge.results import Failure, Prediction
+from cxr_edge.results import Explanation, Failure, Prediction
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def classifier() -> Classifier:
     return Classifier.load()
 
 
-def save(path: Path, **tags: object) -> str:
+def save(path: Path, **tags: Any) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(draw_radiograph(**tags))
     return str(path)
@@ -94,6 +98,53 @@ def test_an_image_is_never_replaced(classifier: Classifier, tmp_path: Path) -> N
     predict(classifier, [first, second], tmp_path)
     assert Path(second).read_bytes() == kept
     assert "x-2.sr.dcm" in names(tmp_path)
+
+
+def test_a_report_of_another_image_is_kept(classifier: Classifier, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for _ in range(2):  # made again, each replaces its own
+        for folder in "ab":
+            source = save(tmp_path / folder / "x.dcm", SOPInstanceUID=f"1.2.{ord(folder)}")
+            predict(classifier, [source], out)
+        assert names(out) == ["x-2.sr.dcm", "x.sr.dcm"]
+        assert b"1.2.97" in (out / "x.sr.dcm").read_bytes()
+        assert b"1.2.98" in (out / "x-2.sr.dcm").read_bytes()
+
+
+def test_reports_beside_the_images_are_replaced_though_listed(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    save(tmp_path / "x.dcm")
+    for _ in range(3):
+        sources: list[str | bytes] = [str(path) for path in sorted(tmp_path.iterdir())]
+        predict(classifier, sources, tmp_path)
+        assert names(tmp_path) == ["x.dcm", "x.sr.dcm"]
+
+
+def test_a_heat_map_names_its_image() -> None:
+    explanation = Explanation(predicted(), np.ones((5, 5), np.float32), np.eye(9, dtype="u1"), SPEC)
+    heatmap = heatmap_image(draw_radiograph(), explanation, ALGORITHM)
+    assert image_of_ours(heatmap) == UIDS["SOPInstanceUID"]
+    assert image_of_ours(heatmap[:200]) is None
+    assert image_of_ours(draw_radiograph()) is None
+
+
+def test_a_file_that_changes_meanwhile_has_no_report(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    sources: list[str | bytes] = [save(tmp_path / name) for name in ("x.dcm", "y.dcm")]
+    files = DicomFiles(tmp_path / "out", classifier, 2**20)
+
+    def results() -> Iterator[Prediction | Failure]:
+        for result in classifier.predict_many(sources):
+            if str(result.source).endswith("x.dcm"):
+                save(tmp_path / "x.dcm", seed=7, SOPInstanceUID="1.2.3.99")
+            yield result
+
+    changed, other = files.write(results(), sources)
+    assert isinstance(changed, Failure) and "changed after it was read" in changed.message
+    assert isinstance(other, Prediction)
+    assert names(tmp_path / "out") == ["y.sr.dcm"]
 
 
 def test_an_image_without_study_is_a_failure(classifier: Classifier, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from radiographs import (
 from cxr_edge.dicom import codes, structured_report
 from cxr_edge.dicom.report import MAX_SCORES
 from cxr_edge.dicom.writing import DISCLAIMER, clean
-from cxr_edge.results import Prediction
+from cxr_edge.errors import UsageError
+from cxr_edge.results import Failure, Prediction
 from cxr_edge.spec import ModelSpec
 
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
@@ -279,3 +280,14 @@ def test_the_shared_files_have_reports(data_root: Path) -> None:
             source.PatientID,
             source.StudyInstanceUID,
         )
+
+
+def test_what_is_no_prediction_or_no_file_is_refused() -> None:
+    failure: Any = Failure("x.dcm", "ImageError", "x.dcm: damaged", 4)
+    with pytest.raises(TypeError, match="result is Failure, expected a Prediction"):
+        report_of(failure)
+    path: Any = "x.dcm"
+    with pytest.raises(TypeError, match="source is str, expected the bytes"):
+        report_of(predicted(), path)
+    with pytest.raises(UsageError, match="NaN or infinite"):
+        report_of(predicted(float("nan")))

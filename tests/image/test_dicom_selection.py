@@ -56,6 +56,8 @@ ACCEPTED: list[dict[str, Any]] = [
         for part in ("CHEST_PA", "CHESTPA", "PORT CHEST", "LUNG", "TORAX")
     ),
     *({"BodyPartExamined": part} for part in ("Tórax", "TORACE", "UNKNOWN", "CHEST PA/LAT")),
+    *({"BodyPartExamined": part} for part in ("THX", "PACHEST", "HEMITHORAX", "胸部正面")),
+    *({"ViewPosition": view} for view in ("CHESTPA", "DV", "FRENTE", "AP ROUTINE", "正位")),
     *(
         {"ViewPosition": view}
         for view in ("PA", "AP", "pa", "P.A.", "A/P", "AP SUPINE", "AP ERECT")
@@ -87,6 +89,15 @@ LEFT_OUT: list[tuple[dict[str, Any], str]] = [
     ({"BodyPartExamined": "NECKCHEST"}, "part is NECKCHEST"),
     ({"BodyPartExamined": "RIBS", "ViewPosition": "PA"}, "part is RIBS"),
     ({"BodyPartExamined": "CHEST LAT"}, "names the view LAT"),
+    ({"BodyPartExamined": "THORAX SEITL"}, "names the view SEITL"),
+    ({"BodyPartExamined": "LATERALCHEST"}, "names the view LATERAL"),
+    ({"BodyPartExamined": "LDECUB CHEST"}, "names the view DECUB"),
+    ({"BodyPartExamined": "胸部侧位"}, "names the view 侧位"),
+    ({"BodyPartExamined": "胸椎"}, "part is 胸椎"),
+    ({"BodyPartExamined": "THORAXWIRBEL"}, "the chest with WIRBEL"),
+    ({"BodyPartExamined": "CHEST SHOULDERS"}, "the chest with SHOULDER"),
+    ({"ViewPosition": "AP LLDECUB"}, "view is DECUB"),
+    ({"ViewPosition": "OBLICUA"}, "view is OBLI"),
     ({"BodyPartExamined": "CHEST", "ViewPosition": "LL"}, "view is LL"),
     ({"ViewPosition": "LATERAL"}, "view is LATERAL"),
     ({"ViewPosition": "left lateral"}, "view is LATERAL"),

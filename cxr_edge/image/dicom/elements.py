@@ -35,9 +35,13 @@ _UNDEFINED = 0xFFFFFFFF
 _SEQUENCES = (0x00283000, 0x00283010, 0x20500010)  # of modality, VOI and presentation tables
 _CODES = (0x00082218, 0x00540220)  # of region and view
 _MAX_VALUE = 4_096
-_MAX_SEQUENCE = 2**20
+_MAX_CODES, _MAX_SEQUENCE = 2**16, 2**20
 _MAX_ITEMS = 100
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_FRAME_STARTS = (
+    *(b"\xff\xd8\xff", b"\xff\x4f\xff\x51"),  # JPEG and JPEG-LS, JPEG 2000
+    *(bytes([segments, 0, 0, 0, 64, 0, 0, 0]) for segments in (1, 2)),  # RLE
+)
 _MAX_READS = 20_000
 _MAX_READ_BYTES = 16 * 2**20
 _MAX_FRAGMENTS = 10_000
@@ -75,6 +79,15 @@ class Budget(io.BytesIO):
             )
         return super().read(size)
 
+    def check_holds(self, length: int) -> None:
+        """Refuse an element whose value is cut: what is left of it may read as another value.
+
+        Args:
+            length: of the value that comes next, bytes.
+        """
+        if length != _UNDEFINED and self.tell() + length > self._size:
+            raise ImageError("the DICOM file is damaged or was cut; get the whole file")
+
 
 def read_identity(data: bytes, pydicom: Any) -> Any:
     """Read what a file is, and nothing behind that: SOP class, SOP instance and modality.
@@ -90,12 +103,14 @@ def read_identity(data: bytes, pydicom: Any) -> Any:
         Exception: of pydicom, where the file is damaged.
     """
     tags = [pydicom.datadict.tag_for_keyword(keyword) for keyword in _IDENTITY]
-    return pydicom.filereader.read_partial(
-        Budget(data),
-        lambda tag, vr, length: tag > _LAST_OF_IDENTITY,
-        force=True,
-        specific_tags=tags,
-    )
+    file = Budget(data)
+
+    def stops(tag: int, vr: str | None, length: int) -> bool:
+        if tag in tags:
+            file.check_holds(length)
+        return tag > _LAST_OF_IDENTITY
+
+    return pydicom.filereader.read_partial(file, stops, force=True, specific_tags=tags)
 
 
 def why_unreadable(err: Exception) -> str:
@@ -140,12 +155,15 @@ def read_elements(
             )
             return True
         if tag in needed and length != _UNDEFINED:
-            most = _MAX_SEQUENCE if tag in _SEQUENCES + _CODES else _MAX_VALUE
+            most = _MAX_CODES if tag in _CODES else _MAX_VALUE
+            if tag in _SEQUENCES:
+                most = _MAX_SEQUENCE
             if length > most:
                 raise ImageError(
                     f"the DICOM element {pydicom.tag.Tag(tag)} has {length:,} bytes, the limit is "
                     f"{most:,}; export the file again"
                 )
+            file.check_holds(length)
         return False
 
     dataset = pydicom.filereader.read_partial(file, stops, force=True, specific_tags=needed)
@@ -173,7 +191,8 @@ def join_fragments(data: bytes, pixels: PixelData) -> bytes:
     for number in range(_MAX_FRAGMENTS):
         tag, length = bytes(view[offset : offset + 4]), view[offset + 4 : offset + 8]
         size = int.from_bytes(length, "little")
-        if tag == b"\xfe\xff\xdd\xe0" or (pixels.length is not None and offset == end):
+        is_last = tag == b"\xfe\xff\xdd\xe0" and len(length) == 4
+        if is_last or (pixels.length is not None and offset == end):
             return b"".join(parts)
         if tag != _ITEM_TAGS[0] or len(length) < 4 or offset + 8 + size > end:
             raise ImageError("the DICOM file's pixels are damaged or cut; get the whole file")
@@ -181,8 +200,13 @@ def join_fragments(data: bytes, pixels: PixelData) -> bytes:
             raise ImageError(
                 f"the DICOM file has {size // 4:,} frames, expected one; save the frame to read"
             )
+        part = view[offset + 8 : offset + 8 + size]
+        if parts and bytes(part[:8]).startswith(_FRAME_STARTS):
+            raise ImageError(
+                "the DICOM file has several frames, expected one; save the frame to read"
+            )
         if number > 0:
-            parts.append(view[offset + 8 : offset + 8 + size])
+            parts.append(part)
         offset += 8 + size
     raise ImageError(
         f"the DICOM file's pixels have more than {_MAX_FRAGMENTS:,} fragments; save it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from typing import Any
 
@@ -38,6 +39,7 @@ _COMPRESSED = {
     "1.2.840.10008.1.2.4.202": "JPEG 2000",
     "1.2.840.10008.1.2.4.203": "JPEG 2000",
 }
+_FIRST, _PIXEL_DATA = (0x0008, 0x0000), (0x7FE0, 0x0010)
 _RLE_HEADER, _RLE_BLOCK = 64, 2**20
 
 
@@ -171,14 +173,22 @@ def _view(
             "the DICOM file's pixels are compressed, its transfer syntax says they are not; export"
             " it again"
         )
-    if length < size or place.start + length > len(data):
+    end = place.start + length
+    present = min(length, len(data) - place.start)
+    if present < max(size, length):
         raise ImageError(
-            f"the DICOM file is damaged or was cut: its pixels have {length} bytes, expected"
-            f" {size:,}; get the whole file"
+            f"the DICOM file is damaged or was cut: its pixels have {present:,} bytes, expected"
+            f" {max(size, length):,}; get the whole file"
         )
-    if length >= 2 * size and size > 1:
+    if any(memoryview(data)[place.start + size : end]):  # zeros fill a file up
         raise ImageError(
-            f"the DICOM file has {length // size:,} frames, expected one; save the frame to read"
+            f"the DICOM file's pixels have {length:,} bytes, {shape[0]} rows of {shape[1]} have"
+            f" {size:,}; save the one frame to read, or export the file again"
+        )
+    following = struct.unpack_from(">HH" if is_big else "<HH", data[end : end + 4] + bytes(4))
+    if _FIRST <= following <= _PIXEL_DATA:  # what they say of the picture was not read
+        raise ImageError(
+            "the DICOM file has elements behind its pixels that belong before them; export it again"
         )
     if bits == 8 and is_big and place.vr == "OW":  # pairs of pixels, each pair swapped
         words = np.frombuffer(data, np.uint16, (size + 1) // 2, place.start)
@@ -236,7 +246,11 @@ def _decode_segment(frame: bytes, start: int, end: int, place: npt.NDArray[np.ui
 def _decode_jpeg(
     frame: bytes, shape: tuple[int, int], cell: Cell, limits: ImageLimits
 ) -> npt.NDArray[np.uint8]:
-    """Decode by our own JPEG reader: the same checks for damage, and no further codec."""
+    """Decode by our own JPEG reader: the same checks for damage, and no further codec.
+
+    How the picture lies is the data set's to say: an orientation in the JPEG's EXIF or XMP is that
+    of the file that it was made from, and viewers of DICOM do not look at it.
+    """
     if not frame.startswith(jpeg.MAGIC):
         raise ImageError("the DICOM file is damaged: its pixels are not a JPEG; get the file again")
     header = inspect(frame, limits)
@@ -251,7 +265,11 @@ def _decode_jpeg(
             f" {cell.stored} {'signed' if cell.is_signed else 'unsigned'} bits up to bit"
             f" {cell.high}; export it again"
         )
-    return decode(frame, header, 1)
+    if isinstance(header, jpeg.JpegHeader) and header.components != 1:
+        raise ImageError(
+            "the DICOM file's pixels are a JPEG in colour, its header says grey; export it again"
+        )
+    return decode(frame, dataclasses.replace(header, orientation=1), 1)
 
 
 def _check_codec(syntax: str, pydicom: Any) -> None:

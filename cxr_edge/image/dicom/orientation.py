@@ -43,6 +43,11 @@ def directions(dataset: Any) -> tuple[str, str] | None:
     return row, column
 
 
+def is_turned(dataset: Any) -> bool:
+    """Whether a picture is shown otherwise than it is stored, as :func:`turn_to_frontal` does."""
+    return _orientation(dataset) != 1
+
+
 def turn_to_frontal(image: Image, dataset: Any) -> Image:
     r"""Turn or mirror a picture to ``L\F``; one that is not in that plane stays as it is.
 
@@ -50,6 +55,10 @@ def turn_to_frontal(image: Image, dataset: Any) -> Image:
         image: (H, W) uint8, as stored.
         dataset: the file's elements.
     """
-    stated = directions(dataset)
-    orientation = 1 if stated is None else _EXIF.get(stated, 1)
+    orientation = _orientation(dataset)
     return image if orientation == 1 else turn_upright(image, orientation)
+
+
+def _orientation(dataset: Any) -> int:
+    stated = directions(dataset)
+    return 1 if stated is None else _EXIF.get(stated, 1)

@@ -27,6 +27,10 @@ from cxr_edge.image.dicom.orientation import directions
 from cxr_edge.image.header import Radiographs
 
 
+def _table(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a file may state; words are upper case, without accents and punctuation."""
@@ -45,84 +49,59 @@ class Rules:
     )
     """SOP classes that hold a radiograph. Of a class that the standard does not name, the modality
     decides."""
-    chest: frozenset[str] = frozenset(
-        {"CHEST", "CXR", "LUNG", "LUNGS", "LUNGE", "LUNGEN", "POUMON", "POUMONS", "PULMON"}
-        | {"PULMONES", "POLMONI", "THORAX", "TORAX", "TORACE", "TORAKS", "BRUSTKORB", "POITRINE"}
-        | {"BORST", "BORSTKAS", "BROSTKORG", "PECHO", "PEITO", "HRUDNIK", "MELLKAS", "KLATKA"}
-        | {"RINTAKEHA", "RINDKERE", "ГРУДЬ", "ГРУДНАЯ", "胸部", "胸", "흉부"}
-    )
-    """Body Part Examined has one of these words, alone or at the beginning of one (CHESTPA)."""
-    other_parts: frozenset[str] = frozenset(
-        {"ABDOMEN", "ABDOMENPELVIS", "ABD", "ABDO", "ABDPELVIS", "ABDPELV", "ADDOME", "ANKLE"}
-        | {"ARM", "BACK", "BRAIN", "BREAST", "BRZUCH", "BUCH", "CALCANEUS", "CERVICAL", "CLAVICLE"}
-        | {"CLAVICULA", "COCCYX", "COLLO", "COLUMNA", "CSPINE", "CTSPINE", "ELBOW", "EXTREMITY"}
-        | {"FEMUR", "FINGER", "FOOT", "FOREARM", "HALS", "HAND", "HEAD", "HEADNECK", "HEART"}
-        | {
-            "HIP",
-            "HUMERUS",
-            "JAW",
-            "KNEE",
-            "LEG",
-            "LIVER",
-            "LSPINE",
-            "LSSPINE",
-            "LUMBAR",
-            "MAXILLA",
-        }
-        | {"MANDIBLE", "MEDIASTINUM", "MIEDNICA", "NECK", "NECKCHEST", "NECKCHESTABDOMEN"}
-        | {"NECKCHESTABDPELV", "NOSE", "ORBIT", "PATELLA", "PELVIS", "PELV", "RADIUS", "RADIUSULNA"}
-        | {"RIB", "RIBS", "RIPPEN", "SACRUM", "SCAPULA", "SHOULDER", "SINUS", "SKULL", "SPINE"}
-        | {"SSPINE", "STERNUM", "THIGH", "THORACIC", "THUMB", "TIBIA", "TIBIAFIBULA", "TLSPINE"}
-        | {"TOE", "TRACHEA", "TSPINE", "ULNA", "UPPERLIMB", "WHOLEBODY", "WRIST", "WIRBEL"}
-    )
+    chest: frozenset[str] = _table("""
+        CHEST CXR CHST THX THORAX TORAX TORACE TORAKS LUNG LUNGS LUNGE LUNGEN POUMON POUMONS PULMON
+        PULMONES POLMONI BRUSTKORB POITRINE BORST BORSTKAS BROSTKORG BRYSTKASSE PECHO PEITO HRUDNIK
+        MELLKAS KLATKA RINTAKEHA RINDKERE AKCIGER ГРУДЬ ГРУДНАЯ КЛЕТКА КЛЕТКИ ОГК 胸部 胸 흉부
+    """)
+    """Body Part Examined has one of these words, alone or written together with another (CHESTPA,
+    PACHEST)."""
+    other_parts: frozenset[str] = _table("""
+        ABDOMEN ABDOMENPELVIS ABD ABDO ABDPELVIS ABDPELV ADDOME ANKLE ARM BACK BRAIN BREAST BRZUCH
+        BUCH CALCANEUS CERVICAL CLAVICLE CLAVICULA COCCYX COLLO COLUMNA CSPINE CTSPINE ELBOW
+        EXTREMITY FEMUR FINGER FOOT FOREARM HALS HAND HEAD HEADNECK HEART HIP HUMERUS JAW KNEE LEG
+        LIVER LSPINE LSSPINE LUMBAR MANDIBLE MAXILLA MEDIASTINUM MIEDNICA NECK NECKCHEST
+        NECKCHESTABDOMEN NECKCHESTABDPELV NOSE ORBIT PATELLA PELVIS PELV RADIUS RADIUSULNA RIB RIBS
+        RIPPEN SACRUM SCAPULA SHOULDER SINUS SKULL SPINE SSPINE STERNUM THIGH THORACIC THUMB TIBIA
+        TIBIAFIBULA TLSPINE TOE TRACHEA TSPINE ULNA UPPERLIMB WHOLEBODY WIRBEL WRIST
+        胸椎 胸腰椎 胸骨 胸腹部
+    """)
     """Words of other body parts: beside the chest, they make a picture of more than the chest."""
-    frontal: frozenset[str] = frozenset(
-        {"PA", "AP", "FRONTAL", "FRONT", "FACE", "POSTEROANTERIOR", "ANTEROPOSTERIOR"}
-        | {"POSTERIORANTERIOR", "ANTERIORPOSTERIOR", "POSTEROANTERIEUR", "ANTEROPOSTERIEUR"}
-        | {"POSTEROANTERIORE", "ANTEROPOSTERIORE"}
-    )
+    frontal: frozenset[str] = _table("""
+        PA AP DV VD FRONTAL FRONTALE FRONT FRENTE FACE POSTEROANTERIOR ANTEROPOSTERIOR
+        POSTERIORANTERIOR ANTERIORPOSTERIOR POSTEROANTERIEUR ANTEROPOSTERIEUR POSTEROANTERIORE
+        ANTEROPOSTERIORE DORSOVENTRAL VENTRODORSAL 正面 正位 后前位 後前位 前后位 前後位
+    """)
     """View Position has one of these words, in any posture (AP SUPINE)."""
-    not_frontal: frozenset[str] = frozenset(
-        {"LL", "RL", "LAT", "LATERAL", "LATERALE", "LATERALIS", "LLAT", "RLAT", "LATL", "LATR"}
-        | {
-            "SEITLICH",
-            "PROFIL",
-            "PROFILE",
-            "PERFIL",
-            "LLD",
-            "RLD",
-            "DECUBITUS",
-            "DECUB",
-            "DECUBITO",
-        }
-        | {"LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE", "OBLICUA", "OBLIQUA"}
-        | {"SCHRAG", "LORDOTIC", "AXIAL", "APICAL", "TANGENTIAL", "XTL", "XTABLE", "CROSSTABLE"}
-        | {"SWIMMER", "SWIMMERS", "SAGITTAL", "MLO", "ML", "LM", "CC"}
-    )
+    not_frontal: frozenset[str] = _table("""
+        LL RL LAT LLAT RLAT LATL LATR LATERAL LLD RLD DECUBITUS LLO RLO LAO RAO LPO RPO OBL OBLIQUE
+        AXIAL APICAL XTL XTABLE CROSSTABLE MLO ML LM CC 側面 侧面 側位 侧位
+    """)
     """One of these words makes a view another than frontal, also beside PA or AP (AP LLD)."""
-    posture: frozenset[str] = frozenset(
-        {"SUPINE", "ERECT", "UPRIGHT", "STANDING", "SITTING", "SEMI", "SEMIERECT", "PRONE", "BED"}
-        | {"PORTABLE", "PORT", "MOBILE", "BEDSIDE", "GRID", "BUCKY", "VIEW", "INSPIRATION", "INSP"}
-        | {"EXPIRATION", "EXP"}
-    )
+    not_frontal_stems: frozenset[str] = _table("""
+        LATERAL SEITL PROFIL PERFIL DECUB OBLI SCHRAG LORDO TANGENTI SWIMMER SAGITTAL
+    """)
+    """So does a word that has one of these in it (LLDECUB, LATERALE)."""
+    posture: frozenset[str] = _table("""
+        SUPINE ERECT UPRIGHT STANDING SITTING SEMI SEMIERECT SEMIUPRIGHT PRONE BED PORTABLE PORT
+        MOBILE BEDSIDE GRID BUCKY VIEW INSPIRATION INSP EXPIRATION EXP BILATERAL ROUTINE STANDARD
+    """)
     """Words that tell nothing about the view."""
-    not_stated: frozenset[str] = frozenset(
-        {"UNKNOWN", "UNK", "NONE", "NA", "N", "A", "OTHER", "UNSPECIFIED", "UNDEFINED", "NULL"}
-        | {"DEFAULT", "ANY"}
-    )
+    not_stated: frozenset[str] = _table("""
+        UNKNOWN UNK NONE NA N A OTHER UNSPECIFIED UNDEFINED NULL DEFAULT ANY
+    """)
     """Words that tell nothing at all."""
-    schemes: frozenset[str] = frozenset({"SCT", "SRT", "SNM3", "99SDM"})
+    schemes: frozenset[str] = _table("SCT SRT SNM3 99SDM")
     """Coding schemes that are read; codes of others are no evidence."""
-    chest_codes: frozenset[str] = frozenset(
-        {"816094009", "51185008", "302551006", "39607008", "43799004"}
-        | {"T-D3000", "T-28000", "T-D3200"}
-    )
+    chest_codes: frozenset[str] = _table("""
+        816094009 51185008 302551006 39607008 43799004 T-D3000 T-28000 T-D3200
+    """)
     """Thorax, thorax (before 2023), entire thorax, lung, intra-thoracic."""
-    frontal_codes: frozenset[str] = frozenset(
-        {"272479007", "399348003", "399033003"} | {"R-40888", "R-10214", "R-10206", "R-10202"}
-    )
+    frontal_codes: frozenset[str] = _table("""
+        272479007 399348003 399033003 R-40888 R-10214 R-10206 R-10202
+    """)
     """Postero-anterior, antero-posterior, frontal."""
-    image_types: frozenset[str] = frozenset({"LOCALIZER", "SCOUT"})
+    image_types: frozenset[str] = _table("LOCALIZER SCOUT")
     """Third and later values of Image Type that are left out. ORIGINAL or DERIVED, PRIMARY or
     SECONDARY are not looked at: processed and recompressed radiographs are marked as either."""
 
@@ -131,15 +110,16 @@ RULES = Rules()
 
 _CLASS_PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11."
 _CLASS_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
-_OTHER_MODALITIES = frozenset(
-    {"AU", "BMD", "CT", "DG", "DOC", "ECG", "ES", "FID", "GM", "HC", "IO", "IVUS", "KO", "MG", "MR"}
-    | {"NM", "OCT", "OP", "OT", "PLAN", "PT", "PX", "REG", "RF", "RTDOSE", "RTIMAGE", "RTPLAN"}
-    | {"RTRECORD", "RTSTRUCT", "RWV", "SC", "SEG", "SM", "SR", "TG", "US", "XA", "XC"}
-)
-_COLOURS = frozenset(
-    {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422"}
-    | {"YBR_ICT", "YBR_RCT", "HSV", "ARGB", "CMYK"}
-)
+_OTHER_MODALITIES = _table("""
+    AU BMD CT DG DOC ECG ES FID GM HC IO IVUS KO MG MR NM OCT OP OT PLAN PT PX REG RF RTDOSE RTIMAGE
+    RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM SR TG US XA XC
+""")
+_COLOURS = {"PALETTE COLOR"} | _table("""
+    RGB YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 YBR_PARTIAL_422 YBR_ICT YBR_RCT HSV ARGB CMYK
+""")
+_LONG = 5  # letters of a word that may be part of another
+_LONG_CHEST = {name for name in RULES.chest if len(name) >= _LONG}
+_LONG_OTHERS = {name for name in RULES.other_parts if len(name) >= _LONG}
 _HINT = "; radiographs=any reads it (--radiographs any)"
 
 
@@ -205,12 +185,11 @@ def _reason_of_part(dataset: Any) -> str | None:
     expected = f"expected the chest{_HINT}"
     if not set(words) <= RULES.not_stated:
         rest, has_chest = _without_chest(words)
-        other = [word for word in rest if word in RULES.other_parts]
+        other = next(filter(None, map(_other_part, rest)), "")
         if not has_chest:
-            named = other[0] if other else "another one"
-            return f"the body part is {named}, {expected}"
+            return f"the body part is {other or 'another one'}, {expected}"
         if other:
-            return f"the body part is the chest with {other[0]}, {expected}"
+            return f"the body part is the chest with {other}, {expected}"
     if _codes_contradict(dataset, "AnatomicRegionSequence", RULES.chest_codes):
         return f"the coded region is another body part, {expected}"
     return None
@@ -219,15 +198,15 @@ def _reason_of_part(dataset: Any) -> str | None:
 def _reason_of_view(dataset: Any) -> str | None:
     """Why a radiograph is not frontal; None: it is, or does not say."""
     expected = f"expected PA or AP{_HINT}"
-    words = _words(dataset.get("ViewPosition"))
-    other = _first(words, RULES.not_frontal)
+    words, _ = _without_chest(_words(dataset.get("ViewPosition")))
+    other = _other_view(words)
     if other:
         return f"the view is {other}, {expected}"
-    told = {*words} - RULES.not_stated - RULES.posture - RULES.chest
+    told = {*words} - RULES.not_stated - RULES.posture
     if told and not _first(words, RULES.frontal) and not all(map(str.isdigit, told)):
         return f"the view is none that is known, {expected}"
     part, _ = _without_chest(_words(dataset.get("BodyPartExamined")))
-    other = _first(part, RULES.not_frontal)
+    other = _other_view(part)
     if other and not _first(part, RULES.frontal):  # both: the examination, not this picture
         return f"the body part names the view {other}, {expected}"
     if _codes_contradict(dataset, "ViewCodeSequence", RULES.frontal_codes):
@@ -252,16 +231,31 @@ def _codes_contradict(dataset: Any, keyword: str, accepted: frozenset[str]) -> b
 
 
 def _without_chest(words: Iterable[str]) -> tuple[list[str], bool]:
-    """The words without those of the chest, which may be written together with the next."""
+    """The words without those of the chest, which may be written together with another."""
     rest, has_chest = [], False
     for word in words:
-        names = [name for name in RULES.chest if word.startswith(name)]
-        if word in RULES.other_parts or not names:
+        before = max((name for name in RULES.chest if word.startswith(name)), key=len, default="")
+        after = max((name for name in _LONG_CHEST if word.endswith(name)), key=len, default="")
+        if word in RULES.other_parts or not before + after:
             rest.append(word)
             continue
         has_chest = True
-        rest.append(word.removeprefix(max(names, key=len)))
+        rest.append(word.removeprefix(before) if before else word.removesuffix(after))
     return [word for word in rest if word], has_chest
+
+
+def _other_part(word: str) -> str:
+    """The word of another body part that a word is or begins with (SHOULDERS); empty: none."""
+    if word in RULES.other_parts:
+        return word
+    return next((name for name in sorted(_LONG_OTHERS) if word.startswith(name)), "")
+
+
+def _other_view(words: list[str]) -> str:
+    """A word that makes a view another than frontal; empty: none."""
+    stems = sorted(RULES.not_frontal_stems)
+    parts = (stem for word in words if word not in RULES.posture for stem in stems if stem in word)
+    return _first(words, RULES.not_frontal) or next(parts, "")
 
 
 def _first(words: list[str], known: frozenset[str]) -> str:
