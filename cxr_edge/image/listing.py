@@ -90,8 +90,6 @@ def without_version(name: str) -> str:
 
 def looks_like_image(path: Path, *, only_dicom: bool = False) -> bool:
     """Whether a file begins like an image, or like DICOM; False where it cannot be read."""
-    if is_directory_file(path.name):
-        return False
     data = first_bytes(path, _ENOUGH_BYTES)
     return is_dicom(data) if only_dicom else recognizes(data)
 
