@@ -228,7 +228,7 @@ def _state(source: str | bytes) -> tuple[int, ...] | None:
         status = Path(source).stat()
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class _OfOneImageError(OutputError):

@@ -218,6 +218,14 @@ def test_a_damaged_radiograph_in_a_folder_is_a_failure(in_process, cd, tmp_path)
     assert result.returncode == 1 and by_name(result.stdout)["2"]["error"] == "ImageError"
 
 
+def test_the_results_replace_no_file_of_dicom(in_process, file_set):
+    for name in ("DICOMDIR", "PT000000/IM000002"):
+        kept = (file_set / name).read_bytes()
+        done = in_process("predict", file_set, "-o", file_set / name)
+        assert done.returncode == 2 and "would replace it" in done.stderr
+        assert (file_set / name).read_bytes() == kept
+
+
 @pytest.mark.parametrize("options", [(), ("--ids",)], ids=["without", "with"])
 def test_the_results_replace_no_file_of_dicom(in_process, file_set):
     for name in ("DICOMDIR", "PT000000/IM000002"):
