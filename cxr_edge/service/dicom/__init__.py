@@ -10,6 +10,7 @@
     spool       an object on its way to the disk
     outbox      reports that wait for their archive
     reports     a stored result to a report in the outbox
+    archive     the connection that they are sent over
     forwarder   the thread that delivers reports
     figures     counts for monitors; no name, number or UID
     tls         certificates

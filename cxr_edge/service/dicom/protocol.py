@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from cxr_edge.reporting import notice
 from cxr_edge.service.dicom.figures import Refusal
@@ -57,11 +58,33 @@ class BrokenRule(Exception):  # noqa: N818 - the peer's fault
 class LimitedSocket(AssociationSocket):
     """Reads parts of a bounded size in a bounded time."""
 
-    def __init__(self, assoc: Association, client: socket.socket, limits: Limits) -> None:
+    def __init__(
+        self,
+        assoc: Association,
+        limits: Limits,
+        *,
+        client: socket.socket | None = None,
+        address: AddressInformation | None = None,
+    ) -> None:
+        """Use the connection of a peer, or make one.
+
+        Args:
+            assoc: the association.
+            limits: of what the peer sends.
+            client: the connection; None: it is made by :meth:`connect`.
+            address: of this computer, where ``client`` is None.
+        """
         self._limits = limits
         self._most = max(limits.max_pdu_bytes + 6, _LEAST_PDU_BYTES)
-        client.settimeout(limits.pdu_s)
-        super().__init__(assoc, client_socket=client)
+        if client is not None:
+            client.settimeout(limits.pdu_s)
+        super().__init__(assoc, client_socket=client, address=address)
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Connect to a peer; pynetdicom would then wait for it without end."""
+        super().connect(primitive)
+        if self.socket is not None:
+            self.socket.settimeout(self._limits.pdu_s)
 
     @property
     def ready(self) -> bool:
@@ -112,7 +135,8 @@ class LimitedSocket(AssociationSocket):
         self.event_queue.put("Evt17")  # the connection is closed
 
     def _shutdown_socket(self) -> None:
-        if self.assoc.requestor.primitive is None:  # its thread waits for a request, in vain now
+        if self.assoc.is_acceptor and self.assoc.requestor.primitive is None:
+            # Its thread waits for a request, in vain now.
             self.assoc.dul.to_user_queue.put(None)
         if self.socket is not None:
             with contextlib.suppress(OSError):
@@ -243,6 +267,25 @@ class LimitedAssociation(Association):
         if self._started_dul:
             self.dul.join(_STOP_S)
         self.dimse.discard()
+
+
+class LimitedEntity(AE):
+    """Asks others for associations; its connections have limits too."""
+
+    connected: LimitedSocket | None = None
+    """The last connection."""
+
+    def __init__(self, title: str, limits: Limits) -> None:
+        super().__init__(title)
+        self._limits = limits
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: Any
+    ) -> AssociationSocket:
+        assoc.dul.state_machine = GuardedStates(assoc.dul)
+        self.connected = LimitedSocket(assoc, self._limits, address=address)
+        self.connected.tls_args = tls_args
+        return self.connected
 
 
 def report(err: Exception) -> None:

@@ -97,7 +97,7 @@ class LimitedServer(AssociationServer):
         association = LimitedAssociation(self.ae, self._forget)
         association._server = self
         association.dimse = ReceivingDimse(association, self._folder, limits, self._figures.refuse)
-        association.set_socket(LimitedSocket(association, request, limits))
+        association.set_socket(LimitedSocket(association, limits, client=request))
         acceptor = association.acceptor
         acceptor.maximum_length = self.ae.maximum_pdu_size
         acceptor.ae_title = self.ae_title
