@@ -89,7 +89,11 @@ class LimitedServer(AssociationServer):
         with self._changing:
             self._associations.add(association)
             self._figures.associations = len(self._associations)
-        association.start()
+        try:
+            association.start()
+        except RuntimeError:  # there are no threads left: the place must not stay taken
+            self._forget(association)
+            raise
 
     def _make_association(self, request: Any, client_address: Any) -> LimitedAssociation:
         """As RequestHandler of pynetdicom makes it, with limits."""
