@@ -40,7 +40,8 @@ class Archive:
             MissingExtraError: pynetdicom is not installed.
         """
         require("pynetdicom", "dicom")
-        from cxr_edge.service.dicom.protocol import LimitedEntity, Limits
+        from cxr_edge.service.dicom.connection import Limits
+        from cxr_edge.service.dicom.protocol import LimitedEntity
 
         self.destination = parse_destination(settings.forward)
         self._tls = forward_context(settings)

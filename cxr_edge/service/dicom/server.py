@@ -15,13 +15,9 @@ from typing import Any
 from pynetdicom.transport import AddressInformation, AssociationServer
 
 from cxr_edge.reporting import notice
+from cxr_edge.service.dicom.connection import LimitedSocket, Limits
 from cxr_edge.service.dicom.figures import Figures
-from cxr_edge.service.dicom.protocol import (
-    LimitedAssociation,
-    LimitedSocket,
-    Limits,
-    ReceivingDimse,
-)
+from cxr_edge.service.dicom.protocol import LimitedAssociation, ReceivingDimse
 from cxr_edge.service.dicom.settings import Network, is_allowed
 from cxr_edge.service.dicom.spool import ReceivedFolder
 

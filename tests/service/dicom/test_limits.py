@@ -152,6 +152,20 @@ def test_a_part_that_drips_in_is_cut(listen):
     wait_until(lambda: listening.figures.associations == 0)
 
 
+def test_a_request_that_drips_in_is_cut(listen):
+    listening = listen(association_s=0.5, idle_s=60)
+    with socket.create_connection(("127.0.0.1", listening.port)) as peer:
+        began = time.monotonic()
+        peer.settimeout(0.1)
+        for byte in request_bytes():
+            with contextlib.suppress(TimeoutError):
+                peer.sendall(bytes([byte]))
+                if not peer.recv(1) or time.monotonic() - began > 5:
+                    break
+        assert time.monotonic() - began < 3
+    wait_until(lambda: not listening.figures.associations, timeout_s=3)
+
+
 def test_an_object_that_drips_in_is_cut(listen):
     listening, image = listen(object_s=0.5, idle_s=10), radiograph(1)
     with association(listening.port) as made:
