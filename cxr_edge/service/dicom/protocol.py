@@ -1,8 +1,8 @@
-"""Limits that pynetdicom does not have: of sizes, times and memory.
+"""Messages: which may follow which, how large and how slow, with an object in a file.
 
-pynetdicom reads whatever length a peer announces, waits for it as long as it takes, and keeps an
-object in memory or among temporary files. Here each part of a message has a size and a time, and
-an object goes to its file while it arrives. What breaks a rule ends the association at once.
+pynetdicom keeps an object in memory or among temporary files, and raises where a message cannot be
+understood. Here an object goes to its file while it arrives, and what breaks a rule ends the
+association at once.
 """
 
 from __future__ import annotations
