@@ -157,6 +157,27 @@ def _view(
     """Uncompressed pixels, (H, W) unsigned, without a copy where their order allows it."""
     count = shape[0] * shape[1]
     size = count * bits // 8
+    _check_extent(data, place, shape, size, is_big)
+    if bits == 8 and is_big and place.vr == "OW":  # pairs of pixels, each pair swapped
+        words = np.frombuffer(data, np.uint16, (size + 1) // 2, place.start)
+        return words.byteswap().view(np.uint8)[:size].reshape(shape)
+    return np.frombuffer(data, f"{'>' if is_big else '<'}u{bits // 8}", count, place.start).reshape(
+        shape
+    )
+
+
+def _check_extent(
+    data: bytes, place: PixelData, shape: tuple[int, int], size: int, is_big: bool
+) -> None:
+    """Refuse uncompressed pixels that are not all there, and what stands behind them unread.
+
+    Args:
+        data: the file.
+        place: where the pixels are.
+        shape: rows and columns.
+        size: bytes that these need.
+        is_big: whether the file is big endian.
+    """
     length = place.length
     if length is None:
         raise ImageError(
@@ -170,7 +191,7 @@ def _view(
             f"the DICOM file is damaged or was cut: its pixels have {present:,} bytes, expected"
             f" {max(size, length):,}; get the whole file"
         )
-    if any(memoryview(data)[place.start + size : end]):  # zeros fill a file up
+    if data[place.start + size + size % 2 : end].strip(b"\0"):  # zeros may fill a file up
         raise ImageError(
             f"the DICOM file's pixels have {length:,} bytes, {shape[0]} rows of {shape[1]} have"
             f" {size:,}; save the one frame to read, or export the file again"
@@ -180,12 +201,6 @@ def _view(
         raise ImageError(
             "the DICOM file has elements behind its pixels that belong before them; export it again"
         )
-    if bits == 8 and is_big and place.vr == "OW":  # pairs of pixels, each pair swapped
-        words = np.frombuffer(data, np.uint16, (size + 1) // 2, place.start)
-        return words.byteswap().view(np.uint8)[:size].reshape(shape)
-    return np.frombuffer(data, f"{'>' if is_big else '<'}u{bits // 8}", count, place.start).reshape(
-        shape
-    )
 
 
 def _decode_rle(frame: bytes, shape: tuple[int, int], segments: int) -> npt.NDArray[Any]:
