@@ -58,6 +58,15 @@ def test_pixels_beyond_rows_and_columns(tags: dict[str, int]) -> None:
     assert "the DICOM file's pixels have 1,024 bytes" in refusal(save(draw(PICTURE, 8, **tags)))
 
 
+def test_run_lengths_beyond_rows_and_columns() -> None:
+    for picture in (PICTURE, PICTURE.astype("u2") * 16):
+        dataset = draw(picture, 8 * picture.itemsize)
+        dataset.compress(RLELossless)
+        assert (read_image(save(dataset)) == PICTURE).mean() > 0.99
+        dataset.Columns = 63
+        assert "more in an RLE segment" in refusal(save(dataset))
+
+
 def test_zeros_may_follow_the_pixels() -> None:
     dataset = draw(PICTURE, 8)
     dataset.PixelData += bytes(512)
