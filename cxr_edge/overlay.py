@@ -17,7 +17,7 @@ from cxr_edge.classifier import Classifier
 from cxr_edge.engines import Heatmaps
 from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import printable, write_file
-from cxr_edge.image.listing import HEATMAP_SUFFIX
+from cxr_edge.image.listing import HEATMAP_SUFFIX, stem_of
 from cxr_edge.lettering import BACKGROUND, Lettering, Picture
 from cxr_edge.preprocess import image_area, shown_area
 from cxr_edge.results import Explanation, Failure, Prediction
@@ -68,7 +68,7 @@ def write_overlays(
             yield result
             continue
         source = result.prediction.source
-        path = _free_name(folder, Path(source).stem if source else "stdin", taken)
+        path = _free_name(folder, stem_of(source) if source else "stdin", taken)
         taken.add(file_key(path))
         try:
             _write_picture(path, draw_overlay(result, classifier.spec))

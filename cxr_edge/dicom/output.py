@@ -15,14 +15,13 @@ from cxr_edge.errors import CxrEdgeError, ImageError, OutputError
 from cxr_edge.extras import require_installed
 from cxr_edge.files import check_writable, printable, read_file, why_no_file, write_file
 from cxr_edge.image.dicom.recognition import is_dicom
+from cxr_edge.image.listing import stem_of
 from cxr_edge.overlay import concerns_only, file_key
 from cxr_edge.results import Explanation, Failure, Prediction
 
 REPORT_SUFFIX = ".sr.dcm"
 HEATMAP_SUFFIX = ".heatmap.dcm"
 
-_SUFFIXES = (".dcm", ".dicom", ".dic")
-"""Of images; other ends of a name are part of it, as in ``1.2.840.7``."""
 _MAX_OURS = 64 * 2**20  # bytes of a file that is looked into before it is replaced
 
 
@@ -123,7 +122,7 @@ class DicomFiles:
         files = {REPORT_SUFFIX: structured_report(data, prediction, spec, algorithm)}
         if explanation is not None:
             files[HEATMAP_SUFFIX] = heatmap_image(data, explanation, algorithm)
-        stem = self._free_stem(_stem(source), files)
+        stem = self._free_stem("stdin" if isinstance(source, bytes) else stem_of(source), files)
         for suffix, content in files.items():
             path = self._folder / f"{stem}{suffix}"
             self._taken.add(file_key(path))
@@ -175,13 +174,6 @@ def _failure(result: Prediction, err: CxrEdgeError) -> Failure:
     message = str(err) if isinstance(err, OutputError) else f"{name}: no report: {err}"
     kind = OutputError if isinstance(err, OutputError) else type(err)
     return Failure(result.source, kind.__name__, message, err.exit_code)
-
-
-def _stem(source: str | bytes) -> str:
-    if isinstance(source, bytes):
-        return "stdin"
-    path = Path(source)
-    return path.stem if path.suffix.lower() in _SUFFIXES else path.name
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -100,6 +100,7 @@ LEFT_OUT: list[tuple[dict[str, Any], str]] = [
     ({"BodyPartExamined": "CHEST PHANTOM"}, "the chest with PHANTOM"),
     ({"BodyPartExamined": "CHEST SHOULDERS"}, "the chest with SHOULDER"),
     ({"ViewPosition": "AP LLDECUB"}, "view is DECUB"),
+    ({"ViewPosition": "AP ABDOMEN"}, "view names the body part ABDOMEN"),
     ({"ViewPosition": "OBLICUA"}, "view is OBLI"),
     ({"BodyPartExamined": "CHEST", "ViewPosition": "LL"}, "view is LL"),
     ({"ViewPosition": "LATERAL"}, "view is LATERAL"),
