@@ -158,8 +158,8 @@ def _caption(explanation: Explanation, spec: ModelSpec, text: Lettering) -> list
     rows = [text.row(decision, bold=True), *text.rows(score)]
     if prediction.uncertain:
         rows += text.rows("uncertain", _WARNING)
-    if prediction.out_of_domain:
-        rows += text.rows("out of domain: unlike the training images", _WARNING)
+    if prediction.out_of_domain:  # before the decision, which means nothing then
+        rows[:0] = text.rows("out of domain: unlike the training images", _WARNING)
     largest = float(explanation.heatmap.max())
     if largest > 0:
         rows.append(_colour_bar(text, f"{largest:.2g}"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import cxr_edge
 from cxr_edge.classifier import Classifier
 from cxr_edge.dicom.algorithm import Algorithm
 from cxr_edge.errors import CxrEdgeError, ImageError, OutputError
@@ -118,7 +117,7 @@ class DicomFiles:
             return
         from cxr_edge.dicom import heatmap_image, structured_report
 
-        spec, algorithm = self._classifier.spec, algorithm_of(self._classifier)
+        spec, algorithm = self._classifier.spec, Algorithm.of(self._classifier)
         files = {REPORT_SUFFIX: structured_report(data, prediction, spec, algorithm)}
         if explanation is not None:
             files[HEATMAP_SUFFIX] = heatmap_image(data, explanation, algorithm)
@@ -156,17 +155,6 @@ class DicomFiles:
         if owner is None:
             return key in self._sources
         return owner != _image_of(content)
-
-
-def algorithm_of(classifier: Classifier) -> Algorithm:
-    """What a report says of a classifier that was loaded from a bundle."""
-    return Algorithm(
-        name=classifier.spec.name,
-        version=cxr_edge.__version__,
-        bundle=classifier.bundle_sha256 or "",
-        artifact=classifier.artifact,
-        engine=classifier.engine,
-    )
 
 
 def _failure(result: Prediction, err: CxrEdgeError) -> Failure:

@@ -136,7 +136,7 @@ KINDS: list[tuple[dict[str, Any], str]] = [
     ({"SOPClassUID": SC, "Modality": "OT"}, "modality is OT"),
     ({"SOPClassUID": SC, "Modality": "MG"}, "modality is MG"),
     ({"SOPClassUID": SC, "Modality": "DOE"}, "modality is none that is known"),
-    ({"Modality": ""}, "modality is none"),
+    ({"Modality": ""}, "states no modality"),
     ({"NumberOfFrames": 2}, "2 frames"),
     ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "RGB with 3 samples"),
     ({"PresentationIntentType": "FOR PROCESSING"}, "raw detector data"),

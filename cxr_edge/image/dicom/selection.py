@@ -120,7 +120,7 @@ _COLOURS = {"PALETTE COLOR"} | _table("""
 _LONG = 5  # letters of a word that may be part of another
 _LONG_CHEST = {name for name in RULES.chest if len(name) >= _LONG}
 _LONG_OTHERS = {name for name in RULES.other_parts if len(name) >= _LONG}
-_HINT = "; radiographs=any reads it (--radiographs any)"
+_HINT = "; --radiographs any reads it (in Python, radiographs='any')"
 
 
 def reason_to_leave_out(dataset: Any, radiographs: Radiographs = "frontal-chest") -> str | None:
@@ -152,7 +152,7 @@ def reason_of_kind(dataset: Any) -> str | None:
         stated = modality if modality in _OTHER_MODALITIES else "none that is known"
         return f"the DICOM modality is {stated}, {expected}"
     if not modality and "Rows" in dataset:  # which come later: else the file was cut
-        return f"the DICOM modality is none, {expected}"
+        return f"the DICOM file states no modality, {expected}"
     return None
 
 
