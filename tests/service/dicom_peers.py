@@ -153,12 +153,17 @@ class Archive:
     """Takes reports, and answers each with the next status of a list, at last with the last."""
 
     def __init__(
-        self, *, port: int = 0, statuses: tuple[int, ...] = (0,), classes: tuple[str, ...] = REPORTS
+        self,
+        *,
+        port: int = 0,
+        statuses: tuple[int, ...] = (0,),
+        classes: tuple[str, ...] = REPORTS,
+        dies_of: str = "",
     ) -> None:
         self.received: list[Dataset] = []
         self.asked, self.may_answer = threading.Event(), threading.Event()
         self.may_answer.set()
-        self.statuses = list(statuses)
+        self.statuses, self._dies_of = list(statuses), dies_of
         entity = AE(ae_title="ARCHIVE")
         for sop_class in classes or (VERIFICATION,):
             entity.add_supported_context(sop_class)
@@ -170,6 +175,8 @@ class Archive:
 
     def _take(self, event: Any) -> int:
         self.asked.set()
+        if event.request.AffectedSOPInstanceUID == self._dies_of:
+            event.assoc.abort()
         self.may_answer.wait(30)
         dataset = event.dataset
         dataset.file_meta = event.file_meta

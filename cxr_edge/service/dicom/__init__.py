@@ -6,10 +6,12 @@
     accepted    SOP classes and transfer syntaxes, and what an object must hold
     listener    the application entity: handlers, start and stop
     server      connections: which, how many, and those that are turned away
-    protocol    limits that pynetdicom does not have: sizes, times, memory
+    connection  the sizes and times of what is read
+    protocol    messages and objects: their sizes and times, and what may follow what
     spool       an object on its way to the disk
     outbox      reports that wait for their archive
     reports     a stored result to a report in the outbox
+    archive     the connection that they are sent over
     forwarder   the thread that delivers reports
     figures     counts for monitors; no name, number or UID
     tls         certificates

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,10 +13,16 @@ from cxr_edge.extras import require
 from cxr_edge.files import read_file
 from cxr_edge.reporting import notice
 from cxr_edge.service.dicom.accepted import CLASS_NOT_SUPPORTED
+from cxr_edge.service.dicom.archive import (
+    REPORT_CLASSES,
+    Archive,
+    Away,
+    never_accepted,
+    store,
+)
 from cxr_edge.service.dicom.figures import Figures
 from cxr_edge.service.dicom.outbox import Outbox, WaitingReport
-from cxr_edge.service.dicom.settings import DicomSettings, parse_destination
-from cxr_edge.service.dicom.tls import forward_context
+from cxr_edge.service.dicom.settings import DicomSettings
 from cxr_edge.service.health import Health
 
 _LONGEST_DELAY_S = 600.0
@@ -28,12 +33,7 @@ _MOST_AT_A_TIME = 50
 _LEAST_ATTEMPTS = 3
 """Before a report is given up: a device may be off for a week, or its clock be set."""
 _MAX_BYTES = 2**28
-_CONNECT_S, _ANSWER_S = 10.0, 30.0
 _STOP_S = 5.0
-
-
-class Away(Exception):  # noqa: N818 - it may come back
-    """The archive cannot be reached, or ended the association; the argument says how."""
 
 
 class Forwarder:
@@ -63,14 +63,11 @@ class Forwarder:
         """
         self._settings, self._outbox = settings, outbox
         self._figures, self._health, self._has_clock = figures, health, has_clock
-        self._destination = parse_destination(settings.forward)
-        self._tls = forward_context(settings)
-        require("pynetdicom", "dicom")
+        self._archive = Archive(settings)
         self._pydicom = require("pydicom", "dicom")
         self._attempts: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         """When a report that the archive refused is tried again, of the monotonic clock."""
-        self._association: Any = None
         self._stop, self._changed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="forward", daemon=True)
 
@@ -88,10 +85,8 @@ class Forwarder:
         self._stop.set()
         self._changed.set()
         self._thread.join(_STOP_S / 2)
-        association = self._association
-        if self._thread.is_alive() and association is not None:  # its archive does not answer
-            with contextlib.suppress(Exception):  # of pynetdicom, where it has just ended
-                association.dul.socket.close()
+        if self._thread.is_alive():  # its archive does not answer
+            self._archive.cut()
             self._thread.join(_STOP_S / 2)
 
     def nudge(self) -> None:
@@ -106,11 +101,11 @@ class Forwarder:
             try:
                 self.deliver()
             except Away as err:
-                problem = f"{self._destination}: {err}"
+                problem = f"{self._archive.destination}: {err}"
             except OSError as err:
                 problem = f"the outbox cannot be used: {err.strerror}"
             except Exception as err:  # of pynetdicom
-                problem = f"{self._destination}: {type(err).__name__}"
+                problem = f"{self._archive.destination}: {type(err).__name__}"
             self._health.set("forward", problem and f"reports wait: {problem}")
             failures = failures + 1 if problem else 0
             if problem:
@@ -139,6 +134,7 @@ class Forwarder:
         try:
             now = time.monotonic()
             due = [r for r in waiting if self._not_before.get(r.file.name, 0) <= now]
+            due.sort(key=lambda report: self._attempts.get(report.file.name, 0))
             for start in range(0, len(due), _MOST_AT_A_TIME):
                 if not self._stop.is_set():
                     self._send(due[start : start + _MOST_AT_A_TIME])
@@ -158,38 +154,43 @@ class Forwarder:
         Raises:
             Away: the archive cannot be reached.
         """
-        datasets = [(report, self._read(report)) for report in reports]
-        readable = [(report, dataset) for report, dataset in datasets if dataset is not None]
-        if not readable:
-            return
-        association = self._associate(sorted({str(d.SOPClassUID) for _, d in readable}))
-        self._association = association
+        association = self._archive.associate()
         try:
-            if not association.is_established and association.rejected_contexts:
-                for report in reports:  # of all kinds, none is accepted
-                    self._bury(report, "its kind is not accepted")
-                return
-            if not association.is_established:
-                how = "refuses the association" if association.is_rejected else "no connection"
+            never = never_accepted(association)
+            if not (association.is_established or never.issuperset(REPORT_CLASSES)):
                 for report in reports:
                     self._failed(report)
-                raise Away(how)
-            accepted = {str(c.abstract_syntax) for c in association.accepted_contexts}
-            for report, dataset in readable:
+                raise Away(
+                    "refuses the association" if association.is_rejected else "no connection"
+                )
+            for report in reports:
                 if self._stop.is_set():
                     return
-                if str(dataset.SOPClassUID) not in accepted:
-                    self._bury(report, "its kind is not accepted")
-                    continue
-                status = association.send_c_store(dataset).get("Status")
-                if status is None:
-                    self._failed(report)
-                    raise Away("the association ended")
-                self._answered(report, int(status))
+                self._send_one(association, report, never)
         finally:
-            self._association = None
             if association.is_established:
                 association.release()
+
+    def _send_one(self, association: Any, report: WaitingReport, never: set[str]) -> None:
+        dataset = self._read(report)
+        if dataset is None:
+            return
+        sop_class = str(dataset.get("SOPClassUID"))
+        if sop_class in never or sop_class not in REPORT_CLASSES:
+            self._bury(report, "its kind is not accepted")
+            return
+        if sop_class not in {str(c.abstract_syntax) for c in association.accepted_contexts}:
+            self._put_off(report)
+            return
+        try:
+            status = store(association, dataset)
+        except ValueError:
+            self._bury(report, "it cannot be sent")
+            return
+        if status is None:
+            self._put_off(report)  # perhaps the archive dies of it: others go first
+            raise Away("the association ended")
+        self._answered(report, status)
 
     def _read(self, report: WaitingReport) -> Any:
         """The report as pydicom has it; None: it is gone, or cannot be read, and is given up."""
@@ -204,18 +205,6 @@ class Forwarder:
         self._bury(report, "it cannot be read")
         return None
 
-    def _associate(self, classes: Sequence[str]) -> Any:
-        from pynetdicom import AE
-
-        entity = AE(ae_title=self._settings.ae_title)
-        entity.connection_timeout = entity.acse_timeout = _CONNECT_S
-        entity.dimse_timeout = entity.network_timeout = _ANSWER_S
-        for sop_class in classes:
-            entity.add_requested_context(sop_class, ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
-        to = self._destination
-        tls = (self._tls, to.host) if self._tls else None
-        return entity.associate(to.host, to.port, ae_title=to.ae_title, tls_args=tls)
-
     def _answered(self, report: WaitingReport, status: int) -> None:
         # Warnings (PS3.7 C) tell of elements that were changed or dropped: the report is there.
         if status in (0x0000, 0x0001, 0x0107, 0x0116) or status >> 12 == 0xB:
@@ -224,14 +213,18 @@ class Forwarder:
         elif status == CLASS_NOT_SUPPORTED:
             self._bury(report, "its kind is not accepted")
         else:
-            attempts = self._failed(report)
+            self._put_off(report)
+
+    def _put_off(self, report: WaitingReport) -> None:
+        """Count a failed attempt, after which others go first."""
+        if attempts := self._failed(report):
             self._not_before[report.file.name] = time.monotonic() + self._delay_s(attempts)
 
     def _failed(self, report: WaitingReport) -> int:
         """Count a failed attempt, and give a report up that is too old.
 
         Returns:
-            How many failed.
+            How many failed; 0: it is given up.
         """
         self._figures.deliver("failed")
         name = report.file.name
@@ -239,6 +232,7 @@ class Forwarder:
         is_old = time.time() - report.since_s > 3600 * self._settings.give_up_h
         if is_old and attempts >= _LEAST_ATTEMPTS and self._has_clock():
             self._bury(report, "it was tried for too long")
+            return 0
         return attempts
 
     def _bury(self, report: WaitingReport, why: str) -> None:

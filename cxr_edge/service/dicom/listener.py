@@ -74,7 +74,7 @@ class Listener:
         """
         from pynetdicom import evt
 
-        from cxr_edge.service.dicom.protocol import Limits
+        from cxr_edge.service.dicom.connection import Limits
         from cxr_edge.service.dicom.server import Door, LimitedServer
 
         settings = self._settings

@@ -69,6 +69,7 @@ class Outbox:
 
     def bury(self, report: WaitingReport) -> None:
         """Put a report that cannot be delivered among the dead ones."""
+        self.dead.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             report.file.rename(self.dead / report.file.name)
 

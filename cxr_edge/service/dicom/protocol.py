@@ -7,118 +7,31 @@ an object goes to its file while it arrives. What breaks a rule ends the associa
 
 from __future__ import annotations
 
-import contextlib
 import queue
-import select
-import socket
-import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from cxr_edge.reporting import notice
+from cxr_edge.service.dicom.connection import LOOK_S, LimitedSocket, Limits
 from cxr_edge.service.dicom.figures import Refusal
 from cxr_edge.service.dicom.spool import ReceivedFolder, Spool, TooLarge, file_meta_of
 
-_ABORT = bytes.fromhex("07000000000400000206")
-"""A-ABORT by the service provider: an invalid parameter."""
-_LEAST_PDU_BYTES = 2**17
-"""A request for an association may be longer than parts of an object."""
 _MAX_COMMAND_BYTES = 2**16
 _STOP_S = 5.0
-_LOOK_S = 0.01
-"""How long a thread waits before it looks what else there is to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Of one association."""
-
-    max_pdu_bytes: int
-    pdu_s: float
-    """For one part of a message."""
-    object_s: float
-    """For a whole object."""
 
 
 class BrokenRule(Exception):  # noqa: N818 - the peer's fault
     """The peer sent what it may not send; the association ends."""
-
-
-class LimitedSocket(AssociationSocket):
-    """Reads parts of a bounded size in a bounded time."""
-
-    def __init__(self, assoc: Association, client: socket.socket, limits: Limits) -> None:
-        self._limits = limits
-        self._most = max(limits.max_pdu_bytes + 6, _LEAST_PDU_BYTES)
-        client.settimeout(limits.pdu_s)
-        super().__init__(assoc, client_socket=client)
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to read, now or in a moment.
-
-        Waiting costs less than asking a thousand times a second, as pynetdicom does: an idle
-        association took 5 % of a processor, and takes 1 %.
-        """
-        connected = self.socket
-        if connected is None or not self._is_connected:
-            return False
-        if isinstance(connected, ssl.SSLSocket) and connected.pending():
-            return True
-        try:
-            return bool(select.select([connected], [], [], _LOOK_S)[0])
-        except (OSError, ValueError):  # it is closed
-            self.event_queue.put("Evt17")
-            return False
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes; fewer where the connection ended.
-
-        Raises:
-            OSError: there are too many, or they take too long.
-        """
-        connected = self.socket
-        if nr_bytes > self._most or connected is None:
-            self.cut()
-            raise OSError("the part is longer than the limit")
-        data, filled = bytearray(nr_bytes), 0
-        end = time.monotonic() + self._limits.pdu_s
-        while filled < nr_bytes:
-            connected.settimeout(max(end - time.monotonic(), 0.001))
-            count = connected.recv_into(memoryview(data)[filled:])
-            if not count:
-                return data[:filled]
-            filled += count
-        connected.settimeout(self._limits.pdu_s)
-        return data
-
-    def cut(self) -> None:
-        """Send an A-ABORT, if that is possible at once, and close the connection."""
-        if self.socket is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self.socket.settimeout(0.2)
-                self.socket.send(_ABORT)
-        self._shutdown_socket()
-        self.event_queue.put("Evt17")  # the connection is closed
-
-    def _shutdown_socket(self) -> None:
-        if self.assoc.requestor.primitive is None:  # its thread waits for a request, in vain now
-            self.assoc.dul.to_user_queue.put(None)
-        if self.socket is not None:
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
-            with contextlib.suppress(OSError):
-                self.socket.close()
 
 
 class ReceivingDimse(DIMSEServiceProvider):
@@ -191,7 +104,7 @@ class ReceivingDimse(DIMSEServiceProvider):
     def get_msg(self, block: bool = False) -> Any:
         """The next message; none after a moment."""
         try:
-            return self.msg_queue.get(timeout=_LOOK_S)
+            return self.msg_queue.get(timeout=LOOK_S)
         except queue.Empty:
             return None, None
 
@@ -243,6 +156,25 @@ class LimitedAssociation(Association):
         if self._started_dul:
             self.dul.join(_STOP_S)
         self.dimse.discard()
+
+
+class LimitedEntity(AE):
+    """Asks others for associations; its connections have limits too."""
+
+    connected: LimitedSocket | None = None
+    """The last connection."""
+
+    def __init__(self, title: str, limits: Limits) -> None:
+        super().__init__(title)
+        self._limits = limits
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: Any
+    ) -> AssociationSocket:
+        assoc.dul.state_machine = GuardedStates(assoc.dul)
+        self.connected = LimitedSocket(assoc, self._limits, address=address)
+        self.connected.tls_args = tls_args
+        return self.connected
 
 
 def report(err: Exception) -> None:

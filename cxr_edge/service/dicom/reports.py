@@ -89,21 +89,22 @@ class Reporter:
             artifact=result.artifact,
             engine=result.engine,
         )
-        prediction = prediction_of(result)
-        when = datetime.datetime.fromisoformat(
-            result.finished
-        ).astimezone()  # local, as DICOM has it
+
+        def when() -> datetime.datetime:
+            finished = datetime.datetime.fromisoformat(result.finished)
+            return finished.astimezone()  # local, as DICOM has it
 
         def write() -> bytes:
+            prediction = prediction_of(result)
             if tuple(prediction.scores) != spec.labels:
                 raise BundleError("it was classified by another bundle than runs now")
-            return structured_report(data, prediction, spec, algorithm, when=when)
+            return structured_report(data, prediction, spec, algorithm, when=when())
 
         def draw() -> bytes:
             if result.bundle != model.sha256:
                 raise BundleError("it was classified by another bundle than runs now")
             explanation = model.explain(data, result.path, self._config)
-            return heatmap_image(data, explanation, algorithm, when=when)
+            return heatmap_image(data, explanation, algorithm, when=when())
 
         wanted: dict[ReportKind, Callable[[], bytes]] = {"sr": write}
         if self._config.dicom.report == "sr+heatmap":
@@ -112,7 +113,11 @@ class Reporter:
 
 
 def prediction_of(result: StoredResult) -> Prediction:
-    """The prediction of a row, as it was when it was stored."""
+    """The prediction of a row, as it was when it was stored.
+
+    Raises:
+        TypeError: the row is of a version whose results lack what this one's have.
+    """
     names = {field.name for field in dataclasses.fields(Prediction)}
     values = {name: value for name, value in result.document.items() if name in names}
     return Prediction(**cast(dict[str, Any], values))

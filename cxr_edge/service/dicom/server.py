@@ -15,13 +15,9 @@ from typing import Any
 from pynetdicom.transport import AddressInformation, AssociationServer
 
 from cxr_edge.reporting import notice
+from cxr_edge.service.dicom.connection import LimitedSocket, Limits
 from cxr_edge.service.dicom.figures import Figures
-from cxr_edge.service.dicom.protocol import (
-    LimitedAssociation,
-    LimitedSocket,
-    Limits,
-    ReceivingDimse,
-)
+from cxr_edge.service.dicom.protocol import LimitedAssociation, ReceivingDimse
 from cxr_edge.service.dicom.settings import Network, is_allowed
 from cxr_edge.service.dicom.spool import ReceivedFolder
 
@@ -89,7 +85,11 @@ class LimitedServer(AssociationServer):
         with self._changing:
             self._associations.add(association)
             self._figures.associations = len(self._associations)
-        association.start()
+        try:
+            association.start()
+        except RuntimeError:  # there are no threads left: the place must not stay taken
+            self._forget(association)
+            raise
 
     def _make_association(self, request: Any, client_address: Any) -> LimitedAssociation:
         """As RequestHandler of pynetdicom makes it, with limits."""
@@ -97,7 +97,7 @@ class LimitedServer(AssociationServer):
         association = LimitedAssociation(self.ae, self._forget)
         association._server = self
         association.dimse = ReceivingDimse(association, self._folder, limits, self._figures.refuse)
-        association.set_socket(LimitedSocket(association, request, limits))
+        association.set_socket(LimitedSocket(association, limits, client=request))
         acceptor = association.acceptor
         acceptor.maximum_length = self.ae.maximum_pdu_size
         acceptor.ae_title = self.ae_title

@@ -121,11 +121,13 @@ def parse_destination(text: str) -> Destination:
     expected = f"dicom.forward is {text!r}, expected HOST:PORT:AETITLE such as pacs:104:ARCHIVE"
     address, _, title = text.rpartition(":")
     host, _, port = address.rpartition(":")
-    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
-    if not host or not is_port or (":" in host) != (host[0] == "[" and host[-1] == "]"):
+    is_bracketed = host[:1] == "[" and host[-1:] == "]"
+    name = host[1:-1] if is_bracketed else host
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 2**16
+    if not name or not is_port or (":" in host) != is_bracketed or set(name) & set("[] "):
         raise UsageError(expected)
     _check_title("dicom.forward", title)
-    return Destination(host.strip("[]"), int(port), title)
+    return Destination(name, int(port), title)
 
 
 def parse_networks(addresses: tuple[str, ...]) -> tuple[Network, ...]:
@@ -175,11 +177,20 @@ def check_dicom(dicom: DicomSettings, source: SettingsFile) -> None:
                 "certificate and a ca_file, or listen on 127.0.0.1"
             )
     with source.blamed("dicom.forward"):
-        if dicom.forward:
-            parse_destination(dicom.forward)
+        if dicom.forward and _is_itself(parse_destination(dicom.forward), dicom):
+            raise UsageError(
+                f"dicom.forward is {dicom.forward!r}, where this service itself listens; expected "
+                "the archive, or another dicom.port"
+            )
     with source.blamed("dicom.forward_tls"):
         if dicom.forward_tls and not dicom.ca_file:
             raise UsageError("dicom.forward_tls needs a dicom.ca_file, to know the archive by")
+
+
+def _is_itself(to: Destination, dicom: DicomSettings) -> bool:
+    """Whether reports would go to the listener, which takes the heat maps for images."""
+    is_here = to.host == dicom.host or (is_loopback(to.host) and is_loopback(dicom.host))
+    return dicom.enabled and to.port == dicom.port and is_here
 
 
 def _check_title(key: str, title: str) -> None:

@@ -54,6 +54,7 @@ class ReceivedFolder:
         """
         self.folder, self.max_bytes = folder, max_bytes
         self._min_free_bytes, self._is_full = min_free_bytes, is_full
+        self._is_mount = False
 
     def prepare(self) -> None:
         """Make the folder, and remove what a process that died was receiving.
@@ -65,16 +66,19 @@ class ReceivedFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             for unfinished in self.folder.glob(f"{_UNFINISHED}*"):
                 unfinished.unlink(missing_ok=True)
+            self._is_mount = self.folder.is_mount()
         except OSError as err:
             name = printable(self.folder)
             raise OutputError(f"{name}: cannot be used: {err.strerror}; check it") from err
 
     def has_room(self) -> bool:
-        """Whether the disk has space for more."""
+        """Whether the disk is there, and has space for more."""
         try:
             free = shutil.disk_usage(self.folder).free
         except OSError:
             return False
+        if self._is_mount and not self.folder.is_mount():
+            return False  # what lay below the disk is not where the objects are looked for
         return free >= self._min_free_bytes and not self._is_full()
 
 

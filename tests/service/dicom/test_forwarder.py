@@ -4,51 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
-from dicom_peers import MARKER, VERIFICATION, Archive, free_port, radiograph, to_file
+from dicom_outbox import Delivering
+from dicom_peers import MARKER, VERIFICATION, Archive, free_port
 from service_process import wait_until
 
 from cxr_edge.errors import UsageError
-from cxr_edge.service.dicom.figures import Figures
-from cxr_edge.service.dicom.forwarder import Forwarder
-from cxr_edge.service.dicom.outbox import Outbox, report_name
-from cxr_edge.service.dicom.settings import DicomSettings, parse_destination
-
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-
-
-class Delivering:
-    """An outbox with two reports, and what delivers them."""
-
-    def __init__(self, folder, port, *, has_clock=True, **settings):
-        self.figures, self.problems = Figures(), {}
-        self.said = []
-        self.outbox = Outbox(folder)
-        given = {"forward": f"127.0.0.1:{port}:ARCHIVE", "retry_s": 0.1, **settings}
-        self.forwarder = Forwarder(
-            DicomSettings(**given),
-            self.outbox,
-            self.figures,
-            SimpleNamespace(set=self._set),
-            has_clock=lambda: has_clock,
-        )
-
-    def _set(self, part, problem):
-        if problem:
-            self.said.append(problem)
-        self.problems[part] = problem
-
-    def put(self, count=2):
-        self.outbox.prepare()
-        for number in range(count):
-            data = to_file(radiograph(number, sop_class=SECONDARY_CAPTURE))
-            self.outbox.put(report_name(f"{number:032}" * 2, "b" * 64, "sr"), data)
-
-    @property
-    def waiting(self):
-        return len(self.outbox.waiting())
+from cxr_edge.service.dicom.settings import DicomSettings, check_dicom, parse_destination
+from cxr_edge.service.settings import SettingsFile
 
 
 @pytest.fixture
@@ -187,11 +151,23 @@ def test_a_file_that_is_no_report_stops_nothing(deliver, archives):
 
 
 @pytest.mark.parametrize(
-    "text", ["pacs", "pacs:104", ":104:A", "pacs:0:A", "pacs:x:A", "pacs:99999:A", "fe80::1:104:A"]
+    "text",
+    [
+        *("pacs", "pacs:104", ":104:A", "pacs:0:A", "pacs:x:A", "pacs:99999:A"),
+        *("pacs:000001999999:A", "fe80::1:104:A", "[:104:A", "[]:104:A", "two words:104:A"),
+    ],
 )
 def test_a_destination_that_is_none_is_one_line(text):
     with pytest.raises(UsageError, match="expected HOST:PORT:AETITLE"):
         parse_destination(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_reports_do_not_go_to_the_listener_itself(host):
+    forward, source = f"{host}:11112:CXR-EDGE", SettingsFile("settings", "")
+    check_dicom(DicomSettings(forward=forward), source)  # it does not listen
+    with pytest.raises(UsageError, match="where this service itself listens"):
+        check_dicom(DicomSettings(enabled=True, forward=forward), source)
 
 
 def test_destinations():

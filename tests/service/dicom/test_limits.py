@@ -13,7 +13,7 @@ from dicom_peers import CR, association, part, radiograph, request_bytes, send, 
 from pynetdicom.dsutils import encode
 from service_process import wait_until
 
-from cxr_edge.service.dicom import spool
+from cxr_edge.service.dicom.protocol import LimitedAssociation
 
 REJECTED = b"\x03\x00\x00\x00\x00\x04\x00\x02\x03\x02"
 
@@ -152,6 +152,20 @@ def test_a_part_that_drips_in_is_cut(listen):
     wait_until(lambda: listening.figures.associations == 0)
 
 
+def test_a_request_that_drips_in_is_cut(listen):
+    listening = listen(association_s=0.5, idle_s=60)
+    with socket.create_connection(("127.0.0.1", listening.port)) as peer:
+        began = time.monotonic()
+        peer.settimeout(0.1)
+        for byte in request_bytes():
+            with contextlib.suppress(TimeoutError):
+                peer.sendall(bytes([byte]))
+                if not peer.recv(1) or time.monotonic() - began > 5:
+                    break
+        assert time.monotonic() - began < 3
+    wait_until(lambda: not listening.figures.associations, timeout_s=3)
+
+
 def test_an_object_that_drips_in_is_cut(listen):
     listening, image = listen(object_s=0.5, idle_s=10), radiograph(1)
     with association(listening.port) as made:
@@ -240,46 +254,19 @@ def test_messages_that_break_the_rules_end_the_association(listen, parts, capfd)
     assert "Traceback" not in errors and image.SOPInstanceUID not in errors
 
 
-def test_without_room_an_object_is_refused_and_can_come_again(listen, monkeypatch):
-    listening, image = listen(), radiograph(1)
-    monkeypatch.setattr(spool.ReceivedFolder, "has_room", lambda folder: False)
-    with association(listening.port) as made:
-        assert made.send_c_store(image).Status == 0xA700
-        assert listening.files == []
-        monkeypatch.undo()
-        assert made.send_c_store(image).Status == 0
-    assert listening.figures.objects == {0xA700: 1, 0: 1}
+def test_a_connection_for_which_there_is_no_thread_takes_no_place(listen, monkeypatch, caplog):
+    listening = listen(max_associations=1)
 
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
 
-def test_a_disk_that_fills_while_receiving_leaves_nothing(listen, monkeypatch):
-    listening, image = listen(), radiograph(1, side=1600)  # 5 MB
-    answers = [True, True, True, False]
-    monkeypatch.setattr(spool.ReceivedFolder, "has_room", lambda folder: answers.pop(0))
-    with association(listening.port) as made:
-        assert made.send_c_store(image).Status == 0xA700
-        assert not answers and listening.files == []
-        monkeypatch.undo()
-        assert made.send_c_store(image).Status == 0
-
-
-def test_a_disk_that_fails_to_flush_is_not_acknowledged(listen, monkeypatch):
-    listening, image = listen(), radiograph(1)
-
-    def fail(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(spool.os, "fsync", fail)
-    with association(listening.port) as made:
-        assert made.send_c_store(image).Status == 0xA700
-        monkeypatch.undo()
-        assert listening.files == []
-        assert made.send_c_store(image).Status == 0
-
-
-def test_what_a_killed_process_was_receiving_is_removed(listen, tmp_path):
-    (tmp_path / "received").mkdir()
-    (tmp_path / "received/.receiving-0123456789abcdef").write_bytes(b"half")
-    assert listen().files == []
+    monkeypatch.setattr(LimitedAssociation, "start", fail)
+    for _ in range(2):
+        assert send(listening.port, radiograph(1)) is None
+    monkeypatch.undo()
+    assert send(listening.port, radiograph(1)) == 0
+    said = [line for line in caplog.messages if line.startswith("DICOM: ")]
+    assert said == ["DICOM: a connection cannot be served: RuntimeError"] * 2
 
 
 def test_stopping_ends_what_is_arriving(listen):

@@ -10,8 +10,10 @@ import pytest
 from dicom_peers import MARKER, radiograph, to_file
 from service_process import write_config
 
+from cxr_edge import results
 from cxr_edge.errors import MissingExtraError, OutputError
 from cxr_edge.files import sha256
+from cxr_edge.service import recorder
 from cxr_edge.service.config import read_config
 from cxr_edge.service.dicom import outbox, reports
 from cxr_edge.service.inbox import mover
@@ -159,8 +161,22 @@ def test_a_report_that_cannot_be_made_stops_nothing(make, data, monkeypatch):
     assert received.lines == ["an image has no report: ImageError"]
     assert received.service.health.report().ok  # a remark
     monkeypatch.setattr(reports, "prediction_of", lambda result: {}[result.id])
-    with pytest.raises(KeyError):  # ours, not of the image: it is not hidden
-        received.receive(data) and received.work_off()
+    received.receive(data)  # a fault of ours: named, and no reason to stop at this image for ever
+    assert len(received.work_off()) == 2 and not received.reports
+    assert received.service.health.report().problems == ("an image has no report: KeyError",)
+
+
+def test_a_row_of_a_version_whose_results_had_less_stops_nothing(make, data, monkeypatch):
+    received = make()
+    document = results.to_document
+
+    def to_less(result):
+        return {k: v for k, v in document(result).items() if k != "out_of_domain"}
+
+    monkeypatch.setattr(recorder, "to_document", to_less)
+    received.receive(data)
+    assert len(received.work_off()) == 1 and not received.reports
+    assert received.lines == ["an image has no report: TypeError"]
 
 
 def test_another_bundle_reports_nothing_of_the_one_before(make, data, monkeypatch):
