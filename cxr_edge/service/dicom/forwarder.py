@@ -106,12 +106,19 @@ class Forwarder:
                 problem = f"the outbox cannot be used: {err.strerror}"
             except Exception as err:  # of pynetdicom
                 problem = f"{self._archive.destination}: {type(err).__name__}"
-            self._health.set("forward", problem and f"reports wait: {problem}")
+            refused = problem or self._refused()
+            self._health.set("forward", refused and f"reports wait: {refused}")
             failures = failures + 1 if problem else 0
             if problem:
                 self._stop.wait(self._delay_s(failures))
             else:
                 self._changed.wait(self._until_next_s())
+
+    def _refused(self) -> str:
+        """Which reports the archive does not take now, for people; empty: it takes all."""
+        count = len(self._not_before)
+        reports = "a report" if count == 1 else f"{count} reports"
+        return f"{self._archive.destination}: refuses {reports}" if count else ""
 
     def _delay_s(self, failures: int) -> float:
         return min(self._settings.retry_s * 2.0 ** min(failures - 1, 30), _LONGEST_DELAY_S)
@@ -207,6 +214,7 @@ class Forwarder:
         # Warnings (PS3.7 C) tell of elements that were changed or dropped: the report is there.
         if status in (0x0000, 0x0001, 0x0107, 0x0116) or status >> 12 == 0xB:
             self._figures.deliver("delivered")
+            self._not_before.pop(report.file.name, None)
             self._outbox.remove(report)
         elif status == CLASS_NOT_SUPPORTED:
             self._bury(report, "its kind is not accepted")

@@ -97,6 +97,8 @@ def test_a_report_that_is_refused_is_sent_again(deliver, archives, status):
     wait_until(lambda: delivering.waiting == 0, timeout_s=10)
     assert len(archive.received) == 2
     assert delivering.figures.deliveries == {"failed": 1, "delivered": 2}
+    assert delivering.said == [f"reports wait: 127.0.0.1:{archive.port}:ARCHIVE: refuses a report"]
+    wait_until(lambda: not delivering.problems["forward"], timeout_s=5)
 
 
 @pytest.mark.parametrize("status", [0xB000, 0xB007, 0x0107])
