@@ -17,7 +17,7 @@ from cxr_edge.classifier import Classifier
 from cxr_edge.engines import Heatmaps
 from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import printable, write_file
-from cxr_edge.image.listing import HEATMAP_SUFFIX
+from cxr_edge.image.listing import HEATMAP_SUFFIX, stem_of
 from cxr_edge.lettering import BACKGROUND, Lettering, Picture
 from cxr_edge.preprocess import image_area, shown_area
 from cxr_edge.results import Explanation, Failure, Prediction
@@ -68,7 +68,7 @@ def write_overlays(
             yield result
             continue
         source = result.prediction.source
-        path = _free_name(folder, Path(source).stem if source else "stdin", taken)
+        path = _free_name(folder, stem_of(source) if source else "stdin", taken)
         taken.add(file_key(path))
         try:
             _write_picture(path, draw_overlay(result, classifier.spec))
@@ -158,8 +158,8 @@ def _caption(explanation: Explanation, spec: ModelSpec, text: Lettering) -> list
     rows = [text.row(decision, bold=True), *text.rows(score)]
     if prediction.uncertain:
         rows += text.rows("uncertain", _WARNING)
-    if prediction.out_of_domain:
-        rows += text.rows("out of domain: unlike the training images", _WARNING)
+    if prediction.out_of_domain:  # before the decision, which means nothing then
+        rows[:0] = text.rows("out of domain: unlike the training images", _WARNING)
     largest = float(explanation.heatmap.max())
     if largest > 0:
         rows.append(_colour_bar(text, f"{largest:.2g}"))

@@ -113,6 +113,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
+@pytest.mark.thorough
 def test_its_steps_make_a_base_install_that_predicts(environment, tmp_path):
     image = tmp_path / "phantom.png"
     python = environment / "bin/python"

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
+from radiographs import UIDS, draw_radiograph
 
 import cxr_edge
 from cxr_edge import documents
@@ -185,6 +187,7 @@ def test_the_code_in_the_page_runs(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "xrays").symlink_to(drawn_data)
     write_phantom(tmp_path / "image.jpeg")
+    (tmp_path / "scan.dcm").write_bytes(draw_radiograph())
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.S)
     names: dict[str, object] = {}
     for block in blocks:
@@ -196,6 +199,7 @@ def test_the_code_in_the_page_runs(
     ):
         assert words in shown, words
     assert (tmp_path / "benchmark/report.json").is_file()
+    assert pydicom.dcmread(tmp_path / "scan.sr.dcm").StudyInstanceUID == UIDS["StudyInstanceUID"]
 
 
 @pytest.mark.slow

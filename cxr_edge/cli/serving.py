@@ -39,9 +39,12 @@ def serve(
         )
     modules = ["prometheus_client", "starlette", "uvicorn", "watchfiles"]
     require_installed(modules, "serve", user="cxr-edge serve")
+    import logging
+
     import cv2
 
     from cxr_edge.service.process import serve as run
 
+    logging.basicConfig(format="cxr-edge: %(message)s")
     cv2.setNumThreads(1)  # images are classified one at a time
     run(config, lambda line: streams.tell(f"cxr-edge: {line}"))

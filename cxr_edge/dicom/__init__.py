@@ -24,13 +24,18 @@ from cxr_edge.dicom.algorithm import Algorithm
 if TYPE_CHECKING:
     from cxr_edge.dicom.heatmap import heatmap_image
     from cxr_edge.dicom.report import structured_report
+    from cxr_edge.image.dicom.identity import sop_instance_uid
 
 _MODULES = {"heatmap_image": "heatmap", "structured_report": "report"}
 
-__all__ = ["Algorithm", "heatmap_image", "structured_report"]
+__all__ = ["Algorithm", "heatmap_image", "sop_instance_uid", "structured_report"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "sop_instance_uid":
+        from cxr_edge.image.dicom.identity import sop_instance_uid
+
+        return sop_instance_uid
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cxr_edge.extras import require

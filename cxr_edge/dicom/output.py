@@ -8,21 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import cxr_edge
 from cxr_edge.classifier import Classifier
 from cxr_edge.dicom.algorithm import Algorithm
 from cxr_edge.errors import CxrEdgeError, ImageError, OutputError
 from cxr_edge.extras import require_installed
 from cxr_edge.files import check_writable, printable, read_file, why_no_file, write_file
 from cxr_edge.image.dicom.recognition import is_dicom
+from cxr_edge.image.listing import stem_of
 from cxr_edge.overlay import concerns_only, file_key
 from cxr_edge.results import Explanation, Failure, Prediction
 
 REPORT_SUFFIX = ".sr.dcm"
 HEATMAP_SUFFIX = ".heatmap.dcm"
 
-_SUFFIXES = (".dcm", ".dicom", ".dic")
-"""Of images; other ends of a name are part of it, as in ``1.2.840.7``."""
 _MAX_OURS = 64 * 2**20  # bytes of a file that is looked into before it is replaced
 
 
@@ -119,11 +117,11 @@ class DicomFiles:
             return
         from cxr_edge.dicom import heatmap_image, structured_report
 
-        spec, algorithm = self._classifier.spec, algorithm_of(self._classifier)
+        spec, algorithm = self._classifier.spec, Algorithm.of(self._classifier)
         files = {REPORT_SUFFIX: structured_report(data, prediction, spec, algorithm)}
         if explanation is not None:
             files[HEATMAP_SUFFIX] = heatmap_image(data, explanation, algorithm)
-        stem = self._free_stem(_stem(source), files)
+        stem = self._free_stem("stdin" if isinstance(source, bytes) else stem_of(source), files)
         for suffix, content in files.items():
             path = self._folder / f"{stem}{suffix}"
             self._taken.add(file_key(path))
@@ -159,29 +157,11 @@ class DicomFiles:
         return owner != _image_of(content)
 
 
-def algorithm_of(classifier: Classifier) -> Algorithm:
-    """What a report says of a classifier that was loaded from a bundle."""
-    return Algorithm(
-        name=classifier.spec.name,
-        version=cxr_edge.__version__,
-        bundle=classifier.bundle_sha256 or "",
-        artifact=classifier.artifact,
-        engine=classifier.engine,
-    )
-
-
 def _failure(result: Prediction, err: CxrEdgeError) -> Failure:
     name = printable(result.source or "<bytes>")
     message = str(err) if isinstance(err, OutputError) else f"{name}: no report: {err}"
     kind = OutputError if isinstance(err, OutputError) else type(err)
     return Failure(result.source, kind.__name__, message, err.exit_code)
-
-
-def _stem(source: str | bytes) -> str:
-    if isinstance(source, bytes):
-        return "stdin"
-    path = Path(source)
-    return path.stem if path.suffix.lower() in _SUFFIXES else path.name
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -88,6 +88,12 @@ def without_version(name: str) -> str:
     return name.partition(";")[0].rstrip(".")
 
 
+def stem_of(source: str) -> str:
+    """A file's name without its suffix; a number is none, as in ``1.2.840.7``."""
+    path = Path(source)
+    return path.stem if path.suffix.strip(_NUMBER) else path.name
+
+
 def looks_like_image(path: Path, *, only_dicom: bool = False) -> bool:
     """Whether a file begins like an image, or like DICOM; False where it cannot be read."""
     data = first_bytes(path, _ENOUGH_BYTES)

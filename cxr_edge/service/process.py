@@ -36,6 +36,7 @@ def serve(file: Path, say: Say) -> None:
         CxrEdgeError: it cannot run; the first start and a reload alike.
     """
     config, source = read_config(file)
+    os.umask(os.umask(0o077) | 0o007)  # images and results are not for every user of the computer
     with _signals() as signals, _alone(config):
         service = _started(config, source, say)
         while True:

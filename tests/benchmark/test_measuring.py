@@ -124,6 +124,7 @@ def test_the_slowest_operations_are_named_by_layer(report: Report) -> None:
     assert any("conv" in layer.name for layer in report.layers["onnx-int8, onnxruntime"])
 
 
+@pytest.mark.thorough
 def test_keras_and_stock_conversions_are_measured_on_labelled_images(labelled: Path) -> None:
     request = BenchmarkRequest(images=labelled, rounds=2, processes=1, file_rounds=2)
     report = run_benchmark(Bundle.open(), request, Silent())

@@ -227,14 +227,6 @@ def test_the_results_replace_no_file_of_dicom(in_process, file_set):
 
 
 @pytest.mark.parametrize("options", [(), ("--ids",)], ids=["without", "with"])
-def test_the_results_replace_no_file_of_dicom(in_process, file_set):
-    for name in ("DICOMDIR", "PT000000/IM000002"):
-        kept = (file_set / name).read_bytes()
-        done = in_process("predict", file_set, "-o", file_set / name)
-        assert done.returncode == 2 and "would replace it" in done.stderr
-        assert (file_set / name).read_bytes() == kept
-
-
 def test_ids_only_on_request(in_process, cd, image, options):
     (chest,), (report,) = cd.rglob("I0000001"), cd.rglob("I0000005")
     call = ("predict", chest, report, image, *options)

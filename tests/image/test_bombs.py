@@ -77,6 +77,7 @@ def test_small_files(record_property: pytest.RecordProperty) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.thorough
 def test_large_files_and_pictures(record_property: pytest.RecordProperty) -> None:
     figures = read_all("long")
     record_largest(figures, record_property)

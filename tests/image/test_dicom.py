@@ -193,7 +193,7 @@ def test_cut_jpeg_2000_is_refused(data_root: Path) -> None:
     ("tags", "named"),
     [
         ({"Modality": "CT"}, "modality is CT, expected a radiograph: CR, DX, RG"),
-        ({"Modality": None}, "modality is none"),
+        ({"Modality": None}, "states no modality"),
         ({"NumberOfFrames": 3}, "3 frames"),
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "RGB"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),

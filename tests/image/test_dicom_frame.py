@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import cv2
@@ -10,9 +11,16 @@ import pytest
 
 pytest.importorskip("pydicom", reason="DICOM needs the extra 'dicom'")
 
+import pydicom
 from dicom_files import draw, ramp, refusal, save
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from cxr_edge.errors import ImageError, LeftOut
 from cxr_edge.image import ImageLimits, read_image
@@ -50,10 +58,35 @@ def test_pixels_beyond_rows_and_columns(tags: dict[str, int]) -> None:
     assert "the DICOM file's pixels have 1,024 bytes" in refusal(save(draw(PICTURE, 8, **tags)))
 
 
+def test_run_lengths_beyond_rows_and_columns() -> None:
+    for picture in (PICTURE, PICTURE.astype("u2") * 16):
+        dataset = draw(picture, 8 * picture.itemsize)
+        dataset.compress(RLELossless)
+        assert (read_image(save(dataset)) == PICTURE).mean() > 0.99
+        dataset.Columns = 63
+        assert "more in an RLE segment" in refusal(save(dataset))
+
+
 def test_zeros_may_follow_the_pixels() -> None:
     dataset = draw(PICTURE, 8)
     dataset.PixelData += bytes(512)
     assert (read_image(save(dataset)) == PICTURE).all()
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+@pytest.mark.parametrize("is_big", [False, True])
+def test_the_byte_that_makes_an_odd_size_even_may_be_any(vr: str, is_big: bool) -> None:
+    picture = PICTURE[:3, :41]
+    stored = picture.tobytes() + b"\x20"
+    if is_big and vr == "OW":  # each pair of bytes is swapped
+        stored = np.frombuffer(stored, np.uint16).byteswap().tobytes()
+    dataset = draw(picture, 8)
+    dataset.add_new(0x7FE00010, vr, stored)
+    if is_big:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset, little_endian=not is_big, implicit_vr=False)
+    assert (read_image(buffer.getvalue()) == picture).all()
 
 
 @pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless, JPEGLSLossless])

@@ -15,6 +15,7 @@ import pytest
 
 from cxr_edge.errors import ImageError, UsageError
 from cxr_edge.image import SUFFIXES, read_image
+from cxr_edge.image.listing import stem_of
 from cxr_edge.preprocess import Image
 
 Encode = Callable[..., bytes]
@@ -148,3 +149,12 @@ def test_channels() -> None:
 def test_suffixes() -> None:
     assert {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"} <= SUFFIXES
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("source", "stem"),
+    [("a/x.png", "x"), ("1.2.840.7", "1.2.840.7"), ("CHEST.IMA", "CHEST"), ("IM 1", "IM 1")],
+)
+def test_a_number_is_no_suffix(source: str, stem: str) -> None:
+    """Of files named by UIDs, each has a report and a heat map of its own name."""
+    assert stem_of(source) == stem

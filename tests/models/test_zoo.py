@@ -56,6 +56,7 @@ SWEEP_ONLY = {
     *("attention under mixed_float16", "LoRA enabled", "a vector plus BatchNormalization"),
     *("Rescaling plus a number", "one minus BatchNormalization", "a number divided by a map"),
     *("padding and concatenation along rows", "merges that broadcast"),
+    "Resizing to 12x20 interpolation=bilinear pad_to_aspect_ratio=True",
 }
 """Small, but others in ``make test`` are of the same kind."""
 SMALL = [

@@ -159,17 +159,19 @@ class Archive:
         statuses: tuple[int, ...] = (0,),
         classes: tuple[str, ...] = REPORTS,
         dies_of: str = "",
+        title: str = "ARCHIVE",
     ) -> None:
         self.received: list[Dataset] = []
         self.asked, self.may_answer = threading.Event(), threading.Event()
         self.may_answer.set()
         self.statuses, self._dies_of = list(statuses), dies_of
-        entity = AE(ae_title="ARCHIVE")
+        entity = AE(ae_title=title)
+        entity.require_called_aet = True
         for sop_class in classes or (VERIFICATION,):
             entity.add_supported_context(sop_class)
         handlers = [(evt.EVT_C_STORE, self._take)]
         self._server = entity.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=handlers, ae_title="ARCHIVE"
+            ("127.0.0.1", port), block=False, evt_handlers=handlers, ae_title=title
         )
         self.port = self._server.socket.getsockname()[1]
 

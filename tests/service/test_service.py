@@ -74,6 +74,8 @@ def test_settings_are_read_again(tmp_path, start, png):
     wait_until(lambda: list((tmp_path / "set aside").glob("a.*.png")))
     wait_for_results(tmp_path, 2)
     assert service.terminate() == 0
+    for written in (tmp_path / "set aside", tmp_path / "results.db"):
+        assert written.stat().st_mode & 0o007 == 0  # other users read neither images nor results
 
 
 def test_another_bundle_is_taken_up_and_a_broken_one_is_not(tmp_path, start, png):

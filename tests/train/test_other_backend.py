@@ -38,6 +38,7 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), recipe, seed=1, group_of=grouping(No
 
 
 @pytest.mark.long
+@pytest.mark.thorough
 @pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="no other backend: jax is not installed"
 )

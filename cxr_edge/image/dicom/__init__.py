@@ -8,6 +8,7 @@
     selection     which radiographs are read: every rule, and the reasons
     attributes    numbers and words of those elements
     frame         the stored pixels, uncompressed or decoded by a codec
+    rle           run-length encoding
     cells         which bits of a stored pixel are its value
     greyscale     stored values to 0..255: the order of the steps
     padding tables window   the steps

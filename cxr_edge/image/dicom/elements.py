@@ -35,7 +35,7 @@ _UNDEFINED = 0xFFFFFFFF
 _SEQUENCES = (0x00283000, 0x00283010, 0x20500010)  # of modality, VOI and presentation tables
 _CODES = (0x00082218, 0x00540220)  # of region and view
 _MAX_VALUE = 4_096
-_MAX_CODES, _MAX_SEQUENCE = 2**16, 2**20
+_MAX_SEQUENCES = dict.fromkeys(_SEQUENCES, 2**20) | dict.fromkeys(_CODES, 2**16)
 _MAX_ITEMS = 100
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _FRAME_STARTS = (
@@ -155,9 +155,7 @@ def read_elements(
             )
             return True
         if tag in needed and length != _UNDEFINED:
-            most = _MAX_CODES if tag in _CODES else _MAX_VALUE
-            if tag in _SEQUENCES:
-                most = _MAX_SEQUENCE
+            most = _MAX_SEQUENCES.get(tag, _MAX_VALUE)
             if length > most:
                 raise ImageError(
                     f"the DICOM element {pydicom.tag.Tag(tag)} has {length:,} bytes, the limit is "
@@ -167,7 +165,7 @@ def read_elements(
         return False
 
     dataset = pydicom.filereader.read_partial(file, stops, force=True, specific_tags=needed)
-    for tag in _SEQUENCES + _CODES:
+    for tag in _MAX_SEQUENCES:
         element = dataset.get_item(tag)
         value = getattr(element, "value", None)
         items = sum(map(value.count, _ITEM_TAGS)) if isinstance(value, bytes) else 0

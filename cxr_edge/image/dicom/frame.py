@@ -16,6 +16,7 @@ from cxr_edge.image.decode import decode
 from cxr_edge.image.dicom.attributes import required
 from cxr_edge.image.dicom.cells import Cell
 from cxr_edge.image.dicom.elements import PixelData, join_fragments
+from cxr_edge.image.dicom.rle import decode_rle
 from cxr_edge.image.formats import inspect
 from cxr_edge.image.header import ImageLimits
 
@@ -40,7 +41,6 @@ _COMPRESSED = {
     "1.2.840.10008.1.2.4.203": "JPEG 2000",
 }
 _FIRST, _PIXEL_DATA = (0x0008, 0x0000), (0x7FE0, 0x0010)
-_RLE_HEADER, _RLE_BLOCK = 64, 2**20
 
 
 def readable_syntaxes(pydicom: Any) -> list[str]:
@@ -79,7 +79,7 @@ def read_frame(
     if syntax in _PLAIN:
         return _view(data, place, shape, cell.allocated, syntax == _BIG_ENDIAN)
     if syntax == _RLE:
-        return _decode_rle(join_fragments(data, place), shape, cell.allocated // 8)
+        return decode_rle(join_fragments(data, place), shape, cell.allocated // 8)
     if syntax in _JPEG:
         return _decode_jpeg(join_fragments(data, place), shape, cell, limits)
     if syntax in _COMPRESSED:
@@ -167,6 +167,27 @@ def _view(
     """Uncompressed pixels, (H, W) unsigned, without a copy where their order allows it."""
     count = shape[0] * shape[1]
     size = count * bits // 8
+    _check_extent(data, place, shape, size, is_big)
+    if bits == 8 and is_big and place.vr == "OW":  # pairs of pixels, each pair swapped
+        words = np.frombuffer(data, np.uint16, (size + 1) // 2, place.start)
+        return words.byteswap().view(np.uint8)[:size].reshape(shape)
+    return np.frombuffer(data, f"{'>' if is_big else '<'}u{bits // 8}", count, place.start).reshape(
+        shape
+    )
+
+
+def _check_extent(
+    data: bytes, place: PixelData, shape: tuple[int, int], size: int, is_big: bool
+) -> None:
+    """Refuse uncompressed pixels that are not all there, and what stands behind them unread.
+
+    Args:
+        data: the file.
+        place: where the pixels are.
+        shape: rows and columns.
+        size: bytes that these need.
+        is_big: whether the file is big endian.
+    """
     length = place.length
     if length is None:
         raise ImageError(
@@ -180,7 +201,7 @@ def _view(
             f"the DICOM file is damaged or was cut: its pixels have {present:,} bytes, expected"
             f" {max(size, length):,}; get the whole file"
         )
-    if any(memoryview(data)[place.start + size : end]):  # zeros fill a file up
+    if data[place.start + size + size % 2 : end].strip(b"\0"):  # zeros may fill a file up
         raise ImageError(
             f"the DICOM file's pixels have {length:,} bytes, {shape[0]} rows of {shape[1]} have"
             f" {size:,}; save the one frame to read, or export the file again"
@@ -189,57 +210,6 @@ def _view(
     if _FIRST <= following <= _PIXEL_DATA:  # what they say of the picture was not read
         raise ImageError(
             "the DICOM file has elements behind its pixels that belong before them; export it again"
-        )
-    if bits == 8 and is_big and place.vr == "OW":  # pairs of pixels, each pair swapped
-        words = np.frombuffer(data, np.uint16, (size + 1) // 2, place.start)
-        return words.byteswap().view(np.uint8)[:size].reshape(shape)
-    return np.frombuffer(data, f"{'>' if is_big else '<'}u{bits // 8}", count, place.start).reshape(
-        shape
-    )
-
-
-def _decode_rle(frame: bytes, shape: tuple[int, int], segments: int) -> npt.NDArray[Any]:
-    """Decode RLE (DICOM PS3.5 G): a segment for each byte of a pixel, the highest first."""
-    count, *offsets = struct.unpack_from("<16I", frame)
-    bounds = [*offsets[:segments], len(frame)]
-    if count != segments or bounds[0] < _RLE_HEADER or bounds != sorted(set(bounds)):
-        raise ImageError(
-            f"the DICOM file's pixels are damaged: {count} RLE segments at {bounds[:-1]}, expected"
-            f" {segments} one after another; get the file again"
-        )
-    size = shape[0] * shape[1]
-    pixels = np.empty((size, segments), np.uint8)
-    for place in range(segments):
-        _decode_segment(frame, bounds[place], bounds[place + 1], pixels[:, segments - 1 - place])
-    return pixels.view(f"<u{segments}").reshape(shape)
-
-
-def _decode_segment(frame: bytes, start: int, end: int, place: npt.NDArray[np.uint8]) -> None:
-    """Fill ``place`` from a segment, a block at a time; what the segment holds beyond is padding.
-
-    Raises:
-        ImageError: the segment holds less.
-    """
-    filled = 0
-    while filled < len(place) and start < end:
-        block = bytearray()
-        while len(block) < _RLE_BLOCK and start < end:
-            code = frame[start]
-            if code < 128:
-                block += frame[start + 1 : min(start + code + 2, end)]
-                start += code + 2
-            else:
-                if code > 128:
-                    block += frame[start + 1 : min(start + 2, end)] * (257 - code)
-                    start += 1
-                start += 1
-        part = place[filled : filled + len(block)]
-        part[:] = np.frombuffer(block, np.uint8, len(part))
-        filled += len(part)
-    if filled < len(place):
-        raise ImageError(
-            f"the DICOM file's pixels are damaged: an RLE segment holds {filled:,} bytes,"
-            f" expected {len(place):,}; get the file again"
         )
 
 

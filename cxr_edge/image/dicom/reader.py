@@ -82,6 +82,6 @@ def _check_dataset(dataset: Any, limits: ImageLimits) -> None:
     samples = required(dataset, "SamplesPerPixel")
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise ImageError(
-            f"the DICOM file is {quotable(photometric)} with {samples} samples a pixel,"
-            " supported are MONOCHROME1 and MONOCHROME2"
+            f"the DICOM file's PhotometricInterpretation is {quotable(photometric)} with {samples}"
+            " samples a pixel, supported are MONOCHROME1 and MONOCHROME2"
         )

@@ -120,7 +120,7 @@ _COLOURS = {"PALETTE COLOR"} | _table("""
 _LONG = 5  # letters of a word that may be part of another
 _LONG_CHEST = {name for name in RULES.chest if len(name) >= _LONG}
 _LONG_OTHERS = {name for name in RULES.other_parts if len(name) >= _LONG}
-_HINT = "; radiographs=any reads it (--radiographs any)"
+_HINT = "; --radiographs any reads it (in Python, radiographs='any')"
 
 
 def reason_to_leave_out(dataset: Any, radiographs: Radiographs = "frontal-chest") -> str | None:
@@ -152,7 +152,7 @@ def reason_of_kind(dataset: Any) -> str | None:
         stated = modality if modality in _OTHER_MODALITIES else "none that is known"
         return f"the DICOM modality is {stated}, {expected}"
     if not modality and "Rows" in dataset:  # which come later: else the file was cut
-        return f"the DICOM modality is none, {expected}"
+        return f"the DICOM file states no modality, {expected}"
     return None
 
 
@@ -185,7 +185,7 @@ def _reason_of_part(dataset: Any) -> str | None:
     expected = f"expected the chest{_HINT}"
     if not set(words) <= RULES.not_stated:
         rest, has_chest = _without_chest(words)
-        other = next(filter(None, map(_other_part, rest)), "")
+        other = _other_part(rest)
         if not has_chest:
             return f"the body part is {other or 'another one'}, {expected}"
         if other:
@@ -202,6 +202,9 @@ def _reason_of_view(dataset: Any) -> str | None:
     other = _other_view(words)
     if other:
         return f"the view is {other}, {expected}"
+    other = _other_part(words)
+    if other:
+        return f"the view names the body part {other}, expected the chest{_HINT}"
     told = {*words} - RULES.not_stated - RULES.posture
     if told and not _first(words, RULES.frontal) and not all(map(str.isdigit, told)):
         return f"the view is none that is known, {expected}"
@@ -244,11 +247,11 @@ def _without_chest(words: Iterable[str]) -> tuple[list[str], bool]:
     return [word for word in rest if word], has_chest
 
 
-def _other_part(word: str) -> str:
-    """The word of another body part that a word is or begins with (SHOULDERS); empty: none."""
-    if word in RULES.other_parts:
-        return word
-    return next((name for name in sorted(_LONG_OTHERS) if word.startswith(name)), "")
+def _other_part(words: list[str]) -> str:
+    """The first word that is another body part or begins with one (SHOULDERS); empty: none."""
+    names = sorted(_LONG_OTHERS)
+    parts = (name for word in words for name in names if word.startswith(name))
+    return _first(words, RULES.other_parts) or next(parts, "")
 
 
 def _other_view(words: list[str]) -> str:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cxr_edge.reporting import notice
+
 Refusal = Literal["address", "limit", "title", "protocol"]
 """Why there was no association, or why it was aborted."""
 Delivery = Literal["delivered", "failed", "dead"]
+
+_WHY: dict[Refusal, str] = {
+    "address": "its address is none of dicom.addresses",
+    "limit": "dicom.max_associations were open",
+    "title": "its called or calling AE title is not that of the settings",
+    "protocol": "it broke the protocol, or a limit of size or time",
+}
+_SAID_EVERY_S = 600.0
+"""A line for each reason, however often it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,8 @@ class DicomReport:
     """Objects that were acknowledged since the start."""
     refused: int
     """Objects that were not, since the start."""
+    turned_away: int
+    """Associations that were refused or cut, since the start."""
     reports_waiting: int
     """For their archive."""
     reports_dead: int
@@ -43,6 +57,7 @@ class Figures:
     deliveries: Counter[Delivery] = field(default_factory=Counter)
     reports_waiting: int = 0
     reports_dead: int = 0
+    _said: dict[Refusal, float] = field(default_factory=dict)
 
     def accept(self) -> None:
         """Count an association that was accepted."""
@@ -50,9 +65,17 @@ class Figures:
             self.accepted += 1
 
     def refuse(self, reason: Refusal) -> None:
-        """Count a connection that was refused or cut."""
+        """Count a connection that was refused or cut, and say so now and then."""
+        now = time.monotonic()
         with self.lock:
             self.refusals[reason] += 1
+            count = self.refusals[reason]
+            is_due = now - self._said.get(reason, -_SAID_EVERY_S) >= _SAID_EVERY_S
+            if is_due:
+                self._said[reason] = now
+        if is_due:
+            since = f"{count} since the start"
+            notice(f"DICOM: an association was refused or cut: {_WHY[reason]} ({since})")
 
     def answer(self, status: int) -> None:
         """Count an object by the status that it was answered with."""
@@ -72,6 +95,7 @@ class Figures:
                 self.associations,
                 received,
                 self.objects.total() - received,
+                self.refusals.total(),
                 self.reports_waiting,
                 self.reports_dead,
             )

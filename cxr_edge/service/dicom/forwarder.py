@@ -167,9 +167,7 @@ class Forwarder:
             if not (association.is_established or never.issuperset(REPORT_CLASSES)):
                 for report in reports:
                     self._failed(report)
-                raise Away(
-                    "refuses the association" if association.is_rejected else "no connection"
-                )
+                raise Away(_why_rejected(association))
             for report in reports:
                 if self._stop.is_set():
                     return
@@ -249,3 +247,11 @@ class Forwarder:
         self._not_before.pop(report.file.name, None)
         self._outbox.bury(report)
         notice(f"DICOM: a report is given up: {why}")
+
+
+def _why_rejected(association: Any) -> str:
+    """Why there is no association, in the words of the standard where the archive says it."""
+    if not association.is_rejected:
+        return "no connection"
+    reason = str(getattr(association.acceptor.primitive, "reason_str", ""))
+    return f"refuses the association ({reason or 'without a reason'})"

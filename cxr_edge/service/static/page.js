@@ -102,7 +102,8 @@ function showState(state) {
       `${state.temperature_c.toFixed(0)} °C${state.throttled ? ", slowed down" : ""}`]);
   if (state.dicom)
     facts.push(
-      ["DICOM", `${count(state.dicom.received)} received, ${count(state.dicom.refused)} refused`],
+      ["DICOM", `${count(state.dicom.received)} received, ${count(state.dicom.refused)} refused`
+        + (state.dicom.turned_away ? `, ${count(state.dicom.turned_away)} connections turned away` : "")],
       ["Reports", `${count(state.dicom.reports_waiting)} waiting`
         + (state.dicom.reports_dead ? `, ${count(state.dicom.reports_dead)} not delivered` : "")]);
   facts.push(["Running since", moment(state.started)], ["Version", state.version]);

@@ -66,6 +66,15 @@ def test_an_archive_that_is_away_gets_them_when_it_is_back(deliver, archives):
     assert len(archive.received) == 2
 
 
+def test_why_an_archive_refuses_is_said(deliver, archives):
+    archive = archives(title="ANOTHER")
+    delivering = deliver(archive.port)
+    delivering.put()
+    delivering.forwarder.start()
+    wait_until(lambda: delivering.said, timeout_s=10)
+    assert "(Called AE title not recognised)" in delivering.said[0]
+
+
 def test_what_was_not_delivered_is_by_the_next_process(deliver, archives):
     first = deliver(free_port())
     first.put()

@@ -104,11 +104,17 @@ def test_what_is_no_image_or_not_what_the_command_says_is_refused(listen):
         ({"calling_ae_titles": ("CT1", "DX 2")}, {"calling": "DX2"}),
     ],
 )
-def test_another_name_is_rejected(listen, settings, arguments):
+def test_another_name_is_rejected(listen, settings, arguments, caplog):
     listening = listen(**settings)
-    with association(listening.port, **arguments) as made:
-        assert made.is_rejected
-    assert listening.figures.refusals == {"title": 1}
+    for _ in range(2):
+        with association(listening.port, **arguments) as made:
+            assert made.is_rejected
+    assert listening.figures.refusals == {"title": 2}
+    assert listening.figures.report().turned_away == 2
+    assert [record.getMessage() for record in caplog.records if record.name == "cxr_edge"] == [
+        "DICOM: an association was refused or cut: its called or calling AE title is not that of "
+        "the settings (1 since the start)"
+    ]
 
 
 def test_a_name_of_the_list_is_accepted(listen):

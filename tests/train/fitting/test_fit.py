@@ -160,6 +160,7 @@ def test_an_interrupted_training_reports_the_same_figures(uninterrupted: Any, re
             assert getattr(two, name) == pytest.approx(getattr(one, name), rel=1e-4), name
 
 
+@pytest.mark.thorough
 def test_an_interrupted_robust_training_ends_with_the_same_weights_too(tmp_path: Path) -> None:
     whole, figures = train(tmp_path / "whole", recipe=TINY_ROBUST)
     with pytest.raises(PowerCutError):
