@@ -82,7 +82,7 @@ def test_systemd_reads_what_the_drop_ins_offer(unit: Path) -> None:
     folder = unit.with_name(f"{unit.name}.d")
     folder.mkdir()
     lan = re.sub(r"^#(\w+=)", r"\1", (DEPLOY / "lan.conf").read_text(), flags=re.M)
-    assert lan.count("\nIPAddressAllow=") == 2
+    assert lan.count("\nIPAddressAllow=") == 3
     (folder / "lan.conf").write_text(lan)
     page = (ROOT / "docs/raspberry-pi.md").read_text()
     (share,) = re.findall(r"^```\n(\[Service\]\n.*?)^```", page, re.M | re.S)
