@@ -103,7 +103,7 @@ function showState(state) {
   if (state.dicom)
     facts.push(
       ["DICOM", `${count(state.dicom.received)} received, ${count(state.dicom.refused)} refused`
-        + (state.dicom.turned_away ? `, ${count(state.dicom.turned_away)} connections turned away` : "")],
+        + (state.dicom.turned_away ? `, ${count(state.dicom.turned_away)} turned away` : "")],
       ["Reports", `${count(state.dicom.reports_waiting)} waiting`
         + (state.dicom.reports_dead ? `, ${count(state.dicom.reports_dead)} not delivered` : "")]);
   facts.push(["Running since", moment(state.started)], ["Version", state.version]);
@@ -190,7 +190,7 @@ function drawRows(fresh) {
 
 function drawRow(result) {
   const { stored } = result;
-  const name = element("button", { type: "button", "aria-haspopup": "dialog" }, stored.path);
+  const name = element("button", { type: "button", "aria-haspopup": "dialog" }, nameOf(stored));
   const cells = [
     element("th", { role: "rowheader", scope: "row" }, name),
     element("td", { role: "cell", class: "decision" }),
@@ -208,7 +208,7 @@ function drawRow(result) {
       element("span", {}, digits(result.score)), meter(result, kind)));
   }
   remarks.append(...marks(result));
-  if (!result.ok) remarks.append(element("span", { class: "message" }, result.message));
+  if (!result.ok) remarks.append(element("span", { class: "message" }, reasonOf(result)));
   const row = element("tr", { role: "row", id: `result-${stored.id}`, "data-id": stored.id }, ...cells);
   row.addEventListener("click", () => openDetail(result, name));
   return row;
@@ -228,7 +228,8 @@ function meter(result, kind) {
 }
 
 function marks(result) {
-  if (!result.ok) return [element("span", { class: "mark failed" }, "failed")];
+  if (!result.ok)
+    return [element("span", { class: "mark failed" }, result.error === "LeftOut" ? "left out" : "failed")];
   const nodes = [];
   if (result.uncertain) nodes.push(element("span", { class: "mark uncertain" }, "uncertain"));
   if (result.out_of_domain)
@@ -241,11 +242,20 @@ function isPositive(result) {
   return result.threshold !== null && result.score >= result.threshold;
 }
 
+// A received object's name is its hash, of which the first digits are enough to tell it by.
+function nameOf(stored) {
+  return stored.via === "dicom" ? `DICOM ${stored.path.slice(0, 12)}` : stored.path;
+}
+
+function reasonOf(result) {
+  return result.message.replace(`${result.stored.path}: `, "");
+}
+
 function inWords(result) {
-  const { path } = result.stored;
-  if (!result.ok) return `${path}: failed, ${result.message}`;
+  const name = nameOf(result.stored);
+  if (!result.ok) return `${name}: ${marks(result)[0].textContent}, ${reasonOf(result)}`;
   const remarks = [result.uncertain && "uncertain", result.out_of_domain && "out of domain"];
-  return [`${path}: ${result.label}, score ${digits(result.score)}`, ...remarks.filter(Boolean)].join(", ");
+  return [`${name}: ${result.label}, score ${digits(result.score)}`, ...remarks.filter(Boolean)].join(", ");
 }
 
 // --- one result
@@ -281,7 +291,7 @@ async function openDetail(result, opener) {
   const text = byId("heatmap-text");
   picture.hidden = true;
   text.className = result.ok ? "muted" : "warning";
-  text.textContent = result.ok ? "Drawing the heat map …" : result.message;
+  text.textContent = result.ok ? "Drawing the heat map …" : reasonOf(result);
   dialog.onclose = () => {
     openResult = null;
     forgetPicture();
