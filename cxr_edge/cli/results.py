@@ -144,11 +144,15 @@ def _table_row(row: StoredResult) -> list[Cell]:
     document = row.document
     finished, path = row.finished[:19].replace("T", " "), printable(row.path)
     if not document["ok"]:
-        return [finished, Styled("failed", "bad"), "", path, Styled(_reason(row), "bad")]
+        return [finished, Styled(_word(row), "bad"), "", path, Styled(_reason(row), "bad")]
     remarks = [text for key, text in _REMARKS.items() if document.get(key)]
     style: Style = "bad" if document.get("out_of_domain") else "warning"
     score = f"{document['score']:.4f}"
     return [finished, str(document["label"]), score, path, Styled("  ".join(remarks), style)]
+
+
+def _word(row: StoredResult) -> str:
+    return "left out" if row.document["error"] == "LeftOut" else "failed"
 
 
 def _reason(row: StoredResult) -> str:

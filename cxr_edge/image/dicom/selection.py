@@ -120,7 +120,7 @@ _COLOURS = {"PALETTE COLOR"} | _table("""
 _LONG = 5  # letters of a word that may be part of another
 _LONG_CHEST = {name for name in RULES.chest if len(name) >= _LONG}
 _LONG_OTHERS = {name for name in RULES.other_parts if len(name) >= _LONG}
-_HINT = "; --radiographs any reads it"
+_HINT = "; --radiographs any reads it (in the service, worker.radiographs)"
 
 
 def reason_to_leave_out(dataset: Any, radiographs: Radiographs = "frontal-chest") -> str | None:

@@ -10,14 +10,15 @@ from typing import Literal
 
 from cxr_edge.reporting import notice
 
-Refusal = Literal["address", "limit", "title", "protocol"]
+Refusal = Literal["address", "limit", "called", "calling", "protocol"]
 """Why there was no association, or why it was aborted."""
 Delivery = Literal["delivered", "failed", "dead"]
 
 _WHY: dict[Refusal, str] = {
     "address": "its address is none of dicom.addresses",
     "limit": "dicom.max_associations were open",
-    "title": "its called or calling AE title is not that of the settings",
+    "called": "the AE title that it called is not dicom.ae_title",
+    "calling": "its own AE title is none of dicom.calling_ae_titles",
     "protocol": "it broke the protocol, or a limit of size or time",
 }
 _SAID_EVERY_S = 600.0

@@ -18,6 +18,8 @@ from cxr_edge.service.dicom.spool import ReceivedFolder, Spool
 from cxr_edge.service.dicom.tls import listener_context
 
 _POLL_S = 0.1
+_CALLING_TITLE = 3
+"""Diagnostic of a rejection: the calling AE title is not recognized (PS3.8, 9.3.4)."""
 _NO_LIMIT = 2**31
 """The server counts connections itself."""
 
@@ -82,7 +84,7 @@ class Listener:
         handlers = [
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_ACCEPTED, lambda event: self._figures.accept()),
-            (evt.EVT_REJECTED, lambda event: self._figures.refuse("title")),
+            (evt.EVT_REJECTED, self._rejected),
         ]
         limits = Limits(settings.max_pdu, settings.idle_s, settings.object_s)
         door = Door(parse_networks(settings.addresses), settings.max_associations, limits)
@@ -116,6 +118,10 @@ class Listener:
         if self._thread is not None:
             self._server.stop()
             self._thread.join(5)
+
+    def _rejected(self, event: Any) -> None:
+        diagnostic = getattr(event.assoc.acceptor.primitive, "diagnostic", None)
+        self._figures.refuse("calling" if diagnostic == _CALLING_TITLE else "called")
 
     def _store(self, event: Any) -> int:
         """Answer a C-STORE with its status; called by the association's thread."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from cxr_edge import __version__
-from cxr_edge.errors import BundleError, OutputError
+from cxr_edge.errors import BundleError, CxrEdgeError, OutputError
 from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.results import Prediction
 from cxr_edge.service.config import ServiceConfig
@@ -46,6 +46,8 @@ class Reporter:
         """
         self._config, self._outbox, self._health = config, outbox, health
         self._model, self._on_report = model, on_report
+        self._unreported = 0
+        """Images since the start of which a report is missing for good."""
 
     def make(self, result: StoredResult, data: bytes) -> None:
         """Put the reports of a prediction into the outbox; a failure has none.
@@ -59,7 +61,7 @@ class Reporter:
         """
         if not (result.document["ok"] and is_dicom(data)):
             return
-        problem = ""
+        reason = ""
         for kind, make in self._wanted(result, data).items():
             name = report_name(result.content, result.bundle, kind)
             if self._outbox.has(name):
@@ -69,12 +71,15 @@ class Reporter:
             except OutputError:
                 raise
             except Exception as err:  # ours, for what the image lacks, and highdicom's
-                problem = f"an image has no report: {type(err).__name__}"
+                reason = _reason_of(err)
                 continue
             self._outbox.put(name, report)
             self._on_report()
         self._health.set("reports", "")
-        self._health.set("unreported", problem)
+        if reason:
+            self._unreported += 1
+            images = "an image has" if self._unreported == 1 else f"{self._unreported} images have"
+            self._health.set("unreported", f"{images} no report: {reason}")
 
     def _wanted(self, result: StoredResult, data: bytes) -> dict[ReportKind, Callable[[], bytes]]:
         """The reports that the settings ask for, and what makes each."""
@@ -110,6 +115,11 @@ class Reporter:
         if self._config.dicom.report == "sr+heatmap":
             wanted["heatmap"] = draw
         return wanted
+
+
+def _reason_of(err: Exception) -> str:
+    """Why there is no report; another library's message may quote the image, ours does not."""
+    return str(err) if isinstance(err, CxrEdgeError) else type(err).__name__
 
 
 def prediction_of(result: StoredResult) -> Prediction:

@@ -98,22 +98,24 @@ def test_what_is_no_image_or_not_what_the_command_says_is_refused(listen):
 
 
 @pytest.mark.parametrize(
-    ("settings", "arguments"),
+    ("reason", "settings", "arguments", "why"),
     [
-        ({}, {"called": "ANOTHER"}),
-        ({"calling_ae_titles": ("CT1", "DX 2")}, {"calling": "DX2"}),
+        ("called", {}, {"called": "ANOTHER"}, "the AE title that it called is not dicom.ae_title"),
+        (
+            *("calling", {"calling_ae_titles": ("CT1", "DX 2")}, {"calling": "DX2"}),
+            "its own AE title is none of dicom.calling_ae_titles",
+        ),
     ],
 )
-def test_another_name_is_rejected(listen, settings, arguments, caplog):
+def test_another_name_is_rejected(listen, reason, settings, arguments, why, caplog):
     listening = listen(**settings)
     for _ in range(2):
         with association(listening.port, **arguments) as made:
             assert made.is_rejected
-    assert listening.figures.refusals == {"title": 2}
+    assert listening.figures.refusals == {reason: 2}
     assert listening.figures.report().turned_away == 2
     assert [record.getMessage() for record in caplog.records if record.name == "cxr_edge"] == [
-        "DICOM: an association was refused or cut: its called or calling AE title is not that of "
-        "the settings (1 since the start)"
+        f"DICOM: an association was refused or cut: {why} (1 since the start)"
     ]
 
 
