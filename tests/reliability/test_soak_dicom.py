@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -31,7 +27,7 @@ from dicom_peers import (
 )
 from service_process import ServiceProcess
 from test_soak import SHARE
-from test_soak_service import state_of
+from test_soak_service import run_in_own_mounts, state_of
 
 pytestmark = pytest.mark.soak
 
@@ -120,16 +116,7 @@ def test_r12_hostile_peers(tmp_path: Path, record_property: pytest.RecordPropert
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is not installed")
 def test_r12_disk_full(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
-    in_own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
-    done = subprocess.run(
-        [*in_own_mounts, sys.executable, HERE / "full_disk_dicom.py", tmp_path],
-        env={**os.environ, "PYTHONPATH": str(HERE.parent / "service")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    figures = json.loads(done.stdout.splitlines()[-1])
+    figures = run_in_own_mounts("full_disk_dicom.py", tmp_path)
     record_property(
         "figure",
         f"the disk full while receiving: refused with {figures['status']}, nothing left behind; "

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deliveries import Arrivals, check_each_is_stored_once, finish, kill_while_they_arrive
@@ -40,21 +41,27 @@ def test_r9_killed_a_hundred_times(tmp_path: Path, record_property: pytest.Recor
 @pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is not installed")
 def test_r9_disk_full_and_freed(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     count = max(60, int(400 * SHARE))
+    figures = run_in_own_mounts("full_disk.py", tmp_path, str(count))
+    record_property(
+        "figure",
+        f"{count} images, the disk full after {figures['before']} and freed: each has one result, "
+        "said once each",
+    )
+
+
+def run_in_own_mounts(script: str, *arguments: str | Path) -> dict[str, Any]:
+    """Run a script beside this file that mounts a small disk; the figures that it prints."""
     in_own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
     done = subprocess.run(
-        [*in_own_mounts, sys.executable, HERE / "full_disk.py", tmp_path, str(count)],
+        [*in_own_mounts, sys.executable, HERE / script, *arguments],
         env={**os.environ, "PYTHONPATH": str(HERE.parent / "service")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    figures = json.loads(done.stdout.splitlines()[-1])
-    record_property(
-        "figure",
-        f"{count} images, the disk full after {figures['before']} and freed: each has one result, "
-        "said once each",
-    )
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "litert"])
