@@ -237,6 +237,14 @@ def test_deflated_is_refused(xray: Image) -> None:
     assert "deflated" in refusal(save(dataset))
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_hole_of_zeros_in_jpeg_2000_is_refused(data_root: Path, share: float) -> None:
+    data = (data_root / "dicom" / "rg1_chest_monochrome1_j2k_lossy.dcm").read_bytes()
+    assert read_image(data).shape == (1955, 1841)
+    start = int(share * len(data))
+    assert "overwritten with zeros" in refusal(data[:start] + bytes(4_096) + data[start + 4_096 :])
+
+
 def test_unknown_transfer_syntax(xray: Image) -> None:
     data = save(draw(xray, 8)).replace(b"1.2.840.10008.1.2.1\x00", b"1.2.840.10008.1.2.9\x00")
     assert "1.2.840.10008.1.2.9 is not supported" in refusal(data)

@@ -140,6 +140,8 @@ KINDS: list[tuple[dict[str, Any], str]] = [
     ({"NumberOfFrames": 2}, "2 frames"),
     ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "RGB with 3 samples"),
     ({"PresentationIntentType": "FOR PROCESSING"}, "raw detector data"),
+    ({"PresentationIntentType": "FOR_PROCESSING"}, "raw detector data"),
+    ({"PresentationIntentType": "DOE"}, "the presentation intent is none that is known"),
     ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1", "Modality": "DX"}, "raw detector data"),
 ]
 

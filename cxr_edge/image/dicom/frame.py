@@ -40,6 +40,10 @@ _COMPRESSED = {
     "1.2.840.10008.1.2.4.202": "JPEG 2000",
     "1.2.840.10008.1.2.4.203": "JPEG 2000",
 }
+_START_OF_DATA = b"\xff\x93"
+"""In JPEG 2000; comments before it may hold zeros."""
+_HOLE = 4_000
+"""Zero bytes in a row that no encoder writes, and that a copy which was not finished leaves."""
 _FIRST, _PIXEL_DATA = (0x0008, 0x0000), (0x7FE0, 0x0010)
 
 
@@ -117,6 +121,11 @@ def _decode_compressed(
     frame = join_fragments(data, place)
     depth, is_signed = check_codestream(frame, kind, shape, cell.allocated)
     _check_precision(depth, is_signed if kind == "JPEG 2000" else None, cell)
+    if frame.find(bytes(_HOLE), max(frame.find(_START_OF_DATA), 0)) >= 0:
+        raise ImageError(
+            "the DICOM file's pixels are damaged: picture data was overwritten with zeros; get the"
+            " file again"
+        )
     dataset.PixelData = pydicom.encaps.encapsulate([frame])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True

@@ -170,10 +170,12 @@ def _reason_of_pixels(dataset: Any) -> str | None:
             " and MONOCHROME2"
         )
     intent = _text(dataset, "PresentationIntentType")
-    if intent == "FOR PROCESSING" or (
+    if "PROCESSING" in intent or (
         not intent and str(_class_uid(dataset) or "") == _CLASS_FOR_PROCESSING
     ):
         return "the DICOM file is raw detector data (FOR PROCESSING); send the processed one"
+    if intent not in ("", "FOR PRESENTATION"):
+        return "the presentation intent is none that is known, expected FOR PRESENTATION"
     return None
 
 
