@@ -44,6 +44,7 @@ from cxr_edge.train.fitting.domain import fit_domain
 from cxr_edge.train.fitting.fit import fit_network, identify
 from cxr_edge.train.fitting.history import HISTORY_NAME, Epoch, History
 from cxr_edge.train.fitting.network import build_network, layer_table
+from cxr_edge.train.fitting.targets import Teacher
 from cxr_edge.train.pictures import draw_class_counts, draw_history, draw_samples
 from cxr_edge.train.recipe import TrainingRecipe, recipe_name
 from cxr_edge.train.request import CHECKPOINT_NAME, check_request
@@ -66,6 +67,7 @@ def train(
     about_limits: str = "",
     positive: str | None = None,
     command: str = "",
+    teacher: Teacher | None = None,
 ) -> dict[str, Evaluation]:
     """Train a network and write its run folder; an interrupted training is resumed.
 
@@ -82,6 +84,7 @@ def train(
         about_limits: intended use and known failures, for the model card.
         positive: the positive label; None: the recipe's.
         command: starts this training again; for ``evaluation.json``.
+        teacher: what the recipe's distillation learns from; None if it has none.
 
     Returns:
         Figures on ``validation``, and on ``test`` if the recipe uses it and the folder exists.
@@ -97,13 +100,17 @@ def train(
     images = read_training_data(
         data, recipe, seed=seed, group_of=group_of, use_val_folder=use_val_folder, reporter=reporter
     )
-    load_state(checkpoint, identify(images, recipe, seed))  # raises before anything is overwritten
+    load_state(
+        checkpoint, identify(images, recipe, seed, teacher)
+    )  # raises before anything is overwritten
     _report_data(images, recipe, out, reporter)
     fitted, epochs = fit_network(
-        images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter
+        images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter, teacher=teacher
     )
 
-    network = build_network(recipe.spec)  # without the optimizer, which doubles the file's size
+    network = build_network(
+        recipe.spec, width=recipe.width
+    )  # without the optimizer, which doubles the file's size
     network.set_weights(fitted.get_weights())
     spec = recipe.spec
     if recipe.target:
@@ -125,7 +132,7 @@ def train(
         domain,
     )
     results = _evaluate(images, model, recipe, out, group_of, command, reporter)
-    _write_provenance(images, recipe, seed, results, out, about_data, about_limits)
+    _write_provenance(images, recipe, seed, teacher, results, out, about_data, about_limits)
     remove_state(checkpoint)
     return results
 
@@ -146,7 +153,7 @@ def _report_data(
         parts["test"] = images.test.counts
     draw_class_counts(out, parts)
     draw_samples(out / "samples.png", images.pixels, images.labels, recipe.spec)
-    table = layer_table(build_network(recipe.spec))
+    table = layer_table(build_network(recipe.spec, width=recipe.width))
     write_file(out / LAYERS_NAME, (table + "\n").encode())
     reporter.say(table)
 
@@ -201,6 +208,7 @@ def _write_provenance(
     images: TrainingData,
     recipe: TrainingRecipe,
     seed: int,
+    teacher: Teacher | None,
     results: dict[str, Evaluation],
     out: Path,
     about_data: str,
@@ -220,5 +228,6 @@ def _write_provenance(
             "keras": keras.__version__,
             "keras backend": keras.backend.backend(),
         },
+        teacher=teacher.sha256 if teacher else None,
     )
     write_file(out / PROVENANCE_NAME, documents.dump(provenance))

@@ -6,89 +6,17 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from cxr_edge.documents import since
 from cxr_edge.errors import UsageError, unknown_name
 from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Acquisition:
-    """Random changes of exposure, sharpness, noise and compression, uniform within their ranges."""
-
-    probability: float
-    """Probability of each of corner, drift, black, noise and quality for an image."""
-    corner: float
-    """Largest side of an erased corner, as a share of the image's side."""
-    drift: float
-    """Largest brightness ramp: 1 - drift at one end, 1 + drift at the other."""
-    gamma: float
-    """Largest absolute value of the logarithm of gamma."""
-    contrast: float
-    """Largest relative change of contrast, either way."""
-    brightness: float
-    """Largest change of brightness either way, as a share of white."""
-    black: float
-    """Highest level that black is lifted to, as a share of white."""
-    blur: float
-    """Largest sigma of a Gaussian blur, pixels; for a sixth of the images."""
-    sharpen: float
-    """Largest strength of an unsharp mask; for a sixth of the images."""
-    resample: float
-    """Smallest share of its sides that an image is shrunk to before it is enlarged again; for a
-    sixth of the images."""
-    noise: float
-    """Largest standard deviation of noise, grey levels."""
-    quality: int
-    """Lowest quality of a JPEG compression, 1..95."""
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Random changes of each training image, drawn anew every epoch."""
-
-    rotation_degrees: float = 0.0
-    """Largest rotation either way."""
-    zoom: float = 0.0
-    """Each axis is sampled in steps of 1 - zoom to 1 + zoom pixels; above 1 the picture shrinks."""
-    shift: float = 0.0
-    """Largest shift either way along each axis, as a share of its side."""
-    horizontal_flip: bool = False
-    """Whether half of the images are mirrored."""
-    crop_area: float = 1.0
-    """Smallest area of a random crop, as a share of the image's; 1: no crop."""
-    crop_stretch: float = 1.0
-    """Largest change of a crop's aspect ratio, as a factor."""
-    acquisition: Acquisition | None = None
-    """Changes of exposure, sharpness, noise and compression; None: no such changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnPlateau:
-    """Reduces the learning rate when validation accuracy stops improving."""
-
-    patience: int
-    """Epochs without improvement before each reduction."""
-    factor: float
-    """Factor of each reduction, 0..1."""
-    min_learning_rate: float
-    """Lower bound of the learning rate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cosine:
-    """Linear warm-up, then cosine decay to zero (Loshchilov, Hutter 2017)."""
-
-    warmup_epochs: int
-    """Epochs of warm-up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Goals of the decision threshold and the uncertainty band."""
-
-    recall: float
-    """Recall of the positive label on validation images and on their shifted copies, 0..1."""
-    error: float
-    """Share of each label's images that may be wrong outside the uncertainty band, 0..1."""
+from cxr_edge.train.settings import (
+    Acquisition,
+    Augmentation,
+    Cosine,
+    Distillation,
+    OnPlateau,
+    Target,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +61,10 @@ class TrainingRecipe:
     """Goals of the calibration on validation; None: no calibration, the spec's fixed threshold."""
     opens_test: bool
     """Whether the test folder is evaluated at the end of the training."""
+    width: float = since("2.1", 1.0)
+    """Filters of each convolution, as a share of the reference's; above 0, at most 1."""
+    distillation: Distillation | None = since("2.1", None)
+    """How the network learns from a teacher; None: from the labels."""
 
 
 SEED = TrainingRecipe(
@@ -210,7 +142,18 @@ ROBUST = TrainingRecipe(
 """Augmented against the acquisition shortcut: a network that cannot see how a picture was taken has
 to look at the lungs. docs/lab-book.md lists what was tried."""
 
-RECIPES = {recipe.name: recipe for recipe in (ROBUST, SEED)}
+COMPACT = dataclasses.replace(
+    ROBUST,
+    name="compact",
+    version=1,
+    spec=dataclasses.replace(ROBUST.spec, name="chest X-ray pneumonia CNN, compact recipe"),
+    width=0.35,
+    distillation=Distillation(temperature=2.0),
+    label_smoothing=0.0,
+)
+"""A narrower copy of the reference that learns the scores of a trained one."""
+
+RECIPES = {recipe.name: recipe for recipe in (ROBUST, COMPACT, SEED)}
 """Every recipe by name, the default first."""
 
 
@@ -239,13 +182,30 @@ def with_epochs(recipe: TrainingRecipe, epochs: int) -> TrainingRecipe:
     return dataclasses.replace(recipe, epochs=epochs, schedule=schedule)
 
 
+def with_width(recipe: TrainingRecipe, width: float) -> TrainingRecipe:
+    """Change how wide a recipe's network is.
+
+    Raises:
+        UsageError: ``width`` is not above 0 and at most 1.
+    """
+    if not 0 < width <= 1:
+        raise UsageError(f"width is {width:g}, expected a share of the reference's, above 0, to 1")
+    return dataclasses.replace(recipe, width=width)
+
+
 def recipe_name(recipe: TrainingRecipe) -> str:
-    """What provenance calls a recipe: ``robust v1``, or ``robust v1, 3 epochs`` if that differs."""
+    """What provenance calls a recipe: ``robust v1``, with what differs: ``, width 0.5, 3 epochs``."""
     name = f"{recipe.name} v{recipe.version}"
     named = RECIPES.get(recipe.name)
-    if named is None or named.epochs == recipe.epochs:
+    if named is None:
         return name
-    return f"{name}, {recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
+    if named.width != recipe.width:
+        name += f", width {recipe.width:g}"
+    if named.epochs != recipe.epochs:
+        name += f", {recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
+    if named.distillation is None and recipe.distillation is not None:
+        name += ", taught"
+    return name
 
 
 def for_labels(
@@ -271,6 +231,8 @@ def for_labels(
             recipe.spec, positive_label=positive or recipe.spec.positive_label
         )
         return dataclasses.replace(recipe, spec=own_spec)
+    if recipe.distillation:  # its labels are the teacher's: train.teacher.for_teacher
+        raise AssertionError(f"labels {labels} differ from the teacher's")
     if len(labels) != 2:
         raise UsageError(
             f"the {recipe.name} recipe needs two labels, the folder has {len(labels)}: "

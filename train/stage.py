@@ -43,6 +43,8 @@ def train_model(
     positive: str | None = None,
     use_val_folder: bool = False,
     patient_pattern: str | None = None,
+    teacher: PathLike | None = None,
+    width: float | None = None,
     about_data: str = "",
     about_limits: str = "",
     command: str = "cxr_edge.train_model, called from Python",
@@ -56,7 +58,7 @@ def train_model(
         data: folder that holds ``train/`` and perhaps ``test/``, each with a folder for each
             class; or the class folders themselves.
         out: the run folder to write; one that holds a finished training is refused.
-        recipe: ``robust``, ``seed``, or a recipe of your own.
+        recipe: ``robust``, ``compact``, ``seed``, or a recipe of your own.
         epochs: passes over the training images; None: the recipe's own number.
         seed: of weights, image order, augmentation and validation split; 0 or more.
         positive: label whose probability is the score; None: the recipe's, else PNEUMONIA if
@@ -64,6 +66,11 @@ def train_model(
         use_val_folder: validate on ``data/val`` instead of on held-out patients.
         patient_pattern: regular expression searched in each file name; its groups identify the
             patient. None: Kermany's file names; any other file is a patient of its own.
+        teacher: a run folder, a Keras model with its ``spec.json``, or a bundle, whose scores the
+            network learns instead of the labels; it gets that model's input and labels. None: the
+            recipe ``compact`` learns from the bundled reference, the others from the labels.
+        width: filters of each convolution as a share of the reference's, above 0, at most 1; None:
+            the recipe's own.
         about_data: for the model card: what the images are, their licence, attribution.
         about_limits: for the model card: whom the model is not for, and how it fails.
         command: what ``evaluation.json`` says that it was made by.
@@ -77,22 +84,35 @@ def train_model(
     """
     from cxr_edge.data.patients import grouping
     from cxr_edge.extras import check_keras, require_installed
-    from cxr_edge.files import check_writable
-    from cxr_edge.train.recipe import find_recipe, with_epochs
+    from cxr_edge.files import check_writable, printable
+    from cxr_edge.train.recipe import find_recipe, with_epochs, with_width
     from cxr_edge.train.request import check_request
+    from cxr_edge.train.teacher import THE_REFERENCE, for_teacher, load_teacher, teacher_spec
 
     images, folder = Path(data), Path(out)
     chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if epochs is not None:
         chosen = with_epochs(chosen, epochs)
+    if width is not None:
+        chosen = with_width(chosen, width)
     if seed < 0:
         raise UsageError(f"seed is {seed}, expected 0 or more")
     group_of = grouping(patient_pattern)
+    is_taught = teacher is not None or chosen.distillation is not None
+    taught_by = None if teacher is None else Path(teacher)
+    if is_taught:
+        name = printable(taught_by) if taught_by else THE_REFERENCE
+        chosen = for_teacher(chosen, teacher_spec(taught_by), name, images)
     check_request(images, folder, chosen, positive=positive, use_val_folder=use_val_folder)
     check_writable(folder)
     require_installed(["sklearn"], "train", user=_USER)
     check_keras(user=_USER, extra="train")
     from cxr_edge.train import pipeline  # imports Keras
+
+    reporter = reporter or Silent()
+    loaded = load_teacher(taught_by, reporter) if is_taught else None
+    if loaded:
+        reporter.say(f"teacher: {loaded.name} ({loaded.spec.name})")
 
     evaluations = pipeline.train(
         images,
@@ -101,10 +121,11 @@ def train_model(
         seed=seed,
         group_of=group_of,
         use_val_folder=use_val_folder,
-        reporter=reporter or Silent(),
+        reporter=reporter,
         about_data=about_data,
         about_limits=about_limits,
         positive=positive,
         command=command,
+        teacher=loaded,
     )
     return TrainingResult(folder, evaluations)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cxr_edge.preprocess import Image
 from cxr_edge.train.fitting import photometry
-from cxr_edge.train.recipe import Acquisition, Augmentation
+from cxr_edge.train.settings import Acquisition, Augmentation
 
 
 def augment(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.data.folders import Labels
+from cxr_edge.decision import Scores
 from cxr_edge.extras import require_keras
 from cxr_edge.preprocess import Batch, Pixels, normalize
-from cxr_edge.spec import InputSpec
+from cxr_edge.spec import ModelSpec
 from cxr_edge.train.fitting.augment import augment
-from cxr_edge.train.recipe import Augmentation
+from cxr_edge.train.fitting.targets import Teacher, label_targets, soften, student_scores
+from cxr_edge.train.settings import Augmentation, Distillation
 
 keras = require_keras("train")
 
@@ -25,47 +27,53 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
 
     Args:
         pixels: (N, height, width, channels) uint8.
-        labels: (N,) 0 or 1.
-        spec: gives the network's range.
+        labels: (N,) indices into the spec's labels.
+        spec: gives the network's range and outputs.
         augmentation: ranges of the random changes.
         batch_size: images a batch.
         seed: of order and augmentation.
         balanced: show each label equally often in every batch; rare labels repeat within an epoch.
         first_epoch: epochs that were trained before.
+        taught: a teacher, and how to learn from it; None: from the labels.
     """
 
     def __init__(
         self,
         pixels: Pixels,
         labels: Labels,
-        spec: InputSpec,
+        spec: ModelSpec,
         augmentation: Augmentation,
         *,
         batch_size: int,
         seed: int,
         balanced: bool = False,
         first_epoch: int = 0,
+        taught: tuple[Teacher, Distillation] | None = None,
     ) -> None:
         super().__init__()
         self._pixels, self._labels, self._spec = pixels, labels, spec
         self._augmentation, self._batch_size, self._seed = augmentation, batch_size, seed
-        self._epoch, self._balanced = first_epoch, balanced
+        self._epoch, self._balanced, self._taught = first_epoch, balanced, taught
         self._order = self._shuffled()
 
     def __len__(self) -> int:
         """Batches in an epoch; the last may be smaller."""
         return math.ceil(len(self._order) / self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Batch, npt.NDArray[np.float32]]:
-        """Batch ``index`` of the current epoch: images (N, H, W, C) and labels (N, 1), float32."""
+    def __getitem__(self, index: int) -> tuple[Batch, Scores]:
+        """Batch ``index`` of the current epoch: images (N, H, W, C), targets (N, outputs)."""
         first = index * self._batch_size
         indices = self._order[first : first + self._batch_size]
         images = [
             augment(self._pixels[image], self._augmentation, self._random(position))
             for position, image in enumerate(indices, start=first)
         ]
-        targets = self._labels[indices].astype(np.float32)[:, np.newaxis]
-        return normalize(np.stack(images), self._spec), targets
+        batch = normalize(np.stack(images), self._spec.input)
+        if self._taught is None:
+            return batch, label_targets(self._labels[indices], self._spec)
+        teacher, distillation = self._taught
+        scores = student_scores(teacher.scores(batch), teacher.spec, self._spec)
+        return batch, soften(scores, distillation.temperature)
 
     def on_epoch_end(self) -> None:
         """Shuffle for the next epoch."""

@@ -18,7 +18,7 @@ from cxr_edge.extras import require, require_keras
 from cxr_edge.preprocess import Pixels, normalize
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.shifts import shifted
-from cxr_edge.train.recipe import Target
+from cxr_edge.train.settings import Target
 
 keras = require_keras("train")
 

@@ -9,7 +9,7 @@ from typing import Any
 from cxr_edge.extras import require_keras
 from cxr_edge.reporting import Advance
 from cxr_edge.train.fitting.history import Epoch
-from cxr_edge.train.recipe import OnPlateau
+from cxr_edge.train.settings import OnPlateau
 
 keras = require_keras("train")
 

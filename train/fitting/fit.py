@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from cxr_edge import documents
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
@@ -19,7 +17,9 @@ from cxr_edge.train.fitting.checkpoint import State, load_state, save_state
 from cxr_edge.train.fitting.data import TrainingData
 from cxr_edge.train.fitting.history import Epoch
 from cxr_edge.train.fitting.network import build_network
-from cxr_edge.train.recipe import Cosine, OnPlateau, TrainingRecipe
+from cxr_edge.train.fitting.targets import Teacher, label_targets
+from cxr_edge.train.recipe import TrainingRecipe
+from cxr_edge.train.settings import Cosine, OnPlateau
 
 keras = require_keras("train")
 
@@ -28,7 +28,13 @@ _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 def fit_network(
-    data: TrainingData, recipe: TrainingRecipe, *, seed: int, checkpoint: Path, reporter: Reporter
+    data: TrainingData,
+    recipe: TrainingRecipe,
+    *,
+    seed: int,
+    checkpoint: Path,
+    reporter: Reporter,
+    teacher: Teacher | None = None,
 ) -> tuple[Any, tuple[Epoch, ...]]:
     """Train the recipe's network.
 
@@ -38,6 +44,7 @@ def fit_network(
         seed: of weights, order, augmentation and dropout.
         checkpoint: folder that holds the last finished epoch; a training found there is resumed.
         reporter: shows progress and each epoch's figures.
+        teacher: what the recipe's distillation learns from; None if it has none.
 
     Returns:
         The ``keras.Model`` after the last epoch, and every epoch's figures.
@@ -46,10 +53,10 @@ def fit_network(
         UsageError: ``checkpoint`` belongs to another training, or is damaged.
         OutputError: ``checkpoint`` cannot be written.
     """
-    identity = identify(data, recipe, seed)
+    identity = identify(data, recipe, seed, teacher)
     state = load_state(checkpoint, identity)
     epochs = list(state.epochs) if state else []
-    batches = _make_batches(data, recipe, seed, first_epoch=len(epochs))
+    batches = _make_batches(data, recipe, seed, teacher, first_epoch=len(epochs))
     if state:
         network = _load_network(checkpoint / state.model)
         reporter.say(f"resuming after epoch {len(epochs)} of {recipe.epochs}")
@@ -66,7 +73,7 @@ def fit_network(
         save_state(checkpoint, network, state)
 
     validation_batch = normalize(data.validation_pixels, recipe.spec.input)
-    validation_targets = data.validation_labels.astype(np.float32)[:, np.newaxis]
+    validation_targets = label_targets(data.validation_labels, recipe.spec)
     with reporter.bar("training") as advance:
         network.fit(
             batches,
@@ -85,24 +92,34 @@ def fit_network(
     return network, tuple(epochs)
 
 
-def identify(data: TrainingData, recipe: TrainingRecipe, seed: int) -> str:
-    """Fingerprint of everything that a training depends on: recipe, seed, images and split."""
+def identify(
+    data: TrainingData, recipe: TrainingRecipe, seed: int, teacher: Teacher | None = None
+) -> str:
+    """Fingerprint of everything a training depends on: recipe, seed, images, split, teacher."""
     validation = [sha256(data.validation_pixels.tobytes()), data.validation_labels.tolist()]
-    return sha256(documents.dump([recipe, seed, data.sha256, validation]))
+    taught_by = teacher.sha256 if teacher else None
+    return sha256(documents.dump([recipe, seed, data.sha256, validation, taught_by]))
 
 
 def _make_batches(
-    data: TrainingData, recipe: TrainingRecipe, seed: int, *, first_epoch: int
+    data: TrainingData,
+    recipe: TrainingRecipe,
+    seed: int,
+    teacher: Teacher | None,
+    *,
+    first_epoch: int,
 ) -> AugmentedBatches:
+    distillation = recipe.distillation
     return AugmentedBatches(
         data.pixels,
         data.labels,
-        recipe.spec.input,
+        recipe.spec,
         recipe.augmentation,
         batch_size=recipe.batch_size,
         seed=seed,
         balanced=recipe.balanced,
         first_epoch=first_epoch,
+        taught=(teacher, distillation) if teacher and distillation else None,
     )
 
 
@@ -111,13 +128,27 @@ def _new_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Report
     precision = choose_precision(recipe.precision)
     if precision != "float32":
         reporter.say(f"training in {precision}, which is faster on this CPU")
-    network = build_network(recipe.spec, momentum=recipe.norm_momentum, precision=precision)
+    network = build_network(
+        recipe.spec, width=recipe.width, momentum=recipe.norm_momentum, precision=precision
+    )
+    losses = keras.losses
+    loss = losses.BinaryCrossentropy if recipe.spec.outputs == 1 else losses.CategoricalCrossentropy
     network.compile(
         optimizer=_optimizer(recipe, steps),
-        loss=keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=["accuracy"],
+        loss=loss(label_smoothing=recipe.label_smoothing),
+        metrics=[accuracy],
     )
     return network
+
+
+@keras.saving.register_keras_serializable(package="cxr_edge")  # for checkpoints
+def accuracy(targets: Any, scores: Any) -> Any:
+    """(N,) whether each decision is the target's; Keras's own needs targets of 0 or 1."""
+    ops = keras.ops
+    if targets.shape[-1] == 1:
+        return ops.cast(ops.equal(targets > 0.5, scores > 0.5), "float32")[:, 0]
+    same = ops.equal(ops.argmax(targets, axis=-1), ops.argmax(scores, axis=-1))
+    return ops.cast(same, "float32")
 
 
 def _optimizer(recipe: TrainingRecipe, steps: int) -> Any:

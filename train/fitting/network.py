@@ -1,4 +1,4 @@
-"""The seed's CNN: five convolution blocks and two dense layers, 1,246,401 parameters.
+"""The seed's CNN: five convolution blocks and two dense layers, 1,246,401 parameters; or narrower.
 
 Each block is Conv, ReLU, Dropout (in three of them), BatchNormalization, MaxPool. The normalization
 follows the ReLU, so converters cannot fold it into the convolution before it. Only the Keras 3 API
@@ -21,20 +21,37 @@ PARAMETERS = 1_246_401
 """Parameters of the network for 150x150 grey images, as the seed document prints them."""
 
 
-def build_network(spec: ModelSpec, *, momentum: float = 0.99, precision: str = "float32") -> Any:
-    """Build the seed's network with new random weights.
+_MULTIPLE = 8  # of filters in a narrower network: vector instructions take so many at a time
+
+
+def block_filters(width: float) -> tuple[int, ...]:
+    """Filters of each block of a network of this width.
 
     Args:
-        spec: gives the input shape; the output is one sigmoid.
+        width: share of the reference's filters, above 0, at most 1; rounded to multiples of 8.
+    """
+    counts = (filters * width / _MULTIPLE for filters, _ in BLOCKS)
+    return tuple(_MULTIPLE * max(1, math.floor(count + 0.5)) for count in counts)
+
+
+def build_network(
+    spec: ModelSpec, *, width: float = 1.0, momentum: float = 0.99, precision: str = "float32"
+) -> Any:
+    """Build the seed's network, or a narrower copy of it, with new random weights.
+
+    Args:
+        spec: gives the input shape and the output: one sigmoid, or a softmax.
+        width: share of the reference's filters, above 0, at most 1.
         momentum: of the running statistics of every BatchNormalization.
         precision: Keras dtype policy of all layers but the last, which is float32.
 
     Returns:
-        A ``keras.Model`` from (N, height, width, channels) to (N, 1).
+        A ``keras.Model`` from (N, height, width, channels) to (N, spec.outputs).
     """
     layers = keras.layers
     stack = [keras.Input(spec.input_shape, name="image")]
-    for number, (filters, dropout) in enumerate(BLOCKS, start=1):
+    rates = (rate for _, rate in BLOCKS)
+    for number, (filters, dropout) in enumerate(zip(block_filters(width), rates, strict=True), 1):
         stack.append(
             layers.Conv2D(
                 filters, 3, padding="same", activation="relu", dtype=precision, name=f"conv{number}"
@@ -52,10 +69,11 @@ def build_network(spec: ModelSpec, *, momentum: float = 0.99, precision: str = "
         layers.Flatten(dtype=precision, name="flatten"),
         layers.Dense(128, activation="relu", dtype=precision, name="dense"),
         layers.Dropout(0.2, dtype=precision, name="dropout_dense"),
-        layers.Dense(1, activation="sigmoid", dtype="float32", name="scores"),
+        layers.Dense(spec.outputs, activation=spec.activation, dtype="float32", name="scores"),
     ]
     network = keras.Sequential(stack, name="chest_xray_cnn")
-    if spec.input_shape == (150, 150, 1) and network.count_params() != PARAMETERS:
+    is_reference = width == 1 and spec.input_shape == (150, 150, 1) and spec.outputs == 1
+    if is_reference and network.count_params() != PARAMETERS:
         raise AssertionError(f"{network.count_params():,} parameters, expected {PARAMETERS:,}")
     return network
 
