@@ -100,17 +100,15 @@ def train(
     images = read_training_data(
         data, recipe, seed=seed, group_of=group_of, use_val_folder=use_val_folder, reporter=reporter
     )
-    load_state(
-        checkpoint, identify(images, recipe, seed, teacher)
-    )  # raises before anything is overwritten
+    identity = identify(images, recipe, seed, teacher)
+    load_state(checkpoint, identity)  # raises before anything is overwritten
     _report_data(images, recipe, out, reporter)
     fitted, epochs = fit_network(
         images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter, teacher=teacher
     )
 
-    network = build_network(
-        recipe.spec, width=recipe.width
-    )  # without the optimizer, which doubles the file's size
+    # Without the optimizer, which doubles the file's size.
+    network = build_network(recipe.spec, width=recipe.width)
     network.set_weights(fitted.get_weights())
     spec = recipe.spec
     if recipe.target:

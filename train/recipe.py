@@ -194,7 +194,7 @@ def with_width(recipe: TrainingRecipe, width: float) -> TrainingRecipe:
 
 
 def recipe_name(recipe: TrainingRecipe) -> str:
-    """What provenance calls a recipe: ``robust v1``, with what differs: ``, width 0.5, 3 epochs``."""
+    """What provenance calls a recipe: ``robust v1``, then what differs: ``, 3 epochs``."""
     name = f"{recipe.name} v{recipe.version}"
     named = RECIPES.get(recipe.name)
     if named is None:
@@ -231,8 +231,6 @@ def for_labels(
             recipe.spec, positive_label=positive or recipe.spec.positive_label
         )
         return dataclasses.replace(recipe, spec=own_spec)
-    if recipe.distillation:  # its labels are the teacher's: train.teacher.for_teacher
-        raise AssertionError(f"labels {labels} differ from the teacher's")
     if len(labels) != 2:
         raise UsageError(
             f"the {recipe.name} recipe needs two labels, the folder has {len(labels)}: "

@@ -1,4 +1,4 @@
-"""The settings that a recipe is made of: augmentation, schedule, goals, and learning from a teacher."""
+"""What a recipe is made of: augmentation, schedule, goals, and learning from a teacher."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ class Target:
 class Distillation:
     """Learning a teacher's scores of the augmented images instead of their labels.
 
-    Every augmented image is scored by the teacher too, so that both see the same view of it (Hinton,
-    Vinyals, Dean 2015, arXiv:1503.02531; Beyer et al. 2022, arXiv:2106.05237).
+    The teacher scores every augmented image, so that both see the same view of it (Hinton, Vinyals,
+    Dean 2015, arXiv:1503.02531; Beyer et al. 2022, arXiv:2106.05237).
     """
 
     temperature: float

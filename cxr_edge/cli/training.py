@@ -24,7 +24,24 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")] = Path("run"),
-    recipe: Annotated[str, typer.Option(help="Training recipe: robust or seed.")] = "robust",
+    recipe: Annotated[
+        str, typer.Option(help="Training recipe: robust, compact or seed.")
+    ] = "robust",
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN|MODEL.keras|BUNDLE",
+            help="Learn this model's scores instead of the labels; input and labels are its own.",
+            show_default="for the recipe compact the bundled reference",
+        ),
+    ] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(
+            help="Filters of each convolution, as a share of the reference's.",
+            show_default="the recipe's own",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -57,7 +74,7 @@ def train(
         str, typer.Option(help="For the model card: whom the model is not for, and how it fails.")
     ] = "",
 ) -> None:
-    """Train the reference network and write a run folder.
+    """Train the reference network, or a narrower one taught by it, and write a run folder.
 
     After an interruption the same command resumes from the last finished epoch.
     """
@@ -75,6 +92,8 @@ def train(
             positive=positive,
             use_val_folder=use_val_folder,
             patient_pattern=patient_pattern,
+            teacher=teacher,
+            width=width,
             about_data=about_data,
             about_limits=about_limits,
             command=shlex.join(["cxr-edge", *sys.argv[1:]]),
