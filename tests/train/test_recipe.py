@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from cxr_edge import documents
@@ -10,13 +12,14 @@ from cxr_edge.train.recipe import (
     RECIPES,
     ROBUST,
     SEED,
-    Cosine,
     TrainingRecipe,
     find_recipe,
     for_labels,
     recipe_name,
     with_epochs,
+    with_width,
 )
+from cxr_edge.train.settings import Cosine
 
 
 def test_the_robust_recipe_is_the_first_and_names_are_found() -> None:
@@ -67,3 +70,14 @@ def test_a_changed_number_of_epochs_is_in_the_name_and_shortens_the_warm_up() ->
     assert (once.epochs, once.schedule) == (1, Cosine(warmup_epochs=0))
     with pytest.raises(UsageError, match="epochs is 0, expected at least 1"):
         with_epochs(ROBUST, 0)
+
+
+def test_a_changed_width_is_in_the_name_and_is_a_share() -> None:
+    assert recipe_name(with_width(ROBUST, 0.5)) == "robust v1, width 0.5"
+    assert (
+        recipe_name(with_epochs(with_width(ROBUST, 0.25), 2)) == "robust v1, width 0.25, 2 epochs"
+    )
+    assert with_width(ROBUST, 1.0) == ROBUST
+    for width in (0.0, -0.5, 1.01, math.nan, math.inf):
+        with pytest.raises(UsageError, match="expected a share of the reference"):
+            with_width(ROBUST, width)

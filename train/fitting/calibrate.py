@@ -23,7 +23,7 @@ from cxr_edge.train.settings import Target
 keras = require_keras("train")
 
 Logits = npt.NDArray[np.float64]
-"""(N,): input of the last layer's sigmoid."""
+"""(N,): input of the last layer's sigmoid; (N, labels): of its softmax."""
 
 _BATCH_SIZE = 64
 
@@ -33,11 +33,14 @@ def calibrate(
 ) -> ModelSpec:
     """Bake a temperature and an offset into the last layer, and choose the decision rule.
 
+    A softmax gets a temperature alone: its labels have no threshold and no band.
+
     Args:
-        network: a ``keras.Model`` whose last layer is a Dense sigmoid; its weights are changed.
+        network: a ``keras.Model`` whose last layer is a Dense sigmoid or softmax; its weights are
+            changed.
         pixels: (N, height, width, channels) uint8, the validation images.
-        labels: (N,) their labels, 0 and 1.
-        spec: two labels, a sigmoid.
+        labels: (N,) indices into the spec's labels.
+        spec: labels and activation.
         target: recall that the threshold must reach, and error rate outside the band.
 
     Returns:
@@ -45,9 +48,13 @@ def calibrate(
     """
     plain = _logits(network, pixels, spec)
     copies = np.stack([_logits(network, images, spec) for _, images in shifted(pixels)])
-    temperature, offset = fit_temperature(plain, copies, labels)
     last = network.layers[-1]
     kernel, bias = last.get_weights()
+    if spec.outputs > 1:
+        temperature = fit_softmax_temperature(plain, copies, labels)
+        last.set_weights([kernel / temperature, bias / temperature])
+        return spec
+    temperature, offset = fit_temperature(plain, copies, labels)
     last.set_weights([kernel / temperature, bias / temperature + offset])
     sign = 1 if spec.positive_label == spec.labels[1] else -1
     is_positive = labels == spec.labels.index(str(spec.positive_label))
@@ -98,6 +105,31 @@ def fit_temperature(plain: Logits, copies: Logits, labels: Labels) -> tuple[floa
         loss, [0.0, 0.0], bounds=bounds, method="L-BFGS-B"
     ).x
     return math.exp(log_temperature), float(offset)
+
+
+def fit_softmax_temperature(plain: Logits, copies: Logits, labels: Labels) -> float:
+    """Fit the temperature of a softmax by cross-entropy (Guo et al. 2017).
+
+    Args:
+        plain: (N, labels) logits of the images.
+        copies: (K, N, labels) logits of their shifted copies; together they weigh as much as the
+            images.
+        labels: (N,) the column of each image's label.
+
+    Returns:
+        Calibrated logits are logits divided by it; within 1/20..20.
+    """
+    optimize = require("scipy.optimize", "evaluate")
+    special = require("scipy.special", "evaluate")
+    rows = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        scale = math.exp(-log_temperature)
+        parts = (special.log_softmax(part * scale, axis=-1) for part in (plain, copies))
+        return -float(sum(part[..., rows, labels].mean() for part in parts))
+
+    largest = math.log(20)
+    return math.exp(optimize.minimize_scalar(loss, bounds=(-largest, largest), method="bounded").x)
 
 
 def choose_threshold(
@@ -160,7 +192,8 @@ def _logits(network: Any, pixels: Pixels, spec: ModelSpec) -> Logits:
         batch = normalize(pixels[start : start + _BATCH_SIZE], spec.input)
         features = keras.ops.convert_to_numpy(feature_model(batch, training=False))
         logits.append(features.astype(np.float64) @ kernel + bias)
-    return np.concatenate(logits)[:, 0]
+    table = np.concatenate(logits)
+    return table[:, 0] if spec.outputs == 1 else table
 
 
 def _sigmoid(logits: Logits) -> Logits:

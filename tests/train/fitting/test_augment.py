@@ -9,7 +9,8 @@ import numpy as np
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.preprocess import Image
 from cxr_edge.train.fitting.augment import augment
-from cxr_edge.train.recipe import ROBUST, Acquisition, Augmentation
+from cxr_edge.train.recipe import ROBUST
+from cxr_edge.train.settings import Acquisition, Augmentation
 
 STILL = Acquisition(
     probability=0.0,

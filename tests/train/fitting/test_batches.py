@@ -10,13 +10,17 @@ import numpy.typing as npt
 import pytest
 import scipy.ndimage
 
-from cxr_edge.spec import InputSpec
+from cxr_edge.spec import InputSpec, ModelSpec
 from cxr_edge.train.fitting.augment import augment
 from cxr_edge.train.fitting.batches import AugmentedBatches
-from cxr_edge.train.recipe import SEED, Augmentation
+from cxr_edge.train.fitting.targets import Teacher, soften
+from cxr_edge.train.recipe import SEED
+from cxr_edge.train.settings import Augmentation, Distillation
 
 NOTHING = Augmentation(rotation_degrees=0, zoom=0, shift=0, horizontal_flip=False)
-SPEC = InputSpec(height=20, width=30)
+SPEC = dataclasses.replace(SEED.spec, input=InputSpec(height=20, width=30))
+THREE = ModelSpec("three", SPEC.input, ("a", "b", "c"), "softmax", None, None, "")
+TWO = dataclasses.replace(SPEC, activation="softmax")
 Picture = npt.NDArray[np.uint8]
 
 
@@ -237,3 +241,58 @@ def test_an_image_shown_twice_an_epoch_is_augmented_anew() -> None:
     alike = images[targets[:, 0] == 0]
     assert len(alike) == 6
     assert len({image.tobytes() for image in alike}) == 6
+
+
+def taught(teacher: ModelSpec, student: ModelSpec, temperature: float) -> AugmentedBatches:
+    """Batches whose teacher's scores follow from an image's mean grey alone."""
+
+    def scores(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        grey = batch.mean(axis=(1, 2, 3), keepdims=False)[:, np.newaxis].astype(np.float64)
+        logits = grey * np.linspace(-9, 9, max(2, teacher.outputs))
+        table = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return np.asarray(table[:, -teacher.outputs :], np.float32)
+
+    pixels, labels = numbered(23)
+    return AugmentedBatches(
+        pixels,
+        labels.astype(np.intp),
+        student,
+        SEED.augmentation,
+        batch_size=5,
+        seed=4,
+        taught=(Teacher("t", "0", teacher, scores), Distillation(temperature)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student"), [(SPEC, SPEC), (TWO, SPEC), (THREE, THREE)], ids=["1", "2", "3"]
+)
+def test_a_taught_batch_has_the_teachers_scores_of_its_own_augmented_images(
+    teacher: ModelSpec, student: ModelSpec
+) -> None:
+    images, targets = taught(teacher, student, 2.0)[0]
+    plain_images, _ = batches()[0]
+    np.testing.assert_array_equal(images, plain_images)
+    grey = images.mean(axis=(1, 2, 3)).astype(np.float64)[:, np.newaxis]
+    # Divided by the temperature, the logits are half as far apart.
+    powers = np.exp(grey * np.linspace(-9, 9, max(2, teacher.outputs)) / 2)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert targets.shape == (5, student.outputs) and targets.dtype == np.float32
+    np.testing.assert_allclose(targets, expected[:, -student.outputs :], rtol=1e-5)
+
+
+def test_softened_scores_of_certainty_stay_scores() -> None:
+    sure = np.array([[0.0], [1.0], [0.5]], np.float32)
+    np.testing.assert_array_equal(soften(sure, 3.0), sure)
+    rows = np.array([[0.0, 0.0, 1.0], [0.2, 0.3, 0.5]], np.float32)
+    np.testing.assert_array_equal(soften(rows, 3.0)[0], rows[0])
+    np.testing.assert_allclose(soften(rows, 1.0), rows, rtol=1e-6)
+
+
+def test_three_labels_are_learnt_as_one_of_three() -> None:
+    pixels, _ = numbered(6)
+    labels = np.array([0, 1, 2, 0, 1, 2], np.intp)
+    made = AugmentedBatches(pixels, labels, THREE, SEED.augmentation, batch_size=6, seed=1)
+    images, targets = made[0]
+    numbers = np.rint(images[:, 0, 0, 0] * 255).astype(int)
+    np.testing.assert_array_equal(targets, np.eye(3)[labels[numbers]])

@@ -9,15 +9,17 @@ import pytest
 
 from cxr_edge.extras import require_keras
 from cxr_edge.original.keras_model import keras_scores
-from cxr_edge.spec import InputSpec
+from cxr_edge.spec import InputSpec, ModelSpec
 from cxr_edge.train.fitting.calibrate import (
     calibrate,
     choose_band,
     choose_threshold,
+    fit_softmax_temperature,
     fit_temperature,
 )
 from cxr_edge.train.fitting.network import build_network
-from cxr_edge.train.recipe import ROBUST, Target
+from cxr_edge.train.recipe import ROBUST
+from cxr_edge.train.settings import Target
 
 SPEC = dataclasses.replace(ROBUST.spec, input=InputSpec(height=16, width=16))
 
@@ -79,6 +81,32 @@ def test_the_band_always_holds_the_threshold() -> None:
     assert low <= 0.05 and high >= 0.95
     low, high = choose_band(np.full(100, 0.3), np.full((1, 100), 0.3), truth, 0.01, 0.3)
     assert low <= 0.3 < high
+
+
+@pytest.mark.parametrize("sharpness", [0.25, 1.0, 4.0])
+def test_a_softmaxs_temperature_undoes_an_overstatement(sharpness: float) -> None:
+    random = np.random.default_rng(8)
+    logits = random.normal(0, 2, (20_000, 4))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (random.random((20_000, 1)) > chances.cumsum(axis=1)[:, :3]).sum(axis=1)
+    shown = sharpness * logits
+    fitted = fit_softmax_temperature(shown, shown[np.newaxis], labels)
+    assert fitted == pytest.approx(sharpness, rel=0.05)
+
+
+def test_a_softmax_is_calibrated_without_a_threshold() -> None:
+    spec = ModelSpec("three", SPEC.input, ("a", "b", "c"), "softmax", None, None, "")
+    require_keras("train").utils.set_random_seed(4)
+    network = build_network(spec, width=0.25)
+    pixels = np.random.default_rng(2).integers(0, 256, (30, 16, 16, 1), np.uint8)
+    labels = np.arange(30) % 3
+    before = np.log(keras_scores(network, pixels, spec).astype(np.float64))
+    assert calibrate(network, pixels, labels, spec, Target(recall=0.9, error=0.05)) == spec
+    after = np.log(keras_scores(network, pixels, spec).astype(np.float64))
+    before, after = (table - table.mean(axis=1, keepdims=True) for table in (before, after))
+    slope = float((before * after).sum() / (before**2).sum())
+    np.testing.assert_allclose(after, slope * before, atol=1e-4)
+    assert abs(slope - 1) > 0.1
 
 
 @pytest.mark.parametrize("positive", ["PNEUMONIA", "NORMAL"])

@@ -19,7 +19,9 @@ from cxr_edge.spec import InputSpec
 from cxr_edge.train.fitting.data import TrainingData
 from cxr_edge.train.fitting.fit import fit_network
 from cxr_edge.train.fitting.history import Epoch
-from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe, with_epochs
+from cxr_edge.train.fitting.targets import Teacher
+from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe, with_epochs, with_width
+from cxr_edge.train.settings import Augmentation, Distillation
 
 STEPS = 3
 """Batches an epoch."""
@@ -95,6 +97,7 @@ def train(
     *,
     recipe: TrainingRecipe = TINY,
     seed: int = 3,
+    teacher: Teacher | None = None,
     **data: int,
 ) -> tuple[list[np.ndarray], tuple[Epoch, ...]]:
     """Weights and figures."""
@@ -104,6 +107,7 @@ def train(
         seed=seed,
         checkpoint=checkpoint,
         reporter=reporter or Silent(),
+        teacher=teacher,
     )
     return network.get_weights(), epochs
 
@@ -170,6 +174,38 @@ def test_an_interrupted_robust_training_ends_with_the_same_weights_too(tmp_path:
     assert [epoch.loss for epoch in figures] == pytest.approx([epoch.loss for epoch in again])
     # A linear rise over the first epoch, then half a cosine to zero; noted as an epoch begins.
     assert [epoch.learning_rate for epoch in figures] == pytest.approx([0, 1e-3, 7.5e-4, 2.5e-4])
+
+
+def test_a_narrow_network_learns_its_teachers_scores_and_resumes_with_them_only(
+    tmp_path: Path,
+) -> None:
+    """The teacher says the opposite of every label; what is learnt is what it says."""
+    data = draw_data()
+    dark = data.pixels.mean(axis=(1, 2, 3))
+
+    def opposite(batch: np.ndarray) -> np.ndarray:
+        nearest = [int(np.abs(dark / 255 - grey).argmin()) for grey in batch.mean(axis=(1, 2, 3))]
+        return np.array([[0.02 if data.labels[image] else 0.98] for image in nearest], np.float32)
+
+    recipe = dataclasses.replace(
+        with_width(TINY, 0.25),
+        epochs=8,
+        augmentation=Augmentation(),
+        learning_rate=3e-3,
+        distillation=Distillation(temperature=1.0),
+    )
+    teacher = Teacher("opposite", "a", recipe.spec, opposite)
+    with pytest.raises(PowerCutError):
+        train(tmp_path / "c", Interrupting(6 * STEPS + 2), recipe=recipe, teacher=teacher)
+    other = dataclasses.replace(teacher, sha256="b")
+    for stranger in (other, None):
+        with pytest.raises(UsageError, match="unfinished training of another recipe, seed"):
+            train(tmp_path / "c", recipe=recipe, teacher=stranger)
+    weights, epochs = train(tmp_path / "c", recipe=recipe, teacher=teacher)
+    assert weights[0].shape == (3, 3, 1, 8)
+    assert len(epochs) == 8
+    # "accuracy" is agreement with the teacher, though its scores are not 0 and 1.
+    assert epochs[-1].accuracy > 0.8
 
 
 def test_the_learning_rate_falls_after_the_same_epochs(uninterrupted: Any, resumed: Any) -> None:

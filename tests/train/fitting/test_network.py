@@ -9,12 +9,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cxr_edge.extras import require_keras
 from cxr_edge.original.keras_model import load_keras
-from cxr_edge.spec import SEED_SPEC, InputSpec, parse_spec
-from cxr_edge.train.fitting.network import build_network, layer_table
+from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec, parse_spec
+from cxr_edge.train.fitting.network import block_filters, build_network, layer_table
 
 keras = require_keras("train")
 
@@ -79,6 +80,30 @@ def test_it_maps_grey_images_of_150_pixels_to_one_score(network: Any) -> None:
 def test_the_input_follows_the_spec() -> None:
     spec = dataclasses.replace(SEED_SPEC, input=InputSpec(height=40, width=33, channels=3))
     assert build_network(spec).input_shape == (None, 40, 33, 3)
+
+
+def test_a_narrower_network_has_its_share_of_filters_in_multiples_of_eight() -> None:
+    widths = (1.0, 0.5, 0.35, 0.25, 0.01)
+    assert [block_filters(width) for width in widths] == [
+        (32, 64, 64, 128, 256),
+        (16, 32, 32, 64, 128),
+        (8, 24, 24, 48, 88),
+        (8, 16, 16, 32, 64),
+        (8, 8, 8, 8, 8),
+    ]
+    half = build_network(SEED_SPEC, width=0.5)
+    assert half.count_params() == 517_345
+    convolutions = [layer for layer in half.layers if type(layer).__name__ == "Conv2D"]
+    assert [layer.filters for layer in convolutions] == [16, 32, 32, 64, 128]
+
+
+def test_more_than_two_labels_end_in_a_softmax() -> None:
+    spec = ModelSpec("three", InputSpec(16, 16), ("a", "b", "c"), "softmax", None, None, "")
+    network = build_network(spec, width=0.25)
+    pictures = np.random.default_rng(1).random((4, 16, 16, 1), np.float32)
+    scores = np.asarray(network(pictures))
+    assert scores.shape == (4, 3)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_the_table_names_every_layer_and_adds_up(network: Any) -> None:
