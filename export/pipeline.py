@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxr_edge import documents
+from cxr_edge.bundle.bundled import is_bundled
 from cxr_edge.bundle.golden import dump_golden
 from cxr_edge.bundle.manifest import (
     FORMAT,
@@ -56,7 +57,8 @@ def find_original(
     """Read the model to export.
 
     Args:
-        source: a run folder or a Keras model; None: the bundled reference.
+        source: a run folder, a Keras model, or the name of a model that the package carries; None:
+            the bundled reference.
         spec: the model's spec; None: ``spec.json`` beside it.
         reporter: told in one line of each change.
 
@@ -64,8 +66,8 @@ def find_original(
         ModelError: there is no model or spec, or the model does not fit its spec.
         MissingExtraError: TensorFlow is not installed.
     """
-    if source is None:
-        return original_of_bundle(Bundle.open())
+    if source is None or is_bundled(source):
+        return original_of_bundle(Bundle.open(source))
     return original_of_run(open_run(source, spec), reporter)
 
 
@@ -75,7 +77,9 @@ def read_spec(source: Path | None, spec: Path | None) -> ModelSpec:
     Raises:
         ModelError: there is no model or spec, or the spec is malformed.
     """
-    return Bundle.open().manifest.spec if source is None else open_run(source, spec).spec
+    if source is None or is_bundled(source):
+        return Bundle.open(source).manifest.spec
+    return open_run(source, spec).spec
 
 
 def original_of_run(run: Run, reporter: Reporter | None = None) -> OriginalModel:

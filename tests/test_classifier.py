@@ -515,7 +515,7 @@ def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
 def test_the_examples_in_the_docstrings_run(
     module: str, exported_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cxr_edge.bundle.reader, "REFERENCE", exported_bundle)
+    monkeypatch.setattr(cxr_edge.bundle.bundled, "REFERENCE", exported_bundle)
     results = doctest.testmod(importlib.import_module(module))
     assert results.attempted >= 2 and results.failed == 0
 

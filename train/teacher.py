@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
+from cxr_edge.bundle.bundled import find_folder
 from cxr_edge.bundle.manifest import MANIFEST_NAME
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.folders import open_folder, training_folder
@@ -59,7 +62,7 @@ def load_teacher(source: Path | None, reporter: Reporter) -> Teacher:
 
     def scores(batch: Batch) -> Scores:
         # predict_on_batch compiles the forward pass, which calling the model does not.
-        return model.predict_on_batch(batch)
+        return np.asarray(model.predict_on_batch(batch), np.float32)
 
     return Teacher(name, sha256(data), spec, scores)
 
@@ -100,4 +103,4 @@ def for_teacher(recipe: TrainingRecipe, spec: ModelSpec, name: str, data: Path) 
 
 
 def _is_bundle(source: Path) -> bool:
-    return (source / MANIFEST_NAME).is_file()
+    return (find_folder(source) / MANIFEST_NAME).is_file()

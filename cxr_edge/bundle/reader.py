@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cxr_edge.bundle.bundled import find_folder
 from cxr_edge.bundle.manifest import (
     MANIFEST_NAME,
     MAX_FILE_BYTES,
@@ -26,9 +27,6 @@ from cxr_edge.reporting import notice
 if TYPE_CHECKING:  # a prediction needs none of these
     from cxr_edge.bundle.golden import GoldenSet
     from cxr_edge.data.samples import Samples
-
-REFERENCE = Path(__file__).parents[1] / "reference"
-"""The bundle of the reference model that the package carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,8 @@ class Bundle:
         """Read a bundle's manifest.
 
         Args:
-            folder: the bundle, or a symbolic link to it; None: the reference model of the package.
+            folder: the bundle, a symbolic link to it, or the name of a model of the package
+                (``compact``); None: the package's ``reference``.
             key: file of the public key that it must be signed for; None: it need not be signed.
 
         Raises:
@@ -59,7 +58,7 @@ class Bundle:
             UsageError: ``key`` is no public key.
             MissingExtraError: there is a key, and ``cryptography`` is not installed.
         """
-        path = REFERENCE if folder is None else Path(folder)
+        path = find_folder(folder)
         name = path / MANIFEST_NAME
         _refuse_link(name)
         try:

@@ -24,7 +24,9 @@ DEFAULT_OUT = Path("benchmark")
 def benchmark(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
+        typer.Argument(
+            metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
+        ),
     ] = None,
     images: Annotated[
         Path | None,

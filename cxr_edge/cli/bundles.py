@@ -43,7 +43,9 @@ _LINK_STYLES: dict[Link | None, Style] = {"current": "good", "previous": "plain"
 
 @bundle.command()
 def install(
-    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of an export.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Folder of an export, or compact.")
+    ],
     into: Into = DEFAULT_INTO,
     key: options.Key = None,
     wait: Wait = DEFAULT_WAIT_S,

@@ -30,7 +30,7 @@ def export(
         Path | None,
         typer.Argument(
             metavar="[RUN|MODEL.keras]",
-            help="Run folder of a training, or a Keras model; the bundled reference by default.",
+            help="Run folder of a training, a Keras model, or compact; by default the reference.",
         ),
     ] = None,
     out: Annotated[

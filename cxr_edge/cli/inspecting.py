@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[BUNDLE]", help="Folder of an export; the bundled reference by default."
+        metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
     ),
 ]
 

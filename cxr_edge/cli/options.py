@@ -12,7 +12,7 @@ Bundle = Annotated[
     typer.Option(
         "--bundle",
         "-b",
-        help="Folder of an export.",
+        help="Folder of an export, or compact for the package's smaller model.",
         readable=False,  # what cannot be read is said by what reads it
         show_default="the bundled reference",
     ),

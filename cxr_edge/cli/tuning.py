@@ -41,7 +41,9 @@ _SUMS = {
 def tune(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
+        typer.Argument(
+            metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
+        ),
     ] = None,
     threads: Annotated[
         int | None,
@@ -171,7 +173,9 @@ def _candidate_cells(candidate: Candidate, chosen: Candidate | None) -> list[Cel
 def doctor(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="Folder of an export; by default the reference."),
+        typer.Argument(
+            metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
+        ),
     ] = None,
     startup: Annotated[
         bool, typer.Option("--startup", help="Break down the start-up time.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from cxr_edge.bundle.bundled import find_folder, is_bundled
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.service.dicom.settings import DicomSettings, check_dicom
@@ -135,7 +136,7 @@ class ServiceConfig:
 
     bundle: str = setting(
         "",
-        "Folder of the bundle; empty: the reference model that the package carries. `cxr-edge "
+        "Folder of the bundle, or compact; empty: the package's reference model. `cxr-edge "
         "bundle install` keeps the bundle of a device at /var/lib/cxr-edge/bundles/current.",
     )
     key: str = setting(
@@ -187,6 +188,11 @@ def read_config(file: Path) -> tuple[ServiceConfig, SettingsFile]:
     config = parse_settings(data, ServiceConfig, name=name, error=UsageError)
     source = SettingsFile(name, data.decode())
     folder = file.absolute().parent
+    if is_bundled(config.bundle):
+        with source.blamed("bundle"):
+            config = dataclasses.replace(
+                config, bundle=str(find_folder(config.bundle, base=folder))
+            )
     for table, keys in _PATHS.items():
         if not table:
             config = _with_absolute_paths(config, keys, folder)
@@ -230,11 +236,7 @@ def _with_absolute_paths(settings: T, keys: tuple[str, ...], folder: Path) -> T:
 
 
 def _check(config: ServiceConfig, source: SettingsFile) -> None:
-    """Refuse settings that contradict each other.
-
-    Raises:
-        UsageError: they do.
-    """
+    """Refuse settings that contradict each other."""
     inbox, http, dicom = config.inbox, config.http, config.dicom
     with source.blamed("inbox.folder", "http.enabled", "dicom.enabled"):
         if not (inbox.folder or http.enabled or dicom.enabled):

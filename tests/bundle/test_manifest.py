@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from cxr_edge.bundle.bundled import REFERENCE
 from cxr_edge.bundle.manifest import FORMAT, MANIFEST_NAME, dump_manifest, parse_manifest
 from cxr_edge.bundle.model_card import CARD_NAME
-from cxr_edge.bundle.reader import REFERENCE
 from cxr_edge.errors import BundleError
 
 ROOT = Path(__file__).parents[2]

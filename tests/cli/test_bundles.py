@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cxr_edge.bundle.bundled import REFERENCE
 from cxr_edge.bundle.installed import DEFAULT_FOLDER
-from cxr_edge.bundle.reader import REFERENCE, Bundle
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.upgrade import LONGEST_WAIT_S
 from cxr_edge.cli import bundles
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from cxr_edge import Classifier
-from cxr_edge.bundle.reader import REFERENCE, Bundle
+from cxr_edge.bundle.bundled import REFERENCE
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.cli.output.formats import Tally
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.results import SCHEMA, Prediction

@@ -12,7 +12,8 @@ import pytest
 from deliveries import wait_for_results
 from service_process import ServiceProcess, wait_until, write_config
 
-from cxr_edge.bundle.reader import REFERENCE, Bundle
+from cxr_edge.bundle.bundled import REFERENCE
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.upgrade import install_bundle, rollback_bundle
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.errors import BundleError, UsageError

@@ -14,9 +14,10 @@ import numpy as np
 import onnx
 import pytest
 
+from cxr_edge.bundle.bundled import REFERENCE
 from cxr_edge.bundle.golden import GoldenSet, dump_golden
 from cxr_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest, dump_manifest
-from cxr_edge.bundle.reader import REFERENCE, Bundle
+from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import verify_bundle
 from cxr_edge.decision import decide, probabilities
 from cxr_edge.engines import open_engine

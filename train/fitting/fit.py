@@ -141,7 +141,7 @@ def _new_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Report
     return network
 
 
-@keras.saving.register_keras_serializable(package="cxr_edge")  # for checkpoints
+@keras.saving.register_keras_serializable(package="cxr_edge")  # type: ignore[untyped-decorator]
 def accuracy(targets: Any, scores: Any) -> Any:
     """(N,) whether each decision is the target's; Keras's own needs targets of 0 or 1."""
     ops = keras.ops

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_edge.bundle.reader import REFERENCE
+from cxr_edge.bundle.bundled import REFERENCE
 from cxr_edge.classifier import Classifier
 from cxr_edge.data.folders import LabelledImages, open_folder, read_folder
 from cxr_edge.domain import Domain

@@ -1,0 +1,65 @@
+"""The package's models go by name everywhere, and a name never means two things."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cxr_edge import Classifier
+from cxr_edge.bundle.bundled import BUNDLED, REFERENCE, find_folder
+from cxr_edge.bundle.reader import Bundle
+from cxr_edge.errors import BundleError
+from cxr_edge.service.config import read_config
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_model_of_the_package_loads_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundle = Bundle.open(name)
+    assert bundle.folder == BUNDLED[name]
+    classifier = Classifier.load(name)
+    assert classifier.bundle_sha256 == bundle.manifest.sha256
+    assert Bundle.open(Path(name)).folder == BUNDLED[name]
+
+
+def test_the_reference_is_what_no_name_means() -> None:
+    assert find_folder(None) == find_folder("reference") == REFERENCE
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+def test_a_name_that_a_folder_here_has_too_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if kind == "folder":
+        Path("compact").mkdir()
+    elif kind == "file":
+        Path("compact").write_bytes(b"")
+    else:
+        os.symlink("nowhere", "compact")
+    with pytest.raises(BundleError) as caught:
+        find_folder("compact")
+    assert str(caught.value) == (
+        "compact: names a model of the package, and a file or folder here; write "
+        f"{tmp_path / 'compact'} for that one"
+    )
+    assert find_folder(tmp_path / "compact") == tmp_path / "compact"
+    assert find_folder("other") == Path("other")
+
+
+def test_a_service_may_name_a_model_of_the_package(tmp_path: Path) -> None:
+    file = tmp_path / "service.toml"
+    file.write_text('bundle = "compact"\n[http]\nenabled = true\n')
+    assert read_config(file)[0].bundle == str(BUNDLED["compact"])
+    file.write_text('bundle = "bundles/compact"\n')
+    assert read_config(file)[0].bundle == str(tmp_path / "bundles/compact")
+    (tmp_path / "compact").mkdir()
+    file.write_text('# settings\nbundle = "compact"\n')
+    with pytest.raises(
+        BundleError, match=r"service\.toml: bundle in line 2: compact: names a model"
+    ):
+        read_config(file)
