@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def test_a_name_that_a_folder_here_has_too_is_refused(
     elif kind == "file":
         Path("compact").write_bytes(b"")
     else:
-        os.symlink("nowhere", "compact")
+        Path("compact").symlink_to("nowhere")
     with pytest.raises(BundleError) as caught:
         find_folder("compact")
     assert str(caught.value) == (
@@ -59,7 +58,5 @@ def test_a_service_may_name_a_model_of_the_package(tmp_path: Path) -> None:
     assert read_config(file)[0].bundle == str(tmp_path / "bundles/compact")
     (tmp_path / "compact").mkdir()
     file.write_text('# settings\nbundle = "compact"\n')
-    with pytest.raises(
-        BundleError, match=r"service\.toml: bundle in line 2: compact: names a model"
-    ):
+    with pytest.raises(BundleError, match=r"service\.toml: bundle in line 2: compact: names"):
         read_config(file)
