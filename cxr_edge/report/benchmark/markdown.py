@@ -14,6 +14,7 @@ from cxr_edge.report.benchmark.summary import (
     comparable,
     headline,
     machine_facts,
+    notes,
     roofline_sentences,
     suite_cells,
 )
@@ -38,7 +39,7 @@ def report_markdown(report: Report) -> str:
         "## Machine and measurement",
         _table(["", "value"], [[*map(plain, fact)] for fact in machine_facts(report)]),
         "## All rows",
-        *_headline_baseline(report),
+        plain(" ".join(notes(report))),
         rows_table(COLUMNS, report.rows),
         "\n".join(f"- **{plain(c.heading)}**: {plain(c.definition)}" for c in COLUMNS),
         *_end_to_end(report),
@@ -92,11 +93,6 @@ def _warnings(report: Report) -> Iterator[str]:
     if report.warnings:
         yield "## Warnings"
         yield "\n".join(f"- {plain(text)}" for text in report.warnings)
-
-
-def _headline_baseline(report: Report) -> Iterator[str]:
-    if report.headline:
-        yield f"The headline baseline is {plain(report.headline)}."
 
 
 def _end_to_end(report: Report) -> Iterator[str]:
