@@ -151,8 +151,19 @@ def draw_report(**changes: Any) -> Report:
     """
     rows = (
         *(draw_row(number) for number in range(len(DRAWN))),
-        absent_row("onnx-fp16, onnxruntime, 1 thread", "failed", "EngineError: no kernel for it"),
-        absent_row("tflite-int8, openvino, 1 thread", "skipped", "openvino reads no int8 .tflite"),
+        absent_row(
+            "onnx-fp16, onnxruntime, 1 thread",
+            "failed",
+            "EngineError: no kernel for it",
+            artifact="onnx-fp16",
+        ),
+        absent_row(
+            "tflite-int8, openvino, 1 thread",
+            "skipped",
+            "openvino reads no int8 .tflite",
+            artifact="tflite-int8",
+            engine="openvino",
+        ),
         *baselines(),
     )
     rows = changes.pop("rows", rows)

@@ -89,7 +89,7 @@ def headline(report: Report) -> list[str]:
 def _verdict(best: Row, report: Report) -> str:
     base, factor = baseline_row(report), speed_up(best)
     median = figure(best.latency.p50_ms) if best.latency else "?"
-    speed = f"{_named(best)} runs one inference in {median} ms (median)"
+    speed = f"{named(best)} runs one inference in {median} ms (median)"
     if base is not None and base is not best and factor is not None:
         speed += f", {figure(factor)} times as fast as the float32 baseline ({base.name})"
     parity = best.parity
@@ -104,7 +104,7 @@ def _verdict(best: Row, report: Report) -> str:
     )
 
 
-def _named(row: Row) -> str:
+def named(row: Row) -> str:
     """An exported row in a sentence; its name has commas."""
     threads = "" if row.threads == 1 else f" with {row.threads} threads"
     return f"{row.artifact} on {row.engine}{threads}"
@@ -116,7 +116,7 @@ def _decisions(report: Report) -> list[str]:
     if not compared:
         return []
     furthest, parity = max(compared, key=lambda item: item[1].max_abs_delta)
-    moved = f"The largest score difference is {delta(parity.max_abs_delta)} ({_named(furthest)})."
+    moved = f"The largest score difference is {delta(parity.max_abs_delta)} ({named(furthest)})."
     changed = [(row, parity) for row, parity in compared if parity.flips]
     rows = f"{len(compared)} exported row{'s' if len(compared) > 1 else ''}"
     if not changed:
@@ -125,7 +125,7 @@ def _decisions(report: Report) -> list[str]:
     worst, parity = max(changed, key=lambda item: item[1].flips)
     return [
         f"{len(changed)} of {rows} change decisions, at most {parity.flips:,} of "
-        f"{parity.inputs:,} ({_named(worst)}). {moved}"
+        f"{parity.inputs:,} ({named(worst)}). {moved}"
     ]
 
 
@@ -136,15 +136,15 @@ def _faster(best: Row, report: Report) -> list[str]:
     if first is best or not (latency and first.parity):
         return []
     return [
-        f"{_named(first)} is faster ({figure(latency.p50_ms)} ms) but changes "
+        f"{named(first)} is faster ({figure(latency.p50_ms)} ms) but changes "
         f"{first.parity.flips:,} of {first.parity.inputs:,} decisions."
     ]
 
 
 def _start(report: Report) -> list[str]:
     exported = [row for row in report.rows if row.kind == "exported"]
-    starts = [(total, _named(row)) for row in exported if (total := start_ms(row)) is not None]
-    peaks = [(mb, _named(r)) for r in exported if r.start and (mb := r.start.peak_mb) is not None]
+    starts = [(total, named(row)) for row in exported if (total := start_ms(row)) is not None]
+    peaks = [(mb, named(r)) for r in exported if r.start and (mb := r.start.peak_mb) is not None]
     parts = []
     if starts:
         total, name = min(starts)
