@@ -94,8 +94,8 @@ def _show_side_by_side(files: list[Path], out: Path | None, terminal: Terminal) 
 def _print_side_by_side(merged: SideBySide) -> None:
     from cxr_edge.report.machines import summary, tables
 
-    print(summary.title(merged))
-    for sentence in (*summary.differences(merged), *summary.verdict(merged)):
+    sentences = summary.title(merged), *summary.differences(merged), *summary.verdict(merged)
+    for sentence in sentences:
         print(printable(sentence))
     for table in (tables.speed_table, tables.resources_table, tables.machines_table):
         drawn = table(merged)
@@ -114,7 +114,7 @@ def _terminal_cell(cell: TableCell) -> Cell:
     return Styled(cell.text, style) if style else cell.text
 
 
-_STYLES: dict[str, Style] = {"good": "good", "warning": "bad", "missing": "faint"}
+_STYLES: dict[str, Style] = {"good": "good", "warning": "bad", "absent": "faint"}
 
 
 def _pages(files: list[Path], out: Path | None) -> dict[Path, Path]:

@@ -120,7 +120,7 @@ def _cell(column: Column, row: Row) -> Cell:
     elif column is OUTCOME:
         tone = "long"
     text = column.cell(row)
-    return Cell(text, column.value(row), "missing" if text == NOT_MEASURED else tone)
+    return Cell(text, column.value(row), "absent" if text == NOT_MEASURED else tone)
 
 
 def _suite_table(report: Report) -> Table:

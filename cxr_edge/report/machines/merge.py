@@ -10,7 +10,7 @@ from string import ascii_uppercase
 
 from cxr_edge.benchmark.report import Report, Row, parse_report
 from cxr_edge.errors import UsageError
-from cxr_edge.files import printable, read_file, sha256
+from cxr_edge.files import printable, read_file
 from cxr_edge.report.theme import SERIES
 
 MOST_RUNS = len(SERIES)
@@ -85,18 +85,17 @@ def read_reports(paths: Sequence[Path]) -> SideBySide:
     """
     if len(paths) > MOST_RUNS:
         raise UsageError(f"{len(paths)} benchmarks, expected at most {MOST_RUNS} side by side")
-    contents: dict[str, Path] = {}
-    reports = []
+    reports: list[Report] = []
     for path in paths:
         data = read_file(path, max_bytes=_MAX_BYTES, error=UsageError)
-        same = contents.setdefault(sha256(data), path)
-        if same is not path:
+        report = parse_report(data, printable(path))
+        if report in reports:
             raise UsageError(
-                f"{printable(path)}: the same report as {printable(same)}; expected reports of "
-                "different runs"
+                f"{printable(path)}: the same report as {printable(paths[reports.index(report)])}; "
+                "expected reports of different runs"
             )
-        reports.append((printable(path.name), parse_report(data, printable(path))))
-    return merge_reports(reports)
+        reports.append(report)
+    return merge_reports([(printable(p.name), r) for p, r in zip(paths, reports, strict=True)])
 
 
 def merge_reports(reports: Sequence[tuple[str, Report]]) -> SideBySide:

@@ -117,11 +117,11 @@ def _heading(column: Column, text: str) -> Heading:
 def _cell(column: Column, row: Row | None) -> Cell:
     """Whatever was not measured says so, and why in a word."""
     if row is None:
-        return Cell("no such row", None, "missing")
+        return Cell("no row", None, "absent")
     text, value = column.cell(row), column.value(row)
     if value is None:
         outcome = "" if row.outcome == "measured" else row.outcome
-        return Cell(text or outcome, None, "missing")
+        return Cell(text or outcome, None, "absent")
     if column is FLIPS and row.parity:
         return Cell(text, value, "warning" if row.parity.flips else "good")
     return Cell(text, value, "long" if column is OUTCOME else "")
@@ -132,4 +132,4 @@ def _ratio_cell(line: MergedRow, run: int) -> Cell:
     if ratio is not None:
         return Cell(figure(ratio), ratio)
     both = line.rows[0] is not None and line.rows[run] is not None
-    return Cell(NOT_MEASURED if line.same_file[run] or not both else OTHER_FILE, None, "missing")
+    return Cell(NOT_MEASURED if line.same_file[run] or not both else OTHER_FILE, None, "absent")
