@@ -54,10 +54,10 @@ print(json.dumps([start, imported, loaded, answered, average, max(resident, defa
 def measure_first_answer(
     bundle: Bundle,
     row: Row,
-    stock_file: bytes | None = None,
+    stock_file: bytes | None,
     *,
-    processes: int = 3,
-    memory_s: float = 0.5,
+    processes: int,
+    memory_s: float,
 ) -> FirstAnswer:
     """Start a row's process, run an inference, and repeat it; several times one after the other.
 

@@ -32,7 +32,12 @@ from cxr_edge.spec import Decoding, ModelSpec
 
 
 def measure_first_answers(
-    cases: Sequence[BenchmarkCase], bundle: Bundle, *, processes: int, reporter: Reporter
+    cases: Sequence[BenchmarkCase],
+    bundle: Bundle,
+    *,
+    processes: int,
+    memory_s: float,
+    reporter: Reporter,
 ) -> None:
     """Run every row but Keras's in fresh processes of its own: first answer and memory.
 
@@ -46,7 +51,9 @@ def measure_first_answers(
                 if case.stock_file:
                     model = case.stock_file()
                     case.row = dataclasses.replace(case.row, bytes=len(model))
-                start = measure_first_answer(bundle, case.row, model, processes=processes)
+                start = measure_first_answer(
+                    bundle, case.row, model, processes=processes, memory_s=memory_s
+                )
                 case.row = dataclasses.replace(case.row, start=start)
             advance(number + 1, len(running))
 

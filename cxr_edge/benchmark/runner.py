@@ -57,6 +57,8 @@ class BenchmarkRequest:
     """Timed inferences in a turn."""
     processes: int = 3
     """Fresh processes per artifact and engine, for the first answer."""
+    memory_s: float = 0.5
+    """Seconds of inferences over which the memory of each of them is averaged."""
     file_rounds: int = 5
     """Predictions per file and row, for the end-to-end times."""
     drawn_files: int = 12
@@ -102,7 +104,13 @@ def _measure(
     roofline = _measure_roofline(original, warnings)
     cases = list(exported_cases(bundle, request.threads))
     cases += baseline_cases(original, request.stock, spec)
-    passes.measure_first_answers(cases, bundle, processes=request.processes, reporter=reporter)
+    passes.measure_first_answers(
+        cases,
+        bundle,
+        processes=request.processes,
+        memory_s=request.memory_s,
+        reporter=reporter,
+    )
     passes.compare_scores(cases, inputs, spec, reporter)
     refuse_other_models(cases)
     passes.time_inference(

@@ -33,7 +33,13 @@ from cxr_edge.results import Failure
 pytestmark = pytest.mark.slow
 
 QUICK = BenchmarkRequest(
-    with_baselines=False, rounds=2, processes=1, file_rounds=1, drawn_files=1, threads=(1,)
+    with_baselines=False,
+    rounds=2,
+    processes=1,
+    file_rounds=1,
+    drawn_files=1,
+    threads=(1,),
+    memory_s=0.05,
 )
 
 
@@ -82,7 +88,9 @@ def faulty(bundle: Bundle) -> Report:
             raise EngineError("the disk is gone")
         return stages(self, *arguments)  # type: ignore[arg-type]
 
-    crash = "import os, sys\nif sys.argv[2:] == ['onnx-int8', 'openvino']: os.abort()\n"
+    crash = (
+        "import os, sys\nif (sys.argv[2], sys.argv[4]) == ('onnx-int8', 'openvino'): os.abort()\n"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(first_answer, "_PROGRAM", crash + first_answer._PROGRAM)
         patch.setattr(Bundle, "load", load_some)

@@ -27,7 +27,13 @@ from cxr_edge.reporting import Silent
 pytestmark = pytest.mark.slow
 
 QUICK = BenchmarkRequest(
-    with_baselines=False, rounds=2, processes=1, file_rounds=2, drawn_files=2, threads=(1, 2)
+    with_baselines=False,
+    rounds=2,
+    processes=1,
+    memory_s=0.05,
+    file_rounds=2,
+    drawn_files=2,
+    threads=(1, 2),
 )
 ROWS = [
     "onnx-int8, onnxruntime",
