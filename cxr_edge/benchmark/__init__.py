@@ -13,6 +13,6 @@ Measuring only: the result is ``report.json``; tables and pages are drawn from i
                     first_answer.py, end_to_end.py and layers.py
     images.py       the inputs, and the image files
     roofline.py     the best the machine can do       machine_state.py  load, clock, heat
-    report.py       the document, report.json
+    report.py       the document, report.json         upgrade.py        its older versions
     suite.py        results of `make bench`           compare.py        two reports, row by row
 """

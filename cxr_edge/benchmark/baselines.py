@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,19 @@ from cxr_edge.benchmark.cases import BenchmarkCase, new_row
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import Scores
 from cxr_edge.engines import Engine, installed_engines, open_engine
-from cxr_edge.errors import EngineError, first_line
+from cxr_edge.errors import BenchmarkError, EngineError, first_line
 from cxr_edge.extras import require_tensorflow
+from cxr_edge.files import read_file, write_file
 from cxr_edge.original.keras_model import keras_scores, load_keras
 from cxr_edge.original.opening import load_original
 from cxr_edge.preprocess import Batch, Pixels
 from cxr_edge.spec import ModelSpec
+
+STOCK_ONNX = "stock ONNX, onnxruntime"
+"""Name of the row that the others are compared with."""
+_MAX_BYTES = 2**31
+_MOST_DELTA = 1e-3
+"""Largest score difference of a conversion that neither rewrites nor quantizes; 1e-5 is usual."""
 
 
 class KerasEngine(Engine):
@@ -106,34 +113,87 @@ class KerasBaseline:
     def cases(self) -> Iterator[BenchmarkCase]:
         """The model in Keras, then its stock conversions.
 
-        Rows are compared with the compiled function, or with a conversion where it fails, never
-        with ``model(x)`` or ``predict()``, whose overhead would flatter every row.
+        Rows are compared with the ONNX one, which runs on the same engine as ours, never with
+        Keras, whose overhead would flatter every row.
         """
         model = self.model
         compiled = self._tensorflow.function(lambda batch: model(batch, training=False))
-        yield self._keras_case("Keras, compiled tf.function", compiled, headline_rank=0)
+        yield self._keras_case("Keras, compiled tf.function", compiled)
         yield self._keras_case("Keras, model(x)", lambda batch: model(batch, training=False))
         yield self._keras_case("Keras, predict()", lambda batch: model.predict(batch, verbose=0))
-        yield self._stock_case("stock ONNX, onnxruntime", "onnxruntime", _stock_onnx, 1)
-        yield self._stock_case("stock TFLite, litert", "litert", _stock_tflite, 2)
+        yield self._stock_case(STOCK_ONNX, "onnxruntime", _stock_onnx)
+        yield self._stock_case("stock TFLite, litert", "litert", _stock_tflite)
 
-    def _keras_case(
-        self, name: str, call: Callable[[Batch], Any], headline_rank: int | None = None
-    ) -> BenchmarkCase:
+    def _keras_case(self, name: str, call: Callable[[Batch], Any]) -> BenchmarkCase:
         load = functools.partial(KerasEngine, self._spec, call)
-        return BenchmarkCase(
-            new_row(name, "keras", KerasEngine.name), load, headline_rank=headline_rank
-        )
+        return BenchmarkCase(new_row(name, "keras", KerasEngine.name), load)
 
-    def _stock_case(
-        self, name: str, engine: str, convert: Callable[[Any], bytes], headline_rank: int
-    ) -> BenchmarkCase:
-        missing = "" if engine in installed_engines() else "the engine is not installed"
-        return BenchmarkCase(
-            new_row(name, "stock", engine, skip_reason=missing),
-            lambda: open_engine(engine, convert(self.model), self._spec),
-            headline_rank=headline_rank,
-        )
+    def _stock_case(self, name: str, engine: str, convert: Callable[[Any], bytes]) -> BenchmarkCase:
+        return stock_case(name, engine, lambda: convert(self.model), self._spec)
+
+
+def stock_case(
+    name: str, engine: str, make_file: Callable[[], bytes], spec: ModelSpec
+) -> BenchmarkCase:
+    """The row of a stock conversion of the original.
+
+    Args:
+        name: of the row.
+        engine: the engine that runs it; everything is compared with onnxruntime's.
+        make_file: returns the file; called once.
+        spec: the contract that it must fulfil.
+    """
+    missing = "" if engine in installed_engines() else "the engine is not installed"
+    file = functools.cache(make_file)
+    return BenchmarkCase(
+        new_row(name, "stock", engine, skip_reason=missing),
+        lambda: open_engine(engine, file(), spec),
+        stock_file=file,
+        is_baseline=engine == "onnxruntime",
+    )
+
+
+def baseline_cases(
+    original: KerasBaseline | None, stock: Path | None, spec: ModelSpec
+) -> list[BenchmarkCase]:
+    """The rows that are no artifacts.
+
+    Args:
+        original: the Keras model; None: it does not run here.
+        stock: file of its stock float32 ONNX, used if it is there; None: there is none.
+        spec: the contract of the model.
+    """
+    cases = list(original.cases()) if original else []
+    if stock is None or not stock.exists():
+        return cases
+    read = functools.partial(read_file, stock, max_bytes=_MAX_BYTES, error=BenchmarkError)
+    given = stock_case(STOCK_ONNX, "onnxruntime", read, spec)
+    return [given if case.is_baseline else case for case in cases] or [given]
+
+
+def refuse_other_models(cases: Iterable[BenchmarkCase]) -> None:
+    """Let stock conversions fail whose scores are not the original's: a wrong file was given."""
+    for case in cases:
+        parity = case.row.parity
+        if case.stock_file and parity and parity.max_abs_delta > _MOST_DELTA:
+            case.fail(
+                BenchmarkError(
+                    f"scores differ by up to {parity.max_abs_delta:.2g} from the original's, "
+                    f"expected at most {_MOST_DELTA:g}: it is another model; remove the file of "
+                    "--stock"
+                )
+            )
+
+
+def keep_stock_file(cases: Iterable[BenchmarkCase], path: Path) -> None:
+    """Write the file that the others were compared with, unless it was read from there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    for case in cases:
+        if case.is_baseline and case.stock_file and not path.exists():
+            write_file(path, case.stock_file())
 
 
 def _stock_onnx(model: Any) -> bytes:

@@ -25,8 +25,10 @@ class BenchmarkCase:
     """Opens the model."""
     artifact: ArtifactRecord | None = None
     """The artifact that is run; None: a baseline."""
-    headline_rank: int | None = None
-    """Fitness of a baseline for the comparison of all rows, 0 is best; None: never used for it."""
+    stock_file: Callable[[], bytes] | None = None
+    """Makes the file of a stock conversion; None: an artifact, or Keras."""
+    is_baseline: bool = False
+    """Whether all rows are compared with this one."""
     engine: Engine | None = None
     """The loaded model; None: not loaded yet, or the row failed."""
     answers: Answers | None = None
@@ -104,7 +106,7 @@ def new_row(
         start=None,
         latency=None,
         of_limit=None,
-        of_headline=None,
+        of_baseline=None,
         end_to_end=None,
     )
 

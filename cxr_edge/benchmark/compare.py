@@ -27,7 +27,7 @@ class RowChange:
     new_ms: float
     """Median latency in the new report."""
     ratio: float
-    """New over old: of the medians on the same machine, of the ratios to the headline baseline
+    """New over old: of the medians on the same machine, of the ratios to the baseline
     on different machines."""
     noise: float
     """How far the ratio may be from 1 by chance: three standard errors, from the rounds."""
@@ -40,7 +40,7 @@ class ReportComparison:
     """The rows of two reports."""
 
     same_machine: bool
-    """Whether latencies are compared; otherwise their ratios to the headline baseline."""
+    """Whether latencies are compared; otherwise their ratios to the baseline."""
     changes: tuple[RowChange, ...]
     """Rows measured in both reports."""
     gone: tuple[str, ...]
@@ -64,10 +64,10 @@ def compare_reports(old: Report, new: Report, max_slowdown: float) -> ReportComp
 
     Raises:
         BenchmarkError: no row was measured in both, or the machines differ and the reports have
-            no headline baseline in common.
+            no baseline in common.
     """
     same_machine = old.machine.key == new.machine.key
-    if not same_machine and (old.headline is None or old.headline != new.headline):
+    if not same_machine and (old.baseline is None or old.baseline != new.baseline):
         raise BenchmarkError(
             f"the reports are from two machines ({old.machine.processor}; "
             f"{new.machine.processor}) and have no baseline in common; "
@@ -82,8 +82,8 @@ def compare_reports(old: Report, new: Report, max_slowdown: float) -> ReportComp
         (old_row, old_latency), (new_row, new_latency) = old_rows[name], new_rows[name]
         if same_machine:
             ratio = new_latency.p50_ms / old_latency.p50_ms
-        elif old_row.of_headline and new_row.of_headline:
-            ratio = new_row.of_headline / old_row.of_headline
+        elif old_row.of_baseline and new_row.of_baseline:
+            ratio = new_row.of_baseline / old_row.of_baseline
         else:
             continue
         errors = _relative_error(old_latency), _relative_error(new_latency)
@@ -99,7 +99,7 @@ def compare_reports(old: Report, new: Report, max_slowdown: float) -> ReportComp
 
 def comparison_text(comparison: ReportComparison, max_slowdown: float) -> str:
     """A table of all changes, with rows that are slower marked."""
-    compared = "medians" if comparison.same_machine else "ratios to the headline baseline"
+    compared = "medians" if comparison.same_machine else "ratios to the baseline"
     lines = [f"new over old {compared}; slower: above {max_slowdown:g} and beyond noise", ""]
     lines.append(f"{'old ms':>8}  {'new ms':>8}  {'ratio':>6}  {'noise':>6}  row")
     for change in comparison.changes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -72,14 +73,37 @@ def time_stages(
     return {name: failed.get(name) or _medians(times[name]) for name in classifiers}
 
 
-def images_per_second(classifier: Classifier, files: Sequence[Path]) -> float:
-    """Throughput with one worker per CPU.
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Images per second, medians over passes."""
+
+    one_worker: float
+    every_cpu: float
+    """With one worker for each usable CPU."""
+
+
+def images_per_second(
+    classifier: Classifier, files: Sequence[Path], *, passes: int = 3
+) -> Throughput:
+    """Classify all files, with one worker and with one for each CPU in turn.
+
+    Args:
+        classifier: reads and classifies.
+        files: readable images.
+        passes: times that each number of workers gets its turn.
 
     Raises:
         EngineError: the engine failed, or an image could not be classified.
     """
+    counts = (1, usable_cpus())
+    rates = [[_rate(classifier, files, workers) for workers in counts] for _ in range(passes)]
+    one_worker, every_cpu = map(statistics.median, zip(*rates, strict=True))
+    return Throughput(one_worker, every_cpu)
+
+
+def _rate(classifier: Classifier, files: Sequence[Path], workers: int) -> float:
     start = time.perf_counter()
-    results = list(classifier.predict_many(files, workers=usable_cpus()))
+    results = list(classifier.predict_many(files, workers=workers))
     seconds = time.perf_counter() - start
     for result in results:
         if isinstance(result, Failure):
@@ -100,6 +124,7 @@ def _medians(times: _StageTimes) -> EndToEnd:
         post_ms=ms["post"],
         total_ms=ms[_TOTAL],
         images_per_second=None,
+        images_per_second_1=None,
     )
 
 

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxr_edge.benchmark.report import MachineState
+from cxr_edge.benchmark.report import MachineState, Platform
 from cxr_edge.device.machine import BUSY_LOAD, Machine
 
 _CPU0 = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _HOT_C = 80.0
 # Bits of `vcgencmd get_throttled` about the present: low voltage, capped, throttled, soft limit.
 _THROTTLED_NOW = 0xF
+
+
+def read_platform() -> Platform:
+    """The kernel, the distribution and the interpreter that run here."""
+    release = re.match(r"[\d.]*\d", platform.release())  # without the name of a build
+    system = f"{platform.system()} {release[0] if release else ''}".rstrip()
+    try:
+        distribution = platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:  # not a Linux distribution
+        distribution = None
+    return Platform(
+        ", ".join(filter(None, (system, distribution))),
+        f"{platform.python_implementation()} {platform.python_version()}",
+    )
 
 
 def read_machine_state() -> MachineState:

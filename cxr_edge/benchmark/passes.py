@@ -18,6 +18,7 @@ from cxr_edge.benchmark.first_answer import measure_first_answer
 from cxr_edge.benchmark.images import Inputs
 from cxr_edge.benchmark.layers import slowest_operations
 from cxr_edge.benchmark.report import Answers, Latency, Layer, Roofline, RowParity
+from cxr_edge.benchmark.report_parts import LEAST_FOR_P99
 from cxr_edge.bundle.parity import compare
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
@@ -31,28 +32,30 @@ from cxr_edge.spec import Decoding, ModelSpec
 
 
 def measure_first_answers(
-    cases: Sequence[BenchmarkCase], bundle: Bundle, *, processes: int, reporter: Reporter
+    cases: Sequence[BenchmarkCase],
+    bundle: Bundle,
+    *,
+    processes: int,
+    memory_s: float,
+    reporter: Reporter,
 ) -> None:
-    """Run every artifact on every engine once, in fresh processes.
+    """Run every row but Keras's in fresh processes of its own: first answer and memory.
 
     This pass goes first: an engine that crashes ends a process of its own, not the benchmark.
     """
-    by_model: dict[tuple[str, str], list[BenchmarkCase]] = {}
-    for case in cases:
-        if case.artifact and case.runs:
-            by_model.setdefault((case.artifact.name, case.row.engine), []).append(case)
+    running = [case for case in cases if case.runs and (case.artifact or case.stock_file)]
     with reporter.bar("starting each file") as advance:
-        for number, ((artifact, engine), same_model) in enumerate(by_model.items()):
-            try:
-                start = measure_first_answer(bundle, artifact, engine, processes=processes)
-            except CxrEdgeError as err:
-                for case in same_model:
-                    case.fail(err)
-            else:
-                for case in same_model:
-                    if case.row.threads == 1:
-                        case.row = dataclasses.replace(case.row, start=start)
-            advance(number + 1, len(by_model))
+        for number, case in enumerate(running):
+            with case.failing_alone():
+                model: bytes | None = None
+                if case.stock_file:
+                    model = case.stock_file()
+                    case.row = dataclasses.replace(case.row, bytes=len(model))
+                start = measure_first_answer(
+                    bundle, case.row, model, processes=processes, memory_s=memory_s
+                )
+                case.row = dataclasses.replace(case.row, start=start)
+            advance(number + 1, len(running))
 
 
 def compare_scores(
@@ -116,9 +119,10 @@ def time_inference(
 def _latency(times: Times) -> Latency:
     lower, p50, upper, p90, p99 = np.quantile(times, (0.25, 0.5, 0.75, 0.9, 0.99)).tolist()
     return Latency(
+        inferences=times.size,
         p50_ms=p50,
         p90_ms=p90,
-        p99_ms=p99,
+        p99_ms=p99 if times.size >= LEAST_FOR_P99 else None,
         max_ms=float(times.max()),
         mean_ms=float(times.mean()),
         jitter_ms=upper - lower,
@@ -153,8 +157,10 @@ def measure_files(
                 raise outcome
             case.row = dataclasses.replace(case.row, end_to_end=outcome)
             with case.noting_errors("throughput"):
-                rate = images_per_second(classifier, readable)
-                end_to_end = dataclasses.replace(outcome, images_per_second=rate)
+                rates = images_per_second(classifier, readable)
+                end_to_end = dataclasses.replace(
+                    outcome, images_per_second=rates.every_cpu, images_per_second_1=rates.one_worker
+                )
                 case.row = dataclasses.replace(case.row, end_to_end=end_to_end)
 
 
@@ -173,17 +179,12 @@ def profile_layers(
 
 
 def compare_latencies(cases: Sequence[BenchmarkCase], roofline: Roofline | None) -> str | None:
-    """Relate every latency to the roofline and to the headline baseline's.
+    """Relate every latency to the roofline and to the baseline's.
 
     Returns:
-        Name of the headline baseline; None: no suitable one was measured.
+        Name of the baseline, the stock float32 ONNX on onnxruntime; None: it was not measured.
     """
-    baselines = [
-        (case.headline_rank, case.row.name, case.row.latency)
-        for case in cases
-        if case.headline_rank is not None and case.row.latency
-    ]
-    _, headline, headline_latency = min(baselines, default=(None, None, None))
+    baseline = next((c.row for c in cases if c.is_baseline and c.row.latency), None)
     for case in cases:
         latency = case.row.latency
         if latency is None:
@@ -192,10 +193,10 @@ def compare_latencies(cases: Sequence[BenchmarkCase], roofline: Roofline | None)
         if roofline and case.row.threads == 1:
             best_ms = roofline.int8_ms if case.uses_integers else roofline.float32_ms
         ratio = None
-        if headline_latency:
-            by_round = np.divide(latency.rounds_ms, headline_latency.rounds_ms)
+        if baseline and baseline.latency:
+            by_round = np.divide(latency.rounds_ms, baseline.latency.rounds_ms)
             ratio = float(np.median(by_round))
         case.row = dataclasses.replace(
-            case.row, of_limit=latency.p50_ms / best_ms if best_ms else None, of_headline=ratio
+            case.row, of_limit=latency.p50_ms / best_ms if best_ms else None, of_baseline=ratio
         )
-    return headline
+    return baseline.name if baseline else None

@@ -6,34 +6,30 @@ row's ``reason`` or ``problems``, or the report's ``warnings``, say why.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge import documents
 from cxr_edge.benchmark.report_parts import (
     CHECK,
-    Answers,
+    MOST_LABEL_CHARACTERS,
     EndToEnd,
     FirstAnswer,
     Kind,
     Latency,
     Layer,
     MachineState,
+    Platform,
     Roofline,
     Row,
     RowParity,
     Settings,
-    SuiteRow,
-    Truth,
 )
+from cxr_edge.benchmark.upgrade import SCHEMA, upgraded
 from cxr_edge.device.machine import Machine
 from cxr_edge.errors import BenchmarkError
 from cxr_edge.files import PathLike, printable, read_file
 
-SCHEMA = "cxr-edge.benchmark/2"
-"""Name and version; the version rises whenever a key is added, removed or changes its meaning."""
-_SCHEMA_1 = "cxr-edge.benchmark/1"
 _MAX_BYTES = 2**26
 
 __all__ = [
@@ -45,6 +41,7 @@ __all__ = [
     "Latency",
     "Layer",
     "MachineState",
+    "Platform",
     "Report",
     "Roofline",
     "Row",
@@ -58,11 +55,55 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """Scores of the original and of one row, input by input, for the plots."""
+
+    row: str
+    """Name of the row; its scores are ``exported``."""
+    original: tuple[float, ...]
+    """P(positive label) by the original; with more than two labels, P(decided label)."""
+    exported: tuple[float, ...]
+    flipped: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        CHECK.not_empty(original=self.original)
+        CHECK.equal_lengths(original=self.original, exported=self.exported, flipped=self.flipped)
+        CHECK.all_shares(original=self.original, exported=self.exported)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """True labels of the inputs, for models with two labels."""
+
+    positive: tuple[bool, ...]
+    """Whether each input has the positive label, in the order of the answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRow:
+    """Median and interquartile range of one benchmark of ``make bench``."""
+
+    group: str
+    """The benchmarks it is compared with."""
+    name: str
+    """What was timed."""
+    median_ms: float
+    iqr_ms: float
+    rounds: int
+
+    def __post_init__(self) -> None:
+        CHECK.durations(median_ms=self.median_ms, iqr_ms=self.iqr_ms)
+        CHECK.counts(rounds=self.rounds)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One benchmark."""
 
-    schema: Literal["cxr-edge.benchmark/2"]
-    """:data:`SCHEMA`."""
+    schema: Literal["cxr-edge.benchmark/3"]
+    """:data:`~cxr_edge.benchmark.upgrade.SCHEMA`."""
+    label: str
+    """What the user calls this run, at most 40 characters; empty: nothing."""
     created: str
     """Date and time, UTC, ISO 8601."""
     command: str
@@ -81,6 +122,8 @@ class Report:
     versions: dict[str, str]
     """Versions of engines and packages."""
     machine: Machine
+    platform: Platform | None
+    """null: a report of version 1 or 2."""
     before: MachineState
     after: MachineState
     """Before and after all timing."""
@@ -89,8 +132,9 @@ class Report:
     settings: Settings
     limits: Roofline | None
     """The best this machine can do; null: it could not be measured, see ``warnings``."""
-    headline: str | None
-    """Name of the baseline that rows are compared with; null: no suitable baseline ran."""
+    baseline: str | None
+    """Name of the row that the others are compared with, the stock float32 ONNX on onnxruntime;
+    null: it was not measured."""
     rows: tuple[Row, ...]
     """Artifacts first, then baselines."""
     layers: dict[str, tuple[Layer, ...]]
@@ -103,14 +147,18 @@ class Report:
     """Labels of the inputs in ``answers``; null: unlabelled, or more than two labels."""
 
     def __post_init__(self) -> None:
+        if len(self.label) > MOST_LABEL_CHARACTERS:
+            raise BenchmarkError(
+                f"label has {len(self.label)} characters, expected at most {MOST_LABEL_CHARACTERS}"
+            )
         CHECK.shares(threshold=self.threshold)
         if (self.threshold is None) != (self.positive_label is None):
             raise BenchmarkError("threshold and positive_label: both are null, or neither")
         names = [row.name for row in self.rows]
         if len(set(names)) < len(names):
             raise BenchmarkError("rows: two rows have the same name")
-        if self.headline is not None:
-            CHECK.known_names("headline", [self.headline], names)
+        if self.baseline is not None:
+            CHECK.known_names("baseline", [self.baseline], names)
         CHECK.known_names("layers", self.layers, names)
         CHECK.known_names("answers", [answers.row for answers in self.answers], names)
         CHECK.equal_lengths(
@@ -127,40 +175,28 @@ def dump_report(report: Report) -> bytes:
 
 
 def parse_report(data: bytes, name: str) -> Report:
-    """Read a report of this version or of version 1.
+    """Read a report of this version or of an older one.
+
+    What an older version did not measure is null.
 
     Args:
         data: UTF-8 JSON.
         name: name of the file, for error messages.
 
     Raises:
-        BenchmarkError: it is malformed or of another version.
+        BenchmarkError: it is malformed or of a newer version.
     """
-    return documents.parse(_upgraded(data), Report, name=name, error=BenchmarkError)
+    with documents.reported_as(name, BenchmarkError):
+        document = upgraded(documents.load_json(data))
+        report: Report = documents.Builder(None).build(document, Report, "")
+    return report
 
 
 def read_report(path: PathLike) -> Report:
-    """Read the file of a report of this version or of version 1.
+    """Read the file of a report of this version or of an older one.
 
     Raises:
-        BenchmarkError: it is absent, malformed or of another version.
+        BenchmarkError: it is absent, malformed or of a newer version.
     """
     data = read_file(path, max_bytes=_MAX_BYTES, error=BenchmarkError)
     return parse_report(data, printable(path))
-
-
-def _upgraded(data: bytes) -> bytes:
-    """Version 1 lacks ``problems`` of a row; anything else is returned unchanged."""
-    try:
-        document = json.loads(data)
-        if document["schema"] != _SCHEMA_1:
-            return data
-        rows = [{**row, "problems": []} for row in document["rows"]]
-        return json.dumps({**document, "schema": SCHEMA, "rows": rows}).encode()
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        RecursionError,
-    ):  # documents.parse says why
-        return data

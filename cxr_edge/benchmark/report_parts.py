@@ -17,6 +17,10 @@ Kind = Literal["exported", "stock", "keras"]
 """``exported``: an artifact of the bundle. ``stock``: the original network as a stock converter
 exports it, neither rewritten nor quantized. ``keras``: the original network, run by Keras."""
 
+LEAST_FOR_P99 = 300
+"""Inferences that a p99 needs: of fewer, less than three lie beyond it."""
+MOST_LABEL_CHARACTERS = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -42,6 +46,16 @@ class Settings:
             CHECK.counts(least=1, threads=count)
         for images in (self.labels or {}).values():
             CHECK.counts(labels=images)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The software below the runtime."""
+
+    system: str
+    """Kernel and distribution, for example ``Linux 6.12.20, Debian GNU/Linux 13 (trixie)``."""
+    python: str
+    """For example ``CPython 3.13.5``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +129,42 @@ class RowParity:
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """Time and memory up to the first answer of a fresh process; medians over several processes."""
+    """Time and memory of a process that runs this row only; medians over several processes."""
 
+    to_first_ms: float | None
+    """From the start of the process to its first answer; null: a report of version 1 or 2."""
     import_ms: float
     """Importing the runtime and the engine."""
     load_ms: float
     """Reading, hashing and opening the model file."""
     first_ms: float
+    """The first inference."""
     peak_mb: float | None
-    """Peak memory of the process, 10**6 bytes."""
+    """Largest resident memory of the process up to its end, 10**6 bytes."""
+    average_mb: float | None
+    """Mean resident memory while it repeats inferences after its first answer, 10**6 bytes; null:
+    a report of version 1 or 2, or a platform without ``/proc``."""
 
     def __post_init__(self) -> None:
-        CHECK.durations(import_ms=self.import_ms, load_ms=self.load_ms, first_ms=self.first_ms)
-        CHECK.within(0, 1e9, peak_mb=self.peak_mb)
+        CHECK.durations(
+            to_first_ms=self.to_first_ms,
+            import_ms=self.import_ms,
+            load_ms=self.load_ms,
+            first_ms=self.first_ms,
+        )
+        CHECK.within(0, 1e9, peak_mb=self.peak_mb, average_mb=self.average_mb)
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
     """Steady-state time of one inference with one image."""
 
+    inferences: int
+    """Timed inferences."""
     p50_ms: float
     p90_ms: float
-    p99_ms: float
+    p99_ms: float | None
+    """null: fewer than 300 inferences."""
     max_ms: float
     mean_ms: float
     jitter_ms: float
@@ -147,6 +175,11 @@ class Latency:
     """Every timed inference, in order."""
 
     def __post_init__(self) -> None:
+        CHECK.counts(least=1, inferences=self.inferences)
+        if self.p99_ms is not None and self.inferences < LEAST_FOR_P99:
+            raise BenchmarkError(
+                f"p99_ms is of {self.inferences} inferences, expected null below {LEAST_FOR_P99}"
+            )
         CHECK.durations(
             may_be_zero=False,
             p50_ms=self.p50_ms,
@@ -178,6 +211,8 @@ class EndToEnd:
     """All of ``Classifier.predict``, timed separately."""
     images_per_second: float | None
     """Throughput on a folder with one worker per CPU; null: not measured."""
+    images_per_second_1: float | None
+    """Throughput with one worker; null: not measured, as in a report of version 1 or 2."""
 
     def __post_init__(self) -> None:
         CHECK.durations(
@@ -188,7 +223,12 @@ class EndToEnd:
             post_ms=self.post_ms,
             total_ms=self.total_ms,
         )
-        CHECK.within(0, 1e9, images_per_second=self.images_per_second)
+        CHECK.within(
+            0,
+            1e9,
+            images_per_second=self.images_per_second,
+            images_per_second_1=self.images_per_second_1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,59 +272,17 @@ class Row:
     parity: RowParity | None
     """Compared with the original Keras model; null for Keras itself."""
     start: FirstAnswer | None
-    """The first answer of a fresh process; null for baselines."""
+    """The first answer of a fresh process, and its memory; null for Keras."""
     latency: Latency | None
     """One inference."""
     of_limit: float | None
     """Median divided by the roofline time of its precision: 1 would be perfect."""
-    of_headline: float | None
-    """Median divided by the headline baseline's, round by round: .25 is four times as fast."""
+    of_baseline: float | None
+    """Median divided by the baseline's, round by round: .25 is four times as fast."""
     end_to_end: EndToEnd | None
     """From image file to prediction; null for baselines and for more than one thread."""
 
     def __post_init__(self) -> None:
         CHECK.counts(least=1, threads=self.threads)
         CHECK.counts(bytes=self.bytes)
-        CHECK.positive(of_limit=self.of_limit, of_headline=self.of_headline)
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Scores of the original and of one row, input by input, for the plots."""
-
-    row: str
-    """Name of the row; its scores are ``exported``."""
-    original: tuple[float, ...]
-    """P(positive label) by the original; with more than two labels, P(decided label)."""
-    exported: tuple[float, ...]
-    flipped: tuple[bool, ...]
-
-    def __post_init__(self) -> None:
-        CHECK.not_empty(original=self.original)
-        CHECK.equal_lengths(original=self.original, exported=self.exported, flipped=self.flipped)
-        CHECK.all_shares(original=self.original, exported=self.exported)
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """True labels of the inputs, for models with two labels."""
-
-    positive: tuple[bool, ...]
-    """Whether each input has the positive label, in the order of the answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteRow:
-    """Median and interquartile range of one benchmark of ``make bench``."""
-
-    group: str
-    """The benchmarks it is compared with."""
-    name: str
-    """What was timed."""
-    median_ms: float
-    iqr_ms: float
-    rounds: int
-
-    def __post_init__(self) -> None:
-        CHECK.durations(median_ms=self.median_ms, iqr_ms=self.iqr_ms)
-        CHECK.counts(rounds=self.rounds)
+        CHECK.positive(of_limit=self.of_limit, of_baseline=self.of_baseline)

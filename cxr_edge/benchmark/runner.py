@@ -13,10 +13,15 @@ import cv2
 import numpy as np
 
 from cxr_edge.benchmark import passes
-from cxr_edge.benchmark.baselines import KerasBaseline
+from cxr_edge.benchmark.baselines import (
+    KerasBaseline,
+    baseline_cases,
+    keep_stock_file,
+    refuse_other_models,
+)
 from cxr_edge.benchmark.cases import exported_cases
 from cxr_edge.benchmark.images import Inputs, draw_files, golden_inputs, pick_files, score_folder
-from cxr_edge.benchmark.machine_state import read_machine_state, state_warnings
+from cxr_edge.benchmark.machine_state import read_machine_state, read_platform, state_warnings
 from cxr_edge.benchmark.report import Report, Roofline, Settings, SuiteRow
 from cxr_edge.benchmark.roofline import measure_roofline
 from cxr_edge.bundle.reader import Bundle
@@ -40,16 +45,20 @@ class BenchmarkRequest:
     """The original model; None: the bundle's."""
     with_baselines: bool = True
     """Whether to run Keras and stock conversions too, where TensorFlow is installed."""
+    stock: Path | None = None
+    """File of the stock float32 ONNX: read if it is there, else made and kept."""
     images: Path | None = None
     """Images, or a folder of them for each label; None: golden inputs and drawn files."""
     threads: tuple[int, ...] = (1,)
     """Thread counts to try for one inference, 1 among them."""
-    rounds: int = 40
+    rounds: int = 100
     """Timing rounds; every row gets one turn in each."""
     repeats: int = 3
     """Timed inferences in a turn."""
     processes: int = 3
     """Fresh processes per artifact and engine, for the first answer."""
+    memory_s: float = 0.5
+    """Seconds of inferences over which the memory of each of them is averaged."""
     file_rounds: int = 5
     """Predictions per file and row, for the end-to-end times."""
     drawn_files: int = 12
@@ -58,6 +67,8 @@ class BenchmarkRequest:
     """JPEG decoding in the end-to-end times; None: the bundle's default."""
     suite: tuple[SuiteRow, ...] = ()
     """Results of ``make bench`` to include in the report."""
+    label: str = ""
+    """What to call this run in the report."""
     command: str = ""
     """The command to name in the report."""
 
@@ -92,10 +103,16 @@ def _measure(
     inputs = _read_inputs(bundle, request, original, warnings, reporter)
     roofline = _measure_roofline(original, warnings)
     cases = list(exported_cases(bundle, request.threads))
-    if original:
-        cases += original.cases()
-    passes.measure_first_answers(cases, bundle, processes=request.processes, reporter=reporter)
+    cases += baseline_cases(original, request.stock, spec)
+    passes.measure_first_answers(
+        cases,
+        bundle,
+        processes=request.processes,
+        memory_s=request.memory_s,
+        reporter=reporter,
+    )
     passes.compare_scores(cases, inputs, spec, reporter)
+    refuse_other_models(cases)
     passes.time_inference(
         cases, inputs, spec, rounds=request.rounds, repeats=request.repeats, reporter=reporter
     )
@@ -104,11 +121,14 @@ def _measure(
         cases, bundle, files, decode=decode, rounds=request.file_rounds, reporter=reporter
     )
     layers = passes.profile_layers(cases, bundle, inputs)
-    headline = passes.compare_latencies(cases, roofline)
+    baseline = passes.compare_latencies(cases, roofline)
     after = read_machine_state()
+    if request.stock and baseline:
+        keep_stock_file(cases, request.stock)
     warnings += state_warnings(machine, before, after)
     return Report(
-        schema="cxr-edge.benchmark/2",
+        schema="cxr-edge.benchmark/3",
+        label=request.label,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=request.command,
         model=spec.name,
@@ -119,12 +139,13 @@ def _measure(
         revision=_git_revision(),
         versions=_versions(),
         machine=machine,
+        platform=read_platform(),
         before=before,
         after=after,
         warnings=tuple(warnings),
         settings=_settings(request, inputs, spec.labels, decode),
         limits=roofline,
-        headline=headline,
+        baseline=baseline,
         rows=tuple(case.row for case in cases),
         layers=layers,
         answers=tuple(case.answers for case in cases if case.answers),

@@ -45,6 +45,14 @@ def benchmark(
     baselines: Annotated[
         bool, typer.Option(help="Run Keras and stock conversions too, if TensorFlow is there.")
     ] = True,
+    stock: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.onnx",
+            help="The stock float32 ONNX to compare with: read, or made and kept for a device.",
+            show_default="made, not kept",
+        ),
+    ] = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -56,7 +64,9 @@ def benchmark(
     threads: Annotated[
         str, typer.Option("--threads", "-t", help="Threads for one inference, with commas.")
     ] = "1",
-    rounds: Annotated[int, typer.Option(min=2, help="Timing rounds of each row.")] = 40,
+    rounds: Annotated[
+        int, typer.Option(min=2, help="Timing rounds of each row, of 3 inferences; 100 for a p99.")
+    ] = 100,
     decode: Annotated[
         Literal["fast", "exact"] | None,
         typer.Option(help="How files are decoded.", show_default="the bundle's"),
@@ -65,6 +75,9 @@ def benchmark(
         Path | None,
         typer.Option(metavar="FILE", help="Output of 'make bench', to show in the report."),
     ] = None,
+    label: Annotated[
+        str, typer.Option(help="What to call this run beside others.", show_default=False)
+    ] = "",
     compare: Annotated[
         Path | None,
         typer.Option(metavar="OLD.json", help="Compare with an older report."),
@@ -76,8 +89,8 @@ def benchmark(
     """Measure every file on every engine here: time, start, memory, parity; write a report.
 
     All rows take turns in one process, so that drift cancels; starts and memory are measured in
-    fresh processes. report.html needs the extra 'report'. With --compare: exits with 1 if a row
-    became slower.
+    processes of their own. report.html needs the extra 'report'. With --compare: exits with 1 if a
+    row became slower. 'cxr-edge report A.json B.json' shows two machines side by side.
     """
     from cxr_edge.benchmark.compare import compare_reports, comparison_text
     from cxr_edge.benchmark.report import read_report
@@ -101,6 +114,8 @@ def benchmark(
         rounds=rounds,
         decode=decode,
         suite=suite,
+        stock=stock,
+        label=label,
         command=shlex.join(["cxr-edge", *sys.argv[1:]]),
         reporter=terminal,
     )

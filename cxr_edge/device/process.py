@@ -18,7 +18,7 @@ start = time.perf_counter()
 child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(child, 0)
 print()
-print(os.waitstatus_to_exitcode(status), time.perf_counter() - start, usage.ru_maxrss)
+print(os.waitstatus_to_exitcode(status), start, time.perf_counter() - start, usage.ru_maxrss)
 """
 
 
@@ -30,6 +30,8 @@ class FinishedProcess:
     """Its name in error messages."""
     output: str
     """Its standard output."""
+    started_s: float
+    """When it was started, on the clock ``time.perf_counter``, which processes share."""
     ms: float
     """Time from start to exit, milliseconds."""
     peak_mb: float
@@ -72,11 +74,17 @@ def run_python(name: str, arguments: Sequence[str], **environment: str) -> Finis
     if completed.returncode != 0:
         raise EngineError(f"{name} could not be started: {error}")
     output, _, last = completed.stdout.rstrip("\n").rpartition("\n")
-    status, seconds, peak = last.split()
+    status, started_s, seconds, peak = last.split()
     if status != "0":
         signal = f"was killed by signal {status[1:]}"
         raise EngineError(
             f"{name} {signal if status[0] == '-' else f'exited with {status}'}: {error}"
         )
     unit = 1 if sys.platform == "darwin" else 1024
-    return FinishedProcess(name, output.rstrip("\n"), 1e3 * float(seconds), int(peak) * unit / 1e6)
+    return FinishedProcess(
+        name,
+        output.rstrip("\n"),
+        float(started_s),
+        1e3 * float(seconds),
+        int(peak) * unit / 1e6,
+    )

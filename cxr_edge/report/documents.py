@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ class DocumentKind:
 
     schema: str
     """The part of its ``schema`` before the version, such as ``cxr-edge.benchmark``."""
+    name: str
+    """What messages call such a document, with its article."""
     made_by: str
     """The command that writes it."""
     draw: Callable[[bytes, Path], bytes]
@@ -51,12 +53,36 @@ def _draw_seeds(data: bytes, path: Path) -> bytes:
     return seeds_page(parse_seeds(data, printable(path)))
 
 
+BENCHMARK = DocumentKind("cxr-edge.benchmark", "a benchmark", "cxr-edge benchmark", _draw_benchmark)
+"""Several of these share a page."""
 KINDS = (
-    DocumentKind("cxr-edge.benchmark", "cxr-edge benchmark", _draw_benchmark),
-    DocumentKind("cxr-edge.evaluation", "cxr-edge evaluate", _draw_evaluation),
-    DocumentKind("cxr-edge.seeds", "cxr-edge evaluate", _draw_seeds),
+    BENCHMARK,
+    DocumentKind("cxr-edge.evaluation", "an evaluation", "cxr-edge evaluate", _draw_evaluation),
+    DocumentKind("cxr-edge.seeds", "several runs' evaluation", "cxr-edge evaluate", _draw_seeds),
 )
 """Every document that has a page."""
+
+
+def share_a_page(paths: Sequence[Path]) -> bool:
+    """Whether the documents are benchmarks, which are shown side by side; one never is.
+
+    Raises:
+        UsageError: one is no document with a page, or only some are benchmarks.
+    """
+    if len(paths) < 2:
+        return False
+    kinds = [
+        _kind_of(read_file(path, max_bytes=MAX_DOCUMENT_BYTES, error=UsageError), path)
+        for path in paths
+    ]
+    benchmarks = [kind is BENCHMARK for kind in kinds]
+    if any(benchmarks) and not all(benchmarks):
+        place = benchmarks.index(not benchmarks[0])
+        raise UsageError(
+            f"{printable(paths[0])} is {kinds[0].name}, {printable(paths[place])} is "
+            f"{kinds[place].name}; expected benchmarks only, which are shown side by side, or none"
+        )
+    return all(benchmarks)
 
 
 def draw_page(path: Path) -> bytes:

@@ -28,7 +28,7 @@ def slowed(report: Report, factor: float, noise: float = 0.001, **changes: objec
         assert latency
         p50 = factor * latency.p50_ms
         rounds = tuple(p50 * (1 + noise * (-1) ** n) for n in range(40))
-        changed = Latency(p50, p50, p50, p50, p50, 0.0, rounds, rounds)
+        changed = Latency(40, p50, p50, None, p50, p50, 0.0, rounds, rounds)
         return dataclasses.replace(row, latency=changed)
 
     return dataclasses.replace(report, rows=tuple(map(scale, report.rows)), **changes)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def test_a_row_is_slower_beyond_the_limit_and_beyond_noise(report: Report) -> No
 
 def test_rows_that_come_and_go_are_named(report: Report) -> None:
     first, *others = report.rows
-    report = dataclasses.replace(report, headline=None, layers={}, answers=(), truth=None)
+    report = dataclasses.replace(report, baseline=None, layers={}, answers=(), truth=None)
     fewer = dataclasses.replace(report, rows=tuple(others))
     assert compare_reports(report, fewer, 1.1).gone == (first.name,)
     assert compare_reports(fewer, report, 1.1).new == (first.name,)
@@ -62,12 +62,12 @@ def test_rows_that_come_and_go_are_named(report: Report) -> None:
 
 def test_another_machine_is_compared_by_ratios_to_the_same_baseline(report: Report) -> None:
     elsewhere = dataclasses.replace(report.machine, key="f" * 16)
-    unanchored = dataclasses.replace(report, headline=None)
+    unanchored = dataclasses.replace(report, baseline=None)
     with pytest.raises(BenchmarkError, match="no baseline in common"):
         compare_reports(unanchored, dataclasses.replace(unanchored, machine=elsewhere), 1.1)
 
     def with_ratio(ratio: float) -> Report:
-        rows = tuple(dataclasses.replace(row, of_headline=ratio) for row in report.rows)
+        rows = tuple(dataclasses.replace(row, of_baseline=ratio) for row in report.rows)
         return dataclasses.replace(report, rows=rows)
 
     old, new = slowed(with_ratio(0.4), 1.0), slowed(with_ratio(0.6), 9.0, machine=elsewhere)

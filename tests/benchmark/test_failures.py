@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from cxr_edge.benchmark import first_answer, passes, roofline, runner
-from cxr_edge.benchmark.baselines import KerasBaseline
+from cxr_edge.benchmark.baselines import (
+    KerasBaseline,
+    baseline_cases,
+    keep_stock_file,
+    refuse_other_models,
+)
 from cxr_edge.benchmark.cases import BenchmarkCase, exported_cases, new_row
 from cxr_edge.benchmark.images import draw_files, golden_inputs
 from cxr_edge.benchmark.report import Report, Roofline, Row
@@ -21,14 +26,20 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
 from cxr_edge.engines import Engine
 from cxr_edge.engines.litert import LiteRtEngine
-from cxr_edge.errors import EngineError, ImageError, MissingExtraError, ModelError
+from cxr_edge.errors import BenchmarkError, EngineError, ImageError, MissingExtraError, ModelError
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
 
 pytestmark = pytest.mark.slow
 
 QUICK = BenchmarkRequest(
-    with_baselines=False, rounds=2, processes=1, file_rounds=1, drawn_files=1, threads=(1,)
+    with_baselines=False,
+    rounds=2,
+    processes=1,
+    file_rounds=1,
+    drawn_files=1,
+    threads=(1,),
+    memory_s=0.05,
 )
 
 
@@ -77,7 +88,9 @@ def faulty(bundle: Bundle) -> Report:
             raise EngineError("the disk is gone")
         return stages(self, *arguments)  # type: ignore[arg-type]
 
-    crash = "import os, sys\nif sys.argv[2:] == ['onnx-int8', 'openvino']: os.abort()\n"
+    crash = (
+        "import os, sys\nif (sys.argv[2], sys.argv[4]) == ('onnx-int8', 'openvino'): os.abort()\n"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(first_answer, "_PROGRAM", crash + first_answer._PROGRAM)
         patch.setattr(Bundle, "load", load_some)
@@ -161,20 +174,52 @@ def test_scores_that_are_no_probabilities_fail_the_row(bundle: Bundle) -> None:
     assert (broken.row.outcome, broken.row.reason) == ("failed", "it stopped")
 
 
-def test_the_headline_is_the_fittest_baseline_that_was_measured(bundle: Bundle) -> None:
+def test_rows_are_compared_with_the_stock_onnx_or_with_nothing(bundle: Bundle) -> None:
     inputs, spec = golden_inputs(bundle), bundle.manifest.spec
-    unfit = scripted(bundle, 0.1)
-    second = scripted(bundle, 0.2, headline_rank=1)
-    first = scripted(bundle, 0.3, headline_rank=0)
-    cases = [unfit, second, first]
-    assert passes.compare_latencies(cases, None) is None
-    passes.compare_scores(cases, inputs, spec, Silent())
-    first.engine = ScriptedEngine(bundle, EngineError("too late"))
-    passes.time_inference(cases, inputs, spec, rounds=2, repeats=1, reporter=Silent())
-    assert first.row.outcome == "failed" and first.row.latency is None
-    assert passes.compare_latencies(cases, None) == second.row.name
-    assert second.row.of_headline == 1 and unfit.row.of_headline
-    assert first.row.of_headline is None and unfit.row.of_limit is None
+    row, stock = scripted(bundle, 0.1), scripted(bundle, 0.2, is_baseline=True)
+    assert passes.compare_latencies([row, stock], None) is None
+    passes.compare_scores([row, stock], inputs, spec, Silent())
+    passes.time_inference([row, stock], inputs, spec, rounds=2, repeats=1, reporter=Silent())
+    assert passes.compare_latencies([row], None) is None and row.row.of_baseline is None
+    assert passes.compare_latencies([row, stock], None) == stock.row.name
+    assert stock.row.of_baseline == 1 and row.row.of_baseline and row.row.of_limit is None
+    stock.row = dataclasses.replace(stock.row, latency=None)  # it failed
+    assert passes.compare_latencies([row, stock], None) is None
+
+
+def test_a_p99_needs_300_inferences() -> None:
+    times = np.arange(1.0, 301.0).reshape(100, 3)
+    assert passes._latency(times).p99_ms == pytest.approx(297.01)
+    few = passes._latency(times[:99])
+    assert (few.inferences, few.p99_ms) == (297, None)
+    with pytest.raises(BenchmarkError, match="p99_ms is of 297 inferences, expected null below"):
+        dataclasses.replace(few, p99_ms=297.0)
+
+
+def test_a_stock_file_of_another_model_is_a_failed_row(bundle: Bundle, tmp_path: Path) -> None:
+    case = scripted(bundle, 0.5, stock_file=lambda: b"", is_baseline=True)
+    passes.compare_scores([case], golden_inputs(bundle), bundle.manifest.spec, Silent())
+    refuse_other_models([case])
+    assert case.row.outcome == "failed" and "it is another model" in case.row.reason
+
+
+def test_a_stock_file_replaces_the_conversion_or_stands_in_for_it(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    spec, path = bundle.manifest.spec, tmp_path / "stock.onnx"
+    assert baseline_cases(None, path, spec) == []
+    path.write_bytes(b"no model")
+    (case,) = baseline_cases(None, path, spec)
+    assert case.is_baseline and case.stock_file and case.stock_file() == b"no model"
+    original = KerasBaseline.__new__(KerasBaseline)
+    cases = [case, scripted(bundle, 0.5)]
+    original.cases = lambda: iter(cases)  # type: ignore[method-assign]
+    assert [c.stock_file() for c in baseline_cases(original, path, spec) if c.is_baseline] == [
+        b"no model"
+    ]
+    path.unlink()
+    keep_stock_file(cases, path)
+    assert path.read_bytes() == b"no model"
 
 
 def test_integer_artifacts_are_related_to_the_integer_roofline(bundle: Bundle) -> None:
@@ -257,7 +302,7 @@ class BrokenKeras:
         return None
 
     def cases(self) -> list[BenchmarkCase]:
-        return [scripted(self.bundle, EngineError("no such layer"), headline_rank=0)]
+        return [scripted(self.bundle, EngineError("no such layer"), is_baseline=True)]
 
 
 def test_an_original_model_that_fails_costs_baselines_only(
@@ -270,7 +315,7 @@ def test_an_original_model_that_fails_costs_baselines_only(
     *rows, baseline = report.rows
     assert all(row.latency and row.parity for row in rows) and report.settings.image_count == 32
     assert (baseline.outcome, baseline.reason) == ("failed", "no such layer")
-    assert report.headline is None and report.limits and report.limits.float32_ms is None
+    assert report.baseline is None and report.limits and report.limits.float32_ms is None
     notes = " | ".join(report.warnings)
     assert "the original model failed on the images (Keras failed: out of memory)" in notes
     assert "multiply-adds could not be counted" in notes

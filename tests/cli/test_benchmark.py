@@ -44,15 +44,16 @@ def scaled(path: Path, factor: float) -> str:
     document = json.loads(path.read_text())
     for row in document["rows"]:
         for key, value in row["latency"].items():
-            row["latency"][key] = (
-                [factor * each for each in value] if isinstance(value, list) else factor * value
-            )
+            if isinstance(value, list):
+                row["latency"][key] = [factor * number for number in value]
+            elif isinstance(value, float):
+                row["latency"][key] = factor * value
     return json.dumps(document)
 
 
 def test_a_report_is_written_and_held_against_another(quick, two_rows, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    first = quick(two_rows, "-o", out)
+    first = quick(two_rows, "-o", out, "--label", "this one")
     assert first.returncode == 0, first.stderr
     assert sorted(path.name for path in out.iterdir()) == [
         "report.html",
@@ -62,8 +63,11 @@ def test_a_report_is_written_and_held_against_another(quick, two_rows, tmp_path,
     head, *rows = first.stdout.splitlines()
     assert head.startswith("row ") and "flips" in head.split() and len(rows) == 2
     document = json.loads((out / "report.json").read_text())
-    assert document["schema"] == "cxr-edge.benchmark/2"
+    assert document["schema"] == "cxr-edge.benchmark/3"
     assert document["command"].startswith("cxr-edge benchmark ")
+    assert document["label"] == "this one" and "p99 is left out: 6 inferences" in (
+        (out / "report.md").read_text()
+    )
     for row in document["rows"]:
         (line,) = [line for line in rows if line.startswith(f"{row['name']}  ")]
         assert figure(row["latency"]["p50_ms"]) in line.split()
@@ -119,6 +123,10 @@ def test_mistakes_are_one_line_and_nothing_is_measured(
         (("--threads", "0"), 2),
         (("--images", tmp_path / "empty"), 2),
         (("--max-slowdown", "0.5"), 2),
+        (("--label", "x" * 41), 2),
+        (("--label", "two\nlines"), 2),
+        (("--stock", tmp_path / "none.onnx"), 2),
+        (("--stock", tmp_path), 2),
     ):
         done = quick("-o", tmp_path / "out", *arguments)
         assert (done.returncode, done.stdout) == (code, ""), arguments

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cxr_edge.benchmark.report import Row
+from cxr_edge.benchmark.report_parts import LEAST_FOR_P99
 
 
 def figure(value: float) -> str:
@@ -31,8 +32,8 @@ def percent(share: float) -> str:
 
 
 def speed_up(row: Row) -> float | None:
-    """How many times as fast as the headline baseline a row is; None: not compared."""
-    return 1 / row.of_headline if row.of_headline else None
+    """How many times as fast as the float32 baseline a row is; None: not compared."""
+    return 1 / row.of_baseline if row.of_baseline else None
 
 
 def roofline_share(row: Row) -> float | None:
@@ -41,9 +42,30 @@ def roofline_share(row: Row) -> float | None:
 
 
 def start_ms(row: Row) -> float | None:
-    """From the start of a process to its first answer; None: not measured."""
+    """From the start of a process to its first answer; None: not measured.
+
+    Older reports left out the start of the interpreter.
+    """
     start = row.start
-    return start.import_ms + start.load_ms + start.first_ms if start else None
+    if start is None:
+        return None
+    parts_ms = start.import_ms + start.load_ms + start.first_ms
+    return parts_ms if start.to_first_ms is None else start.to_first_ms
+
+
+NOT_MEASURED = "not measured"
+
+
+def _always(row: Row) -> bool:
+    return True
+
+
+def _is_compared(row: Row) -> bool:
+    return row.kind != "keras"
+
+
+def _has_one_thread(row: Row) -> bool:
+    return row.threads == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +75,24 @@ class Column:
     heading: str
     """With its unit."""
     definition: str
-    """One sentence for a reader who does not know the figure."""
+    """What the figure is, for a reader who does not know it."""
     value: Callable[[Row], str | float | None]
-    """Sort key of a row; None: an empty cell."""
+    """Sort key of a row; None: not measured, or the row has no such figure."""
     write: Callable[[float], str] | None = None
     """Formats a number; None: the column holds text."""
+    applies: Callable[[Row], bool] = _always
+    """Whether a measured row should have the figure."""
+    suffix: Callable[[Row], str] = lambda row: ""
+    """What follows the number."""
 
     def cell(self, row: Row) -> str:
-        """The text of a row's cell; empty where nothing was measured."""
+        """The text of a row's cell; empty for a row that was not run or has no such figure."""
         value = self.value(row)
-        if value is None or isinstance(value, str):
-            return value or ""
-        return self.write(value) if self.write else str(value)
+        if value is None:
+            return NOT_MEASURED if row.outcome == "measured" and self.applies(row) else ""
+        if isinstance(value, str):
+            return value
+        return f"{self.write(value) if self.write else value}{self.suffix(row)}"
 
 
 def _outcome(row: Row) -> str:
@@ -85,47 +113,70 @@ P90 = Column(
     lambda row: row.latency.p90_ms if row.latency else None,
     figure,
 )
+P99 = Column(
+    "p99, ms",
+    f"99 % of the inferences are faster; not measured with fewer than {LEAST_FOR_P99} inferences.",
+    lambda row: row.latency.p99_ms if row.latency else None,
+    figure,
+)
 TIMES = Column(
-    "\u00d7 headline",
-    "How many times as fast as the headline baseline, compared round by round; above 1 is faster.",
+    "\u00d7 float32",
+    "How many times as fast as the float32 baseline, the stock ONNX on onnxruntime, compared round "
+    "by round; above 1 is faster.",
     speed_up,
     figure,
 )
 FLIPS = Column(
     "flips",
-    "Inputs on which the decision differs from the original model's.",
+    "Inputs on which the decision differs from the original model's, and how many were compared.",
     lambda row: row.parity.flips if row.parity else None,
     whole,
-)
-COMPARED = Column(
-    "compared",
-    "Inputs on which the row was compared with the original model.",
-    lambda row: row.parity.inputs if row.parity else None,
-    whole,
+    _is_compared,
+    lambda row: f" of {row.parity.inputs:,}" if row.parity else "",
 )
 MAX_DELTA = Column(
     "max |Δscore|",
     "Largest difference between a score and the original model's score.",
     lambda row: row.parity.max_abs_delta if row.parity else None,
     delta,
+    _is_compared,
 )
 SIZE = Column(
     "size, kB",
     "Size of the file, in units of 1000 bytes.",
     lambda row: row.bytes / 1000 if row.bytes else None,
     whole,
+    _is_compared,
 )
-START = Column(
-    "start, ms",
-    "Import, load and first inference in a fresh process.",
-    start_ms,
+FIRST = Column(
+    "first answer, ms",
+    "From the start of a process to its first answer, imports and loading included.",
+    lambda row: row.start.to_first_ms if row.start else None,
     whole,
 )
 PEAK = Column(
     "peak, MB",
-    "Peak memory of a fresh process up to its first answer, in units of 10⁶ bytes.",
+    "Largest resident memory of a process that runs this row only, in units of 10⁶ bytes.",
     lambda row: row.start.peak_mb if row.start else None,
     whole,
+)
+AVERAGE = Column(
+    "average, MB",
+    "Mean resident memory of that process while it repeats inferences, in units of 10⁶ bytes.",
+    lambda row: row.start.average_mb if row.start else None,
+    whole,
+)
+RATE_1 = Column(
+    "images/s, 1 worker",
+    "Image files classified per second by one worker: reading, decoding, inference, decision.",
+    lambda row: row.end_to_end.images_per_second_1 if row.end_to_end else None,
+    figure,
+)
+RATE = Column(
+    "images/s, all CPUs",
+    "Image files classified per second with one worker for each usable CPU.",
+    lambda row: row.end_to_end.images_per_second if row.end_to_end else None,
+    figure,
 )
 OUTCOME = Column("outcome", "Whether the row was measured; if not, why.", _outcome)
 
@@ -134,17 +185,22 @@ COLUMNS = (
     P50,
     TIMES,
     FLIPS,
-    COMPARED,
+    P90,
+    P99,
     MAX_DELTA,
+    FIRST,
+    PEAK,
+    AVERAGE,
+    RATE_1,
+    RATE,
+    SIZE,
     Column(
         "mean |Δscore|",
         "Mean difference between the scores and the original model's scores.",
         lambda row: row.parity.mean_abs_delta if row.parity else None,
         delta,
+        _is_compared,
     ),
-    SIZE,
-    START,
-    PEAK,
     Column(
         "kind",
         "exported: a file of the bundle; stock: the original network as a stock converter exports "
@@ -154,12 +210,11 @@ COLUMNS = (
     Column("engine", "The engine that ran it.", lambda row: row.engine),
     Column("threads", "Threads for one inference.", lambda row: row.threads, whole),
     Column("precision", "Type of weights and arithmetic.", lambda row: row.precision),
-    P90,
     Column(
-        "p99, ms",
-        "99 % of the inferences are faster.",
-        lambda row: row.latency.p99_ms if row.latency else None,
-        figure,
+        "inferences",
+        "Timed inferences, which the times are quantiles of.",
+        lambda row: row.latency.inferences if row.latency else None,
+        whole,
     ),
     Column(
         "max, ms",
@@ -174,15 +229,9 @@ COLUMNS = (
         figure,
     ),
     Column(
-        "per second",
+        "inferences/s",
         "Inferences per second, one after the other: 1000 divided by their mean in ms.",
         lambda row: 1000 / max(row.latency.mean_ms, 1e-9) if row.latency else None,
-        figure,
-    ),
-    Column(
-        "files per second",
-        "Image files classified per second, a whole folder with one worker per CPU.",
-        lambda row: row.end_to_end.images_per_second if row.end_to_end else None,
         figure,
     ),
     Column(
@@ -191,6 +240,7 @@ COLUMNS = (
         "100 % would be perfect.",
         roofline_share,
         percent,
+        _has_one_thread,
     ),
     Column(
         "import, ms",
@@ -205,8 +255,8 @@ COLUMNS = (
         figure,
     ),
     Column(
-        "first, ms",
-        "The first inference of that process.",
+        "first inference, ms",
+        "The first inference of that process alone.",
         lambda row: row.start.first_ms if row.start else None,
         figure,
     ),
@@ -214,11 +264,13 @@ COLUMNS = (
 )
 """The full table, from left to right; what most readers want comes first."""
 
-COMPACT_COLUMNS = (ROW, SIZE, P50, P90, TIMES, START, PEAK, MAX_DELTA, FLIPS)
+COMPACT_COLUMNS = (
+    ROW, SIZE, P50, P90, P99, TIMES, FIRST, PEAK, AVERAGE, RATE_1, RATE, MAX_DELTA, FLIPS,
+)  # fmt: skip
 """The table of docs/measured.md."""
 
 SHORT_COLUMNS = (ROW, SIZE, P50, TIMES, MAX_DELTA, FLIPS)
 """The table of README."""
 
-KEY_COLUMNS = (ROW, P50, P90, TIMES, FLIPS, MAX_DELTA, SIZE, START, PEAK)
+KEY_COLUMNS = (ROW, P50, TIMES, FLIPS, P90, P99, MAX_DELTA, FIRST, PEAK, AVERAGE, RATE_1, RATE)
 """The page's first table, of measured rows: as wide as a laptop's window."""

@@ -14,6 +14,7 @@ from cxr_edge.report.benchmark.summary import (
     comparable,
     headline,
     machine_facts,
+    notes,
     roofline_sentences,
     suite_cells,
 )
@@ -36,9 +37,9 @@ def report_markdown(report: Report) -> str:
         *map(plain, headline(report)),
         *_warnings(report),
         "## Machine and measurement",
-        _table(["", "value"], [[*map(plain, fact)] for fact in machine_facts(report)]),
+        markdown_table(["", "value"], [[*map(plain, fact)] for fact in machine_facts(report)]),
         "## All rows",
-        *_headline_baseline(report),
+        plain(" ".join(notes(report))),
         rows_table(COLUMNS, report.rows),
         "\n".join(f"- **{plain(c.heading)}**: {plain(c.definition)}" for c in COLUMNS),
         *_end_to_end(report),
@@ -70,7 +71,7 @@ def rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     """A Markdown table of some columns; numbers stand at the right."""
     cells = [[plain(column.cell(row)) for column in columns] for row in rows]
     right = [column.write is not None for column in columns]
-    return _table([plain(column.heading) for column in columns], cells, right)
+    return markdown_table([plain(column.heading) for column in columns], cells, right)
 
 
 def plain(text: str) -> str:
@@ -80,9 +81,16 @@ def plain(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def _table(
+def markdown_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] | None = None
 ) -> str:
+    """A Markdown table.
+
+    Args:
+        heads: titles of the columns, escaped.
+        rows: cells, escaped; as many in each row as there are heads.
+        right: whether each column stands at the right; None: none does.
+    """
     rule = ["---:" if at_right else "---" for at_right in right or [False] * len(heads)]
     lines = [heads, rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -92,11 +100,6 @@ def _warnings(report: Report) -> Iterator[str]:
     if report.warnings:
         yield "## Warnings"
         yield "\n".join(f"- {plain(text)}" for text in report.warnings)
-
-
-def _headline_baseline(report: Report) -> Iterator[str]:
-    if report.headline:
-        yield f"The headline baseline is {plain(report.headline)}."
 
 
 def _end_to_end(report: Report) -> Iterator[str]:
@@ -112,7 +115,7 @@ def _end_to_end(report: Report) -> Iterator[str]:
     if rows:
         heads = ["row", "read", "decode", "preprocess", "infer", "post", "total"]
         yield "## From a file to a decision, ms"
-        yield _table(heads, rows, [False, *[True] * (len(heads) - 1)])
+        yield markdown_table(heads, rows, [False, *[True] * (len(heads) - 1)])
 
 
 def _suite(report: Report) -> Iterator[str]:
@@ -120,7 +123,7 @@ def _suite(report: Report) -> Iterator[str]:
         yield "## Parts and peers, by `make bench`"
         yield SUITE_NOTE
         cells = [[*map(plain, suite_cells(row))] for row in report.suite]
-        yield _table(SUITE_HEADS, cells, [False, False, True, True, True])
+        yield markdown_table(SUITE_HEADS, cells, [False, False, True, True, True])
 
 
 def _operations(report: Report) -> Iterator[str]:
@@ -128,4 +131,4 @@ def _operations(report: Report) -> Iterator[str]:
         rows = [[plain(layer.name), figure(layer.ms), percent(layer.share)] for layer in layers]
         if rows:
             yield f"## Slowest operations of {plain(name)}"
-            yield _table(["operation", "ms", "share"], rows, [False, True, True])
+            yield markdown_table(["operation", "ms", "share"], rows, [False, True, True])

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from cxr_edge.benchmark.report import Report, Row
 from cxr_edge.report.benchmark import score_charts, speed_charts, trade_off_chart, truth_charts
-from cxr_edge.report.benchmark.columns import COLUMNS, FLIPS, KEY_COLUMNS, OUTCOME, Column
+from cxr_edge.report.benchmark.columns import (
+    COLUMNS,
+    FLIPS,
+    KEY_COLUMNS,
+    NOT_MEASURED,
+    OUTCOME,
+    Column,
+)
 from cxr_edge.report.benchmark.summary import (
     SUITE_HEADS,
     SUITE_NOTE,
@@ -14,6 +21,7 @@ from cxr_edge.report.benchmark.summary import (
     date_text,
     headline,
     machine_facts,
+    notes,
     roofline_sentences,
     suite_cells,
 )
@@ -40,6 +48,7 @@ def report_page(report: Report) -> bytes:
         report=report,
         date=date_text(report),
         verdict=headline(report),
+        notes=notes(report),
         key_table=_rows_table(report, measured, KEY_COLUMNS, "Main figures of the measured rows"),
         full_table=_rows_table(report, report.rows, COLUMNS, "All figures of every row"),
         problems=[(row.name, OUTCOME.cell(row)) for row in report.rows if _failed(row)],
@@ -110,7 +119,8 @@ def _cell(column: Column, row: Row) -> Cell:
         tone = "warning" if row.parity.flips else "good"
     elif column is OUTCOME:
         tone = "long"
-    return Cell(column.cell(row), column.value(row), tone)
+    text = column.cell(row)
+    return Cell(text, column.value(row), "absent" if text == NOT_MEASURED else tone)
 
 
 def _suite_table(report: Report) -> Table:

@@ -7,15 +7,21 @@ from collections.abc import Iterable, Sequence
 import altair as alt
 import numpy as np
 
-from cxr_edge.benchmark.report import Latency, Layer, Report, Row
-from cxr_edge.report.benchmark.columns import figure, percent, roofline_share, start_ms
+from cxr_edge.benchmark.report import FirstAnswer, Latency, Layer, Report, Row
+from cxr_edge.report.benchmark.columns import (
+    NOT_MEASURED,
+    figure,
+    percent,
+    roofline_share,
+    start_ms,
+)
 from cxr_edge.report.charts import Chart, Figure, records, significant
 from cxr_edge.report.row_axis import OFFSET_PX, height_px, row_values, rows_y, stacked_bars
 from cxr_edge.report.theme import SERIES, TEXT
 
 MOST_OPERATIONS = 12
 """Operations of a row that are drawn."""
-_START_STEPS = ("import", "load", "first")
+_START_STEPS = ("interpreter", "import", "load", "first")
 _FILE_STEPS = ("read", "decode", "preprocess", "infer", "post")
 
 
@@ -77,8 +83,9 @@ def latency_chart(report: Report) -> Figure | None:
         "latency",
         "Latency and its spread",
         "The vertical tick is the median (at the right in figures), the bar the middle half of all "
-        "inferences, the line reaches to the p99, the ring is the slowest; each thin mark below "
-        "is one inference. A wide bar or a far ring is what a user sometimes waits for.",
+        "inferences, the line reaches to the p99 (of fewer than 300, the p90), the ring is the "
+        "slowest; each thin mark below is one inference. A wide bar or a far ring is what a user "
+        "sometimes waits for.",
         alt.layer(*layers).properties(height=height_px(medians)),
         wide=True,
     )
@@ -91,30 +98,35 @@ def _box(row: Row, latency: Latency) -> dict[str, object]:
     numbers = {
         "p50": latency.p50_ms,
         "p90": latency.p90_ms,
-        "p99": latency.p99_ms,
+        "p99": latency.p90_ms if latency.p99_ms is None else latency.p99_ms,
         "max": latency.max_ms,
     }
     texts = {f"{name}_text": figure(value) for name, value in numbers.items()}
+    if latency.p99_ms is None:
+        texts["p99_text"] = NOT_MEASURED
     return {"row": row.name, "engine": row.engine, "low": low, "high": high, **numbers, **texts}
 
 
 def start_chart(report: Report) -> Figure | None:
     """Parts of a first answer; None: not measured."""
-    steps = {
-        row.name: {name: float(getattr(row.start, f"{name}_ms")) for name in _START_STEPS}
-        for row in report.rows
-        if row.start
-    }
+    steps = {row.name: _start_steps(row.start) for row in report.rows if row.start}
     totals = {row.name: total for row in report.rows if (total := start_ms(row)) is not None}
     if not steps:
         return None
     return Figure(
         "start",
         "Start of a process, up to its first answer",
-        "Importing the runtime and the engine, reading and opening the file, the first inference; "
-        "medians over fresh processes. The total stands at the right.",
+        "The interpreter (not measured by older reports), importing the runtime and the engine, "
+        "reading and opening the file, the first inference; medians over processes of their own. "
+        "The total stands at the right.",
         _steps_chart(steps, totals, _START_STEPS, "start of a fresh process, ms"),
     )
+
+
+def _start_steps(start: FirstAnswer) -> dict[str, float]:
+    steps = {name: float(getattr(start, f"{name}_ms")) for name in _START_STEPS[1:]}
+    rest = 0.0 if start.to_first_ms is None else start.to_first_ms - sum(steps.values())
+    return {_START_STEPS[0]: max(rest, 0.0), **steps}
 
 
 def end_to_end_chart(report: Report) -> Figure | None:

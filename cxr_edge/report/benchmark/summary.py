@@ -9,7 +9,15 @@ import math
 from collections.abc import Sequence
 
 from cxr_edge.benchmark.report import Latency, MachineState, Report, Row, SuiteRow
-from cxr_edge.report.benchmark.columns import delta, figure, speed_up, start_ms, whole
+from cxr_edge.benchmark.report_parts import LEAST_FOR_P99
+from cxr_edge.report.benchmark.columns import (
+    NOT_MEASURED,
+    delta,
+    figure,
+    speed_up,
+    start_ms,
+    whole,
+)
 
 HASH_DIGITS = 12
 """Hexadecimal digits shown of a hash."""
@@ -26,9 +34,26 @@ def suite_cells(row: SuiteRow) -> tuple[str, ...]:
     return (row.group, row.name, figure(row.median_ms), figure(row.iqr_ms), str(row.rounds))
 
 
-def headline_row(report: Report) -> Row | None:
-    """The baseline that the others are compared with."""
-    return next((row for row in report.rows if row.name == report.headline), None)
+def baseline_row(report: Report) -> Row | None:
+    """The stock float32 ONNX, which the others are compared with; None: not measured."""
+    return next((row for row in report.rows if row.name == report.baseline), None)
+
+
+def notes(report: Report) -> list[str]:
+    """What the rows are compared with, and which columns are left out for want of inferences."""
+    sentences = [
+        f"\u00d7 float32 compares with {report.baseline}."
+        if report.baseline
+        else "\u00d7 float32 is not measured: the stock float32 ONNX on onnxruntime, which it "
+        "compares with, did not run here (without TensorFlow: --stock)."
+    ]
+    latencies = [row.latency for row in report.rows if row.latency]
+    if latencies and all(latency.p99_ms is None for latency in latencies):
+        most = max(latency.inferences for latency in latencies)
+        sentences.append(
+            f"p99 is left out: {most:,} inferences for each row, and it needs {LEAST_FOR_P99}."
+        )
+    return sentences
 
 
 def best_row(report: Report) -> Row | None:
@@ -46,8 +71,8 @@ def best_row(report: Report) -> Row | None:
 
 
 def _exported(report: Report) -> list[tuple[Row, Latency]]:
-    """Measured exported rows, where possible with as many threads as the headline baseline."""
-    base = headline_row(report)
+    """Measured exported rows, where possible with as many threads as the baseline."""
+    base = baseline_row(report)
     rows = [(row, row.latency) for row in report.rows if row.kind == "exported" and row.latency]
     same_threads = [item for item in rows if base and item[0].threads == base.threads]
     return same_threads or rows
@@ -62,11 +87,11 @@ def headline(report: Report) -> list[str]:
 
 
 def _verdict(best: Row, report: Report) -> str:
-    base, factor = headline_row(report), speed_up(best)
+    base, factor = baseline_row(report), speed_up(best)
     median = figure(best.latency.p50_ms) if best.latency else "?"
-    speed = f"{_named(best)} runs one inference in {median} ms (median)"
+    speed = f"{named(best)} runs one inference in {median} ms (median)"
     if base is not None and base is not best and factor is not None:
-        speed += f", {figure(factor)} times as fast as the headline baseline ({base.name})"
+        speed += f", {figure(factor)} times as fast as the float32 baseline ({base.name})"
     parity = best.parity
     if parity is None:
         return f"{speed}; its scores were not compared with the original model's."
@@ -79,7 +104,7 @@ def _verdict(best: Row, report: Report) -> str:
     )
 
 
-def _named(row: Row) -> str:
+def named(row: Row) -> str:
     """An exported row in a sentence; its name has commas."""
     threads = "" if row.threads == 1 else f" with {row.threads} threads"
     return f"{row.artifact} on {row.engine}{threads}"
@@ -91,7 +116,7 @@ def _decisions(report: Report) -> list[str]:
     if not compared:
         return []
     furthest, parity = max(compared, key=lambda item: item[1].max_abs_delta)
-    moved = f"The largest score difference is {delta(parity.max_abs_delta)} ({_named(furthest)})."
+    moved = f"The largest score difference is {delta(parity.max_abs_delta)} ({named(furthest)})."
     changed = [(row, parity) for row, parity in compared if parity.flips]
     rows = f"{len(compared)} exported row{'s' if len(compared) > 1 else ''}"
     if not changed:
@@ -100,7 +125,7 @@ def _decisions(report: Report) -> list[str]:
     worst, parity = max(changed, key=lambda item: item[1].flips)
     return [
         f"{len(changed)} of {rows} change decisions, at most {parity.flips:,} of "
-        f"{parity.inputs:,} ({_named(worst)}). {moved}"
+        f"{parity.inputs:,} ({named(worst)}). {moved}"
     ]
 
 
@@ -111,15 +136,15 @@ def _faster(best: Row, report: Report) -> list[str]:
     if first is best or not (latency and first.parity):
         return []
     return [
-        f"{_named(first)} is faster ({figure(latency.p50_ms)} ms) but changes "
+        f"{named(first)} is faster ({figure(latency.p50_ms)} ms) but changes "
         f"{first.parity.flips:,} of {first.parity.inputs:,} decisions."
     ]
 
 
 def _start(report: Report) -> list[str]:
     exported = [row for row in report.rows if row.kind == "exported"]
-    starts = [(total, _named(row)) for row in exported if (total := start_ms(row)) is not None]
-    peaks = [(mb, _named(r)) for r in exported if r.start and (mb := r.start.peak_mb) is not None]
+    starts = [(total, named(row)) for row in exported if (total := start_ms(row)) is not None]
+    peaks = [(mb, named(r)) for r in exported if r.start and (mb := r.start.peak_mb) is not None]
     parts = []
     if starts:
         total, name = min(starts)
@@ -143,6 +168,8 @@ def machine_facts(report: Report) -> list[tuple[str, str]]:
         ("Processor", f"{machine.processor} ({machine.architecture})"),
         ("Instructions", ", ".join(machine.instructions) or "unknown"),
         ("Usable CPUs", str(machine.cpus)),
+        ("System", report.platform.system if report.platform else NOT_MEASURED),
+        ("Python", report.platform.python if report.platform else NOT_MEASURED),
         ("Before the timing", state_text(report.before)),
         ("After it", state_text(report.after)),
         ("Inputs", f"{settings.images}: {settings.image_count:,} ({labels or 'unlabelled'})"),

@@ -10,7 +10,7 @@ import altair as alt
 from cxr_edge.benchmark.report import Latency, Report, Row
 from cxr_edge.report.benchmark.columns import delta, figure
 from cxr_edge.report.benchmark.speed_charts import engine_colour
-from cxr_edge.report.benchmark.summary import headline_row
+from cxr_edge.report.benchmark.summary import baseline_row
 from cxr_edge.report.charts import Figure, records
 from cxr_edge.report.theme import BACKGROUND, MUTED, WARNING
 
@@ -36,7 +36,7 @@ def pareto_chart(report: Report) -> Figure | None:
     points = [_point(row, latency) for row, latency in rows]
     if not points:
         return None
-    base_row = headline_row(report)
+    base_row = baseline_row(report)
     baseline = base_row.latency.p50_ms if base_row and base_row.latency else None
     costs = [(float(str(p["p50"])), float(str(p["delta"]))) for p in points]
     front = [points[index] for index in pareto_front(costs)]
@@ -92,7 +92,7 @@ def pareto_chart(report: Report) -> Figure | None:
         "Best is the lower left corner: fast, with scores close to the original's. On the dashed "
         "line nothing is both faster and closer. A ring marks changed decisions. "
         f"Differences up to {DELTA_FLOOR:.0e} are float32 rounding and lie at the bottom. The "
-        "vertical line is the headline baseline.",
+        "vertical line is the float32 baseline.",
         alt.layer(*layers).properties(height=340),
     )
 
@@ -121,7 +121,7 @@ def _decades(deltas: Sequence[float]) -> range:
 
 
 def _baseline_rule(report: Report) -> list[alt.Chart]:
-    base = headline_row(report)
+    base = baseline_row(report)
     if base is None or base.latency is None:
         return []
     data = [{"p50": base.latency.p50_ms, "row": base.name, "ms": figure(base.latency.p50_ms)}]
