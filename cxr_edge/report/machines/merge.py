@@ -125,7 +125,7 @@ def _merged(key: _Key, by_run: Sequence[dict[_Key, Row]], runs: Sequence[Run]) -
 def _by_key(rows: Sequence[Row]) -> dict[_Key, Row]:
     """Rows by artifact, engine and threads, a baseline by its name; equal ones are numbered."""
     seen = Counter[tuple[str, str, str, int]]()
-    by_key = {}
+    by_key: dict[_Key, Row] = {}
     for row in rows:
         key = row.kind, row.artifact or row.name, row.engine, row.threads
         by_key[(*key, seen[key])] = row
