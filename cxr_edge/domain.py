@@ -11,7 +11,6 @@ fine detail.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from cxr_edge.errors import CxrEdgeError
 from cxr_edge.preprocess import Pixels
+from cxr_edge.records import dataclass
 
 SIDE = 16
 """Rows and columns an image is averaged to before it is compared."""

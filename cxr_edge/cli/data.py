@@ -10,7 +10,7 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
-from cxr_edge.cli.output.schemas import errors_as_documents
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from cxr_edge.cli import interrupts, options
 from cxr_edge.cli.inputs import expand, identified
 from cxr_edge.cli.output import dicom, streams
 from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.formats import Format, Result, Tally, print_results
-from cxr_edge.cli.output.schemas import errors_as_documents
 from cxr_edge.errors import LeftOut, UsageError
 from cxr_edge.files import atomic_path, check_parent, printable
 from cxr_edge.reporting import Silent

@@ -10,6 +10,7 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.schemas import (
     DOCTOR,
     TUNE,
@@ -18,7 +19,6 @@ from cxr_edge.cli.output.schemas import (
     TunedChoice,
     TuneDocument,
     bundle_name,
-    errors_as_documents,
     print_document,
 )
 from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table

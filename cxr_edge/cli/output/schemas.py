@@ -6,15 +6,12 @@ away. Predictions, which are printed one by one, are in ``formats``.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cxr_edge import documents
-from cxr_edge.errors import CxrEdgeError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -211,18 +208,6 @@ Document = (
 def bundle_name(folder: Path | None) -> str:
     """What a document calls a bundle."""
     return printable(folder) if folder else "the bundled reference"
-
-
-@contextlib.contextmanager
-def errors_as_documents(format: str | None) -> Iterator[None]:
-    """With ``--format json``, print an error of the block on stdout too."""
-    try:
-        yield
-    except CxrEdgeError as err:
-        if format == "json":
-            kind = type(err).__name__
-            print_document(ErrorDocument(ERROR, kind, printable(str(err)), err.exit_code))
-        raise
 
 
 def print_document(document: Document) -> None:
