@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from cxr_edge.cli.parameters import Option
 
 Bundle = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--bundle",
         "-b",
         help="Folder of an export.",
@@ -19,7 +19,7 @@ Bundle = Annotated[
 ]
 Artifact = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--artifact",
         "-a",
         help="Model file of the bundle, for example onnx-int8.",
@@ -28,17 +28,17 @@ Artifact = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--engine",
         "-e",
         help="onnxruntime, litert or openvino.",
         show_default="the first installed one that the file was checked on",
     ),
 ]
-Threads = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads for one inference.")]
+Threads = Annotated[int, Option("--threads", "-t", min=1, help="Threads for one inference.")]
 TunedThreads = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--threads",
         "-t",
         min=1,
@@ -48,7 +48,7 @@ TunedThreads = Annotated[
 ]
 Profile = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         help="File of 'cxr-edge tune', which names artifact, engine and threads.",
         readable=False,
         show_default="the one kept for this bundle on this machine, if any",
@@ -56,7 +56,7 @@ Profile = Annotated[
 ]
 Patient = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--patient-pattern",
         help="Regular expression searched in each file name; its (groups) name the patient, or "
         "whatever else several images show.",
@@ -65,18 +65,18 @@ Patient = Annotated[
 ]
 Format = Annotated[
     Literal["table", "json"],
-    typer.Option("--format", "-f", help="Output on stdout; docs/json.md describes the JSON."),
+    Option("--format", "-f", help="Output on stdout; docs/json.md describes the JSON."),
 ]
 Key = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--key", metavar="PUB", help="Refuse a bundle that is not signed for this public key (PEM)."
     ),
 ]
 
 HeatmapFolder = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--heatmap",
         metavar="DIR",
         readable=False,
@@ -86,7 +86,7 @@ HeatmapFolder = Annotated[
 
 DicomFolder = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--dicom-out",
         metavar="DIR",
         readable=False,
