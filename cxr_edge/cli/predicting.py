@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 
 from cxr_edge.cli import interrupts, options
 from cxr_edge.cli.inputs import expand, identified
+from cxr_edge.cli.libraries import one_thread
 from cxr_edge.cli.output import dicom, streams
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.failures import errors_as_documents
@@ -25,6 +26,7 @@ SOME_FAILED = 1
 """Exit code when some of several images failed."""
 
 
+@one_thread()
 def predict(
     paths: Annotated[
         list[str],
@@ -109,13 +111,10 @@ def predict(
         _check_paths(paths, out)
         dicom.check(dicom_out)
         with terminal.if_slow("cxr-edge: loading the model …"):
-            import cv2
-
             from cxr_edge.classifier import Classifier
             from cxr_edge.device.machine import check_workers, usable_cpus
             from cxr_edge.image import ImageLimits
 
-        cv2.setNumThreads(1)  # workers share the processors; decoding has one thread anyway
         check_workers(workers or 1)
         inputs = expand(paths, max_bytes)
         sources, remarks = inputs.sources, inputs.remarks
