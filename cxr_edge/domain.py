@@ -15,9 +15,9 @@ import io
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.averaging import area_means, blurred
 from cxr_edge.device.forks import without_forks
 from cxr_edge.errors import CxrEdgeError
+from cxr_edge.image.averaging import area_means, blurred
 from cxr_edge.preprocess import Pixels
 from cxr_edge.records import dataclass
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FunctionType
 
 from cxr_edge.cli import interrupts
+from cxr_edge.cli.options import read_call
 from cxr_edge.cli.output import streams
-from cxr_edge.cli.parameters import read_call
 from cxr_edge.device.temporary import owned_process
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
 from cxr_edge.files import printable

@@ -10,7 +10,7 @@ import typer
 from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.tables import Cell, Column, Style, Styled, print_table
-from cxr_edge.cli.parameters import for_typer
+from cxr_edge.cli.tree import for_typer
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
-from cxr_edge.cli.parameters import for_typer
+from cxr_edge.cli.tree import for_typer
 
 if TYPE_CHECKING:
     from cxr_edge.data.check import DataReport

@@ -11,12 +11,12 @@ from typing import Annotated, Literal, get_args
 
 from cxr_edge.cli import interrupts, options
 from cxr_edge.cli.inputs import expand, identified
-from cxr_edge.cli.libraries import one_thread
+from cxr_edge.cli.options import Argument, Option
 from cxr_edge.cli.output import dicom, streams
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.formats import Format, Result, Tally, print_results
-from cxr_edge.cli.parameters import Argument, Option
+from cxr_edge.device.threads import one_thread
 from cxr_edge.errors import LeftOut, UsageError
 from cxr_edge.files import atomic_path, check_parent, printable
 from cxr_edge.reporting import Silent

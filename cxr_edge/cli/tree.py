@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from cxr_edge.cli import COMMANDS
-from cxr_edge.cli.parameters import for_typer
+from cxr_edge.cli.options import Option
 from cxr_edge.errors import UsageError
 
 # typer keeps click inside itself since 0.28, and exports few of its errors.
@@ -40,6 +41,38 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
         else:
             app.command(help=reflow(command.__doc__ or ""))(for_typer(command))
     return app
+
+
+def for_typer(command: Callable[..., object]) -> Callable[..., object]:
+    """The same command with the parameters as typer expects them."""
+
+    @functools.wraps(command)
+    def run(*arguments: object, **options: object) -> object:
+        return command(*arguments, **options)
+
+    def converted(hint: Any) -> Any:
+        if not hasattr(hint, "__metadata__"):
+            return hint
+        kind, *rest = get_args(hint)
+        of_typer = (
+            getattr(typer, one.typer_name)(*one.names, **one.settings)
+            if isinstance(one, Option)
+            else one
+            for one in rest
+        )
+        return Annotated[(kind, *of_typer)]
+
+    hints = {
+        name: converted(hint) for name, hint in get_type_hints(command, include_extras=True).items()
+    }
+    signature = inspect.signature(command)
+    parameters = [
+        parameter.replace(annotation=hints[parameter.name])
+        for parameter in signature.parameters.values()
+    ]
+    run.__annotations__ = hints
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
 
 
 def reflow(docstring: str) -> str:
