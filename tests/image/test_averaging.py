@@ -55,7 +55,7 @@ def test_a_prediction_on_a_jpeg_imports_neither_opencv_nor_typer(tmp_path: Path)
         "from cxr_edge.cli import main\n"
         "sys.argv = ['cxr-edge', 'predict', 'phantom.jpeg', '-f', 'csv']\n"
         "try:\n    main()\n"
-        "finally:\n    print(sorted({'cv2', 'typer', 'rich', 'inspect_'} & set(sys.modules)),"
+        "finally:\n    print(sorted({'cv2', 'typer', 'rich'} & set(sys.modules)),"
         " 'libraries', file=sys.stderr)"
     )
     done = subprocess.run(
