@@ -17,7 +17,7 @@ from cxr_edge.files import printable
 if TYPE_CHECKING:
     from cxr_edge.bundle.manifest import ArtifactRecord, GoldenRecord, Provenance
     from cxr_edge.bundle.verify import Outcome
-    from cxr_edge.device.startup import ProcessStart
+    from cxr_edge.device.startup import ProcessStart, StartPart
     from cxr_edge.metrics.evaluation import Evaluation, Spread
     from cxr_edge.spec import ModelSpec
 
@@ -131,6 +131,8 @@ class DoctorDocument:
     advice: tuple[str, ...]
     startup: tuple[ProcessStart, ...] | None
     """null: not asked for (``--startup``)."""
+    startup_parts: tuple[StartPart, ...] | None
+    """A prediction in parts; null: as above."""
 
 
 @dataclass(frozen=True, slots=True)
