@@ -15,7 +15,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.device.forks import without_forks
+from cxr_edge.device.threads import importing_opencv
 from cxr_edge.errors import CxrEdgeError
 from cxr_edge.image.averaging import area_means, blurred
 from cxr_edge.preprocess import Pixels
@@ -89,7 +89,7 @@ def standardize(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 def _small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if min(image.shape[:2]) < SIDE:  # enlarged
-        with without_forks():
+        with importing_opencv():
             import cv2
 
         return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)

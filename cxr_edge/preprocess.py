@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.device.forks import without_forks
+from cxr_edge.device.threads import importing_opencv
 from cxr_edge.errors import ImageError
 from cxr_edge.image.averaging import area_means
 from cxr_edge.spec import InputSpec
@@ -133,7 +133,7 @@ def shown_area(rows: int, columns: int, spec: InputSpec) -> tuple[slice, slice]:
 def _resize(image: Image, width: int, height: int, spec: InputSpec) -> Image:
     if image.shape[:2] == (height, width):
         return image
-    with without_forks():
+    with importing_opencv():
         import cv2  # a JPEG that is averaged down does without
 
     method = cv2.INTER_AREA if spec.interpolation == "area" else cv2.INTER_LINEAR

@@ -23,7 +23,8 @@ _RUN = "from cxr_edge.__main__ import main; main()"
 
 # A prediction in parts; prints the time and the peak memory at the end of each.
 _IN_PARTS = """
-import resource, sys, time
+import gc, resource, sys, time
+gc.set_threshold(50_000)  # as the command does, and gc.freeze() below
 marks = [time.perf_counter()]; peaks = []
 def mark():
     marks.append(time.perf_counter())
@@ -47,6 +48,7 @@ mark()
 unit = 1 if sys.platform == "darwin" else 1024
 ms = [1e3 * (after - before) for before, after in zip(marks, marks[1:])]
 print([*ms, *(peak * unit / 1e6 for peak in peaks)])
+gc.freeze()
 """
 
 

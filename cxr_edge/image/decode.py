@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.device.forks import without_forks
+from cxr_edge.device.threads import importing_opencv
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.image.libjpeg import decode_jpeg
@@ -48,7 +48,7 @@ def decode(
     """
     if isinstance(header, JpegHeader):
         return _decode_jpeg(header, channels, shrink_for)
-    with without_forks():
+    with importing_opencv():
         from cxr_edge.image.opencv import decode_picture  # a JPEG needs no OpenCV
 
     upright, stored = empty_upright(header.height, header.width, channels, header.orientation)
@@ -73,7 +73,7 @@ def to_channels(image: Image, channels: int) -> Image:
         channels: 1 for grey, 3 for RGB.
     """
     if channels == 1 and image.ndim == 3:
-        with without_forks():
+        with importing_opencv():
             import cv2
 
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
