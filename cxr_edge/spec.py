@@ -28,7 +28,7 @@ MIN_SPAN = 1e-6
 """The network's input differs by more than this between black and white."""
 
 Decoding = Literal["fast", "exact"]
-"""``fast`` averages a JPEG down to the network's input by running totals; ``exact`` leaves that to
+"""``fast`` averages a JPEG down to the network's input without OpenCV; ``exact`` leaves that to
 OpenCV, as training and export do. Other formats, ``linear`` interpolation and arrays are always
 exact."""
 

@@ -53,8 +53,7 @@ def predict(
     decode: Annotated[
         Literal["fast", "exact"] | None,
         Option(
-            help="fast averages a JPEG down by running totals; exact calls OpenCV, as training "
-            "does.",
+            help="fast averages a JPEG down by itself; exact calls OpenCV, as training does.",
             show_default="the bundle's, fast unless its export measured that this changes too much",
         ),
     ] = None,
