@@ -129,8 +129,8 @@ def measure_startup(
         in_parts = ["-c", _IN_PARTS, str(folder or ""), record.name, chosen, module, str(image)]
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         parts: list[list[float]] = []
-        names = ("import numpy", "our modules", f"import {ENGINES[chosen].package}")
-        names = (*names, "load the model", "predict")
+        imports = ("import numpy", "our modules", f"import {ENGINES[chosen].package}")
+        names = (*imports, "load the model", "predict")
         with reporter.bar("starting processes in turn") as advance:
             for turn in range(starts):
                 for name, arguments in commands.items():
