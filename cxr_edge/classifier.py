@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar, get_args
 
-from cxr_edge.batch import map_in_order
 from cxr_edge.bundle.manifest import ArtifactRecord
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.decision import Scores, decide, positive_scores, probabilities, uncertain
+from cxr_edge.device.batch import map_in_order
 from cxr_edge.device.machine import check_workers
 from cxr_edge.device.profile import find_profile
 from cxr_edge.domain import Domain

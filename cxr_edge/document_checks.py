@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from cxr_edge.errors import CxrEdgeError
+from cxr_edge.records import dataclass
 
 SLACK = 1e-6
 """How far rounding may carry a share beyond 0 or 1, or a point of a rising list backwards."""

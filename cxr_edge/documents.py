@@ -24,6 +24,7 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin,
 
 from cxr_edge.document_checks import MismatchError, check_literal, check_scalar, type_name
 from cxr_edge.errors import CxrEdgeError
+from cxr_edge.records import field_defaults
 
 T = TypeVar("T")
 
@@ -184,7 +185,7 @@ class Builder:
 
     def build(self, value: object, kind: Any, path: str) -> Any:
         """Check the value at ``path``, which is empty for the whole document."""
-        if dataclasses.is_dataclass(kind):
+        if _fields(kind):
             return self.build_dataclass(value, kind, path)
         origin, arguments = get_origin(kind), get_args(kind)
         if origin in (Union, types.UnionType):
@@ -208,16 +209,16 @@ class Builder:
         """Check an object's keys and values, and build its dataclass."""
         if not isinstance(value, dict):
             raise MismatchError(f"{path or 'it'} is {type_name(value)}, expected an object")
-        fields = [field for field in dataclasses.fields(kind) if self._is_known(field)]
-        names = [field.name for field in fields]
+        fields = {name: added for name, added in _fields(kind).items() if self._is_known(added)}
+        names = [*fields]
         prefix = f"{path}." if path else ""
         for key in value:
             if key not in names:
                 known = ", ".join(names)
                 raise MismatchError(f"unknown key {prefix + key!r:.100}; expected {known}")
-        for field in fields:
-            if field.name not in value and not self._may_lack(field):
-                raise MismatchError(f"the key {prefix + field.name!r} is missing")
+        for name, added in fields.items():
+            if name not in value and not self._may_lack(added):
+                raise MismatchError(f"the key {prefix + name!r} is missing")
         hints = field_types(kind)
         present = [name for name in names if name in value]
         values = {key: self.build(value[key], hints[key], prefix + key) for key in present}
@@ -226,20 +227,22 @@ class Builder:
         except CxrEdgeError as err:  # the dataclass checked itself
             raise MismatchError(located(path, f"{err!s:.300}")) from None
 
-    def _is_known(self, field: dataclasses.Field[Any]) -> bool:
-        """Whether the document's version has the key."""
-        return self._version is None or field.metadata.get("since", (0, 0)) <= self._version
+    def _is_known(self, added: Version | None) -> bool:
+        """Whether the document's version has a key that was ``added`` in a version."""
+        return self._version is None or added is None or added <= self._version
 
-    def _may_lack(self, field: dataclasses.Field[Any]) -> bool:
+    def _may_lack(self, added: Version | None) -> bool:
         """Whether the document, which says of no version, may be older than the key."""
-        return self._version is None and "since" in field.metadata
+        return self._version is None and added is not None
 
     def _union(self, value: object, kinds: tuple[Any, ...], path: str) -> Any:
         """A union of None and dataclasses; the keys of an object say which of them it is."""
         if value is None and type(None) in kinds:
             return None
         kinds = tuple(kind for kind in kinds if kind is not type(None))
-        matching = [kind for kind in kinds if isinstance(value, dict) and _names(kind) == [*value]]
+        matching = [
+            kind for kind in kinds if isinstance(value, dict) and [*_fields(kind)] == [*value]
+        ]
         return self.build(value, (matching or kinds)[0], path)
 
     def _tuple(self, value: object, kinds: tuple[Any, ...], path: str) -> tuple[Any, ...]:
@@ -253,9 +256,17 @@ class Builder:
         return tuple(self.build(item, kind, f"{path}[{i}]") for i, (item, kind) in pairs)
 
 
-def _names(kind: Any) -> list[str]:
-    """The keys of a dataclass's object; none for anything else."""
-    return [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+@functools.cache
+def _fields(kind: Any) -> dict[str, Version | None]:
+    """The fields of a dataclass, each with the version that added it; none of anything else."""
+    table = field_defaults(kind)
+    if table is None:  # fields() takes a millisecond for a record
+        is_standard = dataclasses.is_dataclass(kind)
+        table = {f.name: f for f in dataclasses.fields(kind)} if is_standard else {}
+    return {
+        name: field.metadata.get("since") if isinstance(field, dataclasses.Field) else None
+        for name, field in table.items()
+    }
 
 
 def located(path: str, message: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cxr_edge.records import dataclass
 
 if TYPE_CHECKING:  # numpy is slow to import
     import numpy as np

@@ -15,7 +15,6 @@ from cxr_edge.files import printable, read_file
 from cxr_edge.image import ImageLimits, read_image
 from cxr_edge.image.decode import empty_upright, to_channels
 from cxr_edge.image.header import check_size
-from cxr_edge.image.opencv import check_opaque
 from cxr_edge.preprocess import Image, Pixels, resize_to_input
 from cxr_edge.spec import Decoding, InputSpec, ModelSpec
 
@@ -285,6 +284,8 @@ def _convert(image: PillowImage) -> Image:
         ImageError: a pixel is transparent.
     """
     if image.mode[-1:] in "Aa" or "transparency" in getattr(image, "info", {}):
+        from cxr_edge.image.opencv import check_opaque
+
         pixels = np.asarray(image.convert("RGBA"), np.uint8)
         check_opaque(pixels[..., 3] == 255)
         return pixels[..., 0] if image.mode[0] in "1L" else pixels[..., :3]

@@ -6,15 +6,14 @@ exported file, and read on the device.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Literal
 
 from cxr_edge.documents import since
 from cxr_edge.errors import SpecError
+from cxr_edge.records import dataclass, field_defaults
 
 MAX_SIDE = 4096
 """The largest input side accepted, pixels."""
@@ -29,7 +28,7 @@ MIN_SPAN = 1e-6
 """The network's input differs by more than this between black and white."""
 
 Decoding = Literal["fast", "exact"]
-"""``fast`` averages a JPEG down to the network's input by running totals; ``exact`` leaves that to
+"""``fast`` averages a JPEG down to the network's input without OpenCV; ``exact`` leaves that to
 OpenCV, as training and export do. Other formats, ``linear`` interpolation and arrays are always
 exact."""
 
@@ -142,7 +141,7 @@ def parse_spec(data: bytes, name: str = "spec.json") -> ModelSpec:
 
 
 def _values(spec: InputSpec | ModelSpec) -> dict[str, Any]:
-    return {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    return {name: getattr(spec, name) for name in field_defaults(type(spec)) or ()}
 
 
 def _broken(rules: tuple[FunctionType, ...], values: Mapping[str, Any]) -> list[str]:

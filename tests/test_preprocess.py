@@ -201,7 +201,7 @@ def test_other_geometries_show_the_whole_image(geometry: str) -> None:
 @pytest.mark.parametrize("geometry", ["squash", "letterbox", "center-crop"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("sides", [(90, 120), (101, 63), (70, 400)])
-def test_running_totals_give_the_averages_of_areas(
+def test_area_means_are_those_of_opencv(
     geometry: str, channels: int, sides: tuple[int, int]
 ) -> None:
     image = noise(*sides, 3) if channels == 3 else noise(*sides)
@@ -212,11 +212,9 @@ def test_running_totals_give_the_averages_of_areas(
     assert np.abs(delta).max() <= 1 and (delta != 0).mean() < 0.005
 
 
-def test_running_totals_do_not_overflow_in_the_largest_white_image() -> None:
-    white = np.full((2_000, 4_210), 255, np.uint8)
+def test_the_mean_of_a_large_white_image_is_white() -> None:
+    white = np.full((3_000, 9_000), 255, np.uint8)
     assert (average_areas(white, InputSpec(10, 10)) == np.full((10, 10), 255)).all()
-    larger = np.full((2_000, 4_211), 255, np.uint8)
-    assert average_areas(larger, InputSpec(10, 10)) is larger
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge import documents
@@ -22,6 +21,7 @@ from cxr_edge.documents import since
 from cxr_edge.engines import SCORES, Format, Output
 from cxr_edge.errors import BundleError
 from cxr_edge.files import sha256
+from cxr_edge.records import dataclass
 from cxr_edge.spec import Decoding, ModelSpec
 
 MANIFEST_NAME = "manifest.json"

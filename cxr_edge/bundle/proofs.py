@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cxr_edge.documents import since
 from cxr_edge.engines import ENGINES
 from cxr_edge.errors import BundleError
+from cxr_edge.records import dataclass
 from cxr_edge.spec import Decoding
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, why_unsuited
 from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.files import printable, read_file, sha256
+from cxr_edge.records import dataclass
 from cxr_edge.reporting import notice
 
 if TYPE_CHECKING:  # a prediction needs none of these

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import gc
 import importlib
-import inspect
 import sys
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from types import FunctionType
 
 from cxr_edge.cli import interrupts
+from cxr_edge.cli.options import read_call
 from cxr_edge.cli.output import streams
 from cxr_edge.device.temporary import owned_process
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
 from cxr_edge.files import printable
 from cxr_edge.reporting import listening
-
-# typer keeps click inside itself since 0.28, and exports few of its errors.
-_click_errors: Any = sys.modules[typer.BadParameter.__module__]
 
 PIPE_CLOSED = 141
 """Exit code where the reader of stdout has stopped, as of a process that SIGPIPE ended."""
@@ -52,53 +46,6 @@ COMMANDS = {
 
 _MAY_BE_EMPTY = ("--about-data", "--about-limits", "--artifacts")
 """Options of text whose default is an empty text."""
-
-
-def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """Build the command line with the named commands.
-
-    Building a command takes some milliseconds, so a call builds only the one that it runs.
-    """
-    app = typer.Typer(
-        name="cxr-edge",
-        help="Export a Keras image classifier, check that it still makes the same decisions, and "
-        "run it on a small device. Research software, not a medical device.",
-        no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
-    app.callback()(_global_options)
-    for name in names:
-        command = getattr(importlib.import_module(f"{__name__}.{COMMANDS[name]}"), name)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command)
-        else:
-            app.command(help=reflow(command.__doc__ or ""))(command)
-    return app
-
-
-def reflow(docstring: str) -> str:
-    """The paragraphs of a docstring without its line breaks, which a terminal sets anew."""
-    paragraphs = inspect.cleandoc(docstring).split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from cxr_edge import __version__
-
-        print(f"cxr-edge {__version__}")
-        raise typer.Exit
-
-
-def _global_options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version."),
-    ] = False,
-) -> None:
-    """Without a callback, typer drops the name of an only command."""
 
 
 def main() -> None:
@@ -134,7 +81,7 @@ def _run() -> int:
     except interrupts.Interrupted as err:
         streams.tell(f"cxr-edge: {err}")
         return interrupts.INTERRUPTED
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         streams.tell("cxr-edge: interrupted")
         return interrupts.INTERRUPTED
     except BrokenPipeError:
@@ -159,7 +106,7 @@ def _call(arguments: list[str]) -> object:
     """Run the command that the arguments name.
 
     Returns:
-        What typer returns: an exit code, or None.
+        What the command returns, or typer: an exit code, or None.
 
     Raises:
         CxrEdgeError: the call is wrong, or the command failed.
@@ -169,16 +116,14 @@ def _call(arguments: list[str]) -> object:
         known = (*COMMANDS, "--version", "--help")
         raise UsageError(f"{unknown_name('command', first, known)}; see 'cxr-edge --help'")
     _refuse_empty(arguments)
-    app = application([first] if first in COMMANDS else COMMANDS)
-    try:
-        return app(standalone_mode=False)
-    except _click_errors.NoArgsIsHelpError as err:
-        err.show()
-        return UsageError.exit_code
-    except _click_errors.UsageError as err:
-        where = err.ctx.command_path if err.ctx else "cxr-edge"
-        message = err.format_message().rstrip(".")
-        raise UsageError(f"{message}; see '{where} --help'") from err
+    if first in COMMANDS:
+        command = getattr(importlib.import_module(f"{__name__}.{COMMANDS[first]}"), first)
+        values = read_call(command, arguments[1:]) if isinstance(command, FunctionType) else None
+        if values is not None:
+            return command(**values)
+    from cxr_edge.cli.tree import call  # imports typer
+
+    return call([first] if first in COMMANDS else COMMANDS)
 
 
 def _refuse_empty(arguments: list[str]) -> None:

@@ -10,6 +10,7 @@ import typer
 from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.tables import Cell, Column, Style, Styled, print_table
+from cxr_edge.cli.tree import for_typer
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _LINK_STYLES: dict[Link | None, Style] = {"current": "good", "previous": "plain"
 
 
 @bundle.command()
+@for_typer
 def install(
     folder: Annotated[
         Path, typer.Argument(metavar="BUNDLE", help="Folder of an export, or compact.")

@@ -58,7 +58,7 @@ def completion(
 
 def commands() -> list[Command]:
     """Every command with its options, in the order of the help."""
-    from cxr_edge.cli import application
+    from cxr_edge.cli.tree import application
 
     tree: Any = typer.main.get_command(application())
     return list(_walk(tree, ()))

@@ -10,8 +10,9 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
-from cxr_edge.cli.output.schemas import errors_as_documents
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
+from cxr_edge.cli.tree import for_typer
 
 if TYPE_CHECKING:
     from cxr_edge.data.check import DataReport
@@ -28,6 +29,7 @@ def _keep_command_name() -> None:
 
 
 @data.command()
+@for_typer
 def check(
     folder: Annotated[
         Path,

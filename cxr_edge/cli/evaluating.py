@@ -11,11 +11,11 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.schemas import (
     EVALUATE,
     EvaluatedModel,
     EvaluateDocument,
-    errors_as_documents,
     print_document,
 )
 from cxr_edge.cli.output.tables import print_sections

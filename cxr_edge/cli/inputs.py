@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.formats import Result
 from cxr_edge.errors import DataError, ImageError, UsageError
 from cxr_edge.files import is_folder, printable
+from cxr_edge.records import dataclass
 from cxr_edge.results import Failure
 
 

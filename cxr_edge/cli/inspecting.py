@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr_edge.cli import options
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.schemas import (
     INFO,
     VERIFY,
@@ -18,7 +19,6 @@ from cxr_edge.cli.output.schemas import (
     InfoDocument,
     VerifyDocument,
     bundle_name,
-    errors_as_documents,
     print_document,
 )
 from cxr_edge.cli.output.tables import Cell, Column, Style, Styled, print_table, stream_table

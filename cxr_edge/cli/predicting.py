@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-import typer
-
 from cxr_edge.cli import interrupts, options
 from cxr_edge.cli.inputs import expand, identified
+from cxr_edge.cli.options import Argument, Option
 from cxr_edge.cli.output import dicom, streams
 from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.formats import Format, Result, Tally, print_results
-from cxr_edge.cli.output.schemas import errors_as_documents
+from cxr_edge.device.threads import one_thread
 from cxr_edge.errors import LeftOut, UsageError
 from cxr_edge.files import atomic_path, check_parent, printable
 from cxr_edge.reporting import Silent
@@ -26,10 +26,11 @@ SOME_FAILED = 1
 """Exit code when some of several images failed."""
 
 
+@one_thread()
 def predict(
     paths: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="PATH...",
             help="Images, folders of images, DICOMDIR files, or - to read one image from stdin.",
         ),
@@ -41,7 +42,7 @@ def predict(
     profile: options.Profile = None,
     workers: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--workers",
             "-w",
             min=1,
@@ -51,15 +52,14 @@ def predict(
     ] = None,
     decode: Annotated[
         Literal["fast", "exact"] | None,
-        typer.Option(
-            help="fast averages a JPEG down by running totals; exact calls OpenCV, as training "
-            "does.",
+        Option(
+            help="fast averages a JPEG down by itself; exact calls OpenCV, as training does.",
             show_default="the bundle's, fast unless its export measured that this changes too much",
         ),
     ] = None,
     format: Annotated[
         Format | None,
-        typer.Option(
+        Option(
             "--format",
             "-f",
             help="Output format.",
@@ -68,7 +68,7 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--out",
             "-o",
             metavar="FILE",
@@ -78,26 +78,24 @@ def predict(
         ),
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no summary on stderr.")
+        bool, Option("--quiet", "-q", help="No progress and no summary on stderr.")
     ] = False,
-    max_pixels: Annotated[
-        int, typer.Option(help="Refuse larger images; width x height.")
-    ] = 50_000_000,
-    max_bytes: Annotated[int, typer.Option(help="Refuse larger files.")] = 256 * 2**20,
+    max_pixels: Annotated[int, Option(help="Refuse larger images; width x height.")] = 50_000_000,
+    max_bytes: Annotated[int, Option(help="Refuse larger files.")] = 256 * 2**20,
     heatmap: options.HeatmapFolder = None,
     dicom_out: options.DicomFolder = None,
     radiographs: Annotated[
         Literal["frontal-chest", "any"],
-        typer.Option(
+        Option(
             help="DICOM files to read: chest radiographs from the front or behind, or any "
             "radiograph. The others are left out, each with the reason."
         ),
     ] = "frontal-chest",
     ids: Annotated[
-        bool, typer.Option("--ids", help="Add the SOP Instance UID of each DICOM file.")
+        bool, Option("--ids", help="Add the SOP Instance UID of each DICOM file.")
     ] = False,
     key: options.Key = None,
-) -> None:
+) -> int:
     """Classify images.
 
     An image that cannot be read is reported, and the others are still classified. The exit code
@@ -112,13 +110,10 @@ def predict(
         _check_paths(paths, out)
         dicom.check(dicom_out)
         with terminal.if_slow("cxr-edge: loading the model …"):
-            import cv2
-
             from cxr_edge.classifier import Classifier
             from cxr_edge.device.machine import check_workers, usable_cpus
             from cxr_edge.image import ImageLimits
 
-        cv2.setNumThreads(1)  # workers share the processors; decoding has one thread anyway
         check_workers(workers or 1)
         inputs = expand(paths, max_bytes)
         sources, remarks = inputs.sources, inputs.remarks
@@ -166,14 +161,15 @@ def predict(
         if out:
             streams.tell(f"cxr-edge: results written to {printable(out)}")
     if tally.failures and total == 1:
-        raise typer.Exit(tally.failures[0].exit_code)
+        return tally.failures[0].exit_code
     if total > 1 and not quiet:
         streams.tell(f"cxr-edge: {tally}, {time.monotonic() - started:.1f} s")
     if tally.failures:
-        raise typer.Exit(SOME_FAILED)
+        return SOME_FAILED
     if tally.left_out and not tally.predicted:
         files = "the only file was" if total == 1 else f"all {total:,} files were"
         raise LeftOut(f"nothing was predicted: {files} left out; the results have the reasons")
+    return 0
 
 
 def _state(out: Path | None, tally: Tally) -> str:

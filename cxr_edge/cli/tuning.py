@@ -10,6 +10,7 @@ import typer
 
 from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
+from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.schemas import (
     DOCTOR,
     TUNE,
@@ -18,7 +19,6 @@ from cxr_edge.cli.output.schemas import (
     TunedChoice,
     TuneDocument,
     bundle_name,
-    errors_as_documents,
     print_document,
 )
 from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
@@ -28,7 +28,7 @@ from cxr_edge.files import printable
 if TYPE_CHECKING:
     from cxr_edge.device.doctor import Diagnosis
     from cxr_edge.device.profile import Profile
-    from cxr_edge.device.startup import ProcessStart
+    from cxr_edge.device.startup import Startup
     from cxr_edge.device.tune import Candidate
 
 _SUMS = {
@@ -187,27 +187,23 @@ def doctor(
     """Show this machine and installation, and what would make them faster."""
     from cxr_edge.bundle.reader import Bundle
     from cxr_edge.device.doctor import diagnose
-    from cxr_edge.device.startup import measure_starts
+    from cxr_edge.device.startup import measure_startup
 
-    processes = None
+    measured = None
     with errors_as_documents(format):
         diagnosis = diagnose(Bundle.open(folder))
         if startup and format == "json":
-            processes = measure_starts(folder, _engine_option(engine), starts, Terminal())
+            measured = measure_startup(folder, engine, starts, Terminal())
     if format == "json":
-        print_document(_doctor_document(folder, diagnosis, processes))
+        print_document(_doctor_document(folder, diagnosis, measured))
         return
     _print_diagnosis(folder, diagnosis)
     if startup:  # the table above comes at once
-        _print_starts(measure_starts(folder, _engine_option(engine), starts, Terminal()), starts)
-
-
-def _engine_option(engine: str | None) -> list[str]:
-    return ["-e", engine] if engine else []
+        _print_startup(measure_startup(folder, engine, starts, Terminal()), starts)
 
 
 def _doctor_document(
-    folder: Path | None, diagnosis: Diagnosis, processes: tuple[ProcessStart, ...] | None
+    folder: Path | None, diagnosis: Diagnosis, measured: Startup | None
 ) -> DoctorDocument:
     machine, tuned = diagnosis.machine, diagnosis.tuned
     return DoctorDocument(
@@ -223,7 +219,8 @@ def _doctor_document(
         extras=diagnosis.extras,
         tuned=_choice(tuned.profile, tuned.path) if tuned else None,
         advice=diagnosis.advice,
-        startup=processes,
+        startup=measured.processes if measured else None,
+        startup_parts=measured.parts if measured else None,
     )
 
 
@@ -253,17 +250,24 @@ def _print_diagnosis(folder: Path | None, diagnosis: Diagnosis) -> None:
     )
 
 
-def _print_starts(processes: tuple[ProcessStart, ...], starts: int) -> None:
+def _print_startup(measured: Startup, starts: int) -> None:
     from cxr_edge.device.startup import FLOOR
 
-    floor_ms = next(process.ms for process in processes if process.command == FLOOR)
-    print()
+    floor_ms = next(process.ms for process in measured.processes if process.command == FLOOR)
     columns = [Column(title, align="right") for title in ("ms", "of floor", "peak MB")]
     times = "once" if starts == 1 else f"{starts} times"
-    print_table(
-        [*columns, Column(f"process, started {times}")],
-        [
-            (f"{one.ms:.0f}", f"{one.ms / floor_ms:.2f}", f"{one.peak_mb:.0f}", one.command)
-            for one in processes
-        ],
-    )
+    for title, rows in (
+        (
+            f"process, started {times}",
+            [(one.ms, one.peak_mb, one.command) for one in measured.processes],
+        ),
+        (
+            "part of a prediction",
+            [(one.ms, one.peak_mb, one.part) for one in measured.parts],
+        ),
+    ):
+        print()
+        print_table(
+            [*columns, Column(title)],
+            [(f"{ms:.0f}", f"{ms / floor_ms:.2f}", f"{peak:.0f}", name) for ms, peak, name in rows],
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ _LONGEST_WAIT = 30.0
 """Seconds that a fork waits for a block of :func:`without_forks`."""
 
 _lock = threading.RLock()
-_holds_lock = False
+_held = 0
+"""How many times hooks before a fork have taken the lock, and none has given it back yet."""
 _was_unsafe = False
 """Whether this process was forked while a thread of its parent was in :func:`without_forks`."""
 _native: weakref.WeakSet[object] = weakref.WeakSet()
@@ -62,32 +64,44 @@ def keep_in_children(owner: object) -> None:
 
 
 def _before() -> None:
-    global _holds_lock
-    _holds_lock = _lock.acquire(timeout=_LONGEST_WAIT)
+    global _held
+    if _lock.acquire(timeout=_LONGEST_WAIT):
+        _held += 1
 
 
-def _release() -> None:
-    if _holds_lock:
-        _lock.release()
+def _release() -> bool:
+    """Give the lock back once; False if the hook before the fork could not take it."""
+    global _held
+    if not _held:
+        return False
+    _held -= 1
+    _lock.release()
+    return True
 
 
 def _in_child() -> None:
     global _was_unsafe
-    _release()
-    _was_unsafe = _was_unsafe or not _holds_lock
+    _was_unsafe = not _release() or _was_unsafe
     if _keep is not None:
         for owner in list(_native):
             _keep(owner)
 
 
-@functools.cache
 def _register() -> None:
     """Register the hooks, when there is something to protect.
 
-    Hooks before a fork run in reverse order. This one must come before that of logging, which is
-    registered when logging is imported: a thread that holds our lock may be about to log.
+    Hooks before a fork run in reverse order. Ours must come before that of logging, which is
+    registered when logging is imported: a thread that holds our lock may be about to log. Where
+    other threads may fork now, logging is therefore imported first; where none can, once it is
+    there ours are registered again, which does no harm: the lock is taken twice and given twice.
     """
-    import logging  # noqa: F401 - whoever loads a model has it anyway
+    if threading.active_count() > 1:
+        import logging  # noqa: F401 - takes 4 ms, which a start with one thread does without
+    _register_hooks("logging" in sys.modules)
 
+
+@functools.cache
+def _register_hooks(behind_logging: bool) -> None:
+    """Register the hooks once behind those of logging, and once without them."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)

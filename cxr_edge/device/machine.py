@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_edge.errors import UsageError
 from cxr_edge.files import sha256
+from cxr_edge.records import dataclass
 
 BUSY_LOAD = 0.5
 """A load average above this before a timing makes its times too long."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from cxr_edge.engines import ENGINES
 from cxr_edge.errors import ProfileError
 from cxr_edge.extras import package_version
 from cxr_edge.files import printable, read_file, write_file
+from cxr_edge.records import dataclass
 from cxr_edge.reporting import notice
 
 FORMAT: Literal["1.1"] = "1.1"

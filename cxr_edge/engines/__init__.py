@@ -19,7 +19,6 @@ import abc
 import importlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -32,6 +31,7 @@ from cxr_edge.errors import EngineError, MissingExtraError, unknown_name
 from cxr_edge.extras import is_installed
 from cxr_edge.files import printable
 from cxr_edge.preprocess import Batch
+from cxr_edge.records import dataclass
 from cxr_edge.spec import ModelSpec
 
 Format = Literal["onnx", "tflite"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cxr_edge.device.threads import importing_opencv
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
 from cxr_edge.image.libjpeg import decode_jpeg
-from cxr_edge.image.opencv import decode_picture
 from cxr_edge.preprocess import Image, average_areas
 from cxr_edge.spec import InputSpec
 
@@ -49,6 +48,9 @@ def decode(
     """
     if isinstance(header, JpegHeader):
         return _decode_jpeg(header, channels, shrink_for)
+    with importing_opencv():
+        from cxr_edge.image.opencv import decode_picture  # a JPEG needs no OpenCV
+
     upright, stored = empty_upright(header.height, header.width, channels, header.orientation)
     image = decode_picture(data, header, channels, stored)
     return upright if image is stored else turn_upright(cast(Image, image), header.orientation)
@@ -71,6 +73,9 @@ def to_channels(image: Image, channels: int) -> Image:
         channels: 1 for grey, 3 for RGB.
     """
     if channels == 1 and image.ndim == 3:
+        with importing_opencv():
+            import cv2
+
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
     if channels == 3 and image.ndim == 2:
         return np.repeat(image[..., np.newaxis], 3, axis=2)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cxr_edge.errors import ImageError, UsageError, unknown_name
+from cxr_edge.records import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.errors import ImageError
+from cxr_edge.records import dataclass
 
 ORIENTATION = 0x0112
 EXIF_BYTES = 65_536

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cxr_edge.errors import ImageError
 from cxr_edge.image.damage import check_huffman, check_quantization, check_zeros
 from cxr_edge.image.header import Header, ImageLimits, check_size
 from cxr_edge.image.ifd import read_orientation
+from cxr_edge.records import dataclass
 
 MAGIC = b"\xff\xd8\xff"
 

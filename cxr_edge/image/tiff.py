@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -24,6 +23,7 @@ from cxr_edge.image.ifd import (
     check_disjoint,
     read_directory,
 )
+from cxr_edge.records import dataclass
 
 MAGICS = (b"II*\x00", b"MM\x00*")
 

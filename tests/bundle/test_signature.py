@@ -21,7 +21,7 @@ from cxr_edge.bundle.signature import (
     signature_name,
 )
 from cxr_edge.classifier import Classifier
-from cxr_edge.cli import application
+from cxr_edge.cli.tree import application
 from cxr_edge.errors import BundleError, CxrEdgeError, MissingExtraError, UsageError
 from cxr_edge.export.commit import commit
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cxr_edge.bundle.manifest import MANIFEST_NAME, dump_manifest
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.cli import application
+from cxr_edge.cli.tree import application
 from cxr_edge.errors import CxrEdgeError, ExportError
 from cxr_edge.export import pipeline
 from cxr_edge.export.quantize.budget import Budget

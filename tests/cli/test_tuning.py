@@ -122,11 +122,19 @@ def test_doctor_says_what_there_is_and_what_would_be_faster(cli):
 def test_doctor_measures_a_start_part_by_part(cli):
     done = cli("doctor", "--startup", "--starts", "1", "-e", "litert")
     assert done.returncode == 0, done.stderr
-    table = done.stdout[done.stdout.index("of floor") :].splitlines()[1:]
-    rows = [re.fullmatch(r" *(\d+) +(\d+\.\d\d) +(\d+)  (.+)", line).groups() for line in table]
+    processes, parts = done.stdout.split(" of floor  peak MB  ")[1:]
+    pattern = re.compile(r" *(\d+) +(\d+\.\d\d) +(\d+)  (.+)")
+    matches = [pattern.fullmatch(line) for line in processes.splitlines()]
+    rows = [match.groups() for match in matches if match]
     commands = [command for *_, command in rows]
     assert commands[0] == "python -c pass"
     assert commands[-1] == "cxr-edge predict -e litert image.jpeg"
     (floor,) = [row for row in rows if "onnxruntime" in row[3]]
     assert floor[1] == "1.00"
     assert 0 < float(rows[0][1]) < 1 and int(rows[0][2]) < int(floor[2])
+    matches = [pattern.fullmatch(line) for line in parts.splitlines()]
+    names = [match[4] for match in matches if match]
+    assert names == [
+        *("start Python", "import numpy", "our modules", "import ai_edge_litert"),
+        *("load the model", "predict", "end"),
+    ]

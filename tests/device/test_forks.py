@@ -105,3 +105,23 @@ def test_the_child_of_a_fork_that_waited_too_long_loads_nothing(
     thread.join()
     with forks.without_forks():
         pass
+
+
+def test_logging_is_imported_only_where_another_thread_may_fork() -> None:
+    code = (
+        "import os, sys, threading\n"
+        "from cxr_edge.device import forks\n"
+        "with forks.without_forks(): pass\n"
+        "alone = 'logging' in sys.modules\n"
+        "threading.Thread(target=threading.Event().wait, args=(0.5,), daemon=True).start()\n"
+        "with forks.without_forks(): pass\n"  # registers the hooks again, behind those of logging
+        "child = os.fork()\n"
+        "free = forks._lock.acquire(blocking=False)\n"
+        "with forks.without_forks(): pass\n"
+        "if child == 0: os._exit(0 if free else 1)\n"
+        "print(alone, 'logging' in sys.modules, os.waitpid(child, 0)[1], free, forks._held)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "0", "True", "0"]

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cxr_edge import Bundle, Classifier
-from cxr_edge.cli import application
+from cxr_edge.cli.tree import application
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.documents import dump
 from cxr_edge.export.artifacts import find_kinds

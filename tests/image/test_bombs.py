@@ -92,7 +92,7 @@ def test_too_little_memory_is_an_error_of_ours(format_name: str) -> None:
     program = f"""
 import resource, sys
 import cv2, numpy as np
-from cxr_edge.batch import map_in_order
+from cxr_edge.device.batch import map_in_order
 from cxr_edge.errors import ImageError
 from cxr_edge.image import read_image
 cv2.setNumThreads(1)

@@ -6,7 +6,6 @@ goes away.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import json
@@ -161,6 +160,8 @@ def _csv(results: Iterable[Result], spec: ModelSpec, ids: bool) -> Iterator[str]
 
 
 def _csv_line(cells: list[object] | list[str]) -> str:
+    import csv  # a table needs none of it
+
     line = io.StringIO(newline="")
     csv.writer(line, lineterminator="\n").writerow(["" if c is None else c for c in cells])
     return line.getvalue()

@@ -6,21 +6,18 @@ away. Predictions, which are printed one by one, are in ``formats``.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cxr_edge import documents
-from cxr_edge.errors import CxrEdgeError
 from cxr_edge.files import printable
 
 if TYPE_CHECKING:
     from cxr_edge.bundle.manifest import ArtifactRecord, GoldenRecord, Provenance
     from cxr_edge.bundle.verify import Outcome
-    from cxr_edge.device.startup import ProcessStart
+    from cxr_edge.device.startup import ProcessStart, StartPart
     from cxr_edge.metrics.evaluation import Evaluation, Spread
     from cxr_edge.spec import ModelSpec
 
@@ -134,6 +131,8 @@ class DoctorDocument:
     advice: tuple[str, ...]
     startup: tuple[ProcessStart, ...] | None
     """null: not asked for (``--startup``)."""
+    startup_parts: tuple[StartPart, ...] | None
+    """A prediction in parts; null: as above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +210,6 @@ Document = (
 def bundle_name(folder: Path | None) -> str:
     """What a document calls a bundle."""
     return printable(folder) if folder else "the bundled reference"
-
-
-@contextlib.contextmanager
-def errors_as_documents(format: str | None) -> Iterator[None]:
-    """With ``--format json``, print an error of the block on stdout too."""
-    try:
-        yield
-    except CxrEdgeError as err:
-        if format == "json":
-            kind = type(err).__name__
-            print_document(ErrorDocument(ERROR, kind, printable(str(err)), err.exit_code))
-        raise
 
 
 def print_document(document: Document) -> None:

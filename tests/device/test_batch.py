@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cxr_edge.batch import map_in_order
+from cxr_edge.device.batch import map_in_order
 from cxr_edge.errors import EngineError, UsageError
 
 
