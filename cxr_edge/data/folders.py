@@ -196,9 +196,8 @@ def read_folder(
     if folder.ignored:
         reporter.say(f"{printable(folder.root)}: ignored: {_abbreviate(folder.ignored)}")
     pixels, kept, unreadable = [], [], []
-    parts = [
-        folder.files[i : i + _FILES_A_TASK] for i in range(0, len(folder.files), _FILES_A_TASK)
-    ]
+    starts = range(0, len(folder.files), _FILES_A_TASK)
+    tasks = (folder.files[start : start + _FILES_A_TASK] for start in starts)
     read = functools.partial(_read, spec=spec)
     with reporter.bar(f"reading {folder.root.name}") as advance:
         results = itertools.chain.from_iterable(map_in_order(read, tasks, usable_cpus()))
