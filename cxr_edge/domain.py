@@ -98,7 +98,10 @@ def _standardize(image: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64],
     grey = small if small.ndim == 2 else small.mean(axis=2)
     mean, deviation = cv2.meanStdDev(grey)
     contrast = float(deviation.item())
-    return (grey.reshape(-1) - mean.item()) / max(contrast, MIN_CONTRAST), contrast
+    row = grey.reshape(-1).astype(np.float64)
+    row -= mean.item()
+    row /= max(contrast, MIN_CONTRAST)
+    return row, contrast
 
 
 def detail(pixels: Pixels) -> npt.NDArray[np.float64]:

@@ -155,7 +155,9 @@ def _area_means(
 
 def _borders(side: int, count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
     """Pixels in which the borders of ``count`` equal intervals lie, and how far inside, 0..1."""
-    positions = np.arange(count + 1) * (side / count)  # as np.linspace, in a third of the time
+    # As np.linspace, in a third of the time.
+    positions: npt.NDArray[np.float64] = np.arange(count + 1, dtype=np.float64)
+    positions *= side / count
     positions[-1] = side
     pixel = positions.astype(np.intp)
     pixel[-1] = side - 1

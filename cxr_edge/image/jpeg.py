@@ -28,7 +28,6 @@ _MAX_BYTES_A_SAMPLE = 8
 _SEQUENTIAL, _PROGRESSIVE, _HUFFMAN, _NO_FRAME = (0xC0, 0xC1), 0xC2, 0xC4, (0xC8, 0xCC)
 _EOI, _SOS, _QUANTIZATION, _DRI = 0xD9, 0xDA, 0xDB, 0xDD
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
-_NO_MARKER = (b"", b"\x00", b"\xff")
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 _MARKER_BUT_RESTART = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])[\"'<]")
@@ -149,8 +148,6 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 def _next_marker(data: bytes, offset: int) -> tuple[int, int]:
     """The marker at ``offset``, after fill bytes, and the offset of its segment."""
-    if data.startswith(b"\xff", offset) and data[offset + 1 : offset + 2] not in _NO_MARKER:
-        return data[offset + 1], offset + 2  # as nearly always
     if offset >= len(data):
         raise ImageError("the JPEG has no end marker: it was cut; get the whole file")
     if data[offset] != 0xFF:
