@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from cxr_edge import preprocess
 from cxr_edge.errors import ImageError
 from cxr_edge.preprocess import average_areas, normalize, resize_to_input, shown_area
 from cxr_edge.spec import InputSpec
@@ -210,6 +212,44 @@ def test_running_totals_give_the_averages_of_areas(
     assert averaged.size < image.size
     delta = resize_to_input(averaged, spec).astype(int) - resize_to_input(image, spec)
     assert np.abs(delta).max() <= 1 and (delta != 0).mean() < 0.005
+
+
+def means_by_whole_totals(
+    image: npt.NDArray[np.uint8], height: int, width: int
+) -> npt.NDArray[np.uint8]:
+    """As pixels were averaged before it was done in strips, with the same floating-point steps."""
+    totals = cv2.integral(image, sdepth=cv2.CV_32S)
+
+    def borders(side: int, count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+        positions = np.linspace(0, side, count + 1)
+        pixel = np.minimum(positions.astype(np.intp), side - 1)
+        return pixel, positions - pixel
+
+    (y, below), (x, beyond) = borders(image.shape[0], height), borders(image.shape[1], width)
+    rows = totals[y] * (1 - below)[:, None] + totals[y + 1] * below[:, None]
+    bands = np.diff(rows, axis=0)
+    columns = bands[:, x] * (1 - beyond) + bands[:, x + 1] * beyond
+    means = np.diff(columns, axis=1) * (height * width / image.size)
+    return np.rint(means).astype(np.uint8)
+
+
+@pytest.mark.parametrize("at_once", [1, 2_000, 2**18], ids=["a row", "some rows", "1 MiB"])
+@pytest.mark.parametrize(
+    ("sides", "size"),
+    [
+        ((90, 120), (30, 40)),
+        ((301, 211), (32, 31)),
+        ((211, 307), (3, 200)),
+        ((700, 450), (150, 150)),
+    ],
+)
+def test_strips_give_the_pixels_of_the_whole(
+    sides: tuple[int, int], size: tuple[int, int], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preprocess, "_TOTALS_AT_ONCE", at_once)
+    image = noise(*sides)
+    averaged = average_areas(image, InputSpec(*size))
+    np.testing.assert_array_equal(averaged, means_by_whole_totals(image, *size))
 
 
 def test_running_totals_do_not_overflow_in_the_largest_white_image() -> None:
