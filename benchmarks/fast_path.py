@@ -46,6 +46,7 @@ from cxr_edge.sources import load
 from cxr_edge.spec import InputSpec, ModelSpec
 
 ROUNDS = 7
+THROUGHPUT_ROUNDS = 5
 IN_A_ROW = 10
 WARM_IMAGES = 10
 BARE = ("decode", "resize", "invoke")
@@ -103,7 +104,7 @@ def main(folder: Path, dicom: Path | None = None) -> None:
         show(title, times, default, classifiers)
     sets = {folder.name: paths}
     if dicom:
-        sets[dicom.name] = [*list_images(dicom).images] * 20
+        sets[dicom.name] = [*list_images(dicom).images] * 10
     for name, files in sets.items():
         throughput(name, files)
 
@@ -300,7 +301,7 @@ def throughput(name: str, paths: list[Path]) -> None:
     classifier = Classifier.load()
     workers = (1, usable_cpus())
     rates: dict[int, list[float]] = {count: [] for count in workers}
-    for _ in range(ROUNDS):
+    for _ in range(THROUGHPUT_ROUNDS):
         for count in workers:
             start = time.perf_counter()
             results = list(classifier.predict_many(paths, workers=count))
