@@ -36,13 +36,15 @@ def probabilities(scores: Scores, spec: ModelSpec) -> Probabilities:
     values = np.asarray(scores, np.float64)
     if values.ndim != 2 or values.shape[1] != spec.outputs:
         raise EngineError(f"the model's output is {values.shape}, expected (N, {spec.outputs})")
+    lowest, highest = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     # Written so that NaN fails the comparison.
-    if not np.all((values >= -RANGE_SLACK) & (values <= 1 + RANGE_SLACK)):
+    if not (lowest >= -RANGE_SLACK and highest <= 1 + RANGE_SLACK):
         raise EngineError(
             "the model's output is no probability (NaN, or outside 0..1); its last layer needs a "
             "sigmoid or softmax"
         )
-    values = values.clip(0.0, 1.0)
+    if lowest < 0 or highest > 1:
+        values = values.clip(0.0, 1.0)
     if spec.activation == "sigmoid":
         return np.concatenate([1.0 - values, values], axis=1)
     if np.any(np.abs(values.sum(axis=1) - 1.0) > SUM_SLACK):

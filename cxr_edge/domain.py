@@ -11,6 +11,7 @@ fine detail.
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ SIDE = 16
 """Rows and columns an image is averaged to before it is compared."""
 MIN_CONTRAST = 8.0
 """Standard deviation, in grey levels at 16 x 16, below which an image counts as blank."""
+
+_ROUNDING = 1e-6  # distances are float32, and the limit is itself the distance of an image
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,18 +59,23 @@ class Domain:
             (N,) above 1: outside the domain. The larger of distance / ``limit`` and
             ``least_detail`` / detail; infinite for a blank image.
         """
-        rows, contrast = standardize(pixels)
-        centred = rows - self.mean
-        coordinates = centred @ self.components.T
-        residuals = np.square(centred - coordinates @ self.components).sum(axis=1)
-        distance = np.square(coordinates) @ (1 / self.variances) + residuals / self.residual
-        smoothness = self.least_detail / np.maximum(detail(pixels), 1e-12)
-        relative = np.maximum(distance / self.limit, smoothness)
-        return np.where(contrast < MIN_CONTRAST, np.inf, relative)
+        return np.array([self._distance(image) for image in pixels], np.float64)
+
+    def _distance(self, image: npt.NDArray[np.uint8]) -> float:
+        """Relative distance of one image, (height, width, channels)."""
+        row, contrast = _standardize(image)
+        if contrast < MIN_CONTRAST:
+            return math.inf
+        centred = row.astype(np.float32) - self.mean
+        coordinates = self.components @ centred
+        residual = centred - coordinates @ self.components
+        distance = float(coordinates @ (coordinates / self.variances))
+        distance += float(residual @ residual) / self.residual
+        return max(distance / self.limit, self.least_detail / max(_detail(image), 1e-12))
 
     def outside(self, pixels: Pixels) -> npt.NDArray[np.bool_]:
         """(N,) whether each image is unlike the training images."""
-        return np.asarray(self.distances(pixels) > 1)
+        return np.asarray(self.distances(pixels) > 1 + _ROUNDING)
 
 
 def standardize(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -80,11 +88,18 @@ def standardize(pixels: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
         (N, 256) standardized pixels, and (N,) the standard deviation in grey levels. Where that
         is below :data:`MIN_CONTRAST`, the pixels are divided by the constant instead.
     """
-    small = [_small(image) for image in pixels]
-    grey = np.stack(small).reshape(len(pixels), SIDE * SIDE, -1).mean(axis=2, dtype=np.float64)
-    centred = grey - grey.mean(axis=1, keepdims=True)
-    contrast = np.sqrt(np.square(centred).mean(axis=1))
-    return centred / np.maximum(contrast, MIN_CONTRAST)[:, np.newaxis], contrast
+    standardized = [_standardize(image) for image in pixels]
+    rows = np.stack([row for row, _ in standardized])
+    return rows, np.array([contrast for _, contrast in standardized], np.float64)
+
+
+def _standardize(image: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], float]:
+    """One image, (height, width, channels), as :func:`standardize` does."""
+    row = _small(image).reshape(SIDE * SIDE, -1).mean(axis=1)
+    row -= row.mean()
+    contrast = math.sqrt(float(row @ row) / row.size)
+    row /= max(contrast, MIN_CONTRAST)
+    return row, contrast
 
 
 def _small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -106,16 +121,18 @@ def detail(pixels: Pixels) -> npt.NDArray[np.float64]:
     Returns:
         (N,) mean absolute difference from a blurred copy, over the standard deviation.
     """
-    details = []
-    for image in pixels:
-        grey = image.astype(np.float32)
-        grey = grey[..., 0] if grey.shape[2] == 1 else grey.mean(axis=2)
-        difference = blurred(grey, max(min(grey.shape) / 75, 0.5))
-        difference -= grey
-        centred = (grey - grey.mean()).ravel()
-        deviation = float(np.sqrt(np.dot(centred, centred) / grey.size))
-        details.append(float(np.abs(difference, difference).mean()) / max(deviation, MIN_CONTRAST))
-    return np.asarray(details, np.float64)
+    return np.array([_detail(image) for image in pixels], np.float64)
+
+
+def _detail(image: npt.NDArray[np.uint8]) -> float:
+    """One image, (height, width, channels), as :func:`detail` does."""
+    grey = image.astype(np.float32)
+    grey = grey[..., 0] if grey.shape[2] == 1 else grey.mean(axis=2)
+    difference = blurred(grey, max(min(grey.shape) / 75, 0.5))
+    difference -= grey
+    centred = (grey - grey.mean()).ravel()
+    deviation = math.sqrt(float(centred @ centred) / grey.size)
+    return float(np.abs(difference, difference).mean()) / max(deviation, MIN_CONTRAST)
 
 
 def dump_domain(domain: Domain) -> bytes:

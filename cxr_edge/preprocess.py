@@ -6,6 +6,8 @@ the uint8 pixels of golden inputs and calibration sets, :func:`normalize` the ne
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -61,12 +63,22 @@ def normalize(pixels: Pixels, spec: InputSpec) -> Batch:
     """
     if spec.channel_order == "bgr":
         pixels = np.ascontiguousarray(pixels[..., ::-1])
+    factor, shift = _range_of(spec)
+    batch: Batch = pixels.astype(np.float32)
+    batch *= factor
+    if shift is not None:
+        batch += shift
+    return batch
+
+
+@functools.lru_cache(maxsize=16)
+def _range_of(spec: InputSpec) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """Factor and shift of each channel; None: no shift."""
     mean = np.asarray(spec.mean or (0.0,) * spec.channels)
     std = np.asarray(spec.std or (1.0,) * spec.channels)
     factor = (spec.scale / std).astype(np.float32)
     shift = ((spec.offset - mean) / std).astype(np.float32)
-    batch: Batch = np.multiply(pixels, factor, dtype=np.float32)
-    return batch + shift if shift.any() else batch
+    return factor, shift if shift.any() else None
 
 
 def average_areas(image: Image, spec: InputSpec) -> Image:

@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = {
     "calibration": "RUN DATA",
     "decoding": "BUNDLE IMAGES",
-    "fast_path": "IMAGES",
+    "fast_path": "IMAGES [DICOM]",
     "jpeg_damage": "DATA",
     "out_of_domain": "RUN DATA",
     "readme_table": "REPORT.json",

@@ -97,6 +97,16 @@ def test_the_distance_is_probabilistic_pcas(domain: Domain) -> None:
     np.testing.assert_allclose(distances, expected, rtol=1e-4)
 
 
+def test_the_image_that_sets_the_limit_is_inside_it(domain: Domain) -> None:
+    """The limit is the distance of an image, which another machine rounds otherwise."""
+    images = phantoms(5000, 20)
+    plain = dataclasses.replace(domain, limit=1.0, least_detail=0.0)
+    for image, distance in zip(images, plain.distances(images).tolist(), strict=True):
+        for limit, is_outside in ((distance * (1 - 5e-7), False), (distance * 0.9999, True)):
+            limited = dataclasses.replace(plain, limit=limit)
+            assert limited.outside(image[np.newaxis]).tolist() == [is_outside]
+
+
 def test_grey_images_as_rgb_have_the_same_distance(domain: Domain) -> None:
     grey = phantoms(2000, 5)
     rgb = np.repeat(grey, 3, axis=3)

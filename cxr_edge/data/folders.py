@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cxr_edge.device.batch import map_in_order
+from cxr_edge.device.machine import usable_cpus
 from cxr_edge.errors import DataError, ImageError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.image import SUFFIXES, list_images, read_image
@@ -26,6 +30,8 @@ _SPLIT_FOLDERS = {
     "test": ("test", "testing"),
 }
 """What the folder of a split may be called, in any case."""
+
+_FILES_A_TASK = 8  # handing a small image from thread to thread takes longer than decoding it
 
 Labels = npt.NDArray[np.intp]
 """(N,) indices into the labels."""
@@ -173,7 +179,7 @@ def training_folder(data: Path) -> Path:
 def read_folder(
     folder: LabelledFolder, spec: InputSpec, reporter: Reporter | None = None
 ) -> LabelledImages:
-    """Read every image of a folder at the network's size.
+    """Read every image of a folder at the network's size, several at a time.
 
     Args:
         folder: from :func:`open_folder`.
@@ -190,13 +196,17 @@ def read_folder(
     if folder.ignored:
         reporter.say(f"{printable(folder.root)}: ignored: {_abbreviate(folder.ignored)}")
     pixels, kept, unreadable = [], [], []
+    starts = range(0, len(folder.files), _FILES_A_TASK)
+    tasks = (folder.files[start : start + _FILES_A_TASK] for start in starts)
+    read = functools.partial(_read, spec=spec)
     with reporter.bar(f"reading {folder.root.name}") as advance:
-        for index, path in enumerate(folder.files):
-            try:
-                pixels.append(resize_to_input(read_image(path, channels=spec.channels), spec))
+        results = itertools.chain.from_iterable(map_in_order(read, tasks, usable_cpus()))
+        for index, result in enumerate(results):
+            if isinstance(result, ImageError):
+                unreadable.append((folder.files[index], str(result)))
+            else:
+                pixels.append(result)
                 kept.append(index)
-            except ImageError as err:
-                unreadable.append((path, str(err)))
             advance(index + 1, len(folder.files))
     for _, reason in unreadable:
         reporter.say(f"left out: {reason}")
@@ -206,6 +216,17 @@ def read_folder(
             raise DataError(f"{printable(folder.root / name)}: none of its images can be read")
     files = tuple(folder.files[i] for i in kept)
     return LabelledImages(np.concatenate(pixels), labels, files, tuple(unreadable))
+
+
+def _read(files: Sequence[Path], spec: InputSpec) -> list[Pixels | ImageError]:
+    """Read some files; an error stands for a file that cannot be read."""
+    results: list[Pixels | ImageError] = []
+    for path in files:
+        try:
+            results.append(resize_to_input(read_image(path, channels=spec.channels), spec))
+        except ImageError as err:
+            results.append(err)
+    return results
 
 
 def _subfolders(root: Path) -> list[str]:

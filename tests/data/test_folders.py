@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from cxr_edge.data import folders
 from cxr_edge.data.folders import (
     SPLITS,
     find_images,
@@ -20,7 +24,7 @@ from cxr_edge.data.folders import (
 )
 from cxr_edge.errors import DataError
 from cxr_edge.image import read_image
-from cxr_edge.preprocess import resize_to_input
+from cxr_edge.preprocess import Image, resize_to_input
 from cxr_edge.reporting import Advance
 from cxr_edge.spec import InputSpec
 
@@ -230,3 +234,67 @@ def test_progress_counts_every_file(folder: Path) -> None:
     (message,) = reporter.messages
     assert message.startswith("left out: ")
     assert "a.png" in message
+
+
+def test_several_threads_give_what_one_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        write_image(tmp_path / "cat" / f"{number:02}.png", 3 * number)
+    for name in ("cat/03.png", "cat/17.png", "dog/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"not an image")
+    write_image(tmp_path / "dog" / "a.png")
+    threads: set[int] = set()
+
+    def read_and_note(path: Path, **options: Any) -> Image:
+        threads.add(threading.get_ident())
+        time.sleep(0.001)  # lets another thread begin
+        return read_image(path, **options)
+
+    monkeypatch.setattr(folders, "read_image", read_and_note)
+    results = []
+    for count in (1, 3):
+        threads.clear()
+        monkeypatch.setattr(folders, "usable_cpus", lambda count=count: count)
+        reporter = Recording()
+        results.append((read_folder(open_folder(tmp_path), SMALL, reporter), reporter))
+        assert len(threads) == count
+    (alone, said_alone), (together, said_together) = results
+    np.testing.assert_array_equal(together.pixels, alone.pixels)
+    assert together.files == alone.files and len(alone.files) == 59
+    assert together.labels.tolist() == alone.labels.tolist()
+    assert together.unreadable == alone.unreadable and len(alone.unreadable) == 3
+    assert said_together.messages == said_alone.messages
+    assert said_together.advanced == said_alone.advanced
+
+
+def test_few_files_are_read_ahead_of_those_that_were_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(250):
+        (tmp_path / "cat" / f"{number}.png").parent.mkdir(exist_ok=True)
+        (tmp_path / "cat" / f"{number}.png").touch()
+    write_image(tmp_path / "dog" / "a.png")
+    begun: list[Path] = []
+    ahead: list[int] = []
+
+    def read_and_note(path: Path, **options: Any) -> Image:
+        begun.append(path)
+        return np.zeros((30, 40), np.uint8)
+
+    class Slow(Recording):
+        @contextlib.contextmanager
+        def bar(self, label: str) -> Iterator[Advance]:
+            def advance(done: int, total: int) -> None:
+                if done == 1:
+                    time.sleep(0.2)  # all that may be read ahead is
+                ahead.append(len(begun) - done)
+
+            yield advance
+
+    monkeypatch.setattr(folders, "read_image", read_and_note)
+    monkeypatch.setattr(folders, "usable_cpus", lambda: 2)
+    read_folder(open_folder(tmp_path), SMALL, Slow())
+    assert len(begun) == len(ahead) == 251
+    assert 0 < ahead[0] <= max(ahead) < 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ from pydicom.dataset import Dataset  # noqa: E402
 from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -327,6 +329,34 @@ def test_files_are_read_at_the_same_time_and_in_a_fork_meanwhile(
         meeting.wait()
         assert all((image.result() == xray).all() for image in reading)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_threads_read_what_one_reads(xray: Image, deep: np.ndarray, encode: Encode) -> None:
+    """Every transfer syntax at once, each time in another order; refusals too."""
+    files = [save(draw(xray, 8)), save(draw(deep, 12)), save(draw(deep, 12))[:-99]]
+    files.append(save(baseline(encode(xray, "JPEG", quality=90), xray)))
+    for syntax, codec in (
+        (RLELossless, ""),
+        (JPEGLSLossless, "jpeg_ls"),
+        (JPEG2000Lossless, "openjpeg"),
+    ):
+        if not codec or importlib.util.find_spec(codec):
+            dataset = draw(deep[:200, :300], 12)
+            dataset.compress(syntax)
+            files.append(save(dataset))
+
+    def read(data: bytes) -> bytes:
+        try:
+            return read_image(data).tobytes()
+        except CxrEdgeError as err:
+            return str(err).encode()
+
+    expected = {data: read(data) for data in files}
+    random = np.random.default_rng(8)
+    shuffled = [files[i] for _ in range(6) for i in random.permutation(len(files))]
+    with ThreadPoolExecutor(16) as pool:
+        for data, result in zip(shuffled, pool.map(read, shuffled), strict=True):
+            assert result == expected[data]
 
 
 def test_mutated_files(deep: np.ndarray) -> None:
