@@ -94,7 +94,7 @@ def can_read_blocks(graph: Graph) -> bool:
         if pool.padding == "same" and places % size:
             return False
     rows = (pools[0] - 1) * layer.strides[0] + layer.kernel_size[0]
-    return rows * pools[1] * layer.strides[1] * image.channels % _CHANNELS_BY == 0
+    return bool(rows * pools[1] * layer.strides[1] * image.channels % _CHANNELS_BY == 0)
 
 
 def read_blocks(data: bytes) -> bytes:
@@ -125,9 +125,7 @@ def read_blocks(data: bytes) -> bytes:
         convolution.input[2] = new.weight("bias", bias)
     output = activation.output[0] if activation else convolution.output[0]
     del convolution.attribute[:]
-    convolution.attribute.append(
-        onnx.helper.make_attribute("kernel_shape", [1, window.blocks])
-    )
+    convolution.attribute.append(onnx.helper.make_attribute("kernel_shape", [1, window.blocks]))
     _pool(new, window, len(kernel), output, pooling)
     new.insert()
     drop_unused(graph)
@@ -144,7 +142,7 @@ def _first_nodes(graph: Any) -> tuple[Any, Any, Any] | None:
     reading = readers.get(graph.input[0].name, [])
     if len(reading) != 1 or reading[0].op_type not in ("Reshape", "Transpose"):
         return None
-    path = []
+    path: list[Any] = []
     name = reading[0].output[0]
     while len(readers.get(name, ())) == 1 and len(path) < 3:
         path.append(readers[name][0])
@@ -193,9 +191,7 @@ def _attributes(onnx: Any, node: Any) -> dict[str, Any]:
     return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
 
 
-def _spread(
-    kernel: npt.NDArray[np.float32], window: _Window
-) -> npt.NDArray[np.float32]:
+def _spread(kernel: npt.NDArray[np.float32], window: _Window) -> npt.NDArray[np.float32]:
     """The kernel of blocks: (pooled places x outputs, rows x block x inputs, 1, blocks)."""
     outputs, inputs, height, width = kernel.shape
     wide = window.blocks * window.steps[1]

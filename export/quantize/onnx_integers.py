@@ -32,7 +32,7 @@ def quantize_early(model: Any) -> None:
     for quantize in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
         if weights[quantize.input[1]].size != 1:
             continue
-        path = []
+        path: list[Any] = []
         source = quantize.input[0]
         while (node := makers.get(source)) is not None and readers[source] == 1:
             if node.op_type not in (*MOVING, "Max") or (path and node.op_type == "Max"):

@@ -80,9 +80,7 @@ class CalibratedNetwork:
         return graph
 
 
-def calibrate(
-    graph: Graph, batch: Batch, pixels: PixelRange | None = None
-) -> CalibratedNetwork:
+def calibrate(graph: Graph, batch: Batch, pixels: PixelRange | None = None) -> CalibratedNetwork:
     """Measure a lowered network.
 
     Args:

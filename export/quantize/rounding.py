@@ -42,12 +42,7 @@ def round_to_data(step: Linear, batch: Batch, *, levels: int) -> Linear:
     weights = step.kernel.reshape(-1, outputs).T
     peaks = np.abs(weights).max(axis=1, keepdims=True)
     scale = np.where(peaks > 0, peaks, 1.0) / levels
-    rounded = np.stack(
-        [
-            _round(row, covariance, levels)
-            for row in weights / scale
-        ]
-    )
+    rounded = np.stack([_round(row, covariance, levels) for row in weights / scale])
     kernel = rounded * scale
     bias = step.bias - (kernel - weights) @ mean
     return dataclasses.replace(
@@ -64,9 +59,7 @@ def _patches(batch: Batch, size: tuple[int, int]) -> Weights:
     return chosen.reshape(-1, size[0] * size[1] * batch.shape[3]).astype(np.float64)
 
 
-def _round(
-    row: Weights, covariance: Weights, levels: int
-) -> npt.NDArray[np.float64]:
+def _round(row: Weights, covariance: Weights, levels: int) -> npt.NDArray[np.float64]:
     """Whole numbers near a row of weights in units of their scale.
 
     The largest weight stays as it is, since the scale follows from it.

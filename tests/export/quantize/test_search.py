@@ -99,7 +99,9 @@ class Bench:
 
         @dataclasses.dataclass(frozen=True)
         class Conversion(QuantizedConversion):
-            def first_recipe(self, graph: Graph) -> QuantizationRecipe:
+            def first_recipe(
+                self, graph: Graph, *, starts_with_integers: bool = False
+            ) -> QuantizationRecipe:
                 return QuantizationRecipe(
                     {}, self.ranges[0], bias_correction=True, float_layers=floats
                 )
