@@ -78,14 +78,8 @@ class QuantizedConversion:
     smallest: int = 0
     """Weights below which the converter does not quantize a layer."""
 
-    def first_recipe(
-        self, graph: Graph, *, starts_with_integers: bool = False
-    ) -> QuantizationRecipe:
+    def first_recipe(self, graph: Graph) -> QuantizationRecipe:
         """The recipe that a search starts from.
-
-        Args:
-            graph: a lowered graph.
-            starts_with_integers: whether its first layer is faster in integers.
 
         Raises:
             ExportError: the converter would quantize no layer of this network.
@@ -94,8 +88,7 @@ class QuantizedConversion:
         layers = linear_keys(graph)
         if not layers:
             raise ExportError("the network has no convolution or dense layer to quantize")
-        float_first = self.float_first and not starts_with_integers
-        ends = float_ends(graph, first=float_first, last=self.float_last)
+        ends = float_ends(graph, first=self.float_first, last=self.float_last)
         float_layers = ends or small_layers(graph, self.smallest)
         if len(float_layers) == len(layers):
             raise ExportError(

@@ -30,7 +30,6 @@ from cxr_edge.export.graph.heatmap import find_tail
 from cxr_edge.export.graph.proof import lower_proven
 from cxr_edge.export.images import ExportImages
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork, calibrate
-from cxr_edge.export.quantize.ranges import pixel_range
 from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.quantize.search import Search
 from cxr_edge.export.quantize.trials import Trial
@@ -225,8 +224,7 @@ class ArtifactBuilder:
     @functools.cached_property
     def _network(self) -> CalibratedNetwork:
         pixels = self._images.calibration.samples.pixels
-        spec = self._spec.input
-        return calibrate(self._graph, normalize(pixels, spec), pixel_range(spec))
+        return calibrate(self._graph, normalize(pixels, self._spec.input))
 
     def _quantization(
         self, conversion: QuantizedConversion, recipe: QuantizationRecipe

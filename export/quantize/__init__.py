@@ -7,6 +7,5 @@
     ranges        ranges of activations            equalize   brings channels to similar ranges
     bias          bias correction                  distill    calibration images without patients
     budget        how much a model may change      onnx_rewrite  what else ONNX needs
-    rounding      weights of the first layer       onnx_blocks   a first convolution for integers
-    onnx_offsets  additions become maxima          onnx_integers integers before maxima
+    onnx_offsets  additions become maxima          onnx_integers maxima of integers
 """

@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ExportError, first_line
 from cxr_edge.export.graph.graph import layer_of
-from cxr_edge.export.quantize.onnx_integers import quantize_early
+from cxr_edge.export.quantize.onnx_integers import compare_integers
 from cxr_edge.export.quantize.onnx_offsets import share_ranges
-from cxr_edge.export.quantize.onnx_rewrite import LINEAR, MOVING, shield_float_layers
-from cxr_edge.export.quantize.ranges import PixelRange, RangeMethod
+from cxr_edge.export.quantize.onnx_rewrite import LINEAR, shield_float_layers
+from cxr_edge.export.quantize.ranges import RangeMethod
 from cxr_edge.extras import require
 from cxr_edge.preprocess import Batch
 
@@ -78,30 +76,11 @@ def observe(data: bytes, batch: Batch, method: RangeMethod) -> Ranges:
         return dict(calibrator.compute_data().items())
 
 
-def _all_ranges(graph: Any, measured: Ranges, pixels: PixelRange | None) -> Ranges:
-    """Ranges of a graph's tensors, also of those that rewrites made after measuring."""
-    ranges = dict(measured)
-    if pixels:
-        data = require("onnxruntime.quantization.calibrate", "export").TensorData
-        lowest, highest = (np.array(value, np.float32) for value in pixels)
-        ranges[graph.input[0].name] = data(lowest=lowest, highest=highest)
-    for node in graph.node:
-        moves = node.op_type in MOVING and node.input[0] in ranges
-        if moves and (pixels or node.output[0] not in ranges):
-            ranges[node.output[0]] = ranges[node.input[0]]
-    share_ranges(graph, ranges)
-    return ranges
-
-
 _BODIES = {"If": "branch", "Loop": "loop", "Scan": "loop"}
 
 
 def quantize_onnx(
-    data: bytes,
-    ranges: Ranges,
-    preset: Preset,
-    float_layers: frozenset[str],
-    pixels: PixelRange | None = None,
+    data: bytes, ranges: Ranges, preset: Preset, float_layers: frozenset[str]
 ) -> bytes:
     """Quantize a file.
 
@@ -110,7 +89,6 @@ def quantize_onnx(
         ranges: from :func:`observe`, for a file with the same tensor names.
         preset: number formats.
         float_layers: linear layers to keep in float32, as ``NAME-pPOSITION``.
-        pixels: the range of the image, if it is known.
 
     Raises:
         ExportError: the network has a branch or a loop, or the tool failed.
@@ -139,7 +117,7 @@ def quantize_onnx(
                 reduce_range=preset.weight_bits == 7,
                 weight_qType=kinds.QInt8,
                 activation_qType=kinds.QInt8 if preset.signed_activations else kinds.QUInt8,
-                tensors_range=_all_ranges(model.graph, ranges, pixels),
+                tensors_range=share_ranges(model.graph, ranges),
                 nodes_to_quantize=[],
                 nodes_to_exclude=excluded,
                 op_types_to_quantize=list(registry.QDQRegistry),
@@ -147,7 +125,7 @@ def quantize_onnx(
             )
             quantizer.quantize_model()
             shield_float_layers(quantizer.model.model)
-            quantize_early(quantizer.model.model)
+            compare_integers(quantizer.model.model)
             quantizer.model.topological_sort()
             quantized = quantizer.model.model
             onnx.checker.check_model(quantized, full_check=True)

@@ -10,6 +10,7 @@ the offset is still added before the next convolution pads, borders stay exact.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,6 @@ import numpy as np
 
 from cxr_edge.export.graph.graph import layer_of
 from cxr_edge.extras import require
-
-MOVEMENTS = ("MaxPool", "Transpose", "Reshape")
-"""Operations that output values of their input, so that both have one scale."""
 
 
 def fold_offsets(data: bytes, float_layers: frozenset[str] = frozenset()) -> bytes:
@@ -47,25 +45,30 @@ def fold_offsets(data: bytes, float_layers: frozenset[str] = frozenset()) -> byt
     return result
 
 
-def share_ranges(graph: Any, ranges: Any) -> None:
+def share_ranges(graph: Any, measured: Mapping[str, Any]) -> dict[str, Any]:
     """Give what a maximum bounds from below the range of the maximum's output.
 
     Values below the floor are never used, and with one scale the maximum is one of integers.
 
     Args:
-        graph: a float32 graph.
-        ranges: of its tensors, by name; changed in place.
+        graph: a float32 graph from :func:`fold_offsets`.
+        measured: ranges of the tensors that it was made from, by name.
+
+    Returns:
+        Ranges of the graph's tensors.
     """
+    ranges = dict(measured)
     makers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
         at = makers.get(node.input[0]) if node.op_type == "Max" else None
-        below = []
-        while at is not None and at.op_type in MOVEMENTS:
-            below.append(at.output[0])
+        bounded = []
+        while at is not None and at.op_type == "MaxPool":
+            bounded.append(at.output[0])
             at = makers.get(at.input[0])
         if at is not None and at.op_type == "Conv" and node.output[0] in ranges:
-            for name in (*below, at.output[0]):
+            for name in (*bounded, at.output[0]):
                 ranges[name] = ranges[node.output[0]]
+    return ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +141,10 @@ def _fold(onnx: Any, graph: Any, chain: _Chain) -> None:
     weights[chain.offset_name].CopyFrom(
         to_tensor(offset.reshape(1, -1, 1, 1).astype(np.float32), chain.offset_name)
     )
-    drop_unused(graph)
+    _drop_unused(graph)
 
 
-def drop_unused(graph: Any) -> None:
+def _drop_unused(graph: Any) -> None:
     """Remove the weights of a graph that no operation reads."""
     used = {name for node in graph.node for name in node.input}
     kept = [initializer for initializer in graph.initializer if initializer.name in used]

@@ -11,8 +11,6 @@ from cxr_edge.extras import require
 
 LINEAR = ("Conv", "Gemm", "MatMul")
 """Operations with weights."""
-MOVING = ("Gather", "Pad", "Reshape", "Transpose")
-"""Operations that move values and change none."""
 
 
 def join_padding(data: bytes) -> bytes:

@@ -8,20 +8,14 @@ from typing import Any, Protocol
 from cxr_edge.bundle.manifest import Target
 from cxr_edge.export.convert.onnx import export_onnx, tensor_names
 from cxr_edge.export.convert.tflite import export_static, export_tflite, float_operations
-from cxr_edge.export.graph.graph import Graph, Linear, build_model
+from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.quantize.bias import correct_biases
 from cxr_edge.export.quantize.equalize import Pair, equalize, find_pairs
-from cxr_edge.export.quantize.onnx_blocks import can_read_blocks, read_blocks
 from cxr_edge.export.quantize.onnx_int8 import PRESETS, observe, quantize_onnx
 from cxr_edge.export.quantize.onnx_offsets import fold_offsets
 from cxr_edge.export.quantize.onnx_rewrite import join_padding
-from cxr_edge.export.quantize.ranges import (
-    ActivationStatistics,
-    PixelRange,
-    measure_activations,
-)
+from cxr_edge.export.quantize.ranges import ActivationStatistics, measure_activations
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, layer_key
-from cxr_edge.export.quantize.rounding import round_to_data
 from cxr_edge.preprocess import Batch
 
 _LARGEST_WEIGHT = {8: 127, 7: 64}
@@ -39,57 +33,27 @@ class CalibratedNetwork:
     """Of the inputs of its layers on those images."""
     pairs: tuple[Pair, ...]
     """Layers between which channels can be equalized."""
-    pixels: PixelRange | None = None
-    """The range of its input, if 8-bit integers hold every pixel exactly."""
 
-    @property
-    def starts_with_integers(self) -> bool:
-        """Whether its first layer gains from integers in ONNX, though it reads few channels."""
-        return self.pixels is not None and can_read_blocks(self.graph)
-
-    def reads_blocks(self, recipe: QuantizationRecipe) -> bool:
-        """Whether a recipe lets the first layer of an ONNX file read blocks of pixels."""
-        return self.starts_with_integers and layer_key(self.graph, 1) not in recipe.float_layers
-
-    def prepare(
-        self, recipe: QuantizationRecipe, weight_bits: int, *, rounds_first: bool = False
-    ) -> Graph:
-        """Equalize the network and correct its biases as a recipe says; still float.
-
-        Args:
-            recipe: what to do.
-            weight_bits: bits of a weight.
-            rounds_first: whether to round the weights of the first layer already.
-        """
+    def prepare(self, recipe: QuantizationRecipe, weight_bits: int) -> Graph:
+        """Equalize the network and correct its biases as a recipe says; still float."""
         graph, statistics = self.graph, self.statistics
         if recipe.equalization is not None:
             strengths = {
                 pair: recipe.equalization[layer_key(graph, pair.consumer)] for pair in self.pairs
             }
             graph, statistics = equalize(graph, statistics, strengths)
-        levels = _LARGEST_WEIGHT[weight_bits]
-        if rounds_first:
-            first = graph.nodes[1].operation
-            assert isinstance(first, Linear)  # noqa: S101 - as can_read_blocks says
-            graph = graph.replace({1: round_to_data(first, self.batch, levels=levels)})
         if recipe.bias_correction:
             skip = [
                 i for i in range(len(graph.nodes)) if layer_key(graph, i) in recipe.float_layers
             ]
+            levels = _LARGEST_WEIGHT[weight_bits]
             graph = correct_biases(graph, statistics, levels=levels, skip=skip)
         return graph
 
 
-def calibrate(graph: Graph, batch: Batch, pixels: PixelRange | None = None) -> CalibratedNetwork:
-    """Measure a lowered network.
-
-    Args:
-        graph: the network.
-        batch: (N, height, width, channels) float32, calibration images.
-        pixels: the range of its input, from :func:`~.ranges.pixel_range`.
-    """
-    statistics = measure_activations(graph, batch)
-    return CalibratedNetwork(graph, batch, statistics, find_pairs(graph), pixels)
+def calibrate(graph: Graph, batch: Batch) -> CalibratedNetwork:
+    """Measure a lowered network on calibration images, (N, height, width, channels) float32."""
+    return CalibratedNetwork(graph, batch, measure_activations(graph, batch), find_pairs(graph))
 
 
 class Quantizer(Protocol):
@@ -113,27 +77,21 @@ class OnnxQuantizer:
 
     def build(self, recipe: QuantizationRecipe) -> bytes:
         """See :meth:`Quantizer.build`."""
-        network, data = self._network, self._float_onnx(recipe)
+        data = self._float_onnx(recipe)
         # A corrected bias moves a range by less than a step, so its ranges are reused. The names
         # are part of the key because a bias of zeros is dropped, which renames the tensors.
         key = (str(recipe.equalization), recipe.ranges, tensor_names(data))
         if self._ranges is None or self._ranges[0] != key:
             self._ranges = None  # frees the old histograms, which are large, before the new ones
-            self._ranges = key, observe(data, network.batch, recipe.ranges or "minmax")
+            self._ranges = key, observe(data, self._network.batch, recipe.ranges or "minmax")
         layers = frozenset(recipe.float_layers)
-        data = fold_offsets(data, layers)
-        if network.reads_blocks(recipe):
-            data = read_blocks(data)
-        return quantize_onnx(data, self._ranges[1], self._preset, layers, network.pixels)
+        return quantize_onnx(fold_offsets(data, layers), self._ranges[1], self._preset, layers)
 
     def _float_onnx(self, recipe: QuantizationRecipe) -> bytes:
         """The float32 file that is quantized."""
-        network = self._network
-        bits, rounds_first = self._preset.weight_bits, network.reads_blocks(recipe)
-        corrected_for = recipe.bias_correction and recipe.float_layers
-        key = (str(recipe.equalization), corrected_for, rounds_first)
+        key = (str(recipe.equalization), recipe.bias_correction and recipe.float_layers)
         if self._float_model is None or self._float_model[0] != key:
-            graph = network.prepare(recipe, bits, rounds_first=rounds_first)
+            graph = self._network.prepare(recipe, self._preset.weight_bits)
             self._float_model = key, join_padding(export_onnx(build_model(graph)))
         return self._float_model[1]
 

@@ -9,17 +9,12 @@ from typing import Literal
 import numpy as np
 
 from cxr_edge.export.graph.graph import Graph, Linear, Weights, build_model
-from cxr_edge.preprocess import Batch, normalize
-from cxr_edge.spec import InputSpec
+from cxr_edge.preprocess import Batch
 
 RangeMethod = Literal["minmax", "percentile", "entropy"]
 """How the range of an activation follows from its values on the calibration images."""
 
-PixelRange = tuple[float, float]
-"""What the pixels 0 and 255 are to a network, where 8-bit integers hold all between exactly."""
-
 _CHUNK = 16
-_ROUNDING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +28,6 @@ class ActivationStatistics:
     """(channels,): the largest |value| of each channel."""
     means: Mapping[int, Weights]
     """(channels,): the mean of each channel."""
-
-
-def pixel_range(spec: InputSpec) -> PixelRange | None:
-    """The range of a network's input; None: integers of one scale cannot hold every pixel."""
-    grey = np.arange(256, dtype=np.uint8)[np.newaxis, :, np.newaxis, np.newaxis]
-    values = normalize(np.repeat(grey, spec.channels, axis=3), spec)
-    lowest, highest = float(values.min()), float(values.max())
-    scale = np.float32((highest - lowest) / 255)
-    if not lowest <= 0 <= highest or scale <= 0:
-        return None
-    zero = np.rint(-lowest / scale)
-    # Half a step from a whole number, it is an accident to which side a value is rounded.
-    steps = values.astype(np.float64) / scale + zero
-    is_exact = np.abs(steps - grey).max() < _ROUNDING
-    return (lowest, highest) if is_exact else None
 
 
 def measure_activations(graph: Graph, batch: Batch) -> ActivationStatistics:

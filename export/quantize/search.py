@@ -134,9 +134,7 @@ class Search:
         self._budget, self._strengths, self._thorough = budget, strengths, thorough
         self._reporter = reporter
         self._quantizer = conversion.quantizer(network)
-        self._first = conversion.first_recipe(
-            network.graph, starts_with_integers=network.starts_with_integers
-        )
+        self._first = conversion.first_recipe(network.graph)
         self._trials: list[Trial] = []
         self._best_data = b""
         self._gains: list[tuple[float, tuple[str, ...]]] = []

@@ -10,11 +10,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from cxr_edge.engines.onnxruntime import open_session
-from cxr_edge.export.quantize.onnx_blocks import read_blocks
 from cxr_edge.export.quantize.onnx_int8 import PRESETS, observe, quantize_onnx
 from cxr_edge.export.quantize.onnx_offsets import fold_offsets
-
-RANDOM = np.random.default_rng(3)
 
 
 def network(
@@ -30,13 +27,14 @@ def network(
     relu_last: bool = False,
 ) -> bytes:
     """Image → convolution → ReLU → max-pooling → addition → convolution → mean → scores."""
+    random = np.random.default_rng(3)
     weights = {
         "to": np.array([0, -1]),
-        "k1": RANDOM.normal(size=(16, channels, kernel, kernel)) / kernel,
-        "b1": RANDOM.normal(size=16) / 4,
-        "offset": RANDOM.normal(size=(1, 16, 1, 1)) / 2,
-        "k2": RANDOM.normal(size=(8, 16, 3, 3)) / 12,
-        "head": RANDOM.normal(size=(8, 1)),
+        "k1": random.normal(size=(16, channels, kernel, kernel)) / kernel,
+        "b1": random.normal(size=16) / 4,
+        "offset": random.normal(size=(1, 16, 1, 1)) / 2,
+        "k2": random.normal(size=(8, 16, 3, 3)) / 12,
+        "head": random.normal(size=(8, 1)),
     }
     dtypes = {"to": np.int64}
     pooling = [
@@ -89,7 +87,7 @@ def images(data: bytes, count: int = 4) -> np.ndarray:
     shape = [
         d.dim_value for d in onnx.load_from_string(data).graph.input[0].type.tensor_type.shape.dim
     ]
-    pixels = RANDOM.integers(0, 256, (count, *shape[1:]))
+    pixels = np.random.default_rng(4).integers(0, 256, (count, *shape[1:]))
     pixels[0] = 0
     pixels[1] = pixels[1] // 4 + 100
     return (pixels / 255).astype(np.float32)
@@ -131,63 +129,22 @@ def test_an_offset_whose_value_has_another_reader_stays() -> None:
     assert fold_offsets(data) == data
 
 
-READABLE = {
-    "one channel": {},
-    "three channels": {"channels": 3},
-    "no bias": {"bias": False},
-    "no padding": {"pads": (0, 0, 0, 0)},
-    "padding at the end": {"pads": (0, 0, 1, 1)},
-    "odd sides": {"side": (17, 13)},
-    "odd sides, no padding": {"side": (17, 13), "pads": (0, 0, 0, 0)},
-    "strides": {"stride": 2, "side": (22, 18)},
-    "a kernel of 5": {"kernel": 5, "pads": (2, 2, 2, 2)},
-    "a kernel of 1": {"kernel": 1, "pads": (0, 0, 0, 0)},
-    "pooling by 4": {"pool": 4},
-    "ReLU behind": {"relu_last": True},
-}
-
-
-@pytest.mark.parametrize("name", READABLE)
-def test_a_first_convolution_that_reads_blocks_gives_the_same_scores(name: str) -> None:
-    data = network(**READABLE[name])  # type: ignore[arg-type]
-    blocks = read_blocks(data)
-    assert "Gather" in types(blocks)
-    onnx.checker.check_model(onnx.load_from_string(blocks), full_check=True)
-    batch = images(data)
-    np.testing.assert_allclose(scores(blocks, batch), scores(data, batch), atol=2e-6)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"pool_pads": (0, 0, 1, 1), "side": (15, 11)},
-        {"pool": 3, "side": (18, 12)},  # 5 rows of 3 pixels are no multiple of four
-        {"pool": 1},
-    ],
-)
-def test_other_first_convolutions_stay(options: dict[str, Any]) -> None:
-    data = network(**options)
-    assert read_blocks(data) == data
-
-
 @pytest.mark.parametrize("preset", PRESETS)
-def test_between_the_image_and_the_head_everything_is_an_integer(preset: str) -> None:
+def test_the_maximum_between_two_convolutions_is_of_integers(preset: str) -> None:
     data = network(channels=3)
     batch = images(data, 16)
     ranges = observe(data, batch, "minmax")
-    rewritten = read_blocks(fold_offsets(data))
-    head = frozenset({"head-p7"})
-    quantized = quantize_onnx(rewritten, ranges, PRESETS[preset], head, (0.0, 1.0))
-    assert quantized == quantize_onnx(rewritten, ranges, PRESETS[preset], head, (0.0, 1.0))
+    rewritten, head = fold_offsets(data), frozenset({"head-p7"})
+    quantized = quantize_onnx(rewritten, ranges, PRESETS[preset], head)
+    assert quantized == quantize_onnx(rewritten, ranges, PRESETS[preset], head)
     graph = onnx.load_from_string(quantized).graph
-    makers = {name: node for node in graph.node for name in node.output}
-    assert makers["a1_QuantizeLinear_Output"].op_type == "Max"
-    first = next(node for node in graph.node if "image" in node.input)
-    assert first.op_type == "QuantizeLinear"
-    weights = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    assert weights[first.input[1]] == np.float32(1 / 255)
+    (maximum,) = [node for node in graph.node if node.op_type == "Max"]
+    floors = {i.name: numpy_helper.to_array(i) for i in graph.initializer}[maximum.input[1]]
+    assert floors.dtype in (np.int8, np.uint8)
+    (reader,) = [node for node in graph.node if maximum.output[0] in node.input]
+    assert reader.op_type == "DequantizeLinear"  # of the next convolution
     plain = quantize_onnx(data, ranges, PRESETS[preset], head)
     exact = scores(data, batch)
     error, plain_error = (np.abs(scores(d, batch) - exact).mean() for d in (quantized, plain))
     assert error < 1.5 * plain_error
-    assert error < 0.02 * np.ptp(exact)
+    assert error < 0.05 * np.ptp(exact)

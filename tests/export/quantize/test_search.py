@@ -99,9 +99,7 @@ class Bench:
 
         @dataclasses.dataclass(frozen=True)
         class Conversion(QuantizedConversion):
-            def first_recipe(
-                self, graph: Graph, *, starts_with_integers: bool = False
-            ) -> QuantizationRecipe:
+            def first_recipe(self, graph: Graph) -> QuantizationRecipe:
                 return QuantizationRecipe(
                     {}, self.ranges[0], bias_correction=True, float_layers=floats
                 )
