@@ -15,6 +15,7 @@ SCRIPTS = {
     "decoding": "BUNDLE IMAGES",
     "fast_path": "IMAGES [DICOM]",
     "jpeg_damage": "DATA",
+    "operations": "FILE.onnx",
     "out_of_domain": "RUN DATA",
     "readme_table": "REPORT.json",
 }

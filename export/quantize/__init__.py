@@ -7,4 +7,5 @@
     ranges        ranges of activations            equalize   brings channels to similar ranges
     bias          bias correction                  distill    calibration images without patients
     budget        how much a model may change      onnx_rewrite  what else ONNX needs
+    onnx_offsets  additions become maxima          onnx_integers maxima of integers
 """

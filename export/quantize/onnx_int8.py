@@ -17,10 +17,15 @@ from typing import Any, Literal
 from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.errors import ExportError, first_line
 from cxr_edge.export.graph.graph import layer_of
+from cxr_edge.export.quantize.onnx_integers import compare_integers
+from cxr_edge.export.quantize.onnx_offsets import share_ranges
 from cxr_edge.export.quantize.onnx_rewrite import LINEAR, shield_float_layers
 from cxr_edge.export.quantize.ranges import RangeMethod
 from cxr_edge.extras import require
 from cxr_edge.preprocess import Batch
+
+Ranges = dict[str, Any]
+"""onnxruntime's ``TensorData`` of tensors, by name."""
 
 _CHUNK = 16
 _METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
@@ -44,7 +49,7 @@ PRESETS = {
 """Presets by target machine; ``portable`` is exact on all of them."""
 
 
-def observe(data: bytes, batch: Batch, method: RangeMethod) -> Any:
+def observe(data: bytes, batch: Batch, method: RangeMethod) -> Ranges:
     """Measure the range of every activation.
 
     Args:
@@ -53,7 +58,7 @@ def observe(data: bytes, batch: Batch, method: RangeMethod) -> Any:
         method: how a range follows from the values of an activation.
 
     Returns:
-        onnxruntime's table of ranges.
+        The range of each tensor, as onnxruntime describes it.
     """
     quantization = _quantization()
     with _quiet(), temporary_folder() as folder:
@@ -68,13 +73,15 @@ def observe(data: bytes, batch: Batch, method: RangeMethod) -> Any:
         reader = _reader_class(quantization)
         for start in range(0, len(batch), _CHUNK):  # it keeps every activation of a reader
             calibrator.collect_data(reader(batch[start : start + _CHUNK]))
-        return calibrator.compute_data()
+        return dict(calibrator.compute_data().items())
 
 
 _BODIES = {"If": "branch", "Loop": "loop", "Scan": "loop"}
 
 
-def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozenset[str]) -> bytes:
+def quantize_onnx(
+    data: bytes, ranges: Ranges, preset: Preset, float_layers: frozenset[str]
+) -> bytes:
     """Quantize a file.
 
     Args:
@@ -110,7 +117,7 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
                 reduce_range=preset.weight_bits == 7,
                 weight_qType=kinds.QInt8,
                 activation_qType=kinds.QInt8 if preset.signed_activations else kinds.QUInt8,
-                tensors_range=ranges,
+                tensors_range=share_ranges(model.graph, ranges),
                 nodes_to_quantize=[],
                 nodes_to_exclude=excluded,
                 op_types_to_quantize=list(registry.QDQRegistry),
@@ -118,6 +125,7 @@ def quantize_onnx(data: bytes, ranges: Any, preset: Preset, float_layers: frozen
             )
             quantizer.quantize_model()
             shield_float_layers(quantizer.model.model)
+            compare_integers(quantizer.model.model)
             quantizer.model.topological_sort()
             quantized = quantizer.model.model
             onnx.checker.check_model(quantized, full_check=True)

@@ -12,6 +12,7 @@ from cxr_edge.export.graph.graph import Graph, build_model
 from cxr_edge.export.quantize.bias import correct_biases
 from cxr_edge.export.quantize.equalize import Pair, equalize, find_pairs
 from cxr_edge.export.quantize.onnx_int8 import PRESETS, observe, quantize_onnx
+from cxr_edge.export.quantize.onnx_offsets import fold_offsets
 from cxr_edge.export.quantize.onnx_rewrite import join_padding
 from cxr_edge.export.quantize.ranges import ActivationStatistics, measure_activations
 from cxr_edge.export.quantize.recipe import QuantizationRecipe, layer_key
@@ -84,7 +85,7 @@ class OnnxQuantizer:
             self._ranges = None  # frees the old histograms, which are large, before the new ones
             self._ranges = key, observe(data, self._network.batch, recipe.ranges or "minmax")
         layers = frozenset(recipe.float_layers)
-        return quantize_onnx(data, self._ranges[1], self._preset, layers)
+        return quantize_onnx(fold_offsets(data, layers), self._ranges[1], self._preset, layers)
 
     def _float_onnx(self, recipe: QuantizationRecipe) -> bytes:
         """The float32 file that is quantized."""

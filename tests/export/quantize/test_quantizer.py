@@ -12,7 +12,8 @@ import pytest
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import ExportError
 from cxr_edge.export.artifacts import KINDS, QuantizedConversion
-from cxr_edge.export.graph.graph import Graph, layer_of
+from cxr_edge.export.convert.onnx import export_onnx
+from cxr_edge.export.graph.graph import Graph, build_model, layer_of
 from cxr_edge.export.graph.lowering import lower
 from cxr_edge.export.graph.reader import read_graph
 from cxr_edge.export.quantize.quantizer import OnnxQuantizer, StaticTfliteQuantizer, calibrate
@@ -146,3 +147,39 @@ def test_a_branch_or_a_loop_is_refused_before_onnxruntime_meets_it() -> None:
         quantizer = OnnxQuantizer(calibrate(graph, NOISE), "portable")
         with pytest.raises(ExportError, match=f"the network has a {name}"):
             quantizer.build(QuantizationRecipe(None, "minmax", False, ()))
+
+
+def normalized_behind_relu(image: object, *, first: dict[str, object] | None = None) -> object:
+    """Blocks of convolution, ReLU, normalization and max-pooling, as in the reference."""
+    value = image
+    for filters in (8, 16, 16):
+        options = {"padding": "same", "activation": "relu", **(first or {})}
+        value = LAYERS.Conv2D(filters, 3, **options)(value)
+        value = LAYERS.BatchNormalization(
+            beta_initializer=keras.initializers.RandomNormal(0, 0.3),
+            moving_mean_initializer=keras.initializers.RandomUniform(0.1, 0.4),
+            gamma_initializer=keras.initializers.RandomUniform(0.5, 1.5),
+        )(value)
+        value = LAYERS.MaxPooling2D()(value)
+        first = None
+    return head(LAYERS.Dense(8, activation="relu")(LAYERS.Flatten()(value)))
+
+
+@pytest.mark.parametrize(
+    "first", [{}, {"padding": "valid"}, {"strides": 2}, {"dilation_rate": 2}], ids=str
+)
+def test_a_network_with_offsets_runs_on_integers(first: dict[str, object]) -> None:
+    _, graph = graph_of(lambda image: normalized_behind_relu(image, first=first))
+    kind = KINDS["onnx-int8"]
+    assert isinstance(kind.conversion, QuantizedConversion)
+    network = calibrate(graph, NOISE)
+    recipe = dataclasses.replace(kind.conversion.first_recipe(graph), equalization=None)
+    quantizer = kind.conversion.quantizer(network)
+    data = quantizer.build(recipe)
+    nodes = [node.op_type for node in require("onnx", "export").load_from_string(data).graph.node]
+    assert nodes.count("Add") == 1  # behind the first layer, which is float
+    assert nodes.count("Max") == 1
+    exact = open_engine("onnxruntime", export_onnx(build_model(graph)), SPEC).run(NOISE)
+    scores = open_engine("onnxruntime", data, SPEC).run(NOISE)
+    np.testing.assert_allclose(scores, exact, atol=0.05)
+    assert kind.conversion.quantizer(network).build(recipe) == data
