@@ -18,7 +18,7 @@ from cxr_edge.spec import ModelSpec
 METADATA_KEY = "cxr_edge"
 """Key of an ONNX file's metadata."""
 METADATA_NAME = "metadata.json"
-"""Name inside the zip archive that follows a ``.tflite`` flatbuffer, or that a ``.ncnn`` file is."""
+"""Name inside the zip archive that follows a ``.tflite`` flatbuffer or is a ``.ncnn`` file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ def read_embedded(data: bytes, format: Format) -> Embedded:
     Raises:
         EngineError: there is none, or it is malformed.
     """
-    return documents.parse(_READERS[format](data), Embedded, name="the file's metadata", error=EngineError)
+    text = _READERS[format](data)
+    return documents.parse(text, Embedded, name="the file's metadata", error=EngineError)
 
 
 def _from_onnx(data: bytes) -> bytes:

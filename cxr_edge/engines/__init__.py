@@ -11,7 +11,6 @@ An engine takes the bytes of a file whose hash was already checked, compares the
 outputs with the spec when it loads, and runs batches. To add one, write a module with a subclass
 of :class:`Engine` and an ``open_model`` function, and add a row to :data:`ENGINES`. No engine is
 imported before it is opened. Each first checks the file's bytes (:mod:`.onnx_file`,
-
 :mod:`.tflite_file`, :mod:`.ncnn_file`), so that no file makes it open others.
 """
 

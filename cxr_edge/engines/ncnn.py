@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any
 
 import ncnn
@@ -15,18 +16,23 @@ from cxr_edge.errors import EngineError
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 
+_process: int | None = None
+"""The process that ran ncnn on several threads first, or one that this one was forked from."""
+
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
 
 
 class NcnnEngine(Engine):
-    """A .ncnn file. Each call has an extractor of its own, so that threads may share the network."""
+    """A .ncnn file. Threads share the network, each call has an extractor of its own."""
 
     name = "ncnn"
 
     def __init__(self, model: bytes, spec: ModelSpec, threads: int) -> None:
         super().__init__(spec)
         file = read_ncnn(model)
+        if threads > 1:
+            _check_process()
         channels, height, width = file.input
         self._check_contract(
             [Port(INPUT, "float32", (1, height, width, channels))],
@@ -41,7 +47,7 @@ class NcnnEngine(Engine):
         image = np.ascontiguousarray(batch[0].transpose(2, 0, 1), np.float32)
         try:
             extractor = self._net.create_extractor()
-            failed = extractor.input(INPUT, ncnn.Mat(image))
+            failed = extractor.input(INPUT, ncnn.Mat(image).clone())
             status, scores = extractor.extract(OUTPUT)
             if failed or status:
                 raise EngineError(f"ncnn failed with status {failed or status}")
@@ -52,7 +58,7 @@ class NcnnEngine(Engine):
             raise EngineError(f"ncnn failed: {reason_of(err)}") from err
 
 
-class _Weights(ncnn.DataReader):  # type: ignore[misc]
+class _Weights(ncnn.DataReader):
     """Hands weights to ncnn from memory, never more than there are.
 
     ``load_model_mem`` would keep pointers into a copy that is freed when it returns.
@@ -79,9 +85,8 @@ def _load(file: NcnnFile, threads: int) -> Any:
         options.num_threads = threads
         options.use_vulkan_compute = False
         options.lightmode = True
-        options.use_winograd_convolution = True
-        options.use_sgemm_convolution = True
-        options.use_packing_layout = True
+        # In 16 bits, tiles of 6x6 cost a factor of four in accuracy (docs/quantization.md).
+        options.use_winograd63_convolution = not half
         # All of these but bfloat16 are on by default, and an arm64 CPU then computes in 16 bits.
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = half
         options.use_bf16_packed = options.use_bf16_storage = False
@@ -92,6 +97,21 @@ def _load(file: NcnnFile, threads: int) -> Any:
     if failed:
         raise EngineError(f"ncnn cannot load the model: status {failed}; export it again")
     return net
+
+
+def _check_process() -> None:
+    """Refuse what hangs: the threads that OpenMP keeps do not survive a fork.
+
+    Raises:
+        EngineError: a process that this one was forked from has used ncnn with several threads.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if os.getpid() != _process:
+        raise EngineError(
+            f"ncnn was used with several threads in process {_process} and this is a fork of it; "
+            "take one thread, or start workers with 'spawn'"
+        )
 
 
 def open_model(

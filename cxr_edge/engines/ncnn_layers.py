@@ -188,8 +188,8 @@ def _pooling(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     params.exactly(5, 1)  # padding is given, and nothing is added to it
     sides = []
     for side, size, stride, before, after in ((height, 11, 12, 13, 15), (width, 1, 2, 3, 14)):
-        kernel, margins = params.whole(size, 1, 255), (params.whole(n, 0, 254) for n in (before, after))
-        first, last = margins
+        kernel = params.whole(size, 1, 255)
+        first, last = params.whole(before, 0, 254), params.whole(after, 0, 254)
         if max(first, last) >= kernel:
             raise EngineError("a layer Pooling has windows of nothing but padding")
         sides.append((side + first + last - kernel) // params.whole(stride, 1, 255) + 1)
@@ -224,7 +224,8 @@ def _permute(params: _Reader, inputs: Sequence[Shape]) -> Layer:
 
 
 def _reshape(params: _Reader, inputs: Sequence[Shape]) -> Layer:
-    sides = [params.whole(number, 1, MOST_VALUES) for number in ((2, 1, 0) if 2 in params else (0,))]
+    numbers = (2, 1, 0) if 2 in params else (0,)
+    sides = [params.whole(number, 1, MOST_VALUES) for number in numbers]
     if math.prod(sides) != math.prod(inputs[0]):
         raise EngineError(f"a layer Reshape makes {tuple(sides)} of {inputs[0]}")
     return Layer((tuple(sides),))

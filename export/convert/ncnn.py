@@ -2,7 +2,7 @@
 
 Weights stay raw floats, so that the file computes what the network does up to the rounding of
 Winograd's algorithm. ncnn keeps a map as (channels, height, width) and Keras as (height, width,
-channels): kernels are reordered once, and a flattened map through the weights of the layer after it.
+channels), so kernels are reordered, and a map before it is flattened.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from cxr_edge.export.graph.graph import (
     Weights,
     linear_name,
 )
+from cxr_edge.export.graph.layers import is_identity
 from cxr_edge.export.graph.lowering import response_to, scale_inputs
 
 _LARGEST_FLOAT16 = 65504.0
@@ -103,7 +104,6 @@ class _Writer:
         self._layers: dict[str, _Layer] = {}
         self._shapes: dict[str, Shape] = {}
         self._blobs: dict[int, str] = {}
-        self._flattened: dict[str, tuple[int, int, int]] = {}
 
     def add_node(self, position: int) -> None:
         """Append what computes a node; an affine map waits until something needs it."""
@@ -162,8 +162,9 @@ class _Writer:
         if step.kind == "dense":
             return self._dense(name, self._blob(source), step)
         before = self._graph.nodes[source]
+        affine = before.operation
         margins = self._margins(step, self._shapes[self._blob_below(source)])
-        if step.padded and isinstance(before.operation, Affine) and np.all(before.operation.scale):
+        if step.padded and isinstance(affine, Affine) and np.all(affine.scale != 0):
             return self._shifted(name, before, margins, step)
         return self._convolution(name, self._blob(source), margins, step)
 
@@ -182,7 +183,7 @@ class _Writer:
         """
         affine = before.operation
         assert isinstance(affine, Affine)  # noqa: S101 - the caller looked
-        border = np.float64(np.float32(-affine.offset / affine.scale))
+        border = (-affine.offset / affine.scale).astype(np.float32).astype(np.float64)
         top, bottom, left, right = margins
         padded = self._append(
             "Padding",
@@ -224,33 +225,27 @@ class _Writer:
         return same_margins(shape, (sizes[0], sizes[1]), step.layer.strides)
 
     def _dense(self, name: str, source: str, step: Linear) -> str:
-        inputs, outputs = step.kernel.shape
+        outputs = step.kernel.shape[1]
         if len(self._shapes[source]) == 3:  # of each position
             params: dict[int, int] = {0: outputs, 1: 1, 11: 1, 2: 1, 12: 1, 3: 1, 13: 1}
             params |= {4: 0, 15: 0, 14: 0, 16: 0, 5: 1, 6: step.kernel.size}
             return self._append("Convolution", name, (source,), params, (step.kernel.T, step.bias))
-        kernel = step.kernel
-        if source in self._flattened:
-            channels, height, width = self._flattened[source]
-            kernel = kernel.reshape(height, width, channels, outputs).transpose(2, 0, 1, 3)
-            kernel = kernel.reshape(inputs, outputs)
-        params = {0: outputs, 1: 1, 2: kernel.size}
-        return self._append("InnerProduct", name, (source,), params, (kernel.T, step.bias))
+        params = {0: outputs, 1: 1, 2: step.kernel.size}
+        return self._append("InnerProduct", name, (source,), params, (step.kernel.T, step.bias))
 
     def _call(self, position: int, node: Node) -> str:
         sources = tuple(self._blob(source) for source in node.inputs)
         shapes = [self._shapes[source] for source in sources]
+        if is_identity(node):
+            return sources[0]
         activation = weightless(node)
         if activation and self._fuse(node, sources[0], activation):
             return sources[0]
-        steps = steps_of_call(node, shapes, self._is_for_dense(position))
+        steps = steps_of_call(node, shapes)
         blobs, name = list(sources), linear_name(node.name, position)
         for number, step in enumerate(steps):
             taken = tuple(blobs[: step.inputs])
             made = self._append(step.kind, f"{name}-{number}", taken, step.params, step.weights)
-            if step.flattens:
-                channels, height, width = self._shapes[taken[0]]
-                self._flattened[made] = channels, height, width
             blobs = [made, *blobs[step.inputs :]]
         return blobs[0]
 
@@ -267,14 +262,6 @@ class _Writer:
             params[10] = activation.constants
         self._layers[source] = replace(layer, params=params)
         return True
-
-    def _is_for_dense(self, position: int) -> bool:
-        """Whether only dense layers read a node's output."""
-        readers = [node for node in self._graph.nodes if position in node.inputs]
-        return bool(readers) and all(
-            isinstance(node.operation, Linear) and node.operation.kind == "dense"
-            for node in readers
-        )
 
     def _append(
         self,

@@ -53,8 +53,10 @@ class Step:
     """The number by which a linear layer applies it itself; None: it cannot."""
     constants: tuple[float, ...] = ()
     """What the linear layer needs to know of it."""
-    flattens: bool = False
-    """Whether its output is in the order (channels, height, width)."""
+
+
+_Rule = Callable[[Any, Sequence[Shape]], "list[Step] | None"]
+"""From a layer and the shapes of its inputs to the steps; None: there are none."""
 
 
 def weightless(node: Node) -> Step | None:
@@ -78,13 +80,12 @@ def weightless(node: Node) -> Step | None:
     return None
 
 
-def steps_of_call(node: Node, shapes: Sequence[Shape], for_dense: bool) -> list[Step]:
+def steps_of_call(node: Node, shapes: Sequence[Shape]) -> list[Step]:
     """The layers of ncnn that compute a node.
 
     Args:
         node: a call of a Keras layer or operation.
         shapes: of its inputs.
-        for_dense: whether only dense layers read its output, whose weights can be reordered.
 
     Raises:
         ExportError: there are none; the message names the layer.
@@ -96,7 +97,7 @@ def steps_of_call(node: Node, shapes: Sequence[Shape], for_dense: bool) -> list[
         for group, operation, rule in _RULES:
             if is_exact_call(node, group, operation):
                 assert isinstance(node.operation, Call)  # noqa: S101 - is_exact_call looked
-                steps = rule(node.operation.operation, shapes, for_dense)
+                steps = rule(node.operation.operation, shapes)
                 if steps is not None:
                     return steps
     kind = type(getattr(node.operation, "operation", node.operation)).__name__
@@ -162,7 +163,7 @@ def _by_function(function: Any) -> Step | None:
     )
 
 
-def _pool(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step]:
+def _pool(layer: Any, shapes: Sequence[Shape]) -> list[Step]:
     window, strides = tuple(layer.pool_size), tuple(layer.strides)
     margins = (0, 0, 0, 0)
     if layer.padding == "same":
@@ -173,7 +174,7 @@ def _pool(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step]:
     return [Step("Pooling", params)]
 
 
-def _pool_all(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step]:
+def _pool_all(layer: Any, shapes: Sequence[Shape]) -> list[Step]:
     steps = [Step("Pooling", {0: 0 if _is_maximum(layer) else 1, 4: 1})]
     if layer.keepdims:
         steps.append(Step("Reshape", {0: 1, 1: 1, 2: shapes[0][0]}))
@@ -184,9 +185,7 @@ def _is_maximum(layer: Any) -> bool:
     return type(layer).__name__ in MAX_POOLING.names
 
 
-def _flatten(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step]:
-    if for_dense and len(shapes[0]) == 3:
-        return [Step("Flatten", {}, flattens=True)]
+def _flatten(layer: Any, shapes: Sequence[Shape]) -> list[Step]:
     return _flat(shapes[0])
 
 
@@ -197,7 +196,7 @@ def _flat(shape: Shape) -> list[Step]:
     return [Step("Permute", _CHANNELS_LAST), Step("Flatten", {})]
 
 
-def _reshape(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step] | None:
+def _reshape(layer: Any, shapes: Sequence[Shape]) -> list[Step] | None:
     sides, size = list(layer.target_shape), math.prod(shapes[0])
     if -1 in sides:
         sides[sides.index(-1)] = size // -math.prod(sides)
@@ -212,19 +211,19 @@ def _reshape(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step]
     return [*_flat(shapes[0]), shaped, Step("Permute", _CHANNELS_FIRST)]
 
 
-def _pad(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step]:
+def _pad(layer: Any, shapes: Sequence[Shape]) -> list[Step]:
     (top, bottom), (left, right) = layer.padding
     return [Step("Padding", {0: top, 1: bottom, 2: left, 3: right, 4: 0, 5: 0.0})]
 
 
-def _crop(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step]:
+def _crop(layer: Any, shapes: Sequence[Shape]) -> list[Step]:
     (top, bottom), (left, right) = layer.cropping
     channels, height, width = shapes[0]
     sides = {3: width - left - right, 4: height - top - bottom, 5: channels}
     return [Step("Crop", {0: left, 1: top, 2: 0, **sides})]
 
 
-def _concatenate(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step] | None:
+def _concatenate(layer: Any, shapes: Sequence[Shape]) -> list[Step] | None:
     rank = len(shapes[0])
     axis = layer.axis if layer.axis >= 0 else layer.axis + rank + 1
     if len(shapes) < 2 or not 1 <= axis <= rank:
@@ -232,10 +231,10 @@ def _concatenate(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[S
     return [Step("Concat", {0: axis % rank}, inputs=len(shapes))]
 
 
-def _joined(operation: int) -> Callable[[Any, Sequence[Shape], bool], list[Step] | None]:
+def _joined(operation: int) -> _Rule:
     """Two values or more, joined one after another."""
 
-    def rule(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step] | None:
+    def rule(layer: Any, shapes: Sequence[Shape]) -> list[Step] | None:
         if len(shapes) < 2 or len({len(shape) for shape in shapes}) != 1:
             return None
         return [Step("BinaryOp", {0: operation}, inputs=2)] * (len(shapes) - 1)
@@ -243,12 +242,12 @@ def _joined(operation: int) -> Callable[[Any, Sequence[Shape], bool], list[Step]
     return rule
 
 
-def _average(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step] | None:
-    sums = _joined(_ADD)(layer, shapes, for_dense)
+def _average(layer: Any, shapes: Sequence[Shape]) -> list[Step] | None:
+    sums = _joined(_ADD)(layer, shapes)
     return sums and [*sums, Step("BinaryOp", {0: _MULTIPLICATION, 1: 1, 2: 1 / len(shapes)})]
 
 
-def _parametric(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[Step] | None:
+def _parametric(layer: Any, shapes: Sequence[Shape]) -> list[Step] | None:
     slopes = np.asarray(as_array(layer.alpha), np.float64)
     if slopes.shape[-1] != slopes.size or slopes.size != shapes[0][0]:
         return None
@@ -256,7 +255,7 @@ def _parametric(layer: Any, shapes: Sequence[Shape], for_dense: bool) -> list[St
 
 
 _NOTHING = LayerGroup(())
-_RULES: tuple[tuple[LayerGroup, str, Callable[..., list[Step] | None]], ...] = (
+_RULES: tuple[tuple[LayerGroup, str, _Rule], ...] = (
     (GLOBAL_POOLING, "", _pool_all),
     (POOLING, "", _pool),
     (FLATTEN, "", _flatten),
