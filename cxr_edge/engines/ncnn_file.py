@@ -30,9 +30,9 @@ MAGIC = 7767517
 FLOAT32, FLOAT16 = 0, 0x01306B47
 """How an array of weights is stored, by the four bytes before it."""
 
-_LOCAL, _CENTRAL = b"PK\3\4", b"PK\1\2"
-_HEADER = struct.Struct("<4sHHHHHIIIHH")
-_MOST_PARAM_BYTES, _MOST_LAYERS, _LONGEST_TAIL = 2**22, 10_000, 4096
+_LOCAL = b"PK\3\4"
+_HEADER, _END = struct.Struct("<4sHHHHHIIIHH"), struct.Struct("<4sHHHHIIH")
+_MOST_PARAM_BYTES, _MOST_LAYERS = 2**22, 10_000
 _LINE = re.compile(r"([A-Za-z]{1,40}) +([!-~]{1,200}) +(\d{1,4}) +(\d{1,4})((?: +[!-~]{1,200})*) *")
 _WHOLE, _REAL = re.compile(r"-?\d{1,9}"), re.compile(r"-?\d\.\d{8}e[+-]\d\d")
 _KEYED = re.compile(r"(-?\d{1,5})=(.+)")
@@ -109,7 +109,8 @@ def members_of(model: bytes) -> dict[str, memoryview]:
             raise _malformed(f"its member {name} is packed, cut or damaged")
         members[name] = view[start + letters : end]
         place = end
-    if view[place : place + 4] != _CENTRAL or len(view) - place > _LONGEST_TAIL:
+    end = len(view) - _END.size
+    if end < place or _END.unpack(view[end:]) != (b"PK\5\6", 0, 0, 4, 4, end - place, place, 0):
         raise _malformed("its end is cut or damaged")
     return members
 

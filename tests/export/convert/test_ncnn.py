@@ -1,4 +1,4 @@
-"""Every operation that the conversion to ncnn knows computes what Keras does; others are refused."""
+"""Every operation that the conversion to ncnn knows computes what Keras does, or is refused."""
 
 from __future__ import annotations
 
