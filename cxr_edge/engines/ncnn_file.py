@@ -14,7 +14,8 @@ import re
 import struct
 from dataclasses import dataclass
 
-from cxr_edge.engines.ncnn_layers import Params, Shape, describe
+from cxr_edge.engines.ncnn_layers import Shape, describe
+from cxr_edge.engines.ncnn_params import Params
 from cxr_edge.errors import EngineError
 from cxr_edge.files import printable
 

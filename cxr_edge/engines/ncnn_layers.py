@@ -8,17 +8,14 @@ and an engine checks it before ncnn sees it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cxr_edge.engines.ncnn_params import ParamReader, Params
 from cxr_edge.errors import EngineError
 
 Shape = tuple[int, ...]
 """(channels, height, width) of a map, (channels,) of a vector; images are without a batch."""
-Number = int | float
-Params = Mapping[int, Number | tuple[float, ...]]
-"""Values by ncnn's numbers of parameters; a tuple is an array."""
-
 MOST_VALUES = 2**26
 """The largest blob: 256 MiB."""
 _LONGEST_SIDE = 2**16
@@ -37,7 +34,7 @@ class Layer:
     """Whether the first array is preceded by four bytes that say how it is stored."""
 
 
-_Rule = Callable[["_Reader", Sequence[Shape]], Layer]
+_Rule = Callable[["ParamReader", Sequence[Shape]], Layer]
 
 
 def describe(kind: str, params: Params, inputs: Sequence[Shape], outputs: int = 1) -> Layer:
@@ -62,7 +59,7 @@ def describe(kind: str, params: Params, inputs: Sequence[Shape], outputs: int = 
     fewest, most, rule = _RULES[kind]
     if not fewest <= len(inputs) <= most or outputs != 1:
         raise EngineError(f"a layer {kind} has {len(inputs)} inputs and {outputs} outputs")
-    reader = _Reader(kind, params)
+    reader = ParamReader(kind, params)
     layer = rule(reader, inputs)
     reader.check_all_read()
     for shape in layer.shapes:
@@ -71,60 +68,18 @@ def describe(kind: str, params: Params, inputs: Sequence[Shape], outputs: int = 
     return layer
 
 
-class _Reader:
-    """Reads each parameter of a layer once, within its range."""
-
-    def __init__(self, kind: str, params: Params) -> None:
-        self._kind, self._params, self._read = kind, params, set[int]()
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._params
-
-    def whole(self, number: int, least: int = 0, most: int = 2**24) -> int:
-        value = self._value(number)
-        if not isinstance(value, int) or not least <= value <= most:
-            raise EngineError(
-                f"parameter {number} of a layer {self._kind} is {value}, expected {least}..{most}"
-            )
-        return value
-
-    def real(self, number: int) -> None:
-        """A float: ncnn takes the bits of an integer for one."""
-        value = self._value(number)
-        if not isinstance(value, float) or not abs(value) <= 1e9:
-            raise EngineError(f"parameter {number} of a layer {self._kind} is {value}")
-
-    def reals(self, number: int, count: int) -> None:
-        value = self._value(number)
-        if not isinstance(value, tuple) or len(value) != count:
-            raise EngineError(f"parameter {number} of a layer {self._kind} is no array of {count}")
-
-    def exactly(self, number: int, expected: int) -> int:
-        return self.whole(number, expected, expected)
-
-    def check_all_read(self) -> None:
-        if unknown := set(self._params) - self._read:
-            raise EngineError(f"a layer {self._kind} has the parameter {min(unknown)}, unknown")
-
-    def _value(self, number: int) -> Number | tuple[float, ...]:
-        if number not in self._params:
-            raise EngineError(f"a layer {self._kind} lacks the parameter {number}")
-        self._read.add(number)
-        return self._params[number]
-
-
 def _map(shape: Shape, kind: str) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise EngineError(f"a layer {kind} gets {shape}, expected (channels, height, width)")
     return shape[0], shape[1], shape[2]
 
 
-def _input(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _input(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     width, height, channels = (params.whole(number, 1, _LONGEST_SIDE) for number in (0, 1, 2))
     return Layer(((channels, height, width),))
 
 
-def _activated(params: _Reader) -> None:
+def _activated(params: ParamReader) -> None:
     """Read the activation of a linear layer, if it has one."""
     if 9 in params:
         count = _ACTIVATIONS[params.whole(9, 1, 3)]
@@ -132,7 +87,7 @@ def _activated(params: _Reader) -> None:
             params.reals(10, count)
 
 
-def _windows(params: _Reader, shape: Shape, kind: str) -> tuple[int, int, int]:
+def _windows(params: ParamReader, shape: Shape, kind: str) -> tuple[int, int, int]:
     """Rows and columns of a convolution's output, and positions of its kernel."""
     _, height, width = _map(shape, kind)
     sides, positions = [], 1
@@ -148,13 +103,13 @@ def _windows(params: _Reader, shape: Shape, kind: str) -> tuple[int, int, int]:
     return sides[0], sides[1], positions
 
 
-def _convolution(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _convolution(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     rows, columns, positions = _windows(params, inputs[0], "Convolution")
     outputs = params.whole(0, 1, _LONGEST_SIDE)
     return _linear(params, (outputs, rows, columns), inputs[0][0] * positions)
 
 
-def _grouped(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _grouped(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     rows, columns, positions = _windows(params, inputs[0], "ConvolutionDepthWise")
     outputs, groups = params.whole(0, 1, _LONGEST_SIDE), params.whole(7, 1, _LONGEST_SIDE)
     if inputs[0][0] % groups or outputs % groups:
@@ -162,7 +117,7 @@ def _grouped(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return _linear(params, (outputs, rows, columns), inputs[0][0] // groups * positions)
 
 
-def _dense(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _dense(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     if len(inputs[0]) != 1:
         raise EngineError(f"a layer InnerProduct gets {inputs[0]}, expected (channels,)")
     outputs, count = params.whole(0, 1, _LONGEST_SIDE), inputs[0][0]
@@ -172,14 +127,14 @@ def _dense(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return Layer(((outputs,),), (outputs * count, outputs), flagged=True)
 
 
-def _linear(params: _Reader, shape: Shape, inputs: int) -> Layer:
+def _linear(params: ParamReader, shape: Shape, inputs: int) -> Layer:
     params.exactly(5, 1)
     params.exactly(6, shape[0] * inputs)
     _activated(params)
     return Layer((shape,), (shape[0] * inputs, shape[0]), flagged=True)
 
 
-def _pooling(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _pooling(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     channels, height, width = _map(inputs[0], "Pooling")
     params.whole(0, 0, 1)  # maximum, average
     if 4 in params:
@@ -196,7 +151,7 @@ def _pooling(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return Layer(((channels, sides[0], sides[1]),))
 
 
-def _padding(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _padding(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     channels, height, width = _map(inputs[0], "Padding")
     top, bottom, left, right = (params.whole(number, 0, 4096) for number in range(4))
     params.exactly(4, 0)  # by a constant
@@ -208,7 +163,7 @@ def _padding(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return Layer((shape,))
 
 
-def _crop(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _crop(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     channels, height, width = _map(inputs[0], "Crop")
     left, top = params.whole(0, 0, width - 1), params.whole(1, 0, height - 1)
     params.exactly(2, 0)
@@ -217,13 +172,13 @@ def _crop(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return Layer(((channels, rows, columns),))
 
 
-def _permute(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _permute(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     first, second, third = _map(inputs[0], "Permute")
     channels_last = params.whole(0, 3, 4) == 3
     return Layer(((second, third, first) if channels_last else (third, first, second),))
 
 
-def _reshape(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _reshape(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     numbers = (2, 1, 0) if 2 in params else (0,)
     sides = [params.whole(number, 1, MOST_VALUES) for number in numbers]
     if math.prod(sides) != math.prod(inputs[0]):
@@ -231,11 +186,11 @@ def _reshape(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return Layer((tuple(sides),))
 
 
-def _flatten(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _flatten(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     return Layer(((math.prod(inputs[0]),),))
 
 
-def _binary(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _binary(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     params.whole(0, 0, 2)  # addition, subtraction, multiplication
     if 1 in params:
         params.exactly(1, 1)
@@ -251,7 +206,7 @@ def _binary(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return Layer((tuple(map(max, first, second)),))
 
 
-def _concat(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _concat(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     axis = params.whole(0, 0, len(inputs[0]) - 1)
     others = {shape[:axis] + shape[axis + 1 :] for shape in inputs}
     if len(others) != 1 or len({len(shape) for shape in inputs}) != 1:
@@ -260,17 +215,17 @@ def _concat(params: _Reader, inputs: Sequence[Shape]) -> Layer:
     return Layer(((*inputs[0][:axis], joined, *inputs[0][axis + 1 :]),))
 
 
-def _scale(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _scale(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     channels = params.exactly(0, inputs[0][0])
     params.exactly(1, 1)
     return Layer((inputs[0],), (channels, channels))
 
 
-def _slopes(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _slopes(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     return Layer((inputs[0],), (params.exactly(0, inputs[0][0]),))
 
 
-def _softmax(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+def _softmax(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
     params.exactly(0, 0)  # over the channels
     params.exactly(1, 1)
     return Layer((inputs[0],))
@@ -279,7 +234,7 @@ def _softmax(params: _Reader, inputs: Sequence[Shape]) -> Layer:
 def _elementwise(*numbers: int) -> _Rule:
     """A function of each value, with these real parameters."""
 
-    def rule(params: _Reader, inputs: Sequence[Shape]) -> Layer:
+    def rule(params: ParamReader, inputs: Sequence[Shape]) -> Layer:
         for number in numbers:
             params.real(number)
         return Layer((inputs[0],))

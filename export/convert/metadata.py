@@ -9,7 +9,7 @@ from cxr_edge import documents
 from cxr_edge.bundle.embedded import METADATA_KEY, METADATA_NAME, Embedded
 from cxr_edge.engines import Format
 from cxr_edge.engines.ncnn_file import METADATA, members_of
-from cxr_edge.export.convert.ncnn import pack_ncnn
+from cxr_edge.export.convert.ncnn_archive import pack_ncnn
 from cxr_edge.extras import require
 
 

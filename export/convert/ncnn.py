@@ -7,21 +7,15 @@ channels), so kernels are reordered, and a map before it is flattened.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from cxr_edge.engines.ncnn_file import (
-    FLOAT16,
-    FLOAT32,
     INPUT,
     MAGIC,
-    MEMBERS,
     METADATA,
     OUTPUT,
     PARAM,
@@ -29,8 +23,10 @@ from cxr_edge.engines.ncnn_file import (
     WEIGHTS,
     read_ncnn,
 )
-from cxr_edge.engines.ncnn_layers import Params, Shape, describe
+from cxr_edge.engines.ncnn_layers import Shape, describe
+from cxr_edge.engines.ncnn_params import Params
 from cxr_edge.errors import EngineError, ExportError
+from cxr_edge.export.convert.ncnn_archive import NcnnLayer, pack_ncnn, stored_weights
 from cxr_edge.export.convert.ncnn_calls import Step, same_margins, steps_of_call, weightless
 from cxr_edge.export.graph.graph import (
     Affine,
@@ -43,8 +39,6 @@ from cxr_edge.export.graph.graph import (
 )
 from cxr_edge.export.graph.layers import is_identity
 from cxr_edge.export.graph.lowering import response_to, scale_inputs
-
-_LARGEST_FLOAT16 = 65504.0
 
 
 def export_ncnn(graph: Graph, precision: Literal["fp32", "fp16"] = "fp32") -> bytes:
@@ -70,38 +64,10 @@ def export_ncnn(graph: Graph, precision: Literal["fp32", "fp16"] = "fp32") -> by
     return data
 
 
-def pack_ncnn(members: Mapping[str, bytes | memoryview]) -> bytes:
-    """Make a ``.ncnn`` file of its members; the same ones give the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in MEMBERS:
-            archive.writestr(zipfile.ZipInfo(name), bytes(members[name]))
-    return buffer.getvalue()
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """A line of the list of layers, and its weights."""
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-    params: Params
-    weights: tuple[Weights, ...] = ()
-    flagged: bool = field(default=False)
-
-    def line(self, outputs: tuple[str, ...] = ()) -> str:
-        names = outputs or (self.output,)
-        words = [_word(number, value) for number, value in self.params.items()]
-        counts = len(self.inputs), len(names)
-        return " ".join([self.kind, self.name, *map(str, counts), *self.inputs, *names, *words])
-
-
 class _Writer:
     def __init__(self, graph: Graph) -> None:
         self._graph, self._readers = graph, graph.consumers()
-        self._layers: dict[str, _Layer] = {}
+        self._layers: dict[str, NcnnLayer] = {}
         self._shapes: dict[str, Shape] = {}
         self._blobs: dict[int, str] = {}
 
@@ -132,10 +98,10 @@ class _Writer:
             inputs = tuple(f"{s}_{next(copies[s])}" if s in copies else s for s in layer.inputs)
             lines.append(replace(layer, inputs=inputs).line())
             if layer.output in copies:
-                split = _Layer("Split", f"{layer.name}-split", (layer.output,), "", {})
+                split = NcnnLayer("Split", f"{layer.name}-split", (layer.output,), "", {})
                 names = tuple(f"{layer.output}_{n}" for n in range(reads[layer.output]))
                 lines.append(split.line(names))
-            weights += _stored(layer, precision)
+            weights += stored_weights(layer, precision)
         blobs = len(layers) + sum(reads[name] for name in copies)
         header = [str(MAGIC), f"{len(lines)} {blobs}"]
         return "\n".join([*header, *lines, ""]).encode("ascii"), bytes(weights)
@@ -280,29 +246,7 @@ class _Writer:
                 "with --artifacts"
             ) from err
         blob = INPUT if kind == "Input" else f"t{len(self._layers)}"
-        layer = _Layer(kind, name[-150:], inputs, blob, params, weights, described.flagged)
+        layer = NcnnLayer(kind, name[-150:], inputs, blob, params, weights, described.flagged)
         self._layers[blob] = layer
         (self._shapes[blob],) = described.shapes
         return blob
-
-
-def _word(number: int, value: float | tuple[float, ...]) -> str:
-    if isinstance(value, tuple):
-        return ",".join([f"{-23300 - number}={len(value)}", *(f"{each:.8e}" for each in value)])
-    return f"{number}={value:.8e}" if isinstance(value, float) else f"{number}={value}"
-
-
-def _stored(layer: _Layer, precision: str) -> bytes:
-    """The weights of a layer as ncnn reads them."""
-    parts = []
-    for number, weights in enumerate(layer.weights):
-        if not (layer.flagged and number == 0):
-            parts.append(weights.astype("<f4").tobytes())
-        elif precision == "fp32":
-            parts += [FLOAT32.to_bytes(4, "little"), weights.astype("<f4").tobytes()]
-        else:
-            if not np.abs(weights).max() <= _LARGEST_FLOAT16:
-                raise ExportError(f"weights of the layer {layer.name} are too large for 16 bits")
-            data = weights.astype("<f2").tobytes()
-            parts += [FLOAT16.to_bytes(4, "little"), data, b"\0" * (-len(data) % 4)]
-    return b"".join(parts)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cxr_edge.engines.ncnn_layers import Params, Shape
+from cxr_edge.engines.ncnn_layers import Shape
+from cxr_edge.engines.ncnn_params import Params
 from cxr_edge.errors import ExportError
 from cxr_edge.export.graph.graph import Call, Node, Weights
 from cxr_edge.export.graph.layers import (

@@ -389,7 +389,7 @@ def test_an_unknown_artifact_is_refused_with_the_list_of_names(small: Path) -> N
     with pytest.raises(
         UsageError,
         match="there are onnx-int8, onnx-fp32, onnx-explain, onnx-fp32-batch, tflite-int8-dynamic, "
-        "tflite-fp32",
+        "tflite-fp32, ncnn-fp32",
     ) as err:
         Bundle.open(small).choose("zzz", None)
     assert "did you mean" not in str(err.value)
@@ -406,7 +406,7 @@ def test_an_engine_that_does_not_exist_is_refused_with_the_names(
 ) -> None:
     with pytest.raises(UsageError, match=f"no engine is called '{typed}'; ") as caught:
         Bundle.open(small).choose(None, typed)
-    assert "there are onnxruntime, litert, openvino" in str(caught.value)
+    assert "there are onnxruntime, litert, openvino, ncnn" in str(caught.value)
     assert not hint or f"did you mean {hint}?" in str(caught.value)
 
 

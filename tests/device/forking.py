@@ -24,7 +24,7 @@ import numpy as np
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.engines import Engine, open_engine
 from cxr_edge.errors import EngineError
-from cxr_edge.export.convert.ncnn import pack_ncnn
+from cxr_edge.export.convert.ncnn_archive import pack_ncnn
 from cxr_edge.spec import ModelSpec
 
 MOST_SECONDS = 30

@@ -15,7 +15,7 @@ import pytest
 from cxr_edge.engines import Output, open_engine
 from cxr_edge.engines.ncnn_file import FLOAT16, MEMBERS, members_of, read_ncnn
 from cxr_edge.errors import EngineError
-from cxr_edge.export.convert.ncnn import pack_ncnn
+from cxr_edge.export.convert.ncnn_archive import pack_ncnn
 from cxr_edge.spec import SEED_SPEC, InputSpec
 
 SMALL = dataclasses.replace(SEED_SPEC, input=InputSpec(height=8, width=6))

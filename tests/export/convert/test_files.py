@@ -112,7 +112,7 @@ def test_the_bundle_carries_the_model_and_the_spec_of_the_run(
 
 
 def test_the_kinds_asked_for_are_in_the_bundle_in_the_order_of_preference(opened: Bundle) -> None:
-    asked = {*FP32, *INT8}
+    asked = {*FP32, *INT8, "ncnn-fp32"}
     assert [a.name for a in opened.manifest.artifacts] == [n for n in KINDS if n in asked]
     for artifact in opened.manifest.artifacts:
         kind = KINDS[artifact.name]
