@@ -145,7 +145,7 @@ from cxr_edge.original.run_folder import open_run
 
 original = original_of_run(open_run(Path(sys.argv[1])))
 request = ExportRequest(strengths=(0.5,), golden_pool=128)  # as the fixture's
-export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8)), request, Silent())
+export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8, "ncnn-fp32")), request, Silent())
 """
 
 
