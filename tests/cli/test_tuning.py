@@ -37,7 +37,7 @@ def test_predict_uses_what_tune_stored_until_it_is_deleted(cli, image, exported_
 
     head, *rows = done.stdout.splitlines()
     assert head.split()[:3] == ["artifact", "engine", "threads"]
-    assert len(rows) == 10
+    assert len(rows) == 11
     (chosen,) = [line for line in rows if line.startswith("*")]
     assert chosen.split()[1:4] == [profile.artifact, profile.engine, "1"]
     assert (
