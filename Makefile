@@ -125,10 +125,10 @@ constraints: .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[soak]'
 	touch $@
 
-# pnnx is a program in a package that also asks for PyTorch, which it does not need here.
+# ncnn's converter is a program in a package that also asks for PyTorch, which it does not need here.
 .venv/peers: .venv/test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps ncnn pnnx tqdm \
-		|| echo "make: ncnn cannot be installed here; its rows are left out" >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pnnx \
+		|| echo "make: pnnx cannot be installed here; its row is left out" >&2
 	touch $@
 
 clean:

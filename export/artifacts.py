@@ -10,6 +10,7 @@ from typing import Literal
 from cxr_edge.bundle.manifest import Target
 from cxr_edge.engines import SCORES, Format, Output
 from cxr_edge.errors import ExportError, unknown_name
+from cxr_edge.export.convert.ncnn import export_ncnn
 from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.convert.tflite import export_tflite
 from cxr_edge.export.graph.graph import Graph, build_model
@@ -148,6 +149,10 @@ def _tflite_fp16_arithmetic(graph: Graph) -> bytes:
     return export_tflite(build_model(graph, batch=1), "fp16")
 
 
+def _ncnn_fp16_arithmetic(graph: Graph) -> bytes:
+    return export_ncnn(graph, "fp16")
+
+
 def _onnx_int8(target: Target) -> QuantizedConversion:
     return QuantizedConversion(
         functools.partial(OnnxQuantizer, target=target),
@@ -211,6 +216,14 @@ _ALL = (
         "arm64-fp16",
     ),
     ArtifactKind("tflite-fp32", "tflite", "fp32", FloatConversion(_tflite, ROUNDING)),
+    ArtifactKind("ncnn-fp32", "ncnn", "fp32", FloatConversion(export_ncnn, ROUNDING)),
+    ArtifactKind(
+        "ncnn-fp16-arithmetic",
+        "ncnn",
+        "fp16",
+        FloatConversion(_ncnn_fp16_arithmetic, None, weight_bits=16),
+        "arm64-fp16",
+    ),
 )
 
 KINDS = {kind.name: kind for kind in _ALL}

@@ -48,7 +48,7 @@ from cxr_edge.original.run_folder import Run, open_run
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
-_TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "openvino")
+_TOOLS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "openvino", "ncnn")
 
 
 def find_original(

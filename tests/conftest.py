@@ -214,7 +214,7 @@ def exported_bundle(run_folder: Path, build_once: Build) -> Path:
         from cxr_edge.reporting import Silent
 
         original = original_of_run(open_run(run_folder))
-        kinds = find_kinds((*FP32, *INT8))
+        kinds = find_kinds((*FP32, *INT8, "ncnn-fp32"))
         request = ExportRequest(strengths=(0.5,), golden_pool=128)
         export(original, root / "bundle", kinds, request, Silent())
 

@@ -120,6 +120,7 @@ def test_a_prediction_says_all_that_was_asked_of_it(classifier: Classifier, pict
         ("onnx-fp32-batch", "onnxruntime", 1e-4),
         ("tflite-int8-dynamic", "litert", 0.05),
         ("tflite-fp32", "litert", 1e-4),
+        ("ncnn-fp32", "ncnn", 1e-4),
     ],
 )
 def test_every_file_and_engine_answers_alike_and_says_which_it_was(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cxr_edge import documents
@@ -17,7 +18,7 @@ from cxr_edge.spec import ModelSpec
 METADATA_KEY = "cxr_edge"
 """Key of an ONNX file's metadata."""
 METADATA_NAME = "metadata.json"
-"""Name inside the zip archive that follows a ``.tflite`` flatbuffer."""
+"""Name inside the zip archive that follows a ``.tflite`` flatbuffer or is a ``.ncnn`` file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def read_embedded(data: bytes, format: Format) -> Embedded:
     Raises:
         EngineError: there is none, or it is malformed.
     """
-    text = _from_onnx(data) if format == "onnx" else _from_tflite(data)
+    text = _READERS[format](data)
     return documents.parse(text, Embedded, name="the file's metadata", error=EngineError)
 
 
@@ -55,3 +56,16 @@ def _from_tflite(data: bytes) -> bytes:
             return archive.read(METADATA_NAME)
     except Exception as err:  # of zipfile or zlib, or KeyError: no such name
         raise EngineError(f"the file holds no metadata of cxr-edge: {first_line(err)}") from err
+
+
+def _from_ncnn(data: bytes) -> bytes:
+    from cxr_edge.engines.ncnn_file import METADATA, members_of
+
+    return bytes(members_of(data)[METADATA])
+
+
+_READERS: dict[Format, Callable[[bytes], bytes]] = {
+    "onnx": _from_onnx,
+    "tflite": _from_tflite,
+    "ncnn": _from_ncnn,
+}

@@ -284,7 +284,7 @@ def _no_bundle(path: Path) -> str:
         return f"{name} but a Keras model; {export}"
     if (path / "model.keras").exists():
         return f"{name} but the run folder of a training; {export}"
-    if path.suffix in (".onnx", ".tflite"):
+    if path.suffix in (".onnx", ".tflite", ".ncnn"):
         return f"{name} but one model file; name its folder, {printable(path.parent)}"
     if path.is_file():
         return f"{name} but a file; name the folder that 'cxr-edge export' wrote"

@@ -147,7 +147,7 @@ Engine = Annotated[
     Option(
         "--engine",
         "-e",
-        help="onnxruntime, litert or openvino.",
+        help="onnxruntime, litert, openvino or ncnn.",
         show_default="the first installed one that the file was checked on",
     ),
 ]

@@ -5,12 +5,13 @@
     onnxruntime   ONNX; the default, part of the base install
     litert        TFLite; extra ``litert``
     openvino      ONNX; extra ``openvino``
+    ncnn          our own file of ncnn's two; extra ``ncnn``
 
 An engine takes the bytes of a file whose hash was already checked, compares the file's inputs and
 outputs with the spec when it loads, and runs batches. To add one, write a module with a subclass
 of :class:`Engine` and an ``open_model`` function, and add a row to :data:`ENGINES`. No engine is
 imported before it is opened. Each first checks the file's bytes (:mod:`.onnx_file`,
-:mod:`.tflite_file`), so that no file makes it open others.
+:mod:`.tflite_file`, :mod:`.ncnn_file`), so that no file makes it open others.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from cxr_edge.preprocess import Batch
 from cxr_edge.records import dataclass
 from cxr_edge.spec import ModelSpec
 
-Format = Literal["onnx", "tflite"]
+Format = Literal["onnx", "tflite", "ncnn"]
 Output = Literal["scores", "heatmap"]
 """An output of a model file: the scores, or a heat map where the manifest declares one."""
 Heatmaps = npt.NDArray[np.float32]
@@ -206,6 +207,7 @@ ENGINES = {
     "openvino": EngineInfo(
         "cxr_edge.engines.openvino", "openvino", "openvino", "openvino", ("onnx",)
     ),
+    "ncnn": EngineInfo("cxr_edge.engines.ncnn", "ncnn", "ncnn", "ncnn", ("ncnn",)),
 }
 """Every engine by name, the default first."""
 

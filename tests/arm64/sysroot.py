@@ -22,7 +22,7 @@ from machines import RaspberryPi
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("CXR_EDGE_ARM64_CACHE", ROOT / ".cache" / "arm64"))
 QEMU = "qemu-aarch64-static"
-EXTRAS = "device"
+EXTRAS = "device,ncnn"
 # Of Debian 12, which Raspberry Pi OS follows.
 PYTHON = "python3.11"
 _PACKAGES = (PYTHON, "libstdc++6")

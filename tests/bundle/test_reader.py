@@ -77,7 +77,7 @@ def read_everything(folder: Path) -> Manifest:
 def listed(folder: Path) -> list[Path]:
     """The manifest and every file that it lists; the card is derived and not listed."""
     found = sorted(path for path in folder.iterdir() if path.name != CARD_NAME)
-    assert len(found) == 11
+    assert len(found) == 12
     return found
 
 
@@ -330,7 +330,7 @@ def test_the_first_artifact_of_the_manifest_on_its_first_engine_is_chosen(small:
         ),
     )
     artifact, engine = Bundle(small, backwards).choose(None, None)
-    assert (artifact.name, engine) == ("tflite-fp32", "litert")
+    assert (artifact.name, engine) == ("ncnn-fp32", "ncnn")
     artifact, engine = Bundle(small, backwards).choose("onnx-fp32", None)
     assert (artifact.name, engine) == ("onnx-fp32", "openvino")
 
@@ -389,7 +389,7 @@ def test_an_unknown_artifact_is_refused_with_the_list_of_names(small: Path) -> N
     with pytest.raises(
         UsageError,
         match="there are onnx-int8, onnx-fp32, onnx-explain, onnx-fp32-batch, tflite-int8-dynamic, "
-        "tflite-fp32",
+        "tflite-fp32, ncnn-fp32",
     ) as err:
         Bundle.open(small).choose("zzz", None)
     assert "did you mean" not in str(err.value)
@@ -406,7 +406,7 @@ def test_an_engine_that_does_not_exist_is_refused_with_the_names(
 ) -> None:
     with pytest.raises(UsageError, match=f"no engine is called '{typed}'; ") as caught:
         Bundle.open(small).choose(None, typed)
-    assert "there are onnxruntime, litert, openvino" in str(caught.value)
+    assert "there are onnxruntime, litert, openvino, ncnn" in str(caught.value)
     assert not hint or f"did you mean {hint}?" in str(caught.value)
 
 
@@ -474,7 +474,7 @@ def test_where_this_cpu_gets_every_file_wrong_nothing_is_run(
 ) -> None:
     monkeypatch.setattr("cxr_edge.bundle.reader.why_unsuited", suits_no("arm64"))
     with pytest.raises(EngineError, match="is for arm64"):
-        made_for(small, *["arm64"] * 6).choose(None, None)
+        made_for(small, *["arm64"] * 7).choose(None, None)
 
 
 @pytest.mark.parametrize(("exact", "name"), [(True, "onnx-int8"), (False, "onnx-fp32-batch")])

@@ -39,7 +39,7 @@ def test_verify_proves_a_bundle_of_float_and_integer_files(in_process, exported_
     result = in_process("verify", exported_bundle)
     assert result.returncode == 0, result.stderr
     rows = [line.split()[:3] for line in result.stdout.splitlines()[1:]]
-    assert len(rows) == 10 and {row[2] for row in rows} == {"proven"}
+    assert len(rows) == 11 and {row[2] for row in rows} == {"proven"}
     assert {"onnx-int8", "tflite-int8-dynamic"} <= {row[0] for row in rows}
     assert result.stderr.count("is not listed") == 0
 

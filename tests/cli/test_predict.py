@@ -223,12 +223,13 @@ def test_every_engine_gives_nearly_the_same_score_in_float32(cli, image, exporte
         ("onnx-fp32", "onnxruntime"),
         ("onnx-fp32", "openvino"),
         ("tflite-fp32", "litert"),
+        ("ncnn-fp32", "ncnn"),
     ):
         named = ("-b", exported_bundle, "-a", artifact, "-e", engine, "-f", "json")
         (entry,) = json.loads(cli("predict", image, *named).stdout)["results"]
         assert (entry["artifact"], entry["engine"]) == (artifact, engine)
         scores.append(entry["score"])
-    assert scores == pytest.approx([scores[0]] * 3, abs=5e-5)
+    assert scores == pytest.approx([scores[0]] * 4, abs=5e-5)
 
 
 def test_an_unknown_artifact_names_the_nearest_and_exits_2(cli, image):
@@ -300,8 +301,11 @@ def test_ctrl_c_exits_130_with_a_valid_prefix(image):
     assert all(json.loads(line)["ok"] for line in complete)
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino"])
-def test_predict_imports_no_training_stack_and_writes_and_connects_nothing(tmp_path, image, engine):
+@pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino", "ncnn"])
+def test_predict_imports_no_training_stack_and_writes_and_connects_nothing(
+    tmp_path, image, engine, exported_bundle
+):
+    named = ["-b", str(exported_bundle)] if engine == "ncnn" else []  # the reference has no file
     script = (
         "import sys, os\n"
         "opened = []\n"
@@ -312,7 +316,7 @@ def test_predict_imports_no_training_stack_and_writes_and_connects_nothing(tmp_p
         "    if event.startswith('socket.'):\n"
         "        opened.append(event)\n"
         "sys.addaudithook(watch)\n"
-        f"sys.argv = ['cxr-edge', 'predict', {str(image)!r}, '-e', {engine!r}]\n"
+        f"sys.argv = ['cxr-edge', 'predict', {str(image)!r}, '-e', {engine!r}, *{named}]\n"
         "from cxr_edge.cli import main\n"
         "try:\n    main()\n"
         "finally:\n"

@@ -12,6 +12,7 @@ from cxr_edge import documents
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.machine import usable_cpus
 from cxr_edge.device.profile import Profile
+from cxr_edge.engines import ENGINES
 from cxr_edge.errors import ProfileError
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ def test_predict_uses_what_tune_stored_until_it_is_deleted(cli, image, exported_
 
     head, *rows = done.stdout.splitlines()
     assert head.split()[:3] == ["artifact", "engine", "threads"]
-    assert len(rows) == 10
+    assert len(rows) == 11
     (chosen,) = [line for line in rows if line.startswith("*")]
     assert chosen.split()[1:4] == [profile.artifact, profile.engine, "1"]
     assert (
@@ -113,7 +114,7 @@ def test_mistakes_are_one_line(in_process, image, exported_bundle, tmp_path):
 def test_doctor_says_what_there_is_and_what_would_be_faster(cli):
     done = cli("doctor", PYTHONDONTWRITEBYTECODE="1")
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("processor", "instructions", "8-bit sums", "onnxruntime", "litert", "openvino"):
+    for name in ("processor", "instructions", "8-bit sums", *ENGINES):
         assert re.search(rf"^{name}  +\S", done.stdout, re.MULTILINE), name
     assert "'cxr-edge tune' has not measured this bundle here" in done.stdout
     assert "PYTHONDONTWRITEBYTECODE is set" in done.stdout

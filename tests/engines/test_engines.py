@@ -34,6 +34,7 @@ PAIRS = [
     ("onnx-fp32-batch", "openvino"),
     ("tflite-int8-dynamic", "litert"),
     ("tflite-fp32", "litert"),
+    ("ncnn-fp32", "ncnn"),
 ]
 SMALL = dataclasses.replace(SEED_SPEC, input=InputSpec(height=8, width=6))
 """The contract that the drawn ONNX files below fulfil or break."""
@@ -54,7 +55,7 @@ def load(bundle: Bundle, artifact: str, engine: str, threads: int = 1) -> Engine
 
 
 def test_every_engine_is_installed_and_every_pair_below_is_in_the_bundle(opened: Bundle) -> None:
-    assert installed_engines() == tuple(ENGINES) == ("onnxruntime", "litert", "openvino")
+    assert installed_engines() == tuple(ENGINES) == ("onnxruntime", "litert", "openvino", "ncnn")
     proven = [(a.name, r.engine) for a in opened.manifest.artifacts for r in a.engines]
     assert proven == PAIRS
 
@@ -84,7 +85,12 @@ def test_an_image_is_answered_alike_alone_first_and_last_in_a_batch(
 
 @pytest.mark.parametrize(
     ("artifact", "engine"),
-    [("onnx-fp32", "onnxruntime"), ("tflite-fp32", "litert"), ("onnx-fp32", "openvino")],
+    [
+        ("onnx-fp32", "onnxruntime"),
+        ("tflite-fp32", "litert"),
+        ("onnx-fp32", "openvino"),
+        ("ncnn-fp32", "ncnn"),
+    ],
 )
 def test_16_threads_on_one_engine_answer_bitwise_like_one(
     opened: Bundle, batch: Batch, artifact: str, engine: str
@@ -142,7 +148,12 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 @pytest.mark.parametrize(
     ("artifact", "engine"),
-    [("onnx-fp32-batch", "onnxruntime"), ("tflite-fp32", "litert"), ("onnx-fp32", "openvino")],
+    [
+        ("onnx-fp32-batch", "onnxruntime"),
+        ("tflite-fp32", "litert"),
+        ("onnx-fp32", "openvino"),
+        ("ncnn-fp32", "ncnn"),
+    ],
 )
 def test_a_forked_child_gets_a_typed_error_at_once(
     exported_bundle: Path, artifact: str, engine: str
@@ -474,7 +485,7 @@ def test_less_than_one_thread_is_refused(engine: str, threads: int) -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="there are onnxruntime, litert, openvino"):
+    with pytest.raises(UsageError, match="there are onnxruntime, litert, openvino, ncnn"):
         open_engine("tensorrt", draw_onnx(), SMALL)
 
 
@@ -483,6 +494,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     [
         ("litert", r"install it with pip install 'cxr-edge\[litert\]'$"),
         ("openvino", r"install it with pip install 'cxr-edge\[openvino\]'$"),
+        ("ncnn", r"install it with pip install 'cxr-edge\[ncnn\]'$"),
         ("onnxruntime", r"install it with pip install cxr-edge$"),
     ],
 )
@@ -498,7 +510,8 @@ def test_opening_an_engine_does_not_import_the_others(exported_bundle: Path) -> 
     code = (
         "import sys; from cxr_edge.classifier import Classifier;"
         "Classifier.load(sys.argv[1], engine='onnxruntime');"
-        "print([m for m in ('openvino', 'ai_edge_litert', 'tensorflow') if m in sys.modules])"
+        "others = ('openvino', 'ai_edge_litert', 'ncnn', 'tensorflow');"
+        "print([m for m in others if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(exported_bundle)],

@@ -54,9 +54,11 @@ def image(tmp_path: Path) -> str:
     return str(tmp_path / "image.png")
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino"])
-def test_predict_connects_nowhere_and_writes_nothing(tmp_path, image, engine):
-    log = trace(["predict", image, "-e", engine], tmp_path, "network,openat,mkdir,unlink,rename")
+@pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino", "ncnn"])
+def test_predict_connects_nowhere_and_writes_nothing(tmp_path, image, engine, exported_bundle):
+    named = ["-b", exported_bundle] if engine == "ncnn" else []  # the reference has no file of it
+    command = ["predict", image, "-e", engine, *named]
+    log = trace(command, tmp_path, "network,openat,mkdir,unlink,rename")
     sockets = [line for line in log.splitlines() if re.search(r"\b(socket|connect|sendto)\(", line)]
     writes = [
         line

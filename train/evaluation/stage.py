@@ -46,8 +46,8 @@ def evaluate_model(
         bundle: folder of an export; None: the bundled reference.
         artifact: model file of the bundle, for example ``onnx-int8``; None: the first that runs
             here.
-        engine: ``onnxruntime``, ``litert`` or ``openvino``; None: the first installed one that the
-            file was checked on.
+        engine: ``onnxruntime``, ``litert``, ``openvino`` or ``ncnn``; None: the first installed one
+            that the file was checked on.
         threads: threads for one inference of an exported file, at most the CPUs that this process
             may use.
         baseline: folder of classes to fit the brightness and sharpness baseline on; None: no

@@ -112,7 +112,7 @@ def test_the_bundle_carries_the_model_and_the_spec_of_the_run(
 
 
 def test_the_kinds_asked_for_are_in_the_bundle_in_the_order_of_preference(opened: Bundle) -> None:
-    asked = {*FP32, *INT8}
+    asked = {*FP32, *INT8, "ncnn-fp32"}
     assert [a.name for a in opened.manifest.artifacts] == [n for n in KINDS if n in asked]
     for artifact in opened.manifest.artifacts:
         kind = KINDS[artifact.name]
@@ -145,7 +145,7 @@ from cxr_edge.original.run_folder import open_run
 
 original = original_of_run(open_run(Path(sys.argv[1])))
 request = ExportRequest(strengths=(0.5,), golden_pool=128)  # as the fixture's
-export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8)), request, Silent())
+export(original, Path(sys.argv[2]), find_kinds((*FP32, *INT8, "ncnn-fp32")), request, Silent())
 """
 
 
