@@ -147,7 +147,7 @@ COMPACT = dataclasses.replace(
     name="compact",
     version=1,
     spec=dataclasses.replace(ROBUST.spec, name="chest X-ray pneumonia CNN, compact recipe"),
-    width=0.35,
+    width=0.25,
     distillation=Distillation(temperature=2.0),
     label_smoothing=0.0,
 )
