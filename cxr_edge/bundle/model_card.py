@@ -43,6 +43,11 @@ def model_card(manifest: Manifest) -> str:
     lines += ["", "## Training", ""]
     seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
     lines.append(f"- Recipe: {provenance.recipe}{seed}.")
+    if provenance.teacher:
+        lines.append(
+            "- It learnt the scores of another model, not labels: of the Keras file with the "
+            f"SHA-256 {provenance.teacher}."
+        )
     trained = ", ".join(f"{name} {count:,}" for name, count in provenance.train_images.items())
     lines.append(f"- Training images: {trained or 'unknown'}.")
     lines.append(f"- Data: {provenance.data or 'not stated'}.")
