@@ -142,7 +142,7 @@ def _figures(
 def print_figures(measured: Sequence[Measured]) -> None:
     """A row a network; in brackets the 95 % interval over patients."""
     head = [f"{part}{name}" for part in ("", "shifted: ") for name in FIGURES.values()]
-    print("|".join(["", "network", "10⁶ MAC", *head, "worst shift", ""]))
+    print("| " + " | ".join(["network", "10⁶ MAC", *head, "worst shift"]) + " |")
     print("|---" * (len(head) + 3) + "|")
     for result in measured:
         cells = [
@@ -176,7 +176,7 @@ def print_latencies(networks: Sequence[Network], images: Samples) -> dict[tuple[
     medians = {key: float(np.median(each)) for key, each in zip(steps, times, strict=True)}
     rows = list(dict.fromkeys(row for _, row in medians))
     names = list(dict.fromkeys(name for name, _ in medians))
-    print("|".join(["", "ms", *names, ""]))
+    print("| " + " | ".join(["ms", *names]) + " |")
     print("|---" * (len(names) + 1) + "|")
     for row in rows:
         base = medians.get((REFERENCE, row))

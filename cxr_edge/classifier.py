@@ -95,7 +95,7 @@ class Classifier:
         for this bundle on this machine chooses the file, the engine and the threads.
 
         Args:
-            bundle: folder of an export; None: the bundled reference model.
+            bundle: folder of an export, or the package's ``compact``; None: its reference.
             artifact: name of a model file; None: the one that this machine prefers
                 (:mod:`cxr_edge.bundle.preference`).
             engine: name of an engine; None: the first installed one that the file was checked on.

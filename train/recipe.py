@@ -189,7 +189,9 @@ def with_width(recipe: TrainingRecipe, width: float) -> TrainingRecipe:
         UsageError: ``width`` is not above 0 and at most 1.
     """
     if not 0 < width <= 1:
-        raise UsageError(f"width is {width:g}, expected a share of the reference's, above 0, to 1")
+        raise UsageError(
+            f"width is {width:g}, expected a share of the reference's filters: above 0, at most 1"
+        )
     return dataclasses.replace(recipe, width=width)
 
 

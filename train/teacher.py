@@ -12,11 +12,11 @@ from cxr_edge.bundle.manifest import MANIFEST_NAME
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.folders import open_folder, training_folder
 from cxr_edge.decision import Scores
-from cxr_edge.errors import UsageError
+from cxr_edge.errors import ModelError, UsageError
 from cxr_edge.files import printable, sha256
 from cxr_edge.original.keras_model import load_keras
 from cxr_edge.original.opening import load_original
-from cxr_edge.original.run_folder import open_run
+from cxr_edge.original.run_folder import SPEC_NAME, open_run
 from cxr_edge.preprocess import Batch
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
@@ -39,6 +39,16 @@ def teacher_spec(source: Path | None) -> ModelSpec:
     """
     if source is None or _is_bundle(source):
         return Bundle.open(source).manifest.spec
+    if not source.exists():
+        raise ModelError(
+            f"{printable(source)}: no such file or folder; expected a run folder, a Keras model "
+            "with its spec.json, a bundle, reference or compact (--teacher)"
+        )
+    if source.is_file() and not (beside := source.parent / SPEC_NAME).exists():
+        raise ModelError(
+            f"{printable(beside)}: no such file; a teacher needs its spec beside it: write it with "
+            f"'cxr-edge spec {printable(source)} -o {printable(beside)}'"
+        )
     return open_run(source).spec
 
 

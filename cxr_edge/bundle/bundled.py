@@ -40,6 +40,6 @@ def find_folder(name: str | os.PathLike[str] | None, *, base: Path | None = None
     if os.path.lexists(path):
         raise BundleError(
             f"{os.fspath(name)}: names a model of the package, and a file or folder here; write "
-            f"{printable(path.absolute())} for that one"
+            f"{printable(path.absolute())} for that one, or run this elsewhere for the package's"
         )
     return BUNDLED[os.fspath(name)]

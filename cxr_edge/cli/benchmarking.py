@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cxr_edge.cli import options
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import UsageError
@@ -25,7 +26,9 @@ def benchmark(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
+            metavar="[BUNDLE]",
+            path_type=options.BundlePath,
+            help="Folder of an export, or compact; by default the reference.",
         ),
     ] = None,
     images: Annotated[

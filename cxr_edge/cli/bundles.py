@@ -46,7 +46,12 @@ _LINK_STYLES: dict[Link | None, Style] = {"current": "good", "previous": "plain"
 @for_typer
 def install(
     folder: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="Folder of an export, or compact.")
+        Path,
+        typer.Argument(
+            metavar="BUNDLE",
+            path_type=options.BundlePath,
+            help="Folder of an export, or compact.",
+        ),
     ],
     into: Into = DEFAULT_INTO,
     key: options.Key = None,

@@ -30,6 +30,7 @@ def export(
         Path | None,
         typer.Argument(
             metavar="[RUN|MODEL.keras]",
+            path_type=options.BundlePath,
             help="Run folder of a training, a Keras model, or compact; by default the reference.",
         ),
     ] = None,
@@ -107,7 +108,7 @@ def export(
         typer.Option(metavar="KEY", help="Sign the bundle with this Ed25519 private key (PEM)."),
     ] = None,
 ) -> None:
-    """Convert a Keras model to ONNX and TFLite; write what makes the same decisions.
+    """Convert a Keras model to ONNX, TFLite and ncnn; write what makes the same decisions.
 
     Every file is compared with the Keras model on every installed engine. A file that differs too
     much is left out, with its figures; if it was named by --artifacts, or nothing is left, the exit

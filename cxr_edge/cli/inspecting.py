@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
+        metavar="[BUNDLE]",
+        path_type=options.BundlePath,
+        help="Folder of an export, or compact; by default the reference.",
     ),
 ]
 

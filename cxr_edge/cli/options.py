@@ -14,6 +14,21 @@ from pathlib import Path
 from types import FunctionType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from cxr_edge.bundle.bundled import is_bundled
+
+
+class BundlePath:
+    """The type of a path that may be a name: ``compact`` is one, ``./compact`` a folder.
+
+    ``Path`` forgets the difference.
+    """
+
+    def __new__(cls, text: str) -> Path:  # type: ignore[misc]
+        """A path; absolute where it would be taken for a name."""
+        path = Path(text)
+        return path.absolute() if is_bundled(path) and not is_bundled(text) else path
+
+
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -117,7 +132,8 @@ def _value(text: str, kind: Any, settings: dict[str, Any]) -> object:
     if kind is int and _NUMBER.fullmatch(text) and int(text) >= settings.get("min", 0):
         return int(text)
     if kind is Path and (not settings.get("readable", True) or os.access(text, os.R_OK)):
-        return Path(text)
+        path: Path = settings.get("path_type", Path)(text)
+        return path
     raise _NotPlain
 
 
@@ -129,6 +145,7 @@ Bundle = Annotated[
         "--bundle",
         "-b",
         help="Folder of an export, or compact for the package's smaller model.",
+        path_type=BundlePath,
         readable=False,  # what cannot be read is said by what reads it
         show_default="the bundled reference",
     ),

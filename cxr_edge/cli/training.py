@@ -31,15 +31,17 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN|MODEL.keras|BUNDLE",
-            help="Learn this model's scores instead of the labels; input and labels are its own.",
+            path_type=options.BundlePath,
+            help="Learn this model's scores instead of the labels; input and labels are its own. "
+            "MODEL.keras needs its spec.json beside it (cxr-edge spec).",
             show_default="for the recipe compact the bundled reference",
         ),
     ] = None,
     width: Annotated[
         float | None,
         typer.Option(
-            help="Filters of each convolution, as a share of the reference's.",
-            show_default="the recipe's own",
+            help="Filters of each convolution, as a share of the reference's, in multiples of 8.",
+            show_default="compact: 0.25, others: 1",
         ),
     ] = None,
     epochs: Annotated[

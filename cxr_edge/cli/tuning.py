@@ -42,7 +42,9 @@ def tune(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
+            metavar="[BUNDLE]",
+            path_type=options.BundlePath,
+            help="Folder of an export, or compact; by default the reference.",
         ),
     ] = None,
     threads: Annotated[
@@ -174,7 +176,9 @@ def doctor(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="Folder of an export, or compact; by default the reference."
+            metavar="[BUNDLE]",
+            path_type=options.BundlePath,
+            help="Folder of an export, or compact; by default the reference.",
         ),
     ] = None,
     startup: Annotated[

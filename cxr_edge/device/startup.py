@@ -11,6 +11,7 @@ import numpy as np
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.data.phantom import phantom_jpeg
 from cxr_edge.device.process import run_python
+from cxr_edge.device.profile import find_profile
 from cxr_edge.device.temporary import temporary_folder
 from cxr_edge.engines import ENGINES, installed_engines
 from cxr_edge.reporting import Reporter
@@ -102,7 +103,11 @@ def measure_startup(
             here, or a process failed.
     """
     bundle = Bundle.open(folder)
-    record, chosen = bundle.choose(None, engine)
+    tuned = find_profile(bundle.manifest) if engine is None else None
+    if tuned:  # what a prediction runs without being told
+        record, chosen = bundle.artifact(tuned.profile.artifact), tuned.profile.engine
+    else:
+        record, chosen = bundle.choose(None, engine)
     engines = [None, *_others(bundle, chosen)] if engine is None else [engine]
     option = ["-b", str(folder)] if folder else []
     with temporary_folder() as temporary:

@@ -14,7 +14,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from cxr_edge.engines.ncnn_layers import Shape, describe
+from cxr_edge.engines.ncnn_layers import Layer, Shape, describe
 from cxr_edge.engines.ncnn_params import Params
 from cxr_edge.errors import EngineError
 from cxr_edge.files import printable
@@ -33,7 +33,10 @@ FLOAT32, FLOAT16 = 0, 0x01306B47
 
 _LOCAL = b"PK\3\4"
 _HEADER, _END = struct.Struct("<4sHHHHHIIIHH"), struct.Struct("<4sHHHHIIH")
-_MOST_PARAM_BYTES, _MOST_LAYERS = 2**22, 10_000
+_MOST_PARAM_BYTES = 2**22
+_MOST_LAYERS = 2_000  # ncnn calls itself once for each: 3,000 end a thread with a stack of 512 KiB
+_MOST_VALUES = 2**27  # of all blobs together: 512 MiB if none is freed
+_MOST_MULTIPLICATIONS = 2**37  # of one inference
 _LINE = re.compile(r"([A-Za-z]{1,40}) +([!-~]{1,200}) +(\d{1,4}) +(\d{1,4})((?: +[!-~]{1,200})*) *")
 _WHOLE, _REAL = re.compile(r"-?\d{1,9}"), re.compile(r"-?\d\.\d{8}e[+-]\d\d")
 _KEYED = re.compile(r"(-?\d{1,5})=(.+)")
@@ -128,6 +131,7 @@ class _Network:
         self._open: dict[str, Shape] = {}
         self._made: set[str] = set()
         self._arrays: list[tuple[int, bool]] = []
+        self._values = self._multiplications = 0
         for line in lines[2:-1]:
             self._read(line)
         if lines[1] != f"{len(lines) - 3} {len(self._made)}":
@@ -174,8 +178,22 @@ class _Network:
             if names != [INPUT]:
                 raise _malformed(f"its input is {printable(names[0])[:40]!r}, expected {INPUT}")
             (self.input,) = layer.shapes
+        self._count_work(kind, layer)
         for number, count in enumerate(layer.weights):
             self._arrays.append((count, layer.flagged and number == 0))
+
+    def _count_work(self, kind: str, layer: Layer) -> None:
+        """Bound memory and time of an inference: ncnn does not check what it allocates."""
+        shape = layer.shapes[0]
+        if kind != "Split":  # which copies nothing
+            self._values += math.prod(shape)
+        if layer.weights:
+            self._multiplications += layer.weights[0] * math.prod(shape[1:])
+        if self._values > _MOST_VALUES or self._multiplications > _MOST_MULTIPLICATIONS:
+            raise EngineError(
+                f"the model's layers compute more than {_MOST_VALUES:,} values, or by more than "
+                f"{_MOST_MULTIPLICATIONS:,} multiplications"
+            )
 
     def _take(self, name: str, kind: str) -> Shape:
         """The shape of a blob; each is read by one layer, since ncnn frees it then."""

@@ -14,7 +14,7 @@ from cxr_edge.bundle.manifest import MANIFEST_NAME
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier
 from cxr_edge.decision import decide, probabilities
-from cxr_edge.errors import BundleError, CxrEdgeError
+from cxr_edge.errors import BundleError, CxrEdgeError, UsageError
 from cxr_edge.image import ImageLimits
 from cxr_edge.results import Explanation, Prediction
 from cxr_edge.service.config import ServiceConfig
@@ -66,6 +66,7 @@ class ServedModel:
             )
             if not before.is_replaced():
                 break
+        _check_heatmaps(config, before)
         artifact = before.artifact(classifier.artifact)
         engines = {record.engine: record for record in artifact.engines}
         tolerance = engines[classifier.engine].tolerance
@@ -141,6 +142,15 @@ class _Named(io.BytesIO):
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
         self.name = name
+
+
+def _check_heatmaps(config: ServiceConfig, bundle: Bundle) -> None:
+    has_heatmaps = any(record.has_heatmap for record in bundle.manifest.artifacts)
+    if config.worker.heatmaps == "always" and not has_heatmaps:
+        raise UsageError(
+            'worker.heatmaps is "always", but no file of the bundle has heat maps; set it to '
+            '"on-request", or export the model with --artifacts onnx-explain too'
+        )
 
 
 def _limits(config: ServiceConfig) -> ImageLimits:

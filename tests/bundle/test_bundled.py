@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from cxr_edge import Classifier
+from cxr_edge.__main__ import main
 from cxr_edge.bundle.bundled import BUNDLED, REFERENCE, find_folder
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.cli.options import BundlePath
 from cxr_edge.errors import BundleError
 from cxr_edge.service.config import read_config
 
@@ -44,7 +46,7 @@ def test_a_name_that_a_folder_here_has_too_is_refused(
         find_folder("compact")
     assert str(caught.value) == (
         "compact: names a model of the package, and a file or folder here; write "
-        f"{tmp_path / 'compact'} for that one"
+        f"{tmp_path / 'compact'} for that one, or run this elsewhere for the package's"
     )
     assert find_folder(tmp_path / "compact") == tmp_path / "compact"
     assert find_folder("other") == Path("other")
@@ -60,3 +62,35 @@ def test_a_service_may_name_a_model_of_the_package(tmp_path: Path) -> None:
     file.write_text('# settings\nbundle = "compact"\n')
     with pytest.raises(BundleError, match=r"service\.toml: bundle in line 2: compact: names"):
         read_config(file)
+
+
+@pytest.mark.parametrize("typed", ["./compact", "compact/", "../here/compact"])
+def test_a_path_that_looks_like_a_name_stays_a_path(
+    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``Path`` drops what tells ``./compact`` from ``compact``, and another model would answer."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert BundlePath("compact") == Path("compact")
+    assert find_folder(BundlePath("compact")) == BUNDLED["compact"]
+    with pytest.raises(BundleError, match="no such folder"):
+        Bundle.open(BundlePath(typed))
+    (here / "compact").symlink_to(REFERENCE)
+    assert Bundle.open(BundlePath(typed)).manifest == Bundle.open().manifest
+
+
+@pytest.mark.parametrize("command", ["predict x.png -b {}", "info {}", "verify {}", "tune {}"])
+def test_commands_tell_a_path_from_a_name(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.png").write_bytes(b"")
+    monkeypatch.setattr("sys.argv", ["cxr-edge", *command.format("./compact").split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 5
+    assert "compact: no bundle here, no such folder" in capfd.readouterr().err

@@ -68,14 +68,14 @@ def test_a_student_of_any_classifier_learns_its_scores(teacher: Path, tmp_path: 
         recipe=dataclasses.replace(COMPACT, augmentation=Augmentation(), batch_size=8),
         epochs=12,
         teacher=teacher,
-        width=0.25,
+        width=0.125,
         patient_pattern=r"^(\d+)_",
     )
     run = open_run(tmp_path / "run")
     assert run.spec.labels == LABELS and run.spec.activation == "softmax"
     assert run.spec.input == teacher_spec(teacher).input
     assert run.spec.threshold is None
-    assert run.provenance.recipe == "compact v1, width 0.25, 12 epochs"
+    assert run.provenance.recipe == "compact v1, width 0.125, 12 epochs"
     loaded = load_teacher(teacher, Silent())
     assert run.provenance.teacher == loaded.sha256 != ""
     assert '"distillation": {' in (tmp_path / "run" / HISTORY_NAME).read_text()
@@ -104,13 +104,18 @@ def test_the_teachers_labels_must_be_the_folders(teacher: Path, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_teacher_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_teacher_that_is_none_is_named_with_what_could_be_one(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", ("NORMAL", "PNEUMONIA"))
-    with pytest.raises(ModelError, match=r"nothing\.keras"):
-        cxr_edge.train_model(data, tmp_path / "run", teacher=tmp_path / "nothing.keras")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="empty"):
-        cxr_edge.train_model(data, tmp_path / "run", teacher=tmp_path / "empty")
+    (tmp_path / "alone.keras").write_bytes(b"PK")
+    for name, message in {
+        "nothing.keras": r"nothing\.keras: no such file or folder; expected a run folder",
+        "empty": "empty",
+        "alone.keras": r"spec\.json: no such file; .*'cxr-edge spec \S*alone\.keras -o",
+    }.items():
+        with pytest.raises(ModelError, match=message) as caught:
+            cxr_edge.train_model(data, tmp_path / "run", teacher=tmp_path / name)
+        assert "\n" not in str(caught.value) and "--spec" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 

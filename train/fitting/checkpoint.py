@@ -57,8 +57,8 @@ def load_state(folder: Path, identity: str) -> State | None:
     state = documents.parse(data, State, name=str(folder / STATE_NAME), error=UsageError)
     if state.identity != identity:
         raise UsageError(
-            f"{printable(folder.parent)}: holds an unfinished training of another recipe, seed or "
-            "data (or number of epochs); choose another output folder or delete it"
+            f"{printable(folder.parent)}: holds an unfinished training of another recipe, seed, "
+            "teacher or data (or number of epochs); choose another output folder or delete it"
         )
     return state
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from cxr_edge.benchmark.report import Report, Row
 from cxr_edge.bundle.manifest import NOTICE
+from cxr_edge.files import printable
 from cxr_edge.report.benchmark.columns import COLUMNS, Column, figure, percent
 from cxr_edge.report.benchmark.summary import (
     SUITE_HEADS,
@@ -76,7 +77,7 @@ def rows_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 
 def plain(text: str) -> str:
     """A text on one line, with everything escaped that Markdown or HTML would take for markup."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", text)
 

@@ -253,7 +253,7 @@ OTHER_TRAININGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("other", OTHER_TRAININGS.values(), ids=OTHER_TRAININGS)
 def test_another_training_does_not_go_on_from_here(checkpoint: Path, other: dict[str, Any]) -> None:
     before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
-    with pytest.raises(UsageError, match="unfinished training of another recipe, seed or data"):
+    with pytest.raises(UsageError, match="unfinished training of another recipe, seed, teacher"):
         train(checkpoint, **other)
     assert {path.name: path.read_bytes() for path in checkpoint.iterdir()} == before
 
