@@ -68,14 +68,14 @@ def test_a_student_of_any_classifier_learns_its_scores(teacher: Path, tmp_path: 
         recipe=dataclasses.replace(COMPACT, augmentation=Augmentation(), batch_size=8),
         epochs=12,
         teacher=teacher,
-        width=0.125,
+        width=0.375,
         patient_pattern=r"^(\d+)_",
     )
     run = open_run(tmp_path / "run")
     assert run.spec.labels == LABELS and run.spec.activation == "softmax"
     assert run.spec.input == teacher_spec(teacher).input
     assert run.spec.threshold is None
-    assert run.provenance.recipe == "compact v1, width 0.125, 12 epochs"
+    assert run.provenance.recipe == "compact v1, width 0.375, 12 epochs"
     loaded = load_teacher(teacher, Silent())
     assert run.provenance.teacher == loaded.sha256 != ""
     assert '"distillation": {' in (tmp_path / "run" / HISTORY_NAME).read_text()
