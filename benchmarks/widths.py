@@ -208,7 +208,9 @@ def draw(measured: Sequence[Measured]) -> bytes:
         for part, figures in (("validation", result.plain), ("shifted copies", result.shifted))
     ]
     base = alt.Chart(records(rows)).encode(
-        x=alt.X("macs:Q", title="million multiplications", scale=alt.Scale(type="log")),
+        x=alt.X(
+            "macs:Q", title="million multiplications", scale=alt.Scale(type="log", domain=[5, 300])
+        ),
         color=alt.Color("images:N", title=None, legend=alt.Legend(orient="bottom")),
     )
     scale = alt.Scale(zero=False)
