@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Provenance
 from cxr_edge.data.folders import LabelledImages, read_folder
-from cxr_edge.data.patients import Grouping
+from cxr_edge.data.patients import Grouping, kermany_series
 from cxr_edge.data.samples import dump_samples
 from cxr_edge.domain import dump_domain
 from cxr_edge.extras import require_keras
@@ -27,7 +28,7 @@ from cxr_edge.report.documents import draw_page_beside
 from cxr_edge.reporting import Reporter
 from cxr_edge.train.evaluation.baseline import fit_baseline
 from cxr_edge.train.evaluation.evaluate import evaluate_part
-from cxr_edge.train.evaluation.inputs import gather_inputs
+from cxr_edge.train.evaluation.inputs import EvaluationInputs, gather_inputs
 from cxr_edge.train.evaluation.outputs import make_origin, write_document
 from cxr_edge.train.evaluation.scorers import KERAS, ScoredModel
 from cxr_edge.train.evaluation.summary import headline
@@ -61,13 +62,14 @@ def train(
     *,
     seed: int,
     group_of: Grouping,
+    series_of: Grouping = kermany_series,
     use_val_folder: bool,
     reporter: Reporter,
     about_data: str = "",
     about_limits: str = "",
     positive: str | None = None,
     command: str = "",
-    teacher: Teacher | None = None,
+    teachers: tuple[Teacher, ...] = (),
 ) -> dict[str, Evaluation]:
     """Train a network and write its run folder; an interrupted training is resumed.
 
@@ -78,13 +80,14 @@ def train(
         recipe: every setting.
         seed: of weights, order, augmentation, dropout and split.
         group_of: gives each file's patient.
+        series_of: gives each file's series, whose accuracy is reported apart; empty: none.
         use_val_folder: validate on all of ``data/val`` instead of on held-out patients.
         reporter: shows messages and progress.
         about_data: source, licence and attribution of the images, for the model card.
         about_limits: intended use and known failures, for the model card.
         positive: the positive label; None: the recipe's.
         command: starts this training again; for ``evaluation.json``.
-        teacher: what the recipe's distillation learns from; None if it has none.
+        teachers: what the recipe's distillation learns from; empty if it has none.
 
     Returns:
         Figures on ``validation``, and on ``test`` if the recipe uses it and the folder exists.
@@ -100,11 +103,11 @@ def train(
     images = read_training_data(
         data, recipe, seed=seed, group_of=group_of, use_val_folder=use_val_folder, reporter=reporter
     )
-    identity = identify(images, recipe, seed, teacher)
+    identity = identify(images, recipe, seed, teachers)
     load_state(checkpoint, identity)  # raises before anything is overwritten
     _report_data(images, recipe, out, reporter)
     fitted, epochs = fit_network(
-        images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter, teacher=teacher
+        images, recipe, seed=seed, checkpoint=checkpoint, reporter=reporter, teachers=teachers
     )
 
     # Without the optimizer, which doubles the file's size.
@@ -113,14 +116,12 @@ def train(
     spec = recipe.spec
     if recipe.target:
         reporter.say("fitting temperature and threshold on validation and its shifted copies")
-        spec = calibrate(
-            network, images.validation_pixels, images.validation_labels, spec, recipe.target
-        )
+        spec = calibrate(network, images.held_out, spec, recipe.target)
     with atomic_path(out / MODEL_NAME) as temporary:
         network.save(temporary)
     write_file(out / SPEC_NAME, documents.dump(spec))
     write_file(out / CALIBRATION_NAME, dump_samples(calibration_samples(images, seed)))
-    domain = fit_domain(images.pixels, images.validation_pixels)
+    domain = fit_domain(images.pixels, images.validation.pixels)
     write_file(out / DOMAIN_NAME, dump_domain(domain))
     write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
     _write_history(images, recipe, seed, epochs, out)
@@ -129,8 +130,8 @@ def train(
         lambda pixels: keras_scores(network, pixels, spec),
         domain,
     )
-    results = _evaluate(images, model, recipe, out, group_of, command, reporter)
-    _write_provenance(images, recipe, seed, teacher, results, out, about_data, about_limits)
+    results = _evaluate(images, model, recipe, out, group_of, series_of, command, reporter)
+    _write_provenance(images, recipe, seed, teachers, results, out, about_data, about_limits)
     remove_state(checkpoint)
     return results
 
@@ -142,7 +143,8 @@ def _report_data(
     names = recipe.spec.labels
     parts = {
         "training": counts(images.labels, names),
-        "validation": counts(images.validation_labels, names),
+        "validation": counts(images.validation.labels, names),
+        **({"block": counts(images.block.labels, names)} if images.block else {}),
     }
     for part, by_label in parts.items():
         listing = ", ".join(f"{name} {number:,}" for name, number in by_label.items())
@@ -163,7 +165,7 @@ def _write_history(
         recipe=recipe,
         seed=seed,
         train_images=counts(images.labels, recipe.spec.labels),
-        validation_images=counts(images.validation_labels, recipe.spec.labels),
+        validation_images=counts(images.validation.labels, recipe.spec.labels),
         patients=images.patients,
         unreadable=images.unreadable,
         epochs=epochs,
@@ -178,23 +180,33 @@ def _evaluate(
     recipe: TrainingRecipe,
     out: Path,
     group_of: Grouping,
+    series_of: Grouping,
     command: str,
     reporter: Reporter,
 ) -> dict[str, Evaluation]:
     spec = model.spec
     baseline = fit_baseline(images.pixels, images.labels, spec)
-    held = LabelledImages(images.validation_pixels, images.validation_labels, (), ())
-    patients = [group_of(Path(name)) for name in images.validation_names]
-    parts = [
-        gather_inputs(
-            "validation", held, spec, patients, names=images.validation_names, baseline=baseline
+
+    def inputs_of(part: str, held: LabelledImages, names: Sequence[str]) -> EvaluationInputs:
+        paths = [Path(name) for name in names]
+        return gather_inputs(
+            part,
+            held,
+            spec,
+            [group_of(path) for path in paths],
+            names=names,
+            baseline=baseline,
+            series=[series_of(path) for path in paths],
         )
+
+    parts = [
+        inputs_of(part, LabelledImages(held.pixels, held.labels, (), ()), held.names)
+        for part, held in zip(("validation", "block"), images.held_out, strict=False)
     ]
     if images.test:
         test = read_folder(images.test, spec.input, reporter)
-        patients = [group_of(path) for path in test.files]
         names = [str(path.relative_to(images.test.root)) for path in test.files]
-        parts.append(gather_inputs("test", test, spec, patients, names=names, baseline=baseline))
+        parts.append(inputs_of("test", test, names))
     shifts = recipe.target is not None
     results = {each.part: evaluate_part(model, each, shifts=shifts, out=out) for each in parts}
     write_document(out, results, make_origin(command, [model.source]))
@@ -206,7 +218,7 @@ def _write_provenance(
     images: TrainingData,
     recipe: TrainingRecipe,
     seed: int,
-    teacher: Teacher | None,
+    teachers: tuple[Teacher, ...],
     results: dict[str, Evaluation],
     out: Path,
     about_data: str,
@@ -226,6 +238,6 @@ def _write_provenance(
             "keras": keras.__version__,
             "keras backend": keras.backend.backend(),
         },
-        teacher=teacher.sha256 if teacher else None,
+        teachers=tuple(teacher.sha256 for teacher in teachers),
     )
     write_file(out / PROVENANCE_NAME, documents.dump(provenance))

@@ -12,6 +12,8 @@ from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 from cxr_edge.train.settings import (
     Acquisition,
     Augmentation,
+    Averaging,
+    Block,
     Cosine,
     Distillation,
     OnPlateau,
@@ -65,6 +67,13 @@ class TrainingRecipe:
     """Filters of each convolution, as a share of the reference's; above 0, at most 1."""
     distillation: Distillation | None = since("2.1", None)
     """How the network learns from a teacher; None: from the labels."""
+    split_seed: int | None = since("2.1", None)
+    """Seed of the choice of validation patients; None: the training's. With one number, trainings
+    of several seeds hold out the same patients."""
+    block: Block | None = since("2.1", None)
+    """Patients who are held out beside the random ones; None: none."""
+    averaging: Averaging | None = since("2.1", None)
+    """How the last weights are averaged; None: not at all."""
 
 
 SEED = TrainingRecipe(
@@ -93,7 +102,7 @@ SEED = TrainingRecipe(
 
 ROBUST = TrainingRecipe(
     name="robust",
-    version=1,
+    version=2,
     spec=ModelSpec(
         name="chest X-ray pneumonia CNN, robust recipe",
         input=InputSpec(height=150, width=150),
@@ -122,6 +131,10 @@ ROBUST = TrainingRecipe(
             resample=0.4,
             noise=12.0,
             quality=30,
+            speckle=0.15,
+            quanta=150.0,
+            salt=0.02,
+            exposure=0.3,
         ),
     ),
     epochs=30,
@@ -138,6 +151,9 @@ ROBUST = TrainingRecipe(
     validation_fraction=0.1,
     target=Target(recall=0.97, error=0.01),
     opens_test=True,
+    split_seed=1,
+    block=Block(series=("NORMAL2-IM", "bacteria", "virus"), images=100, share=0.15, fewest=20),
+    averaging=Averaging(window=0.12, norm_batches=60),
 )
 """Augmented against the acquisition shortcut: a network that cannot see how a picture was taken has
 to look at the lungs. docs/lab-book.md lists what was tried."""
@@ -145,7 +161,7 @@ to look at the lungs. docs/lab-book.md lists what was tried."""
 COMPACT = dataclasses.replace(
     ROBUST,
     name="compact",
-    version=1,
+    version=2,
     spec=dataclasses.replace(ROBUST.spec, name="chest X-ray pneumonia CNN, compact recipe"),
     width=0.25,
     distillation=Distillation(temperature=2.0),

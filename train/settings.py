@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cxr_edge.documents import since
+
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
@@ -34,6 +36,15 @@ class Acquisition:
     """Largest standard deviation of noise, grey levels."""
     quality: int
     """Lowest quality of a JPEG compression, 1..95."""
+    speckle: float = since("2.1", 0.0)
+    """Largest standard deviation of noise that is proportional to brightness, as a share of it."""
+    quanta: float = since("2.1", 0.0)
+    """Fewest quanta at white of Poisson noise; above 0. 0: no such noise."""
+    salt: float = since("2.1", 0.0)
+    """Largest share of pixels that become black or white."""
+    exposure: float = since("2.1", 0.0)
+    """Probability that an image takes the exposure of an image of another label: its histogram, or
+    the amplitudes of its lowest frequencies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,36 @@ class Target:
     """Recall of the positive label on validation images and on their shifted copies, 0..1."""
     error: float
     """Share of each label's images that may be wrong outside the uncertainty band, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A second set of validation images: the patients with the lowest numbers.
+
+    Numbers follow time where a hospital gave them out in order. These images then differ from the
+    training images as those of another year do, which randomly chosen patients cannot show.
+    """
+
+    series: tuple[str, ...]
+    """Series of :func:`cxr_edge.data.patients.kermany_series` to take them from; a label that has
+    none of them gives the lowest numbers of all its images."""
+    images: int
+    """Images of each series, and the rest of the last patient's."""
+    share: float
+    """Largest share of a series that is taken, 0..1."""
+    fewest: int
+    """Images of each label below which there is no block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Averaging:
+    """An average of the weights instead of the last ones (Izmailov et al. 2018)."""
+
+    window: float
+    """Share of the training's steps that the moving average spans, 0..1; 0: the last weights."""
+    norm_batches: int
+    """Augmented batches that the statistics of every BatchNormalization are measured on again at
+    the end; 0: those of the training."""
 
 
 @dataclass(frozen=True, slots=True)

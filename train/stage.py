@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +45,8 @@ def train_model(
     positive: str | None = None,
     use_val_folder: bool = False,
     patient_pattern: str | None = None,
-    teacher: PathLike | None = None,
+    series_pattern: str | None = None,
+    teacher: PathLike | Sequence[PathLike] | None = None,
     width: float | None = None,
     about_data: str = "",
     about_limits: str = "",
@@ -66,8 +69,11 @@ def train_model(
         use_val_folder: validate on ``data/val`` instead of on held-out patients.
         patient_pattern: regular expression searched in each file name; its groups identify the
             patient. None: Kermany's file names; any other file is a patient of its own.
+        series_pattern: regular expression searched in each file name; its groups name the series
+            whose accuracy is reported apart. None: the numberings of Kermany's file names.
         teacher: a run folder, a Keras model with its ``spec.json``, or a bundle, whose scores the
-            network learns instead of the labels; it gets that model's input and labels. None: the
+            network learns instead of the labels; it gets that model's input and labels. Several
+            models of the same input and labels: it learns the mean of their scores. None: the
             recipe ``compact`` learns from the bundled reference, the others from the labels.
         width: filters of each convolution as a share of the reference's, above 0, at most 1; None:
             the recipe's own.
@@ -82,12 +88,12 @@ def train_model(
         MissingExtraError: Keras or scikit-learn is not installed (extra ``train``).
         OutputError: ``out`` cannot be written.
     """
-    from cxr_edge.data.patients import grouping
+    from cxr_edge.data.patients import grouping, series_grouping
     from cxr_edge.extras import check_keras, require_installed
-    from cxr_edge.files import check_writable, printable
+    from cxr_edge.files import check_writable
     from cxr_edge.train.recipe import find_recipe, with_epochs, with_width
     from cxr_edge.train.request import check_request
-    from cxr_edge.train.teacher import THE_REFERENCE, for_teacher, load_teacher, teacher_spec
+    from cxr_edge.train.teacher import for_teacher, load_teacher, teacher_name, teachers_spec
 
     images, folder = Path(data), Path(out)
     chosen = find_recipe(recipe) if isinstance(recipe, str) else recipe
@@ -97,12 +103,12 @@ def train_model(
         chosen = with_width(chosen, width)
     if seed < 0:
         raise UsageError(f"seed is {seed}, expected 0 or more")
-    group_of = grouping(patient_pattern)
-    is_taught = teacher is not None or chosen.distillation is not None
-    taught_by = None if teacher is None else Path(teacher)
-    if is_taught:
-        name = printable(taught_by) if taught_by else THE_REFERENCE
-        chosen = for_teacher(chosen, teacher_spec(taught_by), name, images)
+    group_of, series_of = grouping(patient_pattern), series_grouping(series_pattern)
+    taught_by = _teacher_paths(teacher)
+    if not taught_by and chosen.distillation:
+        taught_by = (None,)
+    if taught_by:
+        chosen = for_teacher(chosen, teachers_spec(taught_by), teacher_name(taught_by[0]), images)
     check_request(images, folder, chosen, positive=positive, use_val_folder=use_val_folder)
     check_writable(folder)
     require_installed(["sklearn"], "train", user=_USER)
@@ -110,8 +116,8 @@ def train_model(
     from cxr_edge.train import pipeline  # imports Keras
 
     reporter = reporter or Silent()
-    loaded = load_teacher(taught_by, reporter) if is_taught else None
-    if loaded:
+    teachers = tuple(load_teacher(source, reporter) for source in taught_by)
+    for loaded in teachers:
         reporter.say(f"teacher: {loaded.name} ({loaded.spec.name})")
 
     evaluations = pipeline.train(
@@ -120,12 +126,23 @@ def train_model(
         chosen,
         seed=seed,
         group_of=group_of,
+        series_of=series_of,
         use_val_folder=use_val_folder,
         reporter=reporter,
         about_data=about_data,
         about_limits=about_limits,
         positive=positive,
         command=command,
-        teacher=loaded,
+        teachers=teachers,
     )
     return TrainingResult(folder, evaluations)
+
+
+def _teacher_paths(
+    teacher: PathLike | Sequence[PathLike] | None,
+) -> tuple[Path | None, ...]:
+    if teacher is None:
+        return ()
+    if isinstance(teacher, str | os.PathLike):
+        return (Path(teacher),)
+    return tuple(Path(source) for source in teacher)

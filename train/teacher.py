@@ -1,8 +1,9 @@
-"""The teacher of a distillation: any Keras classifier, and the recipe of a student that fits it."""
+"""Teachers of a distillation: any Keras classifiers, and the recipe of a student that fits them."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,32 @@ def teacher_spec(source: Path | None) -> ModelSpec:
     return open_run(source).spec
 
 
+def teacher_name(source: Path | None) -> str:
+    """What messages call a teacher."""
+    return THE_REFERENCE if source is None else printable(source)
+
+
+def teachers_spec(sources: Sequence[Path | None]) -> ModelSpec:
+    """Read the spec of several teachers, without Keras; the first one's.
+
+    Args:
+        sources: at least one, each as for :func:`teacher_spec`.
+
+    Raises:
+        ModelError: as :func:`teacher_spec`.
+        BundleError: a bundle is malformed.
+        UsageError: their inputs, labels or outputs differ.
+    """
+    first, *others = (teacher_spec(source) for source in sources)
+    for source, spec in zip(sources[1:], others, strict=True):
+        if (spec.input, spec.labels, spec.outputs) != (first.input, first.labels, first.outputs):
+            raise UsageError(
+                f"{teacher_name(source)}: its input, labels or output differ from those of "
+                f"{teacher_name(sources[0])}; teachers of one student must have the same"
+            )
+    return first
+
+
 def load_teacher(source: Path | None, reporter: Reporter) -> Teacher:
     """Load a teacher.
 
@@ -60,7 +87,7 @@ def load_teacher(source: Path | None, reporter: Reporter) -> Teacher:
         BundleError: the bundle is malformed, or its model has changed.
         MissingExtraError: Keras is not installed.
     """
-    name = THE_REFERENCE if source is None else printable(source)
+    name = teacher_name(source)
     if source is None or _is_bundle(source):
         bundle = Bundle.open(source)
         spec, data = bundle.manifest.spec, bundle.read(bundle.manifest.keras)

@@ -186,8 +186,8 @@ class Provenance:
     """Figures on the test folder."""
     tools: dict[str, str]
     """Versions of the tools that trained and exported it."""
-    teacher: str | None = since("2.1", None)
-    """SHA-256 of the ``.keras`` file whose scores it was trained on; null: on labels."""
+    teachers: tuple[str, ...] = since("2.1", ())
+    """SHA-256 of the ``.keras`` files whose scores it was trained on; empty: on labels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,13 @@ def model_card(manifest: Manifest) -> str:
     lines += ["", "## Training", ""]
     seed = "" if provenance.seed is None else f", random seed {provenance.seed}"
     lines.append(f"- Recipe: {provenance.recipe}{seed}.")
-    if provenance.teacher:
+    if provenance.teachers:
+        count = len(provenance.teachers)
+        whose = "another model" if count == 1 else f"{count} other models, their mean"
         lines.append(
-            "- It learnt the scores of another model, not labels: of the Keras file with the "
-            f"SHA-256 {provenance.teacher}."
+            f"- It learnt the scores of {whose}, not labels. SHA-256 of "
+            f"{'its Keras file' if count == 1 else 'their Keras files'}: "
+            f"{', '.join(provenance.teachers)}."
         )
     trained = ", ".join(f"{name} {count:,}" for name, count in provenance.train_images.items())
     lines.append(f"- Training images: {trained or 'unknown'}.")

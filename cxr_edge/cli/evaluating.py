@@ -60,6 +60,7 @@ def evaluate(
         ),
     ] = None,
     patient_pattern: options.Patient = None,
+    series_pattern: options.Series = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder for page, JSON, charts, gallery and scores."),
@@ -87,6 +88,7 @@ def evaluate(
             shifts=shifts,
             copies=copies,
             patient_pattern=patient_pattern,
+            series_pattern=series_pattern,
             out=out,
             command=shlex.join(["cxr-edge", *sys.argv[1:]]),
             reporter=terminal,

@@ -196,6 +196,15 @@ Patient = Annotated[
         show_default="Kermany's file names; any other file is a patient of its own",
     ),
 ]
+Series = Annotated[
+    str | None,
+    Option(
+        "--series-pattern",
+        help="Regular expression searched in each file name; its (groups) name the series, such as "
+        "a hospital or machine, whose accuracy is reported apart.",
+        show_default="the numberings of Kermany's file names",
+    ),
+]
 Format = Annotated[
     Literal["table", "json"],
     Option("--format", "-f", help="Output on stdout; docs/json.md describes the JSON."),

@@ -28,12 +28,13 @@ def train(
         str, typer.Option(help="Training recipe: robust, compact or seed.")
     ] = "robust",
     teacher: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="RUN|MODEL.keras|BUNDLE",
             path_type=options.BundlePath,
             help="Learn this model's scores instead of the labels; input and labels are its own. "
-            "MODEL.keras needs its spec.json beside it (cxr-edge spec).",
+            "MODEL.keras needs its spec.json beside it (cxr-edge spec). Given several times: their "
+            "mean.",
             show_default="for the recipe compact the bundled reference",
         ),
     ] = None,
@@ -57,6 +58,7 @@ def train(
         ),
     ] = 1,
     patient_pattern: options.Patient = None,
+    series_pattern: options.Series = None,
     use_val_folder: Annotated[
         bool,
         typer.Option("--use-val-folder", help="Validate on DATA/val instead of held-out patients."),
@@ -94,6 +96,7 @@ def train(
             positive=positive,
             use_val_folder=use_val_folder,
             patient_pattern=patient_pattern,
+            series_pattern=series_pattern,
             teacher=teacher,
             width=width,
             about_data=about_data,

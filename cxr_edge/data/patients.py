@@ -28,6 +28,39 @@ def kermany_patient(file: Path) -> str:
     return str(file)
 
 
+def kermany_series(file: Path) -> str:
+    """The numbering that a file of Kermany's chest X-rays belongs to: ``NORMAL2-IM``, ``virus``.
+
+    Empty for any other file.
+    """
+    patient = kermany_patient(file)
+    return "" if patient == str(file) else patient.rpartition("-")[0]
+
+
+def series_grouping(pattern: str | None) -> Grouping:
+    r"""The rule for which files belong to one series.
+
+    Args:
+        pattern: a regular expression searched in the file's name. Its groups together name the
+            series; a file that does not match belongs to none. None: Kermany's file names.
+
+    Returns:
+        Maps a file to its series; empty: none.
+
+    Raises:
+        UsageError: the pattern is malformed or has no group.
+    """
+    if pattern is None:
+        return kermany_series
+    compiled = _compile(pattern, "series")
+
+    def series_by_pattern(file: Path) -> str:
+        match = compiled.search(file.name)
+        return "-".join(group or "" for group in match.groups()) if match else ""
+
+    return series_by_pattern
+
+
 def grouping(pattern: str | None) -> Grouping:
     r"""The grouping rule for a data set.
 
@@ -41,6 +74,17 @@ def grouping(pattern: str | None) -> Grouping:
     """
     if pattern is None:
         return kermany_patient
+    compiled = _compile(pattern, "patient's number")
+
+    def patient_by_pattern(file: Path) -> str:
+        match = compiled.search(file.name)
+        return "-".join(group or "" for group in match.groups()) if match else str(file)
+
+    return patient_by_pattern
+
+
+def _compile(pattern: str, what: str) -> re.Pattern[str]:
+    """Compile a pattern whose groups name ``what``."""
     try:
         compiled = re.compile(pattern)
     except re.error as err:
@@ -49,14 +93,9 @@ def grouping(pattern: str | None) -> Grouping:
         ) from err
     if compiled.groups == 0:
         raise UsageError(
-            f"the pattern {pattern!r} has no (group); put parentheses around the patient's number"
+            f"the pattern {pattern!r} has no (group); put parentheses around the {what}"
         )
-
-    def patient_by_pattern(file: Path) -> str:
-        match = compiled.search(file.name)
-        return "-".join(group or "" for group in match.groups()) if match else str(file)
-
-    return patient_by_pattern
+    return compiled
 
 
 def hold_out(
@@ -92,3 +131,31 @@ def hold_out(
             for index in images_of[patient]:
                 held_out[index] = True
     return held_out
+
+
+def hold_out_lowest(patients: Sequence[str], candidates: Sequence[int], images: int) -> list[int]:
+    """Choose the whole patients whose keys come first when numbers count as numbers.
+
+    Args:
+        patients: patient key of each image.
+        candidates: indices of the images to choose from.
+        images: how many images to reach; the last patient's are all taken.
+
+    Returns:
+        Indices of the chosen images.
+    """
+    images_of: dict[str, list[int]] = defaultdict(list)
+    for index in candidates:
+        images_of[patients[index]].append(index)
+    chosen: list[int] = []
+    for patient in sorted(images_of, key=_natural):
+        if len(chosen) >= images:
+            break
+        chosen += images_of[patient]
+    return chosen
+
+
+def _natural(key: str) -> list[tuple[int, str]]:
+    """Sorts ``IM-9`` before ``IM-10``."""
+    parts = re.split(r"(\d+)", key)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -27,6 +27,7 @@ from cxr_edge.metrics.evaluation_parts import (
     ReliabilityBin,
     RocPoints,
     ScoreHistogram,
+    SeriesFigures,
     figure_maximum,
 )
 from cxr_edge.metrics.evaluation_sources import ImageSource, ModelSource, Origin
@@ -57,6 +58,7 @@ __all__ = [
     "RocPoints",
     "ScoreHistogram",
     "SeedsDocument",
+    "SeriesFigures",
     "Spread",
     "parse_evaluation",
     "parse_seeds",
@@ -150,6 +152,8 @@ class Evaluation:
     """null: no pictures were written."""
     heatmap_source: str | None = None
     """What drew the gallery's heat maps, in words; null: it has none."""
+    by_series: dict[str, SeriesFigures] | None = documents.since("1.1", None)
+    """Series → figures; null: the images are of no series."""
 
     def __post_init__(self) -> None:
         check_evaluation(self)

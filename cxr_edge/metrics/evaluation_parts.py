@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cxr_edge.document_checks import Checks
+from cxr_edge.documents import since
 from cxr_edge.errors import DataError
 from cxr_edge.metrics.intervals import Interval
 
@@ -68,6 +69,20 @@ class LabelFigures:
     def __post_init__(self) -> None:
         CHECK.shares(precision=self.precision, recall=self.recall, f1=self.f1)
         CHECK.counts(support=self.support)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFigures:
+    """Images of one series: those that were numbered together, as by one hospital or machine."""
+
+    images: int
+    patients: int
+    accuracy: Interval
+    """Share of right decisions; for a series of one label its recall."""
+
+    def __post_init__(self) -> None:
+        CHECK.counts(images=self.images, patients=self.patients)
+        check_interval("accuracy", self.accuracy, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +218,15 @@ class BaselineComparison:
     """At its own threshold of 0.5; the model minus it."""
     roc: dict[str, RocPoints]
     """As :attr:`.document.Evaluation.roc`."""
+    explained: float | None = since("1.1", None)
+    """Share of the variance of the model's logits within a label that a linear regression on the 16
+    numbers predicts for images it was not fitted on; 0: none. null: not measured, for more than two
+    labels or too few images."""
 
     def __post_init__(self) -> None:
         CHECK.counts(training_images=self.training_images)
+        if self.explained is not None:
+            CHECK.shares(explained=self.explained)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_edge.data.patients import grouping, hold_out, kermany_patient
+from cxr_edge.data.patients import (
+    grouping,
+    hold_out,
+    hold_out_lowest,
+    kermany_patient,
+    kermany_series,
+    series_grouping,
+)
 from cxr_edge.errors import UsageError
 
 SAME_PATIENT = [
@@ -112,3 +119,19 @@ def test_the_same_seed_holds_out_the_same_patients_in_any_order() -> None:
     assert any(
         hold_out(groups, labels, 0.2, seed) != hold_out(groups, labels, 0.2, 5) for seed in range(5)
     )
+
+
+def test_series_are_kermanys_numberings_or_a_patterns_groups() -> None:
+    names = ("person12_virus_4.jpeg", "NORMAL2-IM-0383-0001.jpeg", "IM-0115-0001.jpeg", "a.png")
+    assert [kermany_series(Path(n)) for n in names] == ["virus", "NORMAL2-IM", "IM", ""]
+    series_of = series_grouping(r"^([a-z]+)-")
+    assert [series_of(Path(n)) for n in ("ward-3.png", "Ward-3.png")] == ["ward", ""]
+    with pytest.raises(UsageError, match=r"has no \(group\); .*series"):
+        series_grouping("ward")
+
+
+def test_the_lowest_numbers_come_first_as_numbers_and_patients_stay_whole() -> None:
+    patients = ["p10", "p9", "p9", "p101", "p2", "p10"]
+    assert hold_out_lowest(patients, range(6), 2) == [4, 1, 2]
+    assert hold_out_lowest(patients, [0, 3, 5], 1) == [0, 5]
+    assert hold_out_lowest(patients, range(6), 0) == []

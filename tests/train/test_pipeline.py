@@ -40,6 +40,7 @@ from cxr_edge.train.fitting.data import (
 from cxr_edge.train.fitting.history import HISTORY_NAME, History
 from cxr_edge.train.pipeline import train
 from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe
+from cxr_edge.train.settings import Block
 
 FILES = {
     *("model.keras", "spec.json", "provenance.json", "history.json", "evaluation.json"),
@@ -278,8 +279,8 @@ def test_the_kept_images_are_those_trained_on_and_those_held_out(
     for image, label in zip(calibration.pixels, calibration.labels, strict=True):
         assert trained[image.tobytes()] == label
     assert not set(calibration.hashes()) & set(validation.hashes())
-    np.testing.assert_array_equal(validation.pixels, data.validation_pixels)
-    np.testing.assert_array_equal(validation.labels, data.validation_labels)
+    np.testing.assert_array_equal(validation.pixels, data.validation.pixels)
+    np.testing.assert_array_equal(validation.labels, data.validation.labels)
 
 
 def test_held_out_images_are_named_as_files_of_the_training_folder_and_others_not_at_all(
@@ -312,7 +313,7 @@ def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
     train(data, tmp_path / "run", recipe, seed=3, reporter=Silent(), positive="dark", **options)
     run = open_run(tmp_path / "run")
     assert run.spec.labels == ("bright", "dark") and run.spec.positive_label == "dark"
-    assert run.spec.threshold_choice.startswith("the largest with a recall of 97.0% for dark")
+    assert run.spec.threshold_choice.startswith("the largest with a mean recall of 97.0% for dark")
     assert run.spec.threshold is not None and run.spec.uncertain_band is not None
     assert run.validation is not None and run.domain is not None
     held = read_samples(run.validation, run.spec)
@@ -321,7 +322,7 @@ def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
     assert len(dark) == 3
     assert (dark >= run.spec.threshold).all()  # 97 % of three
     assert parse_domain(run.domain.read_bytes(), "", ModelError).limit > 0
-    assert run.provenance.recipe == "robust v1, 2 epochs"
+    assert run.provenance.recipe == "robust v2, 2 epochs"
 
 
 # The images of a training.
@@ -329,16 +330,46 @@ def test_the_robust_recipe_leaves_a_calibrated_model_for_the_folders_labels(
 
 def test_no_patient_is_both_trained_on_and_validated_on(tmp_path: Path) -> None:
     data = read(draw_patients(tmp_path, patients=60, images=3))
-    training, validation = levels(data.pixels), levels(data.validation_pixels)
+    training, validation = levels(data.pixels), levels(data.validation.pixels)
     assert not training.keys() & validation.keys()
     assert training | validation == {4 * patient: 3 for patient in range(60)}
     assert data.patients == {"training": len(training), "validation": len(validation)}
-    assert len(data.validation_labels) == 18  # a tenth of each label, whole patients
+    assert len(data.validation.labels) == 18  # a tenth of each label, whole patients
     for pixels, labels in (
         (data.pixels, data.labels),
-        (data.validation_pixels, data.validation_labels),
+        (data.validation.pixels, data.validation.labels),
     ):
         np.testing.assert_array_equal(pixels[:, 0, 0, 0] // 4 % 2, labels)
+
+
+def test_the_block_holds_the_lowest_numbers_that_validation_leaves_and_seeds_share_both(
+    tmp_path: Path,
+) -> None:
+    block = Block(series=("NORMAL2-IM",), images=4, share=0.5, fewest=3)
+    recipe = dataclasses.replace(TINY, block=block, split_seed=1)
+    root = draw_patients(tmp_path, patients=60, images=1)
+    data, other = read(root, recipe=recipe), read(root, recipe=recipe, seed=4)
+    held, lowest = levels(data.validation.pixels), levels(data.block.pixels)
+    left = [patient for patient in range(60) if 4 * patient not in held]
+    expected = [patient for label in (0, 1) for patient in [p for p in left if p % 2 == label][:4]]
+    assert sorted(lowest) == sorted(4 * patient for patient in expected)
+    assert not (lowest.keys() | held.keys()) & levels(data.pixels).keys()
+    assert data.patients == {"training": 46, "validation": 6, "block": 8}
+    assert levels(other.block.pixels) == lowest and levels(other.validation.pixels) == held
+    assert len(validation_samples(data).pixels) == 14
+    assert all((root / name).is_file() for name in data.block.names)
+
+
+def test_a_folder_too_small_for_a_block_has_none_and_says_so(tmp_path: Path) -> None:
+    reporter = Recording()
+    block = Block(series=(), images=4, share=0.5, fewest=5)
+    root = draw_patients(tmp_path, patients=60, images=1)
+    data = read(root, recipe=dataclasses.replace(TINY, block=block), reporter=reporter)
+    assert data.block is None
+    (message,) = reporter.messages
+    assert message == (
+        "no block of the lowest-numbered patients: a label would have 4 images in it, fewer than 5"
+    )
 
 
 def draw_copies(root: Path, patients: int) -> Path:
@@ -354,11 +385,11 @@ def test_of_byte_identical_files_the_first_is_kept(tmp_path: Path) -> None:
     reporter = Recording()
     root = draw_copies(tmp_path, patients=40)
     distinct = read(root, recipe=dataclasses.replace(TINY, distinct=True), reporter=reporter)
-    shown = levels(distinct.pixels) | levels(distinct.validation_pixels)
+    shown = levels(distinct.pixels) | levels(distinct.validation.pixels)
     assert shown == {4 * patient: 1 for patient in range(40)}
     assert reporter.messages == ["left out: 3 byte-identical copies of other training images"]
     everything = read(root)
-    assert len(everything.labels) + len(everything.validation_labels) == 43
+    assert len(everything.labels) + len(everything.validation.labels) == 43
     assert everything.sha256 == distinct.sha256
 
 
@@ -400,7 +431,7 @@ def test_a_training_file_with_another_label_in_the_test_folder_stops_a_training(
 def test_the_drawn_runs_validation_and_training_files_are_different(drawn_data: Path) -> None:
     data = read(drawn_data)
     trained = {image.tobytes() for image in data.pixels}
-    held = {image.tobytes() for image in data.validation_pixels}
+    held = {image.tobytes() for image in data.validation.pixels}
     assert len(trained) == 72
     assert len(held) == 8
     assert not trained & held
@@ -435,11 +466,11 @@ def test_a_training_image_that_is_also_held_out_is_not_kept_to_calibrate_on(
         number = int(path.name.split("_")[0])
         (path.parent / f"{number + 100}_0.png").write_bytes(path.read_bytes())
     data = read(root)
-    held = levels(data.validation_pixels)
+    held = levels(data.validation.pixels)
     assert held.keys() & levels(data.pixels).keys()  # the split goes by names
     calibration, validation = calibration_samples(data, 3), validation_samples(data)
     assert not levels(calibration.pixels).keys() & held.keys()
-    assert len(validation.pixels) == len(data.validation_pixels) == len(validation.names)
+    assert len(validation.pixels) == len(data.validation.pixels) == len(validation.names)
     assert len(calibration.pixels) > 0
 
 
@@ -448,11 +479,11 @@ def test_a_val_folder_is_validated_on_as_it_is_when_asked(tmp_path: Path) -> Non
     draw_patients(tmp_path / "val", patients=4, images=1, first=20)
     data = read(tmp_path, use_val_folder=True)
     assert levels(data.pixels) == {4 * patient: 2 for patient in range(10)}
-    assert levels(data.validation_pixels) == {4 * patient: 1 for patient in range(20, 24)}
+    assert levels(data.validation.pixels) == {4 * patient: 1 for patient in range(20, 24)}
     assert data.patients == {"training": 10, "validation": 4}
-    assert all((tmp_path / "val" / name).is_file() for name in data.validation_names)
+    assert all((tmp_path / "val" / name).is_file() for name in data.validation.names)
     ignored = read(tmp_path)
-    assert levels(ignored.pixels) + levels(ignored.validation_pixels) == levels(data.pixels)
+    assert levels(ignored.pixels) + levels(ignored.validation.pixels) == levels(data.pixels)
 
 
 def test_an_absent_val_folder_is_refused_when_asked_for(tmp_path: Path) -> None:

@@ -63,19 +63,19 @@ def test_three_labels_are_refused() -> None:
 
 
 def test_a_changed_number_of_epochs_is_in_the_name_and_shortens_the_warm_up() -> None:
-    assert with_epochs(ROBUST, 30) == ROBUST and recipe_name(ROBUST) == "robust v1"
+    assert with_epochs(ROBUST, 30) == ROBUST and recipe_name(ROBUST) == "robust v2"
     assert recipe_name(with_epochs(SEED, 7)) == "seed v1, 7 epochs"
     once = with_epochs(ROBUST, 1)
-    assert recipe_name(once) == "robust v1, 1 epoch"
+    assert recipe_name(once) == "robust v2, 1 epoch"
     assert (once.epochs, once.schedule) == (1, Cosine(warmup_epochs=0))
     with pytest.raises(UsageError, match="epochs is 0, expected at least 1"):
         with_epochs(ROBUST, 0)
 
 
 def test_a_changed_width_is_in_the_name_and_is_a_share() -> None:
-    assert recipe_name(with_width(ROBUST, 0.5)) == "robust v1, width 0.5"
+    assert recipe_name(with_width(ROBUST, 0.5)) == "robust v2, width 0.5"
     assert (
-        recipe_name(with_epochs(with_width(ROBUST, 0.25), 2)) == "robust v1, width 0.25, 2 epochs"
+        recipe_name(with_epochs(with_width(ROBUST, 0.25), 2)) == "robust v2, width 0.25, 2 epochs"
     )
     assert with_width(ROBUST, 1.0) == ROBUST
     for width in (0.0, -0.5, 1.01, math.nan, math.inf):

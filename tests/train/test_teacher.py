@@ -22,7 +22,7 @@ from cxr_edge.spec import InputSpec, ModelSpec
 from cxr_edge.train.fitting.history import HISTORY_NAME
 from cxr_edge.train.recipe import COMPACT, ROBUST
 from cxr_edge.train.settings import Augmentation
-from cxr_edge.train.teacher import for_teacher, load_teacher, teacher_spec
+from cxr_edge.train.teacher import for_teacher, load_teacher, teacher_spec, teachers_spec
 
 LABELS = ("bars", "left", "right")
 INPUT = {"height": 24, "width": 20, "channels": 3, "scale": 1 / 127.5, "offset": -1.0}
@@ -75,9 +75,9 @@ def test_a_student_of_any_classifier_learns_its_scores(teacher: Path, tmp_path: 
     assert run.spec.labels == LABELS and run.spec.activation == "softmax"
     assert run.spec.input == teacher_spec(teacher).input
     assert run.spec.threshold is None
-    assert run.provenance.recipe == "compact v1, width 0.375, 12 epochs"
+    assert run.provenance.recipe == "compact v2, width 0.375, 12 epochs"
     loaded = load_teacher(teacher, Silent())
-    assert run.provenance.teacher == loaded.sha256 != ""
+    assert run.provenance.teachers == (loaded.sha256,)
     assert '"distillation": {' in (tmp_path / "run" / HISTORY_NAME).read_text()
     assert result.evaluations["validation"].figures["accuracy"].value == 1.0
     # It agrees with its teacher on pictures that neither was trained on, too.
@@ -142,3 +142,20 @@ def test_a_softmax_of_two_labels_teaches_one_sigmoid(tmp_path: Path) -> None:
     assert student.spec.name == "moles, robust recipe"
     assert student.spec.positive_label == "malignant" and student.spec.threshold == 0.5
     assert student.distillation == COMPACT.distillation
+
+
+def test_teachers_of_one_student_have_the_same_input_and_labels(
+    teacher: Path, tmp_path: Path
+) -> None:
+    first, second, third = (tmp_path / name for name in ("a", "b", "c"))
+    for folder in (first, second, third):
+        folder.mkdir()
+        spec = {"name": folder.name, "input": INPUT, "labels": LABELS, "activation": "softmax"}
+        if folder == third:
+            spec["labels"] = ["bars", "right", "left"]
+        (folder / "spec.json").write_text(json.dumps(spec))
+        shutil.copy(teacher, folder / "model.keras")
+    models = [folder / "model.keras" for folder in (first, second, third)]
+    assert teachers_spec(models[:2]).name == "a"
+    with pytest.raises(UsageError, match=r"c/model.keras: its input, labels or output differ"):
+        teachers_spec(models)

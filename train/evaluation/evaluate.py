@@ -19,8 +19,14 @@ from cxr_edge.metrics.evaluation import (
 from cxr_edge.report.documents import draw_page_beside
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
+from cxr_edge.train.evaluation.baseline import explained_share
 from cxr_edge.train.evaluation.curves import roc_points
-from cxr_edge.train.evaluation.figures import SampledFigures, compute_figures, figure_differences
+from cxr_edge.train.evaluation.figures import (
+    SampledFigures,
+    compute_figures,
+    compute_series,
+    figure_differences,
+)
 from cxr_edge.train.evaluation.gallery import write_gallery
 from cxr_edge.train.evaluation.inputs import (
     EvaluationInputs,
@@ -137,7 +143,10 @@ def evaluate_part(
     figures = compute_figures(scored, spec, resamples)
     evaluation = summarize(scored, figures, resamples, model=model.source, data=inputs.source)
     if inputs.baseline:
-        evaluation = dataclasses.replace(evaluation, baseline=_compare_baseline(inputs, figures))
+        compared_baseline = _compare_baseline(inputs, scored, figures)
+        evaluation = dataclasses.replace(evaluation, baseline=compared_baseline)
+    if series := compute_series(scored, inputs.series, resamples) if inputs.series else None:
+        evaluation = dataclasses.replace(evaluation, by_series=series)
     if shifts:
         compared = compare_shifts(
             images, model.scorer, spec, figures, resamples, reporter or Silent()
@@ -163,7 +172,7 @@ def evaluate_part(
 
 
 def _compare_baseline(
-    inputs: EvaluationInputs, figures: SampledFigures
+    inputs: EvaluationInputs, scored: Scored, figures: SampledFigures
 ) -> BaselineComparison | None:
     baseline = inputs.baseline
     if baseline is None:
@@ -173,4 +182,5 @@ def _compare_baseline(
         training_images=baseline.training_images,
         comparison=FigureComparison(baseline.figures.intervals, difference),
         roc=roc_points(baseline.scored, baseline.spec),
+        explained=explained_share(scored, baseline.statistics, baseline.spec),
     )

@@ -27,7 +27,7 @@ from cxr_edge.metrics import (
     resample,
     roc_area,
 )
-from cxr_edge.metrics.evaluation import CURVE_SPECIFICITY, SENSITIVITY
+from cxr_edge.metrics.evaluation import CURVE_SPECIFICITY, SENSITIVITY, SeriesFigures
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.evaluation.scored import Scored, binary, confidence
 
@@ -85,6 +85,33 @@ def compute_figures(scored: Scored, spec: ModelSpec, resamples: Resamples) -> Sa
         if (figure := interval(values)) is not None:
             intervals[name] = exact_at_ends(figure, units[name]) if name in units else figure
     return SampledFigures(samples, intervals)
+
+
+def compute_series(
+    scored: Scored, series: Sequence[str], resamples: Resamples
+) -> dict[str, SeriesFigures]:
+    """Accuracy of each series with its interval.
+
+    Args:
+        scored: decisions and truth of N images.
+        series: of each of the N images; those of an empty name are left out.
+        resamples: of the same N images.
+    """
+    names = np.array(series)
+    right = scored.decisions == scored.labels
+    figures = {}
+    for name in sorted(set(series) - {""}):
+        members = names == name
+        blocks = [
+            ratio(weights @ (members & right), weights @ members, np.nan)
+            for weights in resamples.weights()
+        ]
+        patients = len(np.unique(resamples.patient_of[members]))
+        share = interval(np.concatenate(blocks))
+        if share is not None:
+            accuracy = exact_at_ends(share, patients)
+            figures[name] = SeriesFigures(int(members.sum()), patients, accuracy)
+    return figures
 
 
 def figure_differences(first: SampledFigures, second: SampledFigures) -> dict[str, Interval]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr_edge.data.folders import LabelledImages, check_outside, open_folder, read_folder
-from cxr_edge.data.patients import Grouping
+from cxr_edge.data.patients import Grouping, kermany_series
 from cxr_edge.errors import DataError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.metrics import Resamples
@@ -40,6 +40,8 @@ class EvaluationOptions:
     """The same images at another resolution; None: none."""
     command: str = ""
     """Makes the documents again."""
+    series_of: Grouping = kermany_series
+    """Which files belong to one series; empty: to none."""
 
 
 def check_output(options: EvaluationOptions) -> None:
@@ -72,6 +74,8 @@ class EvaluationInputs:
     resamples: Resamples
     baseline: ScoredBaseline | None = None
     copies: Pairs | None = None
+    series: tuple[str, ...] = ()
+    """(N,) series of each image, some perhaps empty; empty: unknown."""
 
     @property
     def source(self) -> ImageSource:
@@ -102,6 +106,7 @@ def gather_inputs(
     names: Sequence[str] = (),
     baseline: Baseline | None = None,
     copies: Pairs | None = None,
+    series: Sequence[str] = (),
 ) -> EvaluationInputs:
     """Draw the bootstrap samples, and score the baseline.
 
@@ -113,10 +118,13 @@ def gather_inputs(
         names: of the N images; empty: unknown.
         baseline: fitted for images of this size; None: none.
         copies: the same images at another resolution; None: none.
+        series: of each of the N images, empty for an image of none; empty: unknown.
     """
     resamples = resample_labelled(images.labels, patients)
     scored = baseline.score(images.pixels, images.labels, resamples) if baseline else None
-    return EvaluationInputs(part, spec.labels, images, tuple(names), resamples, scored, copies)
+    return EvaluationInputs(
+        part, spec.labels, images, tuple(names), resamples, scored, copies, tuple(series)
+    )
 
 
 def read_inputs(
@@ -152,7 +160,14 @@ def read_inputs(
         baseline = fit_baseline(fitted_on.pixels, fitted_on.labels, spec)
     names = [printable(path.relative_to(folder.root).as_posix()) for path in images.files]
     return gather_inputs(
-        part, images, spec, patients, names=names, baseline=baseline, copies=copies
+        part,
+        images,
+        spec,
+        patients,
+        names=names,
+        baseline=baseline,
+        copies=copies,
+        series=[options.series_of(path) for path in images.files],
     )
 
 

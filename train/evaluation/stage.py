@@ -30,6 +30,7 @@ def evaluate_model(
     shifts: bool = True,
     copies: PathLike | None = None,
     patient_pattern: str | None = None,
+    series_pattern: str | None = None,
     out: PathLike | None = None,
     command: str = "cxr_edge.evaluate_model, called from Python",
     reporter: Reporter | None = None,
@@ -56,6 +57,8 @@ def evaluate_model(
         copies: the same images, under the same names, at another resolution; None: there are none.
         patient_pattern: regular expression searched in each file name; its groups identify the
             patient. None: Kermany's file names; any other file is a patient of its own.
+        series_pattern: regular expression searched in each file name; its groups name the series
+            whose accuracy is reported apart. None: the numberings of Kermany's file names.
         out: folder for page, JSON, charts, gallery and scores; None: nothing is written.
         command: what the documents in ``out`` say that they were made by.
         reporter: shows messages and progress; None: nothing is shown.
@@ -70,7 +73,7 @@ def evaluate_model(
         MissingExtraError: Keras, an engine, or scikit-learn for ``baseline`` is not installed.
         OutputError: ``out`` cannot be written.
     """
-    from cxr_edge.data.patients import grouping
+    from cxr_edge.data.patients import grouping, series_grouping
     from cxr_edge.extras import require_installed
     from cxr_edge.files import check_writable
     from cxr_edge.train.evaluation.evaluate import evaluate_models
@@ -92,6 +95,7 @@ def evaluate_model(
         shifts=shifts,
         copies=optional_path(copies),
         command=command,
+        series_of=series_grouping(series_pattern),
     )
     check_output(options)
     if options.out:

@@ -11,14 +11,23 @@ from cxr_edge.preprocess import Image
 from cxr_edge.train.fitting import photometry
 from cxr_edge.train.settings import Acquisition, Augmentation
 
+_NO_DONOR = "an augmentation that swaps exposure needs an image of another label"
 
-def augment(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
+
+def augment(
+    image: Image,
+    augmentation: Augmentation,
+    random: np.random.Generator,
+    donor: Image | None = None,
+) -> Image:
     """Change one image's geometry, then its exposure, sharpness, noise and compression.
 
     Args:
         image: (H, W, C) uint8.
         augmentation: ranges of the changes.
         random: the generator; the same state gives the same change.
+        donor: an image of another label and the same shape, whose exposure may be taken; None if
+            the augmentation swaps none.
 
     Returns:
         (H, W, C) uint8.
@@ -26,6 +35,10 @@ def augment(image: Image, augmentation: Augmentation, random: np.random.Generato
     warped = _warp(image, augmentation, random)
     if augmentation.acquisition is None:
         return warped
+    if augmentation.acquisition.exposure:
+        if donor is None:
+            raise ValueError(_NO_DONOR)
+        warped = _swap_exposure(warped, donor, augmentation.acquisition.exposure, random)
     return _vary_acquisition(warped, augmentation.acquisition, random)
 
 
@@ -82,10 +95,42 @@ def _vary_acquisition(image: Image, ranges: Acquisition, random: np.random.Gener
     elif choice == 2:
         image = photometry.resample(image, random.uniform(ranges.resample, 0.9))
     if sometimes():
-        image = photometry.add_noise(image, random.uniform(0, ranges.noise), random)
+        image = _add_noise(image, ranges, random)
     if sometimes():
         image = photometry.encode_again(image, int(random.integers(ranges.quality, 96)))
     return image
+
+
+def _swap_exposure(
+    image: Image, donor: Image, probability: float, random: np.random.Generator
+) -> Image:
+    """Take the donor's histogram or its lowest frequencies, so that neither tells the label."""
+    if random.random() >= probability:
+        return image
+    if random.random() < 0.5:
+        return photometry.take_histogram(image, donor, random.uniform(0.5, 1))
+    return photometry.take_low_frequencies(image, donor, int(random.integers(1, 3)))
+
+
+def _add_noise(image: Image, ranges: Acquisition, random: np.random.Generator) -> Image:
+    """Add noise of one of the kinds that have a range, all equally likely."""
+    kinds = {
+        "normal": ranges.noise,
+        "speckle": ranges.speckle,
+        "quanta": ranges.quanta,
+        "salt": ranges.salt,
+    }
+    present = [kind for kind, strength in kinds.items() if strength] or ["normal"]
+    kind = present[int(random.integers(len(present)))] if len(present) > 1 else present[0]
+    if kind == "quanta":  # fewer quanta, more noise: uniform in the noise's deviation
+        deviation = random.uniform(0, 1) / math.sqrt(ranges.quanta)
+        return photometry.count_quanta(image, 1 / max(deviation, 0.01) ** 2, random)
+    strength = random.uniform(0, kinds[kind])
+    if kind == "speckle":
+        return photometry.add_speckle(image, strength, random)
+    if kind == "salt":
+        return photometry.add_salt_and_pepper(image, strength, random)
+    return photometry.add_noise(image, strength, random)
 
 
 def _erase_corner(image: Image, share: float, random: np.random.Generator) -> Image:

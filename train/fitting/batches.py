@@ -10,13 +10,15 @@ import numpy.typing as npt
 from cxr_edge.data.folders import Labels
 from cxr_edge.decision import Scores
 from cxr_edge.extras import require_keras
-from cxr_edge.preprocess import Batch, Pixels, normalize
+from cxr_edge.preprocess import Batch, Image, Pixels, normalize
 from cxr_edge.spec import ModelSpec
 from cxr_edge.train.fitting.augment import augment
 from cxr_edge.train.fitting.targets import Teacher, label_targets, soften, student_scores
 from cxr_edge.train.settings import Augmentation, Distillation
 
 keras = require_keras("train")
+
+_TEACHER = 1  # tells the draw of a batch's teacher from that of an image's changes
 
 
 class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
@@ -34,7 +36,9 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
         seed: of order and augmentation.
         balanced: show each label equally often in every batch; rare labels repeat within an epoch.
         first_epoch: epochs that were trained before.
-        taught: a teacher, and how to learn from it; None: from the labels.
+        taught: teachers, and how to learn from them; None: from the labels. Each batch is scored by
+            one of them, drawn anew, whose mean over batches is the gradient that the mean of their
+            softened scores has, at the price of one.
     """
 
     def __init__(
@@ -48,12 +52,13 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
         seed: int,
         balanced: bool = False,
         first_epoch: int = 0,
-        taught: tuple[Teacher, Distillation] | None = None,
+        taught: tuple[tuple[Teacher, ...], Distillation] | None = None,
     ) -> None:
         super().__init__()
         self._pixels, self._labels, self._spec = pixels, labels, spec
         self._augmentation, self._batch_size, self._seed = augmentation, batch_size, seed
         self._epoch, self._balanced, self._taught = first_epoch, balanced, taught
+        self._others = {int(label): np.flatnonzero(labels != label) for label in np.unique(labels)}
         self._order = self._shuffled()
 
     def __len__(self) -> int:
@@ -64,14 +69,12 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
         """Batch ``index`` of the current epoch: images (N, H, W, C), targets (N, outputs)."""
         first = index * self._batch_size
         indices = self._order[first : first + self._batch_size]
-        images = [
-            augment(self._pixels[image], self._augmentation, self._random(position))
-            for position, image in enumerate(indices, start=first)
-        ]
+        images = [self._augmented(image, position) for position, image in enumerate(indices, first)]
         batch = normalize(np.stack(images), self._spec.input)
         if self._taught is None:
             return batch, label_targets(self._labels[indices], self._spec)
-        teacher, distillation = self._taught
+        teachers, distillation = self._taught
+        teacher = teachers[int(self._random(index, _TEACHER).integers(len(teachers)))]
         scores = student_scores(teacher.scores(batch), teacher.spec, self._spec)
         return batch, soften(scores, distillation.temperature)
 
@@ -79,6 +82,16 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[name-defined]
         """Shuffle for the next epoch."""
         self._epoch += 1
         self._order = self._shuffled()
+
+    def _augmented(self, index: int, position: int) -> Image:
+        """An augmented image; ``position`` is its place in the epoch."""
+        random = self._random(position)
+        ranges = self._augmentation.acquisition
+        donor = None
+        if ranges and ranges.exposure:
+            others = self._others[int(self._labels[index])]
+            donor = self._pixels[others[int(random.integers(len(others)))]]
+        return augment(self._pixels[index], self._augmentation, random, donor)
 
     def _shuffled(self) -> npt.NDArray[np.intp]:
         random = self._random()

@@ -22,6 +22,7 @@ from cxr_edge.files import printable, sha256
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
 from cxr_edge.train.fitting.contradictions import refuse_contradictions
+from cxr_edge.train.fitting.held_out import HeldOut, choose_block
 from cxr_edge.train.recipe import TrainingRecipe
 from cxr_edge.train.request import open_training_folders
 
@@ -37,20 +38,24 @@ class TrainingData:
     """(N, height, width, channels) uint8, the training images."""
     labels: Labels
     """(N,) indices into the recipe's labels."""
-    validation_pixels: Pixels
-    """(M, height, width, channels) uint8, the validation images."""
-    validation_labels: Labels
-    """(M,) indices into the recipe's labels."""
-    validation_names: tuple[str, ...]
-    """The M files' paths, relative to their split's folder."""
+    validation: HeldOut
+    """Images of randomly chosen patients, or of the folder ``val``."""
+    block: HeldOut | None
+    """Images of the patients with the lowest numbers, held out too; None: the recipe takes none,
+    or the folder is too small."""
     patients: dict[str, int]
-    """Number of patients in ``training`` and in ``validation``."""
+    """Number of patients in ``training``, ``validation`` and, if there is one, ``block``."""
     unreadable: tuple[str, ...]
     """Reasons, one for each file that could not be read."""
     sha256: str
     """Fingerprint of the training folder's images and labels."""
     test: LabelledFolder | None
     """The test folder, not read; None: there is none, or the recipe does not use it."""
+
+    @property
+    def held_out(self) -> tuple[HeldOut, ...]:
+        """Validation and, if there is one, the block."""
+        return (self.validation, self.block) if self.block else (self.validation,)
 
 
 def read_training_data(
@@ -68,7 +73,7 @@ def read_training_data(
         data: a folder with ``train/`` (and ``test/``), each with a folder for each class; or the
             class folders themselves.
         recipe: gives labels, input, and the share to hold out.
-        seed: of the split.
+        seed: of the split, unless the recipe has its own.
         group_of: gives each file's patient.
         use_val_folder: validate on all of ``data/val`` instead of on held-out patients.
         reporter: shows progress and the files that are left out.
@@ -89,26 +94,38 @@ def read_training_data(
     refuse_contradictions(images, hashes, held, test_folder, data)
     if recipe.distinct:
         images = _drop_copies(images, hashes, reporter)
+    block = None
     if held:
         training, validation = images, held
     else:
         patients = [group_of(path) for path in images.files]
+        split_seed = seed if recipe.split_seed is None else recipe.split_seed
         held_out = np.asarray(
-            hold_out(patients, images.labels.tolist(), recipe.validation_fraction, seed), np.bool_
+            hold_out(patients, images.labels.tolist(), recipe.validation_fraction, split_seed),
+            np.bool_,
         )
-        training = _select(images, np.flatnonzero(~held_out))
+        in_block = np.zeros(len(patients), np.bool_)
+        if recipe.block:
+            in_block = choose_block(images, patients, ~held_out, recipe.block, reporter)
+        training = _select(images, np.flatnonzero(~held_out & ~in_block))
         validation = _select(images, np.flatnonzero(held_out))
+        if in_block.any():
+            block = _select(images, np.flatnonzero(in_block))
     _check_labels({"training": training, "validation": validation}, folder)
     validation_root = (validation_folder or folder).root
     return TrainingData(
         pixels=training.pixels,
         labels=training.labels,
-        validation_pixels=validation.pixels,
-        validation_labels=validation.labels,
-        validation_names=tuple(str(path.relative_to(validation_root)) for path in validation.files),
+        validation=HeldOut.of(validation, validation_root),
+        block=HeldOut.of(block, folder.root) if block else None,
         patients={
-            "training": len({group_of(path) for path in training.files}),
-            "validation": len({group_of(path) for path in validation.files}),
+            part: len({group_of(path) for path in chosen.files})
+            for part, chosen in (
+                ("training", training),
+                ("validation", validation),
+                ("block", block),
+            )
+            if chosen
         },
         unreadable=tuple(reason for _, reason in images.unreadable + validation.unreadable),
         sha256=fingerprint,
@@ -173,5 +190,9 @@ def calibration_samples(images: TrainingData, seed: int) -> Samples:
 
 
 def validation_samples(images: TrainingData) -> Samples:
-    """The validation images, for an export to choose a quantization recipe by."""
-    return Samples(images.validation_pixels, images.validation_labels, images.validation_names)
+    """The validation images and the block, for an export to choose a quantization recipe by."""
+    return Samples(
+        np.concatenate([part.pixels for part in images.held_out]),
+        np.concatenate([part.labels for part in images.held_out]),
+        tuple(name for part in images.held_out for name in part.names),
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from cxr_edge import documents
 from cxr_edge.errors import UsageError
 from cxr_edge.extras import require_keras
@@ -14,9 +16,10 @@ from cxr_edge.reporting import Reporter
 from cxr_edge.train.fitting.batches import AugmentedBatches
 from cxr_edge.train.fitting.callbacks import EpochLog, Plateau, Seeding, StepProgress
 from cxr_edge.train.fitting.checkpoint import State, load_state, save_state
-from cxr_edge.train.fitting.data import TrainingData
+from cxr_edge.train.fitting.data import TrainingData, validation_samples
 from cxr_edge.train.fitting.history import Epoch
 from cxr_edge.train.fitting.network import build_network
+from cxr_edge.train.fitting.normalization import FusedBatchNormalization, estimate_again
 from cxr_edge.train.fitting.targets import Teacher, label_targets
 from cxr_edge.train.recipe import TrainingRecipe
 from cxr_edge.train.settings import Cosine, OnPlateau
@@ -34,7 +37,7 @@ def fit_network(
     seed: int,
     checkpoint: Path,
     reporter: Reporter,
-    teacher: Teacher | None = None,
+    teachers: tuple[Teacher, ...] = (),
 ) -> tuple[Any, tuple[Epoch, ...]]:
     """Train the recipe's network.
 
@@ -44,7 +47,7 @@ def fit_network(
         seed: of weights, order, augmentation and dropout.
         checkpoint: folder that holds the last finished epoch; a training found there is resumed.
         reporter: shows progress and each epoch's figures.
-        teacher: what the recipe's distillation learns from; None if it has none.
+        teachers: what the recipe's distillation learns from; empty if it has none.
 
     Returns:
         The ``keras.Model`` after the last epoch, and every epoch's figures.
@@ -53,10 +56,10 @@ def fit_network(
         UsageError: ``checkpoint`` belongs to another training, or is damaged.
         OutputError: ``checkpoint`` cannot be written.
     """
-    identity = identify(data, recipe, seed, teacher)
+    identity = identify(data, recipe, seed, teachers)
     state = load_state(checkpoint, identity)
     epochs = list(state.epochs) if state else []
-    batches = _make_batches(data, recipe, seed, teacher, first_epoch=len(epochs))
+    batches = _make_batches(data, recipe, seed, teachers, first_epoch=len(epochs))
     if state:
         network = _load_network(checkpoint / state.model)
         reporter.say(f"resuming after epoch {len(epochs)} of {recipe.epochs}")
@@ -72,8 +75,8 @@ def fit_network(
         state = State(identity, f"epoch-{len(finished)}.keras", tuple(finished), memory)
         save_state(checkpoint, network, state)
 
-    validation_batch = normalize(data.validation_pixels, recipe.spec.input)
-    validation_targets = label_targets(data.validation_labels, recipe.spec)
+    validation_batch = normalize(data.validation.pixels, recipe.spec.input)
+    validation_targets = label_targets(data.validation.labels, recipe.spec)
     with reporter.bar("training") as advance:
         network.fit(
             batches,
@@ -89,15 +92,19 @@ def fit_network(
             ],
             verbose=0,
         )
+    if recipe.averaging and recipe.averaging.norm_batches:
+        reporter.say("measuring the statistics of batch normalization again")
+        estimate_again(network, batches, recipe.averaging.norm_batches)
     return network, tuple(epochs)
 
 
 def identify(
-    data: TrainingData, recipe: TrainingRecipe, seed: int, teacher: Teacher | None = None
+    data: TrainingData, recipe: TrainingRecipe, seed: int, teachers: tuple[Teacher, ...] = ()
 ) -> str:
-    """Fingerprint of everything a training depends on: recipe, seed, images, split, teacher."""
-    validation = [sha256(data.validation_pixels.tobytes()), data.validation_labels.tolist()]
-    taught_by = teacher.sha256 if teacher else None
+    """Fingerprint of everything a training depends on: recipe, seed, images, split, teachers."""
+    held_out = validation_samples(data)
+    validation = [sha256(held_out.pixels.tobytes()), np.asarray(held_out.labels).tolist()]
+    taught_by = [teacher.sha256 for teacher in teachers]
     return sha256(documents.dump([recipe, seed, data.sha256, validation, taught_by]))
 
 
@@ -105,7 +112,7 @@ def _make_batches(
     data: TrainingData,
     recipe: TrainingRecipe,
     seed: int,
-    teacher: Teacher | None,
+    teachers: tuple[Teacher, ...],
     *,
     first_epoch: int,
 ) -> AugmentedBatches:
@@ -119,7 +126,7 @@ def _make_batches(
         seed=seed,
         balanced=recipe.balanced,
         first_epoch=first_epoch,
-        taught=(teacher, distillation) if teacher and distillation else None,
+        taught=(teachers, distillation) if teachers and distillation else None,
     )
 
 
@@ -129,7 +136,11 @@ def _new_network(recipe: TrainingRecipe, seed: int, steps: int, reporter: Report
     if precision != "float32":
         reporter.say(f"training in {precision}, which is faster on this CPU")
     network = build_network(
-        recipe.spec, width=recipe.width, momentum=recipe.norm_momentum, precision=precision
+        recipe.spec,
+        width=recipe.width,
+        momentum=recipe.norm_momentum,
+        precision=precision,
+        normalization=FusedBatchNormalization,
     )
     losses = keras.losses
     loss = losses.BinaryCrossentropy if recipe.spec.outputs == 1 else losses.CategoricalCrossentropy
@@ -165,7 +176,9 @@ def _optimizer(recipe: TrainingRecipe, steps: int) -> Any:
     if recipe.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(rate)
     # Weight decay applies to every variable: Keras does not save exclusions in a checkpoint.
-    return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+    window = recipe.averaging.window * recipe.epochs * steps if recipe.averaging else 0.0
+    averaged = {"use_ema": True, "ema_momentum": 1 - 1 / window} if window > 1 else {}
+    return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **averaged)
 
 
 def _load_network(path: Path) -> Any:

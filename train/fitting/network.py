@@ -35,7 +35,12 @@ def block_filters(width: float) -> tuple[int, ...]:
 
 
 def build_network(
-    spec: ModelSpec, *, width: float = 1.0, momentum: float = 0.99, precision: str = "float32"
+    spec: ModelSpec,
+    *,
+    width: float = 1.0,
+    momentum: float = 0.99,
+    precision: str = "float32",
+    normalization: Any = keras.layers.BatchNormalization,
 ) -> Any:
     """Build the seed's network, or a narrower copy of it, with new random weights.
 
@@ -44,6 +49,7 @@ def build_network(
         width: share of the reference's filters, above 0, at most 1.
         momentum: of the running statistics of every BatchNormalization.
         precision: Keras dtype policy of all layers but the last, which is float32.
+        normalization: the class of the BatchNormalization layers.
 
     Returns:
         A ``keras.Model`` from (N, height, width, channels) to (N, spec.outputs).
@@ -59,9 +65,7 @@ def build_network(
         )
         if dropout:
             stack.append(layers.Dropout(dropout, dtype=precision, name=f"dropout{number}"))
-        stack.append(
-            layers.BatchNormalization(momentum=momentum, dtype=precision, name=f"norm{number}")
-        )
+        stack.append(normalization(momentum=momentum, dtype=precision, name=f"norm{number}"))
         stack.append(
             layers.MaxPooling2D(2, strides=2, padding="same", dtype=precision, name=f"pool{number}")
         )

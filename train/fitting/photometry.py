@@ -62,6 +62,60 @@ def add_noise(image: Image, deviation: float, random: np.random.Generator) -> Im
     return _to_bytes(image + deviation * noise)
 
 
+def add_speckle(image: Image, deviation: float, random: np.random.Generator) -> Image:
+    """Multiply each pixel by a Gaussian of mean 1 and standard deviation ``deviation``."""
+    noise = random.standard_normal(image.shape, np.float32)
+    return _to_bytes(image * (1 + deviation * noise))
+
+
+def count_quanta(image: Image, quanta: float, random: np.random.Generator) -> Image:
+    """Draw each pixel from a Poisson distribution; white is ``quanta`` of them on average."""
+    return _to_bytes(random.poisson(image * (quanta / 255)) * (255 / quanta))
+
+
+def add_salt_and_pepper(image: Image, share: float, random: np.random.Generator) -> Image:
+    """Make ``share`` of the pixels black or white, each half of them."""
+    draw = random.random(image.shape[:2], np.float32)
+    changed = image.copy()
+    changed[draw < share / 2] = 0
+    changed[draw > 1 - share / 2] = 255
+    return changed
+
+
+def take_histogram(image: Image, donor: Image, share: float) -> Image:
+    """Move grey levels towards those that give an image the histogram of another.
+
+    Args:
+        image: (H, W, C) uint8.
+        donor: of any size, uint8.
+        share: 0: unchanged; 1: all the way.
+    """
+    own, other = (
+        np.bincount(picture.ravel(), minlength=256).cumsum() for picture in (image, donor)
+    )
+    matched = np.interp(own / own[-1], other / other[-1], np.arange(256.0))
+    return _look_up(image, share * matched + (1 - share) * np.arange(256.0))
+
+
+def take_low_frequencies(image: Image, donor: Image, radius: int) -> Image:
+    """Give an image the amplitudes of another's lowest frequencies; the phases stay.
+
+    Yang, Soatto 2020, arXiv:2004.05498.
+
+    Args:
+        image: (H, W, C) uint8.
+        donor: of the same shape.
+        radius: highest frequency that is changed, cycles over a side.
+    """
+    own, other = (
+        np.fft.rfft2(picture.astype(np.float32), axes=(0, 1)) for picture in (image, donor)
+    )
+    rows = np.r_[0 : radius + 1, -radius:0]
+    block = np.ix_(rows, np.arange(radius + 1))
+    own[block] *= np.abs(other[block]) / np.maximum(np.abs(own[block]), 1e-6)
+    return _to_bytes(np.fft.irfft2(own, s=image.shape[:2], axes=(0, 1)))
+
+
 def drift(image: Image, strength: float, degrees: float) -> Image:
     """Multiply by a ramp from 1 - strength to 1 + strength along ``degrees``: the heel effect."""
     rows, columns = image.shape[:2]

@@ -28,6 +28,7 @@ class _Section:
     note: str
     figures_table: Table
     label_table: Table
+    series_table: Table | None
     decisions: list[Figure]
     curves: list[Figure]
     histograms: list[Figure]
@@ -101,6 +102,7 @@ def _section(
         note=summary.interval_note(evaluation.data),
         figures_table=summary.figures_table(evaluation),
         label_table=summary.label_table(evaluation),
+        series_table=summary.series_table(series) if (series := evaluation.by_series) else None,
         decisions=unique([confusion_figure(evaluation)]),
         curves=unique(list(curve_figures(evaluation))),
         histograms=unique(list(histogram_figures(evaluation))),

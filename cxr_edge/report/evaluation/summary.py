@@ -11,6 +11,7 @@ from cxr_edge.metrics.evaluation import (
     FigureComparison,
     ImageSource,
     Origin,
+    SeriesFigures,
 )
 from cxr_edge.report.evaluation.text import change_text, interval_text
 from cxr_edge.report.tables import Cell, Heading, Table, TableRow
@@ -85,6 +86,12 @@ def verdict(evaluation: Evaluation) -> list[str]:
         if difference:
             sentence += f": the model is {_gain(difference)}"
         sentences.append(f"{sentence}.")
+        explained = evaluation.baseline.explained
+        if explained is not None:
+            sentences.append(
+                f"Within a label, those 16 numbers explain {_percent(explained)} of the variance "
+                "of the model's logits: the less, the less it depends on how an image was taken."
+            )
     return sentences
 
 
@@ -223,6 +230,28 @@ def label_table(evaluation: Evaluation) -> Table:
         for label, figures in evaluation.by_label.items()
     ]
     return Table(headings, rows, "Figures by label")
+
+
+def series_table(by_series: dict[str, SeriesFigures]) -> Table:
+    """Accuracy of each series."""
+    headings = [
+        Heading("series", "Images that were numbered together."),
+        Heading("images", numeric=True),
+        Heading("patients", numeric=True),
+        Heading("decided right (95 % interval)", "For a series of one label: its recall."),
+    ]
+    rows = [
+        TableRow(
+            (
+                Cell(name, name),
+                Cell(f"{series.images:,}", series.images),
+                Cell(f"{series.patients:,}", series.patients),
+                Cell(interval_text(series.accuracy), series.accuracy.value),
+            )
+        )
+        for name, series in by_series.items()
+    ]
+    return Table(headings, rows, "Accuracy by series")
 
 
 def shift_table(evaluation: Evaluation, shifts: dict[str, FigureComparison]) -> Table:

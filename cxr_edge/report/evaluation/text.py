@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from cxr_edge.metrics import Interval
 from cxr_edge.metrics.evaluation import (
+    BaselineComparison,
     CopyComparison,
     Evaluation,
     FigureComparison,
     ModelSource,
+    SeriesFigures,
     Spread,
 )
 from cxr_edge.metrics.evaluation_sources import spread_meaning
@@ -46,6 +48,8 @@ def report_sections(evaluation: Evaluation) -> Iterator[Section]:
     if reason := evaluation.why_useless:
         yield Section(f"of no use: {reason}")
     yield _by_label(evaluation)
+    if evaluation.by_series:
+        yield _by_series(evaluation.by_series)
     yield _confusion(evaluation)
     patients = "" if data.patients == data.images else f"patients {data.patients}   "
     counts = (
@@ -58,7 +62,7 @@ def report_sections(evaluation: Evaluation) -> Iterator[Section]:
     yield Section(counts)
     yield _intervals(evaluation)
     if evaluation.baseline:
-        yield _baseline(evaluation, evaluation.baseline.comparison)
+        yield _baseline(evaluation, evaluation.baseline)
     if evaluation.shifts:
         yield _shifts(evaluation, evaluation.shifts)
     if evaluation.copies:
@@ -127,6 +131,15 @@ def _by_label(evaluation: Evaluation) -> Section:
     return Section("", [Column(), *_numbers("precision", "recall", "f1", "images")], rows)
 
 
+def _by_series(by_series: dict[str, SeriesFigures]) -> Section:
+    rows = [
+        (name, interval_text(series.accuracy), str(series.images), str(series.patients))
+        for name, series in by_series.items()
+    ]
+    columns = [Column("series"), Column("decided right"), *_numbers("images", "patients")]
+    return Section("", columns, rows)
+
+
 def _confusion(evaluation: Evaluation) -> Section:
     rows = [
         (name, *map(str, row))
@@ -144,7 +157,8 @@ def _intervals(evaluation: Evaluation) -> Section:
     return Section(describe_intervals(evaluation), [Column(), Column()], rows)
 
 
-def _baseline(evaluation: Evaluation, baseline: FigureComparison) -> Section:
+def _baseline(evaluation: Evaluation, compared: BaselineComparison) -> Section:
+    baseline = compared.comparison
     rows = [
         (
             name,
@@ -155,8 +169,14 @@ def _baseline(evaluation: Evaluation, baseline: FigureComparison) -> Section:
         for name, difference in baseline.difference.items()
     ]
     titles = ("", "model", "baseline", "model minus baseline")
+    text = "compared with a logistic regression on 16 numbers of brightness and sharpness"
+    if compared.explained is not None:
+        text += (
+            f"\nthese numbers explain {compared.explained:.1%} of the variance of the model's "
+            "logits within a label"
+        )
     return Section(
-        "compared with a logistic regression on 16 numbers of brightness and sharpness",
+        text,
         [Column(title) for title in titles],
         rows,
     )

@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from cxr_edge.spec import SEED_SPEC
-from cxr_edge.train.evaluation.baseline import STATISTICS, fit_baseline, global_statistics
+from cxr_edge.train.evaluation.baseline import (
+    STATISTICS,
+    explained_share,
+    fit_baseline,
+    global_statistics,
+)
 from cxr_edge.train.evaluation.figures import resample_labelled
+from cxr_edge.train.evaluation.scored import Scored
 
 
 def measured(image: np.ndarray) -> dict[str, float]:
@@ -85,3 +91,19 @@ def test_it_keeps_the_networks_labels_but_not_its_threshold() -> None:
     own = fit_baseline(pixels, labels, spec).spec
     assert (own.labels, own.positive_label) == (spec.labels, spec.positive_label)
     assert (own.threshold, own.uncertain_band) == (0.5, None)
+
+
+@pytest.mark.parametrize(("brightness", "expected"), [(0.0, 0.0), (1.0, 0.5), (5.0, 0.96)])
+def test_the_explained_share_is_what_the_statistics_add_within_a_label(
+    brightness: float, expected: float
+) -> None:
+    random = np.random.default_rng(6)
+    statistics = random.standard_normal((2000, 16))
+    labels = np.arange(2000) % 2
+    noise = random.standard_normal(2000)
+    logits = 4.0 * labels - 2 + brightness * statistics[:, 3] + noise  # the label itself is no part
+    scored = Scored.from_scores(1 / (1 + np.exp(-logits[:, np.newaxis])), labels, SEED_SPEC)
+    share = explained_share(scored, statistics, SEED_SPEC)
+    assert share == pytest.approx(expected, abs=0.03)
+    few = Scored(scored.table[:60], scored.decisions[:60], labels[:60])
+    assert explained_share(few, statistics[:60], SEED_SPEC) is None

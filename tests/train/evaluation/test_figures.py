@@ -11,7 +11,7 @@ from sklearn import metrics
 from cxr_edge.metrics import resample
 from cxr_edge.metrics.evaluation import CURVE_SPECIFICITY
 from cxr_edge.spec import SEED_SPEC, ModelSpec
-from cxr_edge.train.evaluation.figures import compute_figures
+from cxr_edge.train.evaluation.figures import compute_figures, compute_series
 from cxr_edge.train.evaluation.scored import Scored
 
 SPEC = dataclasses.replace(SEED_SPEC, labels=("NORMAL", "PNEUMONIA"), threshold=0.6)
@@ -105,3 +105,17 @@ def test_a_sample_without_a_label_has_no_area_and_does_not_disturb_the_others() 
     for name in ("auc", "average precision", CURVE_SPECIFICITY):
         assert found[name][0] == 1
         assert np.isnan(found[name]).any() and not np.isnan(found[name]).all()
+
+
+def test_each_series_has_its_own_accuracy_over_its_own_patients() -> None:
+    truth = np.array([True, True, True, False, False, False, False])
+    scores = np.array([0.9, 0.2, 0.7, 0.1, 0.1, 0.8, 0.1])
+    series = ["v", "v", "v", "n", "n", "n", ""]
+    resamples = resample(["1", "1", "2", "3", "4", "5", "6"], count=200)
+    figures = compute_series(scored_two(truth, scores), series, resamples)
+    assert list(figures) == ["n", "v"]
+    assert (figures["v"].images, figures["v"].patients) == (3, 2)
+    assert figures["v"].accuracy.value == pytest.approx(2 / 3)
+    assert figures["n"].accuracy.value == pytest.approx(2 / 3)
+    assert figures["v"].accuracy.low == pytest.approx(0.5)  # patient 1 alone
+    assert figures["n"].accuracy.low < 0.5

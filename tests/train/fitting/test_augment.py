@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from cxr_edge.data.phantom import draw_phantom
 from cxr_edge.preprocess import Image
@@ -53,8 +54,11 @@ def test_crops_keep_the_share_of_the_area_that_is_asked_for() -> None:
 
 def test_every_kind_of_change_happens_and_the_same_draws_give_the_same_picture() -> None:
     image = picture()
-    changed = [augment(image, ROBUST.augmentation, np.random.default_rng(s)) for s in range(60)]
-    again = [augment(image, ROBUST.augmentation, np.random.default_rng(s)) for s in range(60)]
+    donor = 255 - image
+    changed, again = (
+        [augment(image, ROBUST.augmentation, np.random.default_rng(s), donor) for s in range(60)]
+        for _ in range(2)
+    )
     for one, two in zip(changed, again, strict=True):
         assert one.shape == image.shape and one.dtype == np.uint8
         np.testing.assert_array_equal(one, two)
@@ -90,3 +94,28 @@ def test_an_erased_corner_is_in_a_corner_and_of_the_size_asked_for() -> None:
             assert right < 26 or left > 73
             corners.add((bool(top > 73), bool(left > 73)))
     assert len(corners) == 4
+
+
+def test_as_many_images_as_asked_for_take_their_donors_exposure() -> None:
+    image = picture()
+    donor = (image // 2 + 100).astype(np.uint8)
+    swap = Augmentation(acquisition=dataclasses.replace(STILL, exposure=0.4))
+    means = [augment(image, swap, np.random.default_rng(seed), donor).mean() for seed in range(300)]
+    moved = np.abs(np.array(means) - image.mean()) > 5
+    assert 0.3 < moved.mean() < 0.5
+    assert np.abs(np.array(means)[~moved] - image.mean()).max() < 1
+    assert min(means) > image.mean() - 1 and max(means) < donor.mean() + 2
+    with pytest.raises(ValueError, match="image of another label"):
+        augment(image, swap, np.random.default_rng(1))
+
+
+def test_every_kind_of_noise_that_has_a_range_occurs_and_no_other() -> None:
+    grey = np.full((60, 60, 1), 100, np.uint8)
+    seen = set()
+    for seed in range(80):
+        ranges = dataclasses.replace(STILL, probability=1.0, black=0.0, speckle=0.2, salt=0.1)
+        still = dataclasses.replace(ranges, corner=0.05)
+        changed = augment(grey, Augmentation(acquisition=still), np.random.default_rng(seed))
+        extreme = np.isin(changed, (0, 1, 2, 253, 254, 255)).mean()
+        seen.add("salt" if extreme > 0.002 else "speckle" if changed.std() > 2 else "little")
+    assert seen == {"salt", "speckle", "little"}

@@ -14,7 +14,7 @@ from cxr_edge.spec import InputSpec, ModelSpec
 from cxr_edge.train.fitting.augment import augment
 from cxr_edge.train.fitting.batches import AugmentedBatches
 from cxr_edge.train.fitting.targets import Teacher, soften
-from cxr_edge.train.recipe import SEED
+from cxr_edge.train.recipe import ROBUST, SEED
 from cxr_edge.train.settings import Augmentation, Distillation
 
 NOTHING = Augmentation(rotation_degrees=0, zoom=0, shift=0, horizontal_flip=False)
@@ -260,7 +260,7 @@ def taught(teacher: ModelSpec, student: ModelSpec, temperature: float) -> Augmen
         SEED.augmentation,
         batch_size=5,
         seed=4,
-        taught=(Teacher("t", "0", teacher, scores), Distillation(temperature)),
+        taught=((Teacher("t", "0", teacher, scores),), Distillation(temperature)),
     )
 
 
@@ -296,3 +296,44 @@ def test_three_labels_are_learnt_as_one_of_three() -> None:
     images, targets = made[0]
     numbers = np.rint(images[:, 0, 0, 0] * 255).astype(int)
     np.testing.assert_array_equal(targets, np.eye(3)[labels[numbers]])
+
+
+def test_every_teacher_scores_some_batches_and_each_batch_has_one() -> None:
+    def teacher(level: float) -> Teacher:
+        return Teacher(
+            str(level), "0", SPEC, lambda batch: np.full((len(batch), 1), level, np.float32)
+        )
+
+    pixels, labels = numbered(40)
+    made = AugmentedBatches(
+        pixels,
+        labels.astype(np.intp),
+        SPEC,
+        SEED.augmentation,
+        batch_size=2,
+        seed=4,
+        taught=((teacher(0.25), teacher(0.75)), Distillation(1.0)),
+    )
+    levels = [np.unique(made[index][1]) for index in range(len(made))]
+    assert all(len(level) == 1 for level in levels)
+    assert {round(float(level[0]), 4) for level in levels} == {0.25, 0.75}
+    again = [np.unique(made[index][1]) for index in range(len(made))]
+    np.testing.assert_array_equal(levels, again)
+
+
+def test_the_donor_of_an_exposure_is_of_another_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = []
+
+    def record(image: Any, augmentation: Any, random: Any, donor: Any) -> Any:
+        pairs.append((int(image[0, 0, 0]), int(donor[0, 0, 0])))
+        return image
+
+    monkeypatch.setattr("cxr_edge.train.fitting.batches.augment", record)
+    pixels, labels = numbered(12)
+    made = AugmentedBatches(
+        pixels, labels.astype(np.intp), SPEC, ROBUST.augmentation, batch_size=12, seed=4
+    )
+    made[0]
+    assert len(pairs) == 12
+    label_of = {int(image[0, 0, 0]): label for image, label in zip(pixels, labels, strict=True)}
+    assert all(label_of[image] != label_of[donor] for image, donor in pairs)

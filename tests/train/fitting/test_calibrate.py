@@ -17,6 +17,7 @@ from cxr_edge.train.fitting.calibrate import (
     fit_softmax_temperature,
     fit_temperature,
 )
+from cxr_edge.train.fitting.held_out import HeldOut
 from cxr_edge.train.fitting.network import build_network
 from cxr_edge.train.recipe import ROBUST
 from cxr_edge.train.settings import Target
@@ -39,36 +40,40 @@ def test_temperature_and_offset_undo_an_overstatement_and_a_bias(
 ) -> None:
     logits, labels = answers(20_000, sharpness)
     shown = logits - sharpness * offset
-    fitted = fit_temperature(shown, shown[np.newaxis], labels)
+    fitted = fit_temperature([(shown[np.newaxis], labels)])
     assert fitted == pytest.approx((sharpness, offset), rel=0.05, abs=0.05)
 
 
 def test_copies_weigh_as_much_as_the_images_however_many_they_are() -> None:
     logits, labels = answers(5_000, 1.0)
-    once = fit_temperature(logits, 5 * logits[np.newaxis], labels)
-    often = fit_temperature(logits, 5 * np.stack([logits] * 8), labels)
+    once = fit_temperature([(logits[np.newaxis], labels), (5 * logits[np.newaxis], labels)])
+    often = fit_temperature([(logits[np.newaxis], labels), (5 * np.stack([logits] * 8), labels)])
     assert once == pytest.approx(often, rel=1e-3, abs=1e-3)
     assert 1.2 < once[0] < 5
 
 
-def test_the_threshold_is_the_largest_that_finds_enough_on_images_and_copies() -> None:
+def test_the_threshold_is_the_largest_that_finds_enough_on_the_mean_of_the_groups() -> None:
     random = np.random.default_rng(5)
     truth = random.random(1000) < 0.6
     plain = np.where(truth, random.beta(8, 2, 1000), random.beta(2, 8, 1000))
-    copies = np.stack([plain**1.1, plain**1.5])
-    threshold = choose_threshold(plain, copies, truth, 0.97)
-    for part in (plain, copies):
-        assert (part[..., truth] >= threshold).mean() >= 0.97
-    assert (
-        copies[:, truth] >= threshold + 2e-4
-    ).mean() < 0.97  # the copies' scores are the lower ones
+    copies = np.stack([plain**1.1, plain**1.5, plain**2])
+    groups = [(plain[np.newaxis], truth), (copies, truth), (copies[:1, :300], truth[:300])]
+
+    def recall(threshold: float) -> float:
+        return float(np.mean([(scores[:, t] >= threshold).mean() for scores, t in groups]))
+
+    threshold = choose_threshold(groups, 0.97)
+    assert recall(threshold) >= 0.97
+    assert recall(threshold + 2e-4) < 0.97
+    assert choose_threshold([(np.full((1, 50), 0.4), truth[:50])], 0.97) == 0.4
+    assert choose_threshold(groups, 1.0) <= min(scores[:, t].min() for scores, t in groups)
 
 
 def test_outside_the_band_the_stated_share_of_each_label_is_wrong() -> None:
     random = np.random.default_rng(6)
     truth = random.random(20_000) < 0.5
     scores = np.where(truth, random.beta(4, 2, 20_000), random.beta(2, 4, 20_000))
-    low, high = choose_band(scores, scores[np.newaxis], truth, 0.02, 0.5)
+    low, high = choose_band([(scores[np.newaxis], truth)], 0.02, 0.5)
     assert low < 0.5 < high
     assert (scores[truth] < low).mean() == pytest.approx(0.02, abs=2e-3)
     assert (scores[~truth] >= high).mean() == pytest.approx(0.02, abs=2e-3)
@@ -77,9 +82,9 @@ def test_outside_the_band_the_stated_share_of_each_label_is_wrong() -> None:
 def test_the_band_always_holds_the_threshold() -> None:
     truth = np.arange(100) % 2 == 1
     scores = np.where(truth, 0.95, 0.05)  # labels that nothing confuses
-    low, high = choose_band(scores, scores[np.newaxis], truth, 0.01, 0.3)
+    low, high = choose_band([(scores[np.newaxis], truth)], 0.01, 0.3)
     assert low <= 0.05 and high >= 0.95
-    low, high = choose_band(np.full(100, 0.3), np.full((1, 100), 0.3), truth, 0.01, 0.3)
+    low, high = choose_band([(np.full((1, 100), 0.3), truth)], 0.01, 0.3)
     assert low <= 0.3 < high
 
 
@@ -90,7 +95,7 @@ def test_a_softmaxs_temperature_undoes_an_overstatement(sharpness: float) -> Non
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     labels = (random.random((20_000, 1)) > chances.cumsum(axis=1)[:, :3]).sum(axis=1)
     shown = sharpness * logits
-    fitted = fit_softmax_temperature(shown, shown[np.newaxis], labels)
+    fitted = fit_softmax_temperature([(shown[np.newaxis], labels)])
     assert fitted == pytest.approx(sharpness, rel=0.05)
 
 
@@ -101,7 +106,10 @@ def test_a_softmax_is_calibrated_without_a_threshold() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (30, 16, 16, 1), np.uint8)
     labels = np.arange(30) % 3
     before = np.log(keras_scores(network, pixels, spec).astype(np.float64))
-    assert calibrate(network, pixels, labels, spec, Target(recall=0.9, error=0.05)) == spec
+    assert (
+        calibrate(network, [HeldOut(pixels, labels, ())], spec, Target(recall=0.9, error=0.05))
+        == spec
+    )
     after = np.log(keras_scores(network, pixels, spec).astype(np.float64))
     before, after = (table - table.mean(axis=1, keepdims=True) for table in (before, after))
     slope = float((before * after).sum() / (before**2).sum())
@@ -117,7 +125,7 @@ def test_what_is_baked_changes_logits_linearly_and_the_rule_follows(positive: st
     pixels = np.random.default_rng(2).integers(0, 256, (60, 16, 16, 1), np.uint8)
     labels = np.arange(60) % 2
     before = keras_scores(network, pixels, spec).astype(np.float64)
-    chosen = calibrate(network, pixels, labels, spec, Target(recall=0.9, error=0.05))
+    chosen = calibrate(network, [HeldOut(pixels, labels, ())], spec, Target(recall=0.9, error=0.05))
     after = keras_scores(network, pixels, spec).astype(np.float64)
     logits = [np.log(scores / (1 - scores))[:, 0] for scores in (before, after)]
     slope, offset = np.polyfit(*logits, 1)

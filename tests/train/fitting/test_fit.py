@@ -18,6 +18,7 @@ from cxr_edge.reporting import Advance, Silent
 from cxr_edge.spec import InputSpec
 from cxr_edge.train.fitting.data import TrainingData
 from cxr_edge.train.fitting.fit import fit_network
+from cxr_edge.train.fitting.held_out import HeldOut
 from cxr_edge.train.fitting.history import Epoch
 from cxr_edge.train.fitting.targets import Teacher
 from cxr_edge.train.recipe import ROBUST, SEED, TrainingRecipe, with_epochs, with_width
@@ -81,9 +82,8 @@ def draw_data(*, training_seed: int = 1, validation_seed: int = 2) -> TrainingDa
     return TrainingData(
         pixels=pixels,
         labels=np.arange(len(pixels)) % 2,
-        validation_pixels=np.repeat(picture, 6, axis=0),
-        validation_labels=np.arange(6) % 2,
-        validation_names=(),
+        validation=HeldOut(np.repeat(picture, 6, axis=0), np.arange(6) % 2, ()),
+        block=None,
         patients={"training": len(pixels), "validation": 6},
         unreadable=(),
         sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
@@ -97,7 +97,7 @@ def train(
     *,
     recipe: TrainingRecipe = TINY,
     seed: int = 3,
-    teacher: Teacher | None = None,
+    teachers: tuple[Teacher, ...] = (),
     **data: int,
 ) -> tuple[list[np.ndarray], tuple[Epoch, ...]]:
     """Weights and figures."""
@@ -107,7 +107,7 @@ def train(
         seed=seed,
         checkpoint=checkpoint,
         reporter=reporter or Silent(),
-        teacher=teacher,
+        teachers=teachers,
     )
     return network.get_weights(), epochs
 
@@ -196,12 +196,12 @@ def test_a_narrow_network_learns_its_teachers_scores_and_resumes_with_them_only(
     )
     teacher = Teacher("opposite", "a", recipe.spec, opposite)
     with pytest.raises(PowerCutError):
-        train(tmp_path / "c", Interrupting(6 * STEPS + 2), recipe=recipe, teacher=teacher)
+        train(tmp_path / "c", Interrupting(6 * STEPS + 2), recipe=recipe, teachers=(teacher,))
     other = dataclasses.replace(teacher, sha256="b")
-    for stranger in (other, None):
+    for stranger in ((other,), (), (teacher, teacher)):
         with pytest.raises(UsageError, match="unfinished training of another recipe, seed"):
-            train(tmp_path / "c", recipe=recipe, teacher=stranger)
-    weights, epochs = train(tmp_path / "c", recipe=recipe, teacher=teacher)
+            train(tmp_path / "c", recipe=recipe, teachers=stranger)
+    weights, epochs = train(tmp_path / "c", recipe=recipe, teachers=(teacher,))
     assert weights[0].shape == (3, 3, 1, 8)
     assert len(epochs) == 8
     # "accuracy" is agreement with the teacher, though its scores are not 0 and 1.

@@ -100,3 +100,41 @@ def test_every_shift_changes_the_images_the_same_way_twice(channels: int) -> Non
         assert images.shape == pixels.shape and images.dtype == np.uint8, name
         assert np.abs(images.astype(float) - pixels).mean() > 0.3, name
         np.testing.assert_array_equal(images, again)
+
+
+def test_speckle_grows_with_brightness_and_quanta_with_its_root() -> None:
+    random = np.random.default_rng(2)
+    for level in (50, 200):
+        speckled = photometry.add_speckle(flat(level), 0.1, random).astype(float)
+        assert speckled.std() == pytest.approx(0.1 * level, rel=0.1)
+        counted = photometry.count_quanta(flat(level), 400, random).astype(float)
+        assert counted.mean() == pytest.approx(level, rel=0.02)
+        assert counted.std() == pytest.approx(255 / 400 * np.sqrt(level / 255 * 400), rel=0.1)
+
+
+def test_salt_and_pepper_change_the_stated_share_half_each() -> None:
+    changed = photometry.add_salt_and_pepper(flat(90), 0.2, np.random.default_rng(3))
+    assert (changed == 0).mean() == pytest.approx(0.1, abs=0.03)
+    assert (changed == 255).mean() == pytest.approx(0.1, abs=0.03)
+    assert ((changed == 0) | (changed == 90) | (changed == 255)).all()
+
+
+def test_a_taken_histogram_is_the_donors_and_the_order_of_levels_stays() -> None:
+    image, donor = picture(), photometry.change_gamma(picture()[:60], 2.5)
+    taken = photometry.take_histogram(image, donor, 1.0)
+    for share in (10, 50, 90):
+        assert np.percentile(taken, share) == pytest.approx(np.percentile(donor, share), abs=3)
+    darker, brighter = image[:-1].astype(int) < image[1:], taken[:-1] <= taken[1:]
+    assert brighter[darker].all()
+    np.testing.assert_array_equal(photometry.take_histogram(image, donor, 0.0), image)
+
+
+def test_only_amplitudes_of_the_lowest_frequencies_are_taken() -> None:
+    random = np.random.default_rng(4)
+    image = random.integers(90, 160, (50, 40, 1)).astype(np.uint8)
+    donor = np.clip(image.astype(int) + np.linspace(-40, 40, 40)[:, np.newaxis], 0, 255)
+    taken = photometry.take_low_frequencies(image, donor.astype(np.uint8), 2)
+    own, other, new = (np.fft.rfft2(x[..., 0].astype(float)) for x in (image, donor, taken))
+    np.testing.assert_allclose(np.abs(new[0, 1:3]), np.abs(other[0, 1:3]), rtol=0.1, atol=60)
+    high = np.abs(new[5:20, 5:15] - own[5:20, 5:15]).mean() / np.abs(own[5:20, 5:15]).mean()
+    assert high < 0.05
