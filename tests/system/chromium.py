@@ -74,6 +74,7 @@ class Browser:
                   deviceScaleFactor=1, mobile=False)  # fmt: skip
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
+        self.call("Page.bringToFront")  # another test may have opened a tab over it
         self.events.clear()
         self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
