@@ -115,8 +115,11 @@ def _run_layers(
     marks = [mark for line in merged.rows if (mark := _mark(chart, line, place, run.title))]
     if not marks:
         return []
-    kind = {"type": "log", "nice": False} if chart.logarithmic else {"zero": False}
-    scale = alt.Scale(**kind, padding=_END_PX)
+    scale = (
+        alt.Scale(type="log", nice=False, padding=_END_PX)
+        if chart.logarithmic
+        else alt.Scale(zero=False, padding=_END_PX)
+    )
     runs = [run.title for run in merged.runs]
     colour = alt.Color(
         "run:N",
