@@ -47,3 +47,5 @@ class Table:
     rows: Sequence[TableRow]
     caption: str
     """What it lists, for readers who cannot see it."""
+    sortable: bool = True
+    """Whether the order of its rows is the reader's choice."""

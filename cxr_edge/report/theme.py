@@ -116,7 +116,7 @@ def chart_config() -> dict[str, Any]:
             "gridColor": LINE, "domainColor": LINE, "tickColor": LINE, "labelOverlap": True,
             "titleLimit": {"expr": "width"},
         },
-        "axisX": {"tickCount": {"expr": "ceil(width / 60)"}},
+        "axisX": {"tickCount": {"expr": "ceil(width / 60)"}, "labelSeparation": 6},
         # Titles of upright axes lie above them, where they cost no width.
         "axisY": {
             "titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleY": -10, "titleX": 0,

@@ -74,10 +74,13 @@ class Browser:
                   deviceScaleFactor=1, mobile=False)  # fmt: skip
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
-        self.events.clear()
-        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._receive())
+        self.call("Page.bringToFront")  # another test may have opened a tab over it
+        # So that requests which the page before it still makes are not counted as this one's.
+        for url in ("about:blank", page if isinstance(page, str) else page.as_uri()):
+            self.events.clear()
+            self.call("Page.navigate", url=url)
+            while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+                self.events.append(self._receive())
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""

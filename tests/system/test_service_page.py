@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,6 +157,28 @@ def choose(browser: Any, paths: list[Path]) -> None:
     browser.call("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
 
 
+def start_drag(browser: Any, page: str, paths: list[Path], target: str) -> Callable[[str], None]:
+    """Open the page and give what sends the events of files that are dragged to the target."""
+    browser.open(page, 400, "dark")
+    wait(browser, "document.getElementById('state').className === 'good'")  # moves what is below
+    x, y = browser.run(
+        f"(box => [box.left + 20, box.top + 10])"
+        f"(document.querySelector({json.dumps(target)}).getBoundingClientRect())"
+    )
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+
+    def drag(kind: str) -> None:
+        browser.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
+    return drag
+
+
+def wait_for_polls(browser: Any, count: int = 1) -> None:
+    for _ in range(count):
+        before = browser.run("lastAnswer.toISOString()")
+        wait(browser, f"lastAnswer.toISOString() !== {json.dumps(before)}")
+
+
 def draw_all_kinds(service: Any) -> None:
     """A row of every kind, and more than one page of them."""
     for number in range(55):
@@ -212,20 +235,47 @@ def test_chosen_files_become_rows_that_stay(browser, service, page, images):
 
 @pytest.mark.parametrize("target", ["#drop", "h1"])
 def test_dropped_files_become_rows(browser, page, images, target):
-    browser.open(page, 400, "dark")
-    x, y = browser.run(
-        f"(box => [box.left + 20, box.top + 10])"
-        f"(document.querySelector({json.dumps(target)}).getBoundingClientRect())"
-    )
-    data = {"items": [], "files": [str(path) for path in images], "dragOperationsMask": 1}
+    drag = start_drag(browser, page, images, target)
     for kind in ("dragEnter", "dragOver"):
-        browser.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+        drag(kind)
     wait(browser, "document.getElementById('drop').className === 'over'")
-    browser.call("Input.dispatchDragEvent", type="drop", x=x, y=y, data=data)
+    drag("drop")
     wait_for_rows(browser, 2)
     assert browser.run("document.getElementById('drop').className") == ""
-    assert browser.run("location.pathname") == "/"
+    assert browser.run("[location.pathname, document.visibilityState]") == ["/", "visible"]
     assert browser.complaints() == []
+
+
+def test_a_drop_where_the_page_has_just_moved_is_taken(browser, page, images):
+    """The browser then sends a dragenter for what is there now, and no dragover before the drop."""
+    drag = start_drag(browser, page, images, "#drop")
+    for kind in ("dragEnter", "dragOver"):
+        drag(kind)
+    wait(browser, "document.getElementById('drop').className === 'over'")
+    browser.run("document.querySelector('main').style.paddingTop = '80px'")
+    drag("drop")
+    wait_for_rows(browser, 2)
+    assert browser.run("document.visibilityState") == "visible"
+
+
+def test_a_drag_that_leaves_the_window_is_forgotten(browser, page):
+    """The protocol's dragCancel sends the page no dragleave, so these events are made in it."""
+    browser.open(page, 400, "dark")
+    wait(browser, "document.getElementById('state').className === 'good'")
+    browser.run("""
+        window.drag = (kind, from, to) => from.dispatchEvent(new DragEvent(
+          kind, {bubbles: true, cancelable: true, relatedTarget: to, dataTransfer: window.files}));
+        window.files = new DataTransfer();
+        files.items.add(new File(["x"], "lung.png"));
+        drag("dragenter", document.querySelector("#facts dd"), null);
+    """)
+    is_over = "document.getElementById('drop').className === 'over'"
+    assert browser.run(is_over)
+    browser.run("document.querySelector('#facts dd').remove()")  # nothing says that it was left
+    browser.run("drag('dragenter', document.body, null), drag('dragover', document.body, null)")
+    assert browser.run(is_over)
+    browser.run("drag('dragleave', document.body, null)")
+    assert not browser.run(is_over)
 
 
 def test_an_image_that_cannot_be_read_says_why(browser, page, tmp_path):
@@ -287,6 +337,87 @@ def test_after_a_long_gap_the_newest_are_shown_without_a_hole(browser, service, 
     wait_for_rows(browser, 50)
     browser.run("document.getElementById('older').click()")
     assert wait_for_rows(browser, 61)[-1][0] == "first.png"
+
+
+def test_a_poll_leaves_what_did_not_change(browser, service, page):
+    service._store("lung.png", upload(0.93), "ab" * 32)
+    browser.open(page, 1280, "light")
+    wait_for_rows(browser, 1)
+    browser.run("window.before = [...document.querySelectorAll('main *')].slice(); 0")
+    browser.run("getSelection().selectAllChildren(document.querySelector('#facts dd')); 0")
+    browser.run("document.querySelector('#rows button').focus()")
+    service.waiting = 3
+    wait(browser, "document.getElementById('facts').textContent.includes('3 images')")
+    service._store("later.png", upload(0.93), "cd" * 32)
+    wait_for_rows(browser, 2)
+    assert browser.run("before.every(element => element.isConnected)")
+    assert focused(browser) == "lung.png"
+    browser.run(
+        "getSelection().selectAllChildren([...document.querySelectorAll('#facts dd')].at(-1)); 0"
+    )
+    text = browser.run("getSelection().toString()")
+    wait_for_polls(browser)
+    assert text == browser.run("getSelection().toString()") == "0.1.0"
+
+
+def test_the_focus_stays_in_the_table_when_its_row_goes(browser, service, page):
+    draw_all_kinds(service)
+    browser.open(page, 1280, "light")
+    rows = wait_for_rows(browser, 50)
+    browser.run("document.querySelector('#rows tr:last-child button').focus()")
+    assert focused(browser) == rows[-1][0]
+    service._store("new.png", upload(), "cd" * 32)
+    wait(browser, "document.querySelector('#rows button').textContent === 'new.png'")
+    assert focused(browser) == rows[-2][0]
+
+
+def test_a_row_that_is_pressed_does_not_move_before_its_release(browser, service, page):
+    service._store("lung.png", upload(0.93), "ab" * 32)
+    browser.open(page, 1280, "light")
+    wait_for_rows(browser, 1)
+    wait(browser, "document.getElementById('state').className === 'good'")
+    x, y = browser.run(
+        "(box => [box.left + 5, box.top + box.height / 2])"
+        "(document.querySelector('#rows button').getBoundingClientRect())"
+    )
+
+    def mouse(kind: str) -> None:
+        browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    mouse("mousePressed")
+    service._store("later.png", upload(0.93), "cd" * 32)
+    wait_for_polls(browser)
+    mouse("mouseReleased")
+    wait(browser, "document.getElementById('detail').open", 10)
+    assert browser.run("document.getElementById('detail-name').textContent") == "lung.png"
+    wait_for_rows(browser, 2)
+    assert browser.complaints() == []
+
+
+def test_a_result_opened_right_after_another_shows_its_heat_map(browser, service, page):
+    for name in ("one.png", "two.png"):
+        service._store(name, upload(0.93), "ab" * 32)
+    browser.open(page, 1280, "light")
+    wait_for_rows(browser, 2)
+    browser.run("document.querySelectorAll('#rows button')[0].click()")
+    wait(browser, "document.getElementById('heatmap-picture').naturalWidth")
+    browser.run(
+        "document.getElementById('detail').close(),"
+        "document.querySelectorAll('#rows button')[1].click()"
+    )
+    picture = "document.getElementById('heatmap-picture')"
+    wait(browser, f"{picture}.naturalWidth && {picture}.alt.includes('one.png')", 10)
+
+
+def test_text_of_a_row_can_be_marked(browser, service, page):
+    service._store("broken.png", b"bad", "ab" * 32)
+    browser.open(page, 1280, "light")
+    wait_for_rows(browser, 1)
+    browser.run("getSelection().selectAllChildren(document.querySelector('.message')); 0")
+    browser.run("document.querySelector('.message').click()")
+    assert not browser.run("document.getElementById('detail').open")
+    browser.run("getSelection().removeAllRanges(); document.querySelector('.message').click()")
+    assert browser.run("document.getElementById('detail').open")
 
 
 def test_with_the_keyboard_alone(browser, service, page):
@@ -374,6 +505,19 @@ def test_a_service_that_is_gone_is_said_and_its_return_too(browser, servers, sta
     servers[0].stop()
     wait(browser, f"{verdict} === 'The service does not answer'")
     start(port=port)
+    wait(browser, f"{verdict} === 'Working'")
+
+
+def test_a_service_that_hangs_is_said(browser, service, page, monkeypatch):
+    browser.open(page, 1280, "light")
+    verdict = "document.getElementById('verdict').textContent"
+    wait(browser, f"{verdict} === 'Working'")
+    goes_on, report = threading.Event(), service.report
+    monkeypatch.setattr(service, "report", lambda: goes_on.wait(60) and report())
+    try:
+        wait(browser, f"{verdict} === 'The service does not answer'", 20)
+    finally:
+        goes_on.set()
     wait(browser, f"{verdict} === 'Working'")
 
 

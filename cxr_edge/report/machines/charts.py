@@ -15,6 +15,8 @@ from cxr_edge.report.theme import SERIES
 
 _STEP_PX = 8
 """Between the marks of two runs in one row."""
+_END_PX = 8
+"""Between the outermost marks and the ends of the axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,11 @@ def _run_layers(
     marks = [mark for line in merged.rows if (mark := _mark(chart, line, place, run.title))]
     if not marks:
         return []
-    scale = alt.Scale(type="log", nice=False) if chart.logarithmic else alt.Scale(zero=False)
+    scale = (
+        alt.Scale(type="log", nice=False, padding=_END_PX)
+        if chart.logarithmic
+        else alt.Scale(zero=False, padding=_END_PX)
+    )
     runs = [run.title for run in merged.runs]
     colour = alt.Color(
         "run:N",

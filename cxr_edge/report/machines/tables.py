@@ -79,7 +79,7 @@ def machines_table(merged: SideBySide) -> Table:
         TableRow((Cell(name, name), *(Cell(value, value, "long") for value in values)))
         for name, values in facts(merged)
     ]
-    return Table(headings, rows, "Machines and measurements")
+    return Table(headings, rows, "Machines and measurements", sortable=False)
 
 
 def _table(

@@ -4,6 +4,7 @@
 
 const PAGE = 50;          // results asked for at a time
 const POLL_MS = 2000;
+const ANSWER_MS = 10000;  // a poll without an answer for this long has failed
 const AT_ONCE = 2;        // uploads
 const TRIES = 30;         // of an upload that the service has no room for
 
@@ -14,6 +15,11 @@ function element(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   node.append(...children);
   return node;
+}
+
+// A text that stays the same stays selected.
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 // --- asking the service
@@ -27,11 +33,12 @@ class Refused extends Error {
   }
 }
 
-async function ask(path, options = {}) {
+async function ask(path, { timeoutMs, ...options } = {}) {
   for (;;) {
     const token = sessionStorage.getItem("token");
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const answer = await fetch(path, { ...options, headers });
+    const signal = timeoutMs ? AbortSignal.timeout(timeoutMs) : null;
+    const answer = await fetch(path, { ...options, headers, signal });
     if (answer.status !== 401) return answer;
     await askForToken(token);
   }
@@ -81,9 +88,8 @@ let lastAnswer = null;
 function showState(state) {
   maxUploadBytes = state.max_upload_bytes;
   positiveLabel = state.positive_label;
-  byId("limits").textContent =
-    `JPEG, PNG, BMP, TIFF, WebP or DICOM, up to ${size(maxUploadBytes)} each`;
-  byId("score-heading").textContent = positiveLabel ? `P(${positiveLabel})` : "P(decision)";
+  setText(byId("limits"), `JPEG, PNG, BMP, TIFF, WebP or DICOM, up to ${size(maxUploadBytes)} each`);
+  setText(byId("score-heading"), positiveLabel ? `P(${positiveLabel})` : "P(decision)");
   const problems = [...new Set([state.paused, ...state.problems])].filter(Boolean); // the reason first
   if (state.paused) setVerdict("bad", "Paused: no image is taken", problems);
   else if (!state.ok) setVerdict("bad", "Not working as it should", problems);
@@ -123,6 +129,11 @@ function setVerdict(kind, text, problems) {
 }
 
 function setFacts(list, facts, inGroups = false) {
+  const names = [...list.querySelectorAll("dt")].map(node => node.textContent);
+  if (names.length === facts.length && facts.every(([name], n) => name === names[n])) {
+    list.querySelectorAll("dd").forEach((node, n) => setText(node, facts[n][1]));
+    return;
+  }
   const pairs = facts.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
   list.replaceChildren(...(inGroups ? pairs.map(pair => element("div", {}, ...pair)) : pairs.flat()));
 }
@@ -168,14 +179,17 @@ async function showOlder() {
   if (first) byId(`result-${first.stored.id}`).querySelector("button").focus();
 }
 
+// Rows keep their elements, and with them the focus and the selection.
 function drawRows(fresh) {
   const body = byId("rows");
   const isNew = new Set(fresh.map(result => result.stored.id));
   const ids = sortedIds();
+  const hadFocus = body.contains(document.activeElement);
   for (const row of [...body.children]) if (!results.has(Number(row.dataset.id))) row.remove();
   let next = body.firstElementChild;
   for (const id of ids) {
     if (next && Number(next.dataset.id) === id) {
+      setText(next.querySelector("time"), moment(results.get(id).stored.finished)); // midnight adds the date
       next = next.nextElementSibling;
       continue;
     }
@@ -183,6 +197,8 @@ function drawRows(fresh) {
     if (isNew.has(id)) row.className = "new";
     body.insertBefore(row, next);
   }
+  if (hadFocus && !body.contains(document.activeElement))
+    body.lastElementChild?.querySelector("button").focus({ preventScroll: true });
   byId("results").hidden = !ids.length;
   byId("empty").hidden = ids.length > 0;
   byId("older").hidden = !hasOlder;
@@ -209,10 +225,36 @@ function drawRow(result) {
   }
   remarks.append(...marks(result));
   if (!result.ok) remarks.append(element("span", { class: "message" }, reasonOf(result)));
-  const row = element("tr", { role: "row", id: `result-${stored.id}`, "data-id": stored.id }, ...cells);
-  row.addEventListener("click", () => openDetail(result, name));
-  return row;
+  return element("tr", { role: "row", id: `result-${stored.id}`, "data-id": stored.id }, ...cells);
 }
+
+// A row that moved between press and release would get no click: new rows wait for the release.
+let isPressed = false;
+let afterRelease = [];
+
+function released() {
+  return isPressed ? new Promise(resolve => afterRelease.push(resolve)) : Promise.resolve();
+}
+
+function release() {
+  setTimeout(() => { // after the click
+    isPressed = false;
+    for (const resolve of afterRelease.splice(0)) resolve();
+  });
+}
+
+byId("rows").addEventListener("pointerdown", event => { isPressed = event.button === 0; });
+for (const kind of ["pointerup", "pointercancel", "dragend", "blur"]) addEventListener(kind, release);
+
+byId("rows").addEventListener("click", event => {
+  const row = event.target.closest("tr");
+  if (!row) return;
+  const name = row.querySelector("button");
+  const selection = getSelection();
+  const isSelecting = !selection.isCollapsed && row.contains(selection.anchorNode);
+  if (isSelecting && !name.contains(event.target)) return; // text of the row was marked
+  openDetail(results.get(Number(row.dataset.id)), name);
+});
 
 function meter(result, kind) {
   const value = element("div", { class: "value" });
@@ -262,11 +304,13 @@ function inWords(result) {
 
 let pictureAddress = null;
 let openResult = null;
+let opener = null;
 
-async function openDetail(result, opener) {
+async function openDetail(result, button) {
   const { stored } = result;
   const dialog = byId("detail");
   openResult = stored.id;
+  opener = button;
   byId("detail-name").textContent = stored.path;
   byId("detail-decision").replaceChildren(...(result.ok
     ? [element("strong", { class: `decision${isPositive(result) ? " positive" : ""}` }, result.label),
@@ -290,14 +334,9 @@ async function openDetail(result, opener) {
   const picture = byId("heatmap-picture");
   const text = byId("heatmap-text");
   picture.hidden = true;
+  forgetPicture();
   text.className = result.ok ? "muted" : "warning";
   text.textContent = result.ok ? "Drawing the heat map …" : reasonOf(result);
-  dialog.onclose = () => {
-    openResult = null;
-    forgetPicture();
-    // The browser has given the focus back already, except to what a mouse opened.
-    if (document.activeElement === document.body) opener.focus();
-  };
   dialog.showModal();
   dialog.scrollTop = 0;
   if (!result.ok) return;
@@ -329,6 +368,13 @@ function forgetPicture() {
   pictureAddress = null;
 }
 
+byId("detail").addEventListener("close", () => {
+  if (byId("detail").open) return; // the event comes later than the closing: another result is shown
+  openResult = null;
+  forgetPicture();
+  // The browser has given the focus back already, except to what a mouse opened.
+  if (document.activeElement === document.body) opener.focus();
+});
 byId("detail-close").addEventListener("click", () => byId("detail").close());
 byId("detail").addEventListener("click", event => {
   if (event.target === byId("detail")) byId("detail").close(); // beside it
@@ -412,22 +458,22 @@ byId("files").addEventListener("change", () => {
   byId("files").value = ""; // the same file can be chosen again
 });
 
-// A file that misses the box is not opened by the browser but taken as well.
-let depth = 0;
+// A file that misses the box is not opened by the browser but taken as well. Both events must be
+// cancelled: a drop that follows dragenter, as where the page has just moved, would open the file.
 const holdsFiles = event => event.dataTransfer?.types.includes("Files");
-addEventListener("dragenter", event => {
-  if (holdsFiles(event)) byId("drop").classList.toggle("over", ++depth > 0);
-});
+for (const kind of ["dragenter", "dragover"])
+  addEventListener(kind, event => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    byId("drop").classList.add("over");
+  });
 addEventListener("dragleave", event => {
-  if (holdsFiles(event)) byId("drop").classList.toggle("over", --depth > 0);
-});
-addEventListener("dragover", event => {
-  if (holdsFiles(event)) event.preventDefault();
+  if (!event.relatedTarget) byId("drop").classList.remove("over"); // it left the window
 });
 addEventListener("drop", event => {
   if (!holdsFiles(event)) return;
   event.preventDefault();
-  depth = 0;
   byId("drop").classList.remove("over");
   send(event.dataTransfer.files);
 });
@@ -479,8 +525,9 @@ function poll() {
 async function look() {
   try {
     const [state, newest] = await Promise.all(
-      [askForJson("/v1/health"), askForJson(`/v1/predictions?limit=${PAGE}`)]);
+      ["/v1/health", `/v1/predictions?limit=${PAGE}`].map(path => askForJson(path, { timeoutMs: ANSWER_MS })));
     lastAnswer = new Date();
+    await released();
     showState(state);
     addNewest(newest);
   } catch (err) {

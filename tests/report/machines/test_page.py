@@ -121,3 +121,18 @@ def test_whatever_a_report_is_like_has_every_form(server, drawn, variant):
             lines = [re.split(r"(?<!\\)\|", line) for line in block.splitlines()]
             assert len({len(line) for line in lines}) == 1
     Markup(machines_page(merged))
+
+
+def test_facts_of_machines_are_not_sorted_and_have_no_empty_button(server, pi):
+    page = machines_page(merge(server, pi)).decode()
+    assert not re.search(r"<button[^>]*></button>", page)
+    facts = page[page.index("Machines and measurements</h2>") :]
+    assert "<table>" in facts and "aria-sort" not in facts[: facts.index("</table>")]
+
+
+def test_marks_keep_away_from_the_ends_of_their_axis(server, pi):
+    for figure in machine_figures(merge(server, pi)):
+        scales = re.findall(
+            r'"scale": (\{[^}]*"(?:type|zero)"[^}]*\})', json.dumps(figure.chart.to_dict())
+        )
+        assert scales and all(json.loads(scale)["padding"] > 0 for scale in scales)
