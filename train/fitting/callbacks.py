@@ -14,6 +14,14 @@ from cxr_edge.train.settings import OnPlateau
 keras = require_keras("train")
 
 
+def seed_dropout(network: Any, seed: int, epoch: int) -> None:
+    """Set every Dropout layer's random state from (seed, epoch)."""
+    for position, layer in enumerate(network.layers):
+        if isinstance(layer, keras.layers.Dropout):
+            state = (seed * 1000 + position) % 2**32  # Keras keeps 32 bits
+            layer.seed_generator.state.assign([state, epoch])
+
+
 class Seeding(keras.callbacks.Callback):  # type: ignore[name-defined]
     """Sets every Dropout layer's random state from (seed, epoch).
 
@@ -26,10 +34,7 @@ class Seeding(keras.callbacks.Callback):  # type: ignore[name-defined]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the states for this epoch."""
-        for position, layer in enumerate(self.model.layers):
-            if isinstance(layer, keras.layers.Dropout):
-                state = (self._seed * 1000 + position) % 2**32  # Keras keeps 32 bits
-                layer.seed_generator.state.assign([state, epoch])
+        seed_dropout(self.model, self._seed, epoch)
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[name-defined]

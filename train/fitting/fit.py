@@ -14,7 +14,13 @@ from cxr_edge.files import sha256
 from cxr_edge.preprocess import normalize
 from cxr_edge.reporting import Reporter
 from cxr_edge.train.fitting.batches import AugmentedBatches
-from cxr_edge.train.fitting.callbacks import EpochLog, Plateau, Seeding, StepProgress
+from cxr_edge.train.fitting.callbacks import (
+    EpochLog,
+    Plateau,
+    Seeding,
+    StepProgress,
+    seed_dropout,
+)
 from cxr_edge.train.fitting.checkpoint import State, load_state, save_state
 from cxr_edge.train.fitting.data import TrainingData, validation_samples
 from cxr_edge.train.fitting.history import Epoch
@@ -94,6 +100,7 @@ def fit_network(
         )
     if recipe.averaging and recipe.averaging.norm_batches:
         reporter.say("measuring the statistics of batch normalization again")
+        seed_dropout(network, seed, recipe.epochs)
         estimate_again(network, batches, recipe.averaging.norm_batches)
     return network, tuple(epochs)
 

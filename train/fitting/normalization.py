@@ -44,11 +44,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
 
 
 def estimate_again(network: Any, batches: Any, count: int) -> None:
-    """Replace the running statistics by their mean over batches, without dropout.
+    """Replace the running statistics by their mean over batches.
 
-    Running statistics follow the last few batches, and were measured with dropout on, which raises
-    the variance that an exported network meets (Li et al. 2019, arXiv:1801.05134). They also have
-    to be measured anew for averaged weights (Izmailov et al. 2018, arXiv:1803.05407).
+    They follow the last few batches, and those of the last weights are not those of averaged ones
+    (Izmailov et al. 2018, arXiv:1803.05407). Dropout stays on, as in training: its noise is part of
+    the variance that the layers behind have learnt to see divided out.
 
     Args:
         network: a ``keras.Sequential``; its running statistics are changed.
@@ -63,7 +63,7 @@ def estimate_again(network: Any, batches: Any, count: int) -> None:
         values = keras.ops.convert_to_tensor(batches[index % len(batches)][0])
         for layer in network.layers:
             if layer not in norms:
-                values = layer(values, training=False)
+                values = layer(values, training=True)
                 continue
             axes = list(range(len(values.shape) - 1))
             mean, variance = keras.ops.moments(keras.ops.cast(values, "float32"), axes)
