@@ -21,13 +21,14 @@ demo: .venv/base
 unexport PYTHONDONTWRITEBYTECODE
 
 # A process for each processor, a module of tests in one of them (tests/conftest.py has the order);
-# then, one after another, the tests that compare times.
+# then, one after another, the tests that compare times. Of these only the modules are imported:
+# importing all tests takes as long as twenty of them.
 SHORT := not system and not arm64 and not models and not thorough and not soak
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/test check
 	$(BIN)/python -m pytest $(PARALLEL) -m '$(SHORT) and not alone'
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $$(grep -rl --include='*.py' 'mark[.]alone' tests)
 
 # The working loop: no lint, no long tests, nothing that imports Keras.
 test-fast: .venv/test
@@ -42,7 +43,7 @@ check: .venv/test types
 types: .venv/test
 	rm -rf $(TYPES) && mkdir -p $(TYPES)/cxr_edge
 	for e in cxr_edge/* train export; do ln -s ../../../$$e $(TYPES)/cxr_edge/; done
-	cd $(TYPES) && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p cxr_edge
+	cd $(TYPES) && ../../$(BIN)/mypy --cache-dir ../mypy --config-file ../../pyproject.toml -p cxr_edge
 
 format: .venv/test
 	$(BIN)/ruff check --fix .

@@ -7,8 +7,10 @@ fixtures are made once, and modules with many ``long`` and ``slow`` tests start 
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import fcntl
+import functools
 import gc
 import importlib.abc
 import importlib.machinery
@@ -16,7 +18,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -34,6 +36,13 @@ IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 if IN_PARALLEL:  # one processor for each process; both are read when TensorFlow starts
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+# The C library gives a large array's memory back to the system when the array is freed. Getting it
+# again costs a page fault for every 4 KiB, a half of what numpy takes here; so it is kept.
+if sys.platform == "linux":
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**30)
+    ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 # A million objects last as long as the process: TensorFlow's and the tests themselves. Looking for
 # garbage among them takes a fifth of a second, and Keras does it for every model.
@@ -219,6 +228,47 @@ def exported_bundle(run_folder: Path, build_once: Build) -> Path:
         export(original, root / "bundle", kinds, request, Silent())
 
     return build_once("exported", export_run) / "bundle"
+
+
+@pytest.fixture(scope="session")
+def pictures_drawn_once() -> Iterator[None]:
+    """A golden input is the same picture in every export; drawing takes a third of a small one."""
+    from cxr_edge.export.golden import alike, draw_pictures, inputs
+    from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
+
+    @functools.cache
+    def picture(size: InputSpec, number: int, striped: bool) -> np.ndarray:
+        spec = dataclasses.replace(SEED_SPEC, input=size)
+        return draw_pictures(spec, number, 1, striped=striped)
+
+    def draw(
+        spec: ModelSpec,
+        first: int,
+        count: int,
+        advance: Callable[[int, int], None] | None = None,
+        *,
+        striped: bool = False,
+    ) -> np.ndarray:
+        drawn = [picture(spec.input, first + number, striped) for number in range(count)]
+        if advance:
+            advance(count, count)
+        return np.concatenate(drawn)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "draw_pictures", draw)
+        patch.setattr(alike, "draw_pictures", draw)
+        yield
+
+
+@pytest.fixture
+def files_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converting the unchanged network too, only to compare times, takes a third of an export."""
+    from cxr_edge.export.report import Speed
+
+    def not_timed(stock: object, artifacts: Sequence[object], *_: object) -> list[Speed]:
+        return [Speed(None, None, "not timed") for _ in artifacts]
+
+    monkeypatch.setattr("cxr_edge.export.pipeline.measure_speed", not_timed)
 
 
 @pytest.fixture

@@ -22,6 +22,15 @@ def is_bundled(name: str | os.PathLike[str] | None) -> bool:
     return name is None or os.fspath(name) in BUNDLED
 
 
+def similar_name(path: Path) -> str | None:
+    """The model of the package that an absent path was probably meant to name; None: no model."""
+    import difflib  # kept out of every start that makes no mistake
+
+    if len(path.parts) != 1:
+        return None
+    return next(iter(difflib.get_close_matches(path.name.lower(), BUNDLED, 1, 0.7)), None)
+
+
 def find_folder(name: str | os.PathLike[str] | None, *, base: Path | None = None) -> Path:
     """The folder of a bundle.
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxr_edge.bundle.bundled import find_folder
+from cxr_edge.bundle.bundled import find_folder, similar_name
 from cxr_edge.bundle.manifest import (
     MANIFEST_NAME,
     MAX_FILE_BYTES,
@@ -289,5 +289,7 @@ def _no_bundle(path: Path) -> str:
     if path.is_file():
         return f"{name} but a file; name the folder that 'cxr-edge export' wrote"
     if not path.exists():
-        return f"{name}, no such folder; check the path"
+        similar = similar_name(path)
+        hint = f"did you mean {similar}, a model of the package?" if similar else "check the path"
+        return f"{name}, no such folder; {hint}"
     return f"{name} ({MANIFEST_NAME} is missing); name the folder that 'cxr-edge export' wrote"

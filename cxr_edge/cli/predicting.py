@@ -160,12 +160,19 @@ def predict(
             streams.tell(f"cxr-edge: {remark}")
         if out:
             streams.tell(f"cxr-edge: results written to {printable(out)}")
-    if tally.failures and total == 1:
-        return tally.failures[0].exit_code
     if total > 1 and not quiet:
         streams.tell(f"cxr-edge: {tally}, {time.monotonic() - started:.1f} s")
+    return _exit_code(tally, total)
+
+
+def _exit_code(tally: Tally, total: int) -> int:
+    """The exit code of a command that read ``total`` images and files.
+
+    Raises:
+        LeftOut: all of them were left out.
+    """
     if tally.failures:
-        return SOME_FAILED
+        return tally.failures[0].exit_code if total == 1 else SOME_FAILED
     if tally.left_out and not tally.predicted:
         files = "the only file was" if total == 1 else f"all {total:,} files were"
         raise LeftOut(f"nothing was predicted: {files} left out; the results have the reasons")

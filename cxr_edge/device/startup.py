@@ -109,27 +109,10 @@ def measure_startup(
     else:
         record, chosen = bundle.choose(None, engine)
     engines = [None, *_others(bundle, chosen)] if engine is None else [engine]
-    option = ["-b", str(folder)] if folder else []
     with temporary_folder() as temporary:
         image = temporary / "phantom.jpeg"
         image.write_bytes(phantom_jpeg())
-        load = "import sys; from cxr_edge import Classifier; Classifier.load(sys.argv[1] or None)"
-        commands = {
-            "python -c pass": ["-c", "pass"],
-            "python -c 'import numpy'": ["-c", "import numpy"],
-            "python -c 'import numpy, cv2'": ["-c", "import numpy, cv2"],
-            FLOOR: ["-c", "import numpy, cv2, onnxruntime"],
-            "cxr-edge --help": ["-c", _RUN, "--help"],
-            "Classifier.load()": ["-c", load, str(folder or "")],
-        }
-        for name in engines:
-            predict = ["predict", *option, *(["-e", name] if name else [])]
-            commands[f"cxr-edge {' '.join(predict)} image.jpeg"] = [
-                "-c",
-                _RUN,
-                *predict,
-                str(image),
-            ]
+        commands = _commands(folder, engines, image)
         module = ENGINES[chosen].module
         in_parts = ["-c", _IN_PARTS, str(folder or ""), record.name, chosen, module, str(image)]
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
@@ -148,6 +131,26 @@ def measure_startup(
     medians = {name: np.median(values, axis=0).tolist() for name, values in runs.items()}
     processes = tuple(ProcessStart(name, ms, peak) for name, (ms, peak) in medians.items())
     return Startup(processes, _parts(names, parts, processes[0]))
+
+
+def _commands(
+    folder: Path | None, engines: Sequence[str | None], image: Path
+) -> dict[str, list[str]]:
+    """What is started, each doing a little more than the one before: name → Python's arguments."""
+    load = "import sys; from cxr_edge import Classifier; Classifier.load(sys.argv[1] or None)"
+    commands = {
+        "python -c pass": ["-c", "pass"],
+        "python -c 'import numpy'": ["-c", "import numpy"],
+        "python -c 'import numpy, cv2'": ["-c", "import numpy, cv2"],
+        FLOOR: ["-c", "import numpy, cv2, onnxruntime"],
+        "cxr-edge --help": ["-c", _RUN, "--help"],
+        "Classifier.load()": ["-c", load, str(folder or "")],
+    }
+    option = ["-b", str(folder)] if folder else []
+    for name in engines:
+        predict = ["predict", *option, *(["-e", name] if name else [])]
+        commands[f"cxr-edge {' '.join(predict)} image.jpeg"] = ["-c", _RUN, *predict, str(image)]
+    return commands
 
 
 def _others(bundle: Bundle, chosen: str) -> list[str]:

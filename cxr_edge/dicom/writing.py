@@ -99,7 +99,9 @@ def image_of_ours(data: bytes) -> str | None:
             for name in (_IN_HEATMAP,) if _IN_HEATMAP in dataset else _IN_REPORT:
                 item = item[name].value[0]
             return str(item.ReferencedSOPInstanceUID)
-        except Exception:  # pydicom's parser raises errors of many types
+        except Exception:
+            # pydicom raises errors of many types on a damaged file. It cannot be told to be ours
+            # then, so it is not replaced, and the caller says that.
             return None
 
 

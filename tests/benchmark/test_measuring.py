@@ -15,7 +15,7 @@ import pytest
 
 from cxr_edge.benchmark.baselines import KerasBaseline, KerasEngine
 from cxr_edge.benchmark.images import draw_files, pick_files
-from cxr_edge.benchmark.report import Report, Row, SuiteRow, dump_report, parse_report
+from cxr_edge.benchmark.report import Report, SuiteRow, dump_report, parse_report
 from cxr_edge.benchmark.runner import BenchmarkRequest, run_benchmark
 from cxr_edge.benchmark.suite import read_suite
 from cxr_edge.bundle.reader import Bundle
@@ -33,7 +33,6 @@ QUICK = BenchmarkRequest(
     memory_s=0.05,
     file_rounds=2,
     drawn_files=2,
-    threads=(1, 2),
 )
 ROWS = [
     "onnx-int8, onnxruntime",
@@ -60,13 +59,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def single_thread(report: Report) -> list[Row]:
-    return [row for row in report.rows if row.threads == 1]
-
-
 def test_every_artifact_is_measured_on_every_engine(report: Report) -> None:
-    assert [row.name for row in single_thread(report)] == ROWS
-    for row in single_thread(report):
+    assert [row.name for row in report.rows] == ROWS
+    for row in report.rows:
         assert (row.outcome, row.reason, row.problems) == ("measured", "", ())
         assert row.kind == "exported"
         assert row.parity and row.parity.inputs == 32 and row.parity.flips == 0
@@ -87,7 +82,7 @@ def test_every_row_starts_in_a_process_of_its_own(report: Report) -> None:
 
 
 def test_every_stage_from_file_to_prediction_is_timed(report: Report) -> None:
-    for row in single_thread(report):
+    for row in report.rows:
         times = row.end_to_end
         assert times and times.images_per_second and times.images_per_second > 0
         assert times.images_per_second_1 and times.images_per_second_1 > 0
@@ -165,13 +160,16 @@ def test_keras_and_stock_conversions_are_measured_on_labelled_images(labelled: P
         assert len(answers.original) == len(answers.exported) == len(answers.flipped) == 6
 
 
-def test_more_threads_are_rows_of_their_own(report: Report) -> None:
-    double = [row for row in report.rows if row.threads == 2]
-    assert [row.name for row in double] == [f"{name}, 2 threads" for name in ROWS]
-    for row in double:
-        assert row.outcome == "measured" and row.latency and row.parity
-        assert row.end_to_end is None
-    assert [answers.row for answers in report.answers] == ROWS
+def test_more_threads_are_rows_of_their_own() -> None:
+    whole = Bundle.open()
+    one_file = dataclasses.replace(whole.manifest, artifacts=whole.manifest.artifacts[-1:])
+    request = dataclasses.replace(QUICK, threads=(1, 2))
+    report = run_benchmark(Bundle(whole.folder, one_file), request, Silent())
+    single, double = report.rows
+    assert (single.name, double.name) == (ROWS[-1], f"{ROWS[-1]}, 2 threads")
+    assert double.outcome == "measured" and double.latency and double.parity
+    assert single.end_to_end and double.end_to_end is None
+    assert [answers.row for answers in report.answers] == ROWS[-1:]
 
 
 def test_measuring_imports_nothing_that_shows() -> None:

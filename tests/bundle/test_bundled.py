@@ -52,6 +52,30 @@ def test_a_name_that_a_folder_here_has_too_is_refused(
     assert find_folder("other") == Path("other")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("compat", "compact"), ("referense", "reference"), ("Compact", "compact")],
+)
+def test_a_mistyped_name_is_answered_with_the_right_one(
+    typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=f"did you mean {meant}, a model of the package"):
+        Bundle.open(typed)
+    (tmp_path / typed).mkdir()
+    with pytest.raises(BundleError, match=r"manifest\.json is missing"):
+        Bundle.open(typed)
+
+
+@pytest.mark.parametrize("typed", ["bundle", "models/compat", "/nowhere/referense", "c"])
+def test_no_name_is_suggested_for_a_path_that_is_like_none(
+    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match="no such folder; check the path"):
+        Bundle.open(typed)
+
+
 def test_a_service_may_name_a_model_of_the_package(tmp_path: Path) -> None:
     file = tmp_path / "service.toml"
     file.write_text('bundle = "compact"\n[http]\nenabled = true\n')

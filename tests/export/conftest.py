@@ -9,6 +9,11 @@ import pytest
 from cxr_edge.extras import require_tensorflow
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_drawing(pictures_drawn_once: None) -> None:
+    """For every export in this folder."""
+
+
 @pytest.fixture(scope="class")  # of a function in no class: once a test, which hypothesis accepts
 def double_precision() -> Iterator[None]:
     """New layers and inputs are float64: what remains of a difference is rounding."""

@@ -137,7 +137,8 @@ def save(case: Case, folder: Path, *, seconds: float | None = None) -> tuple[Pat
     """
     keras, _ = require_tensorflow("export")
     keras.utils.set_random_seed(1)
-    keras.utils.clear_session()  # operations are numbered, and a case may use such a name
+    # Operations are numbered, and a case may use such a name.
+    keras.utils.clear_session(free_memory=case.large)
     model = case.build()
     spec = spec_of(case, model)
     if case.refusal is None:

@@ -6,8 +6,6 @@ seconds, in a process of its own, tries integers, and writes the table docs/mode
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import os
 import re
 import subprocess
@@ -23,16 +21,11 @@ from zoo import Case, kinds
 
 from cxr_edge.errors import CxrEdgeError
 from cxr_edge.export.artifacts import find_kinds
-from cxr_edge.export.golden import draw_pictures
-from cxr_edge.export.golden import inputs as golden_inputs
 from cxr_edge.export.pipeline import export, original_of_run
-from cxr_edge.export.report import Speed
 from cxr_edge.export.request import ExportRequest
 from cxr_edge.extras import require_tensorflow
 from cxr_edge.original.run_folder import UNKNOWN, Run
-from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Silent
-from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
 require_tensorflow("export")
 
@@ -68,29 +61,10 @@ LIMIT_S = 3600
 """A network that needs longer fails."""
 
 
-def not_timed(stock: object, artifacts: Sequence[object], *_: object) -> list[Speed]:
-    """Converting the unchanged network too, only to compare times, takes a third of a test."""
-    return [Speed(None, None, "not timed") for _ in artifacts]
-
-
-@functools.cache
-def pictures(spec: InputSpec, count: int) -> Pixels:
-    return draw_pictures(dataclasses.replace(SEED_SPEC, input=spec), 0, count, striped=True)
-
-
-def same_pictures(spec: ModelSpec, first: int, count: int, *_: object, striped: bool) -> Pixels:
-    """A golden input is the same picture in every export; drawing is a tenth of a test."""
-    assert (first, striped) == (0, True)
-    return pictures(spec.input, count).copy()
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("pictures_drawn_once", "files_not_timed")
 @pytest.mark.parametrize("case", SMALL)
-def test_a_strangers_model_exports_or_is_refused_by_name(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cxr_edge.export.pipeline.measure_speed", not_timed)
-    monkeypatch.setattr(golden_inputs, "draw_pictures", same_pictures)
+def test_a_strangers_model_exports_or_is_refused_by_name(case: Case, tmp_path: Path) -> None:
     path, spec, _ = save(case, tmp_path)
     names = ("onnx-fp32", "tflite-fp32") if case.tflite else ("onnx-fp32",)
     request = ExportRequest(named=frozenset(names), golden_pool=32)

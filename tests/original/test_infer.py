@@ -300,7 +300,8 @@ def test_there_is_a_spec_for_the_models_of_the_zoo(kind: str) -> None:
     """Of some of each kind; with the marker ``models``, of all."""
     cases = [case for case in zoo.kinds()[kind.removeprefix("all of ")] if not case.refusal]
     for case in cases if kind in ALL else [case for case in cases if not case.large][:SOME]:
-        keras.utils.clear_session()  # operations are numbered, and a case may use such a name
+        # Operations are numbered, and a case may use such a name.
+        keras.utils.clear_session(free_memory=kind in ALL)
         try:
             model = case.build()
         finally:

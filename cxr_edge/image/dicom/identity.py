@@ -34,6 +34,8 @@ def sop_instance_uid(source: str | os.PathLike[str] | bytes) -> str | None:
     with without_warnings():
         try:
             uid = str(read_identity(data[:_ENOUGH_BYTES], pydicom).get("SOPInstanceUID", ""))
-        except Exception:  # damaged, which reading the image says
+        except Exception:
+            # pydicom raises errors of many types on a damaged file. The UID is only added to the
+            # result of reading the same file as an image, and that says what is wrong with it.
             return None
     return uid if _UID.fullmatch(uid) else None

@@ -313,7 +313,7 @@ def compare(model: Any, seed: int, gammas: str) -> None:
     assert not kept, f"{kept} do nothing"
 
 
-@settings(max_examples=35, deadline=None, derandomize=True)
+@settings(max_examples=22, deadline=None, derandomize=True)
 @given(
     st.lists(SIMPLE, min_size=1, max_size=6),
     HEADS,
@@ -327,7 +327,7 @@ def test_a_chain_of_any_layers_answers_as_before(
     compare(network(steps, head), seed, gammas)
 
 
-@settings(max_examples=35, deadline=None, derandomize=True)
+@settings(max_examples=22, deadline=None, derandomize=True)
 @given(
     st.lists(st.one_of(CONV, NORM, PLAIN, CONSTANT), max_size=2),
     st.lists(BRANCHED, min_size=1, max_size=2),
@@ -399,8 +399,10 @@ def test_a_depthwise_convolution_takes_up_normalizations_on_both_sides(multiplie
     assert not affines(check(model_of(body)))
 
 
-@pytest.mark.parametrize("gammas", GAMMAS)
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "relu6", "tanh"])
+@pytest.mark.parametrize(
+    ("activation", "gammas"),
+    [*(("relu", gammas) for gammas in GAMMAS), *((a, "mixed") for a in ("leaky_relu", "tanh"))],
+)
 @pytest.mark.usefixtures("double_precision")
 def test_a_normalization_between_convolution_and_activation_disappears(
     activation: str, gammas: str
@@ -441,8 +443,13 @@ def test_a_normalization_without_offset_passes_only_homogeneous_activations(
 
 
 @pytest.mark.parametrize("gammas", GAMMAS)
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("kind", ["max", "average", "global max", "global average"])
+@pytest.mark.parametrize(
+    ("kind", "padding"),
+    [
+        *(("max", "same"), ("max", "valid"), ("average", "same"), ("average", "valid")),
+        *(("global max", "valid"), ("global average", "valid")),
+    ],
+)
 @pytest.mark.usefixtures("double_precision")
 def test_a_normalization_passes_a_pool_where_that_is_exact(
     kind: str, padding: str, gammas: str

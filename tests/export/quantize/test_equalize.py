@@ -101,7 +101,7 @@ HEADS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     st.lists(st.sampled_from(sorted(STEPS)), max_size=6),
     st.sampled_from(sorted(HEADS)),
