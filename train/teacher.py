@@ -135,8 +135,11 @@ def for_teacher(recipe: TrainingRecipe, spec: ModelSpec, name: str, data: Path) 
         threshold=0.5 if has_threshold else None,
         threshold_choice="fixed at 0.5, before calibration" if has_threshold else "",
     )
-    distillation = recipe.distillation or COMPACT.distillation
-    return dataclasses.replace(recipe, spec=student, distillation=distillation)
+    taught = dataclasses.replace(recipe, spec=student)
+    if taught.distillation:
+        return taught
+    # A teacher's scores hold its doubts already: smoothing would blur them.
+    return dataclasses.replace(taught, distillation=COMPACT.distillation, label_smoothing=0.0)
 
 
 def _is_bundle(source: Path) -> bool:

@@ -17,10 +17,18 @@ import pytest
 
 from cxr_edge import documents
 from cxr_edge.errors import DataError
-from cxr_edge.metrics.evaluation import Evaluation, GalleryGroup, ReliabilityBin
+from cxr_edge.metrics.evaluation import (
+    Evaluation,
+    GalleryGroup,
+    ReliabilityBin,
+    SeriesFigures,
+    parse_evaluation,
+)
+from cxr_edge.metrics.intervals import Interval
 from cxr_edge.report.charts import png, specification
 from cxr_edge.report.documents import draw_page, draw_page_beside
 from cxr_edge.report.evaluation.page import evaluation_figures, evaluation_page
+from cxr_edge.report.evaluation.text import report_text
 from cxr_edge.reporting import Silent
 
 HERE = Path(__file__).parent
@@ -44,6 +52,26 @@ def evaluation(spec: Any = BINARY, **changes: Any) -> Evaluation:
 def page_of(one: Evaluation, folder: Path) -> str:
     document = dataclasses.replace(DRAWN["draw_document"](), parts={"test": one})
     return evaluation_page(document, folder).decode()
+
+
+def test_series_and_what_brightness_explains_are_shown_where_they_were_measured(tmp_path):
+    share = Interval(0.75, 0.6, 0.875)
+    plain = evaluation()
+    assert plain.baseline
+    without = visible(page_of(plain, tmp_path))
+    assert "By series" not in without and "explain" not in without
+    one = evaluation(
+        by_series={"ward-2": SeriesFigures(1234, 987, share)},
+        baseline=dataclasses.replace(plain.baseline, explained=0.0724),
+    )
+    page = visible(page_of(one, tmp_path))
+    for words in ("By series", "ward-2", "1,234", "987", "0.750 (0.600 to 0.875)", "7.2\u00a0%"):
+        assert words in page
+    lines = report_text(one)
+    assert "ward-2  0.750 (0.600 to 0.875)    1234       987" in lines
+    assert "explain 7.2% of the variance of the model's logits within a label" in lines
+    data = documents.dump(dataclasses.replace(DRAWN["draw_document"](), parts={"test": one}))
+    assert parse_evaluation(data, "x").parts["test"].by_series == one.by_series
 
 
 def visible(page: str) -> str:

@@ -138,6 +138,7 @@ def test_a_softmax_of_two_labels_teaches_one_sigmoid(tmp_path: Path) -> None:
     )
     data = draw(tmp_path / "data", ("benign", "malignant"))
     student = for_teacher(ROBUST, spec, "t", data)
+    assert student.distillation and student.label_smoothing == 0 < ROBUST.label_smoothing
     assert student.spec.activation == "sigmoid" and student.spec.outputs == 1
     assert student.spec.name == "moles, robust recipe"
     assert student.spec.positive_label == "malignant" and student.spec.threshold == 0.5
