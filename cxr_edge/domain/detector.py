@@ -29,7 +29,11 @@ _MOST_LOG_ODDS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Discriminator:
-    """A small network that tells outliers from images of the domain: one hidden layer of ReLUs."""
+    """A small network that tells outliers from images of the domain: one hidden layer of ReLUs.
+
+    It has an output for each of G groups of outliers, with a limit of its own: a blur that is hard
+    to tell from a soft radiograph takes nothing from the limit of crops.
+    """
 
     centre: Floats
     """(518,) mean of each of :func:`cxr_edge.domain.features.describe` over the domain."""
@@ -40,19 +44,23 @@ class Discriminator:
     hidden_bias: Floats
     """(H,)"""
     output: Floats
-    """(H,) weights of the output."""
-    output_bias: float
-    """Such that the output is 0 at the limit."""
+    """(H, G) weights of the outputs."""
+    output_bias: Floats
+    """(G,) such that an output is 0 at its limit."""
 
-    def log_odds(self, features: Floats) -> float:
-        """Logarithm of the odds of being an outlier over the odds at the limit.
+    def log_odds(self, features: Floats) -> Floats:
+        """Logarithms of the odds of being an outlier of each group over the odds at its limit.
 
         Args:
             features: (518,) of one image.
+
+        Returns:
+            (G,)
         """
         inputs = ((features - self.centre) / self.scale).clip(-_CLIP, _CLIP)
         hidden = np.maximum(inputs @ self.hidden + self.hidden_bias, 0)
-        return float(hidden @ self.output) + self.output_bias
+        log_odds: Floats = hidden @ self.output + self.output_bias
+        return log_odds
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ class Domain:
         if self.least_detail:
             relative = max(relative, self.least_detail / max(detail_of(to_grey(image)), 1e-12))
         if self.discriminator:
-            log_odds = self.discriminator.log_odds(describe(row, image))
+            log_odds = float(self.discriminator.log_odds(describe(row, image)).max())
             relative = max(relative, math.exp(min(log_odds, _MOST_LOG_ODDS)))
         return relative
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +31,8 @@ _SHAPES_2_1 = {
     "scale": (FEATURES,),
     "hidden": (FEATURES, "H"),
     "hidden_bias": ("H",),
-    "output": ("H",),
-    "output_bias": (),
+    "output": ("H", "G"),
+    "output_bias": ("G",),
 }
 """The arrays that format 2.1 added; a file has all or none of them."""
 _POSITIVE = ("variances", "residual", "limit", "scale")
@@ -40,16 +42,14 @@ Arrays = dict[str, npt.NDArray[np.float64]]
 
 def dump_domain(domain: Domain) -> bytes:
     """The bytes of a compressed .npz with the domain's fields."""
-    arrays = {name: getattr(domain, name) for name in _SHAPES}
+    arrays: dict[str, Any] = {name: getattr(domain, name) for name in _SHAPES}
     if domain.discriminator:
         arrays |= {
             name: getattr(domain if name in Domain.__slots__ else domain.discriminator, name)
             for name in _SHAPES_2_1
         }
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, **{k: np.float64(v) if isinstance(v, float) else v for k, v in arrays.items()}
-    )
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -72,21 +72,33 @@ def parse_domain(data: bytes, name: str, error: type[CxrEdgeError]) -> Domain:
     if not valid or arrays["least_detail"] < 0:
         raise error(f"{name}: contains invalid PCA parameters; export again or restore it")
     floats = {key: array.astype(np.float32) for key, array in arrays.items()}
-    base = (
-        *(floats[key] for key in ("mean", "components", "variances")),
-        *(float(arrays[key]) for key in ("residual", "limit", "least_detail")),
+    domain = Domain(
+        floats["mean"],
+        floats["components"],
+        floats["variances"],
+        float(arrays["residual"]),
+        float(arrays["limit"]),
+        float(arrays["least_detail"]),
     )
     if is_old:
-        return Domain(*base)
+        return domain
     side, chroma = float(arrays["least_side"]), float(arrays["most_chroma"])
     if side < 0 or not 0 < chroma <= NO_CHROMA_LIMIT:
         raise error(
             f"{name}: the limits of size and chroma are {side:g} and {chroma:g}, expected 0 or more"
             " and above 0 to 255; export again or restore it"
         )
-    layers = (floats[key] for key in ("centre", "scale", "hidden", "hidden_bias", "output"))
-    discriminator = Discriminator(*layers, float(arrays["output_bias"]))
-    return Domain(*base, discriminator, side, chroma)
+    discriminator = Discriminator(
+        floats["centre"],
+        floats["scale"],
+        floats["hidden"],
+        floats["hidden_bias"],
+        floats["output"],
+        floats["output_bias"],
+    )
+    return dataclasses.replace(
+        domain, discriminator=discriminator, least_side=side, most_chroma=chroma
+    )
 
 
 def _check_shapes(
@@ -97,14 +109,16 @@ def _check_shapes(
 ) -> None:
     """Refuse arrays whose sizes do not fit each other."""
     components, hidden = arrays["components"], arrays.get("hidden", np.empty((0, 1)))
+    outputs = arrays.get("output_bias", np.empty(1))
     sizes = {
         "K": len(components) if components.ndim else 0,
         "H": hidden.shape[1] if hidden.ndim == 2 else 0,
+        "G": outputs.size,
     }
     expected = tuple(
         tuple(sizes[side] if isinstance(side, str) else side for side in shape)
         for shape in shapes.values()
     )
     read = tuple(array.shape for array in arrays.values())
-    if read != expected or not 0 < sizes["H"] <= _MOST_HIDDEN:
+    if read != expected or not 0 < sizes["H"] <= _MOST_HIDDEN or not sizes["G"]:
         raise error(f"{name}: its arrays have the shapes {read}, expected {expected}")

@@ -25,11 +25,8 @@ from cxr_edge.train.fitting.outliers.kinds import Grey
 COMPONENTS = 20
 """Principal components kept. More of them, on finer images, also describe inverted radiographs:
 20 on 16 x 16 pixels detected all of those, 80 on 24 x 24 half, 120 on 32 x 32 an eighth."""
-FAR = 0.003
-"""Share of the validation images, and of each of their shifted copies, that the distance from the
-components may flag."""
-ODD = 0.006
-"""As above, for the discriminator. Together they flag less than 1 %."""
+FALSE_ALARMS = 0.008
+"""Share of the validation images, and of each of their shifted copies, that may be flagged."""
 
 MOST_IMAGES = 4000
 """Training images that outliers are drawn from."""
@@ -98,19 +95,45 @@ def fit_domain(
     )
     images = _to_grey(_choose(pixels, MOST_IMAGES, seed))
     inside = describe_varied(images, min(VARIED_AN_IMAGE * len(images), MOST_VARIED), seed)
-    outliers = describe_outliers(images, min(OUTLIERS_AN_IMAGE * len(images), MOST_OUTLIERS), seed)
-    discriminator = fit_discriminator(inside, outliers, seed)
-    held = _choose(validation_pixels, MOST_SHIFTED, seed)
-    far, odd = [domain.distances(validation_pixels)], [_log_odds(discriminator, validation_pixels)]
-    for _, copies in shifted(held):
-        far.append(domain.distances(copies))
-        odd.append(_log_odds(discriminator, copies))
-    bias = discriminator.output_bias - _limit(odd, ODD, otherwise=0.0)
+    outliers, groups = describe_outliers(
+        images, min(OUTLIERS_AN_IMAGE * len(images), MOST_OUTLIERS), seed
+    )
+    discriminator = fit_discriminator(inside, outliers, groups, seed)
+    copies = shifted(_choose(validation_pixels, MOST_SHIFTED, seed))
+    sets = (validation_pixels, *(changed for _, changed in copies))
+    chosen = _choose_limits([_scores(domain, discriminator, some) for some in sets])
     return dataclasses.replace(
         domain,
-        limit=max(_limit(far, FAR, otherwise=1.0), 1e-6),
-        discriminator=dataclasses.replace(discriminator, output_bias=bias),
+        limit=max(float(chosen[0]), 1e-6),
+        discriminator=dataclasses.replace(
+            discriminator,
+            output_bias=(discriminator.output_bias - chosen[1:]).astype(np.float32),
+        ),
     )
+
+
+def _scores(
+    domain: Domain, discriminator: Discriminator, pixels: Pixels
+) -> npt.NDArray[np.float64]:
+    """(N, 1 + G) the distance of each image that is not blank, and the discriminator's outputs."""
+    odds = [discriminator.log_odds(describe(standardize_one(image)[0], image)) for image in pixels]
+    scores = np.column_stack([domain.distances(pixels), odds])
+    return scores[np.isfinite(scores[:, 0])]
+
+
+def _choose_limits(sets: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """The lowest limits of all scores that flag at most ``FALSE_ALARMS`` of each set in all.
+
+    Each score has the same share of false alarms, on the set where it has most.
+    """
+    present = [scores for scores in sets if len(scores)]
+    limits = np.array([1.0] + [0.0] * (sets[0].shape[1] - 1))
+    for share in np.linspace(FALSE_ALARMS, 0, 33) if present else ():
+        quantiles = [np.quantile(some, 1 - share, axis=0, method="higher") for some in present]
+        limits = np.max(quantiles, axis=0)
+        if max(float((some > limits).any(axis=1).mean()) for some in present) <= FALSE_ALARMS:
+            break
+    return limits
 
 
 def _fit_components(pixels: Pixels) -> Domain:
@@ -141,16 +164,3 @@ def _to_grey(pixels: Pixels) -> Grey:
     if pixels.shape[3] == 1:
         return pixels[..., 0]
     return np.stack([np.rint(image.mean(axis=2)).astype(np.uint8) for image in pixels])
-
-
-def _log_odds(discriminator: Discriminator, pixels: Pixels) -> npt.NDArray[np.float64]:
-    return np.array(
-        [discriminator.log_odds(describe(standardize_one(image)[0], image)) for image in pixels]
-    )
-
-
-def _limit(values: Sequence[npt.NDArray[np.float64]], share: float, *, otherwise: float) -> float:
-    """The value that at most a share of any of the sets exceeds; infinite ones do not count."""
-    finite = [some[np.isfinite(some)] for some in values]
-    limits = [np.quantile(some, 1 - share, method="higher") for some in finite if len(some)]
-    return float(max(limits, default=otherwise))

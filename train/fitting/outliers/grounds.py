@@ -19,7 +19,7 @@ def background(shape: tuple[int, int], other: Grey, random: Random) -> Grey:
     """A plain level, a gradient, noise of any scale, or a blurred image."""
     choice = random.random()
     if choice < 0.5:
-        level = float(random.choice((0, 255, random.integers(256), random.integers(180, 256))))
+        level = float(random.choice([0, 255, random.integers(256), random.integers(180, 256)]))
         ground = np.full(shape, level, np.float32)
     elif choice < 0.9:
         ground = noise(shape, random)
@@ -35,8 +35,8 @@ def noise(shape: tuple[int, int], random: Random) -> npt.NDArray[np.float32]:
     """Smooth noise between two levels."""
     scale = random.uniform(0.5, 40)
     size = [max(round(side / scale), 2) for side in shape]
-    noise = random.standard_normal(size, np.float32)
-    noise = cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    coarse = random.standard_normal(size, np.float32)
+    smooth = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
     low, high = random.uniform(-40, 295, 2)
-    noise = (noise - noise.min()) / max(float(np.ptp(noise)), 1e-6)
-    return np.asarray(low + noise * (high - low), np.float32)
+    share = (smooth - smooth.min()) / max(float(np.ptp(smooth)), 1e-6)
+    return np.asarray(low + share * (high - low), np.float32)

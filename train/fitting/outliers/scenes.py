@@ -38,7 +38,7 @@ def texture(image: Grey, other: Grey, random: Random) -> Grey:
     if choice == 0:
         return np.asarray(noise(shape, random).clip(0, 255), np.uint8)
     if choice == 1:
-        octaves = sum(noise(shape, random) for _ in range(int(random.integers(2, 5))))
+        octaves = np.sum([noise(shape, random) for _ in range(int(random.integers(2, 5)))], axis=0)
         low, high = float(octaves.min()), float(octaves.max())
         return np.asarray((octaves - low) / max(high - low, 1e-6) * 255, np.uint8)
     rows, columns = np.indices(shape, dtype=np.float32)
