@@ -14,7 +14,7 @@ NETWORKS = 2
 """Networks fitted, whose outputs are averaged: they become one."""
 BATCH = 256
 EPOCHS = 30
-FEWEST_STEPS, MOST_STEPS = 300, 4000
+FEWEST_STEPS, MOST_STEPS = 100, 4000
 NOISE = 0.4
 """Standard deviation of the noise on the inputs, in their standard deviations."""
 LEARNING_RATE = 2e-3

@@ -28,6 +28,11 @@ COMPONENTS = 20
 FALSE_ALARMS = 0.008
 """Share of the validation images, and of each of their shifted copies, that may be flagged."""
 
+FAR = 0.002
+"""As above, at ``FAR_MARGIN`` times less than the limit of the distance from the components."""
+FAR_MARGIN = 1.25
+"""The distance is for what is far from any training image; the discriminator finds what is near."""
+
 MOST_IMAGES = 4000
 """Training images that outliers are drawn from."""
 OUTLIERS_AN_IMAGE, MOST_OUTLIERS = 20, 24_000
@@ -122,15 +127,18 @@ def _scores(
 
 
 def _choose_limits(sets: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """The lowest limits of all scores that flag at most ``FALSE_ALARMS`` of each set in all.
+    """The lowest limits with which at most ``FALSE_ALARMS`` of each set are flagged in all.
 
-    Each score has the same share of false alarms, on the set where it has most.
+    The discriminator's outputs have the same share of false alarms, on the set where it is largest.
     """
     present = [scores for scores in sets if len(scores)]
-    limits = np.array([1.0] + [0.0] * (sets[0].shape[1] - 1))
-    for share in np.linspace(FALSE_ALARMS, 0, 33) if present else ():
-        quantiles = [np.quantile(some, 1 - share, axis=0, method="higher") for some in present]
-        limits = np.max(quantiles, axis=0)
+    if not present:
+        return np.array([1.0] + [0.0] * (sets[0].shape[1] - 1))
+    far = max(np.quantile(some[:, 0], 1 - FAR, method="higher") for some in present) * FAR_MARGIN
+    limits = np.array([far])
+    for share in np.linspace(FALSE_ALARMS, 0, 33):
+        quantiles = [np.quantile(s[:, 1:], 1 - share, axis=0, method="higher") for s in present]
+        limits = np.array([far, *np.max(quantiles, axis=0)])
         if max(float((some > limits).any(axis=1).mean()) for some in present) <= FALSE_ALARMS:
             break
     return limits
