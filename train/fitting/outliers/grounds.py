@@ -19,7 +19,9 @@ def background(shape: tuple[int, int], other: Grey, random: Random) -> Grey:
     """A plain level, a gradient, noise of any scale, or a blurred image."""
     choice = random.random()
     if choice < 0.5:
-        level = float(random.choice([0, 255, random.integers(256), random.integers(180, 256)]))
+        level = float(
+            random.choice([0, 255, int(random.integers(256)), int(random.integers(180, 256))])
+        )
         ground = np.full(shape, level, np.float32)
     elif choice < 0.9:
         ground = noise(shape, random)
