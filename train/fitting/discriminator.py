@@ -60,7 +60,7 @@ def fit_discriminator(
         scale,
         np.concatenate([part[0] for part in parts], axis=1) * gain[:, np.newaxis],
         np.concatenate([part[1] for part in parts]),
-        np.concatenate([part[2] for part in parts]) / np.float32(NETWORKS),
+        np.asarray(np.concatenate([part[2] for part in parts]) / NETWORKS, np.float32),
         np.mean([part[3] for part in parts], axis=0, dtype=np.float32),
     )
 

@@ -122,8 +122,8 @@ def _scores(
 ) -> npt.NDArray[np.float64]:
     """(N, 1 + G) the distance of each image that is not blank, and the discriminator's outputs."""
     odds = [discriminator.log_odds(describe(standardize_one(image)[0], image)) for image in pixels]
-    scores = np.column_stack([domain.distances(pixels), odds])
-    return scores[np.isfinite(scores[:, 0])]
+    scores: npt.NDArray[np.float64] = np.column_stack([domain.distances(pixels), odds])
+    return np.asarray(scores[np.isfinite(scores[:, 0])])
 
 
 def _choose_limits(sets: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:

@@ -53,7 +53,7 @@ def _warp(image: Grey, degrees: float, scale: npt.NDArray[np.float64], random: R
     linear = matrix[:, :2] @ np.diag(scale)
     matrix = np.column_stack([linear, centre - linear @ centre])
     mode = cv2.BORDER_REPLICATE if random.random() < 0.3 else cv2.BORDER_CONSTANT
-    level = float(random.choice([0, 0, 255, random.integers(256)]))
+    level = float(random.choice([0, 0, 255, int(random.integers(256))]))
     return np.asarray(
         cv2.warpAffine(image, matrix, (columns, rows), borderMode=mode, borderValue=level),
         np.uint8,

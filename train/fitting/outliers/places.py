@@ -18,7 +18,7 @@ def photograph(image: Grey, other: Grey, random: Random) -> Grey:
     film = 255 - image if random.random() < 0.4 else image
     if random.random() < 0.3:  # the film's own margin
         margin = max(round(min(image.shape) * random.uniform(0.02, 0.1)), 1)
-        level = float(random.choice([0, 255, random.integers(256)]))
+        level = float(random.choice([0, 255, int(random.integers(256))]))
         film = fit_to(
             np.asarray(
                 cv2.copyMakeBorder(film, *(margin,) * 4, cv2.BORDER_CONSTANT, value=level),
@@ -94,7 +94,7 @@ def cover(image: Grey, other: Grey, random: Random) -> Grey:
     """Bars, boxes, lines or writing over a good part of the image."""
     covered = image.copy()
     rows, columns = image.shape
-    level = int(random.choice([0, 255, random.integers(256)]))
+    level = int(random.choice([0, 255, int(random.integers(256))]))
     choice = int(random.integers(3))
     if choice == 0:  # bars along one or two borders
         for _ in range(int(random.integers(1, 3))):
