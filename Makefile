@@ -15,7 +15,7 @@ CONSTRAINTS = --constraint constraints.txt
 demo: .venv/base
 	$(BIN)/python -m cxr_edge.data.phantom build/phantom.png
 	$(BIN)/cxr-edge predict build/phantom.png
-	@echo "build/phantom.png is a drawing, not a patient: the installation works."
+	@echo "build/phantom.png is a drawing, no patient: the label means nothing, but the installation works."
 
 # Without bytecode, every process that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE

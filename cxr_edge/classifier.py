@@ -13,11 +13,11 @@ from cxr_edge.decision import Scores, decide, positive_scores, probabilities, un
 from cxr_edge.device.batch import map_in_order
 from cxr_edge.device.machine import check_workers
 from cxr_edge.device.profile import find_profile
-from cxr_edge.domain import Domain
+from cxr_edge.domain import Domain, facts_for
 from cxr_edge.engines import Engine
 from cxr_edge.errors import BundleError, ImageError, MissingExtraError, UsageError, unknown_name
 from cxr_edge.image import ImageLimits
-from cxr_edge.preprocess import Pixels, normalize, resize_to_input
+from cxr_edge.preprocess import normalize, resize_to_input
 from cxr_edge.results import Explanation, Failure, Prediction
 from cxr_edge.sources import Source, check_many, decode_loaded, load, name_of
 from cxr_edge.spec import Decoding, ModelSpec
@@ -199,25 +199,24 @@ class Classifier:
         return self.predict_in_stages(source, _ignore_stage)
 
     def predict_in_stages(self, source: Source, on_stage: Callable[[Stage], None]) -> Prediction:
-        """Classify one image as :meth:`predict` does, and report the end of each stage.
+        """Classify one image as :meth:`predict` does, errors too; report the end of each stage.
 
         Args:
             source: the image.
             on_stage: called with the name of each stage when it ends.
-
-        Raises:
-            ImageError, MissingExtraError, EngineError: as :meth:`predict`.
         """
         data = load(source, self._limits)
         on_stage("read")
-        image = decode_loaded(source, data, self.spec, self._limits, self.decode)
+        facts = facts_for(self._domain)
+        image = decode_loaded(source, data, self.spec, self._limits, self.decode, facts)
         on_stage("decode")
         pixels = resize_to_input(image, self.spec.input)
         batch = normalize(pixels, self.spec.input)
         on_stage("preprocess")
         scores = self._engine.run(batch)
         on_stage("infer")
-        prediction = self._prediction(source, pixels, scores)
+        outside = self._domain.marks(pixels, facts) if self._domain else None
+        prediction = self._prediction(source, scores, outside)
         on_stage("post")
         return prediction
 
@@ -225,19 +224,20 @@ class Classifier:
         """Classify one image and compute the heat map of what moved its score.
 
         Raises:
-            ImageError: it cannot be read, exceeds a limit, or is damaged.
-            MissingExtraError: reading it needs an optional package.
+            ImageError, MissingExtraError: as :meth:`predict`.
             EngineError: the file computes no heat map (load with ``heatmap=True``), the engine
                 failed, or its output is no probability.
         """
         data = load(source, self._limits)
-        image = decode_loaded(source, data, self.spec, self._limits, "exact")
+        facts = facts_for(self._domain)
+        image = decode_loaded(source, data, self.spec, self._limits, "exact", facts)
         pixels = resize_to_input(image, self.spec.input)
         scores, heatmaps = self._engine.explain(normalize(pixels, self.spec.input))
-        prediction = self._prediction(source, pixels, scores)
+        outside = self._domain.marks(pixels, facts) if self._domain else None
+        prediction = self._prediction(source, scores, outside)
         return Explanation(prediction, heatmaps[0], image, self.spec)
 
-    def _prediction(self, source: Source, pixels: Pixels, scores: Scores) -> Prediction:
+    def _prediction(self, source: Source, scores: Scores, outside: bool | None) -> Prediction:
         table = probabilities(scores, self.spec)
         return Prediction(
             source=name_of(source),
@@ -246,7 +246,7 @@ class Classifier:
             scores=dict(zip(self.spec.labels, table[0].tolist(), strict=True)),
             threshold=self.spec.threshold,
             uncertain=bool(uncertain(table, self.spec)[0]),
-            out_of_domain=bool(self._domain.outside(pixels)[0]) if self._domain else None,
+            out_of_domain=outside,
             engine=self.engine,
             artifact=self.artifact,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,27 +13,11 @@ import numpy.typing as npt
 from cxr_edge.errors import ImageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.image import ImageLimits, read_image
-from cxr_edge.image.decode import empty_upright, to_channels
-from cxr_edge.image.header import check_size
+from cxr_edge.image.decode import to_channels
+from cxr_edge.image.facts import PictureFacts
+from cxr_edge.image.pillow import PillowImage, is_pillow, pixels_of
 from cxr_edge.preprocess import Image, Pixels, resize_to_input
 from cxr_edge.spec import Decoding, InputSpec, ModelSpec
-
-
-class PillowImage(Protocol):
-    """The part of ``PIL.Image.Image`` that is used; Pillow itself is not needed."""
-
-    mode: str
-    size: tuple[int, int]
-
-    def convert(self, mode: str) -> Any:
-        """The image in another mode."""
-
-    def crop(self, box: tuple[int, int, int, int]) -> Any:
-        """A part of the image: left, top, right, bottom."""
-
-    def getexif(self) -> Any:
-        """EXIF tags by number."""
-
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image | PillowImage
 """A path, the bytes of a file, a file opened with ``"rb"``, an image of Pillow, or an array: uint8,
@@ -47,9 +31,6 @@ Loaded = bytes | Image | PillowImage
 _EXPECTED = (
     "give a path, the bytes of a file, a file opened with 'rb', a uint8 array or an image of Pillow"
 )
-_ORIENTATION = 0x0112
-_BLOCK = 2**18  # pixels converted at a time
-_PLAIN_MODES = ("1", "L", "RGB", "P", "LA", "PA", "RGBA", "La", "RGBa", "YCbCr")
 
 
 def load(source: Source, limits: ImageLimits) -> Loaded:
@@ -65,7 +46,7 @@ def load(source: Source, limits: ImageLimits) -> Loaded:
         return bytes(source)
     if isinstance(source, str | os.PathLike):
         return read_file(source, max_bytes=limits.max_bytes, error=ImageError)
-    if _is_pillow(source):
+    if is_pillow(source):
         return cast(PillowImage, source)
     if not hasattr(source, "read"):
         raise TypeError(f"an image cannot be of type {type(source).__name__}; {_EXPECTED}")
@@ -115,6 +96,7 @@ def decode_source(
     limits: ImageLimits,
     name: str | None,
     shrink_for: InputSpec | None,
+    facts: PictureFacts | None = None,
 ) -> Image:
     """Turn what :func:`load` returned into pixels.
 
@@ -124,6 +106,7 @@ def decode_source(
         limits: the largest file and picture accepted.
         name: for messages; None: it has none.
         shrink_for: see :func:`cxr_edge.image.read_image`.
+        facts: see :func:`cxr_edge.image.read_image`.
 
     Returns:
         (H, W) or (H, W, 3) uint8, upright.
@@ -139,11 +122,15 @@ def decode_source(
             limits=limits,
             name=name,
             shrink_for=shrink_for,
+            facts=facts,
         )
     if isinstance(data, np.ndarray):
-        return to_channels(_check_array(data), channels)
+        array = _check_array(data)
+        if facts:
+            facts.see(array)
+        return to_channels(array, channels)
     try:
-        return _pixels_of(data, channels, limits)
+        return pixels_of(data, channels, limits, facts)
     except ImageError as err:
         raise ImageError(f"{printable(name or '<image>')}: {err}") from err
     except MemoryError as err:
@@ -152,7 +139,12 @@ def decode_source(
 
 
 def decode_loaded(
-    source: Source, data: Loaded, spec: ModelSpec, limits: ImageLimits, decode: Decoding
+    source: Source,
+    data: Loaded,
+    spec: ModelSpec,
+    limits: ImageLimits,
+    decode: Decoding,
+    facts: PictureFacts | None = None,
 ) -> Image:
     """Decode what :func:`load` returned of a source, for a network; see :func:`decode_source`."""
     return decode_source(
@@ -161,6 +153,7 @@ def decode_loaded(
         limits=limits,
         name=name_of(source),
         shrink_for=spec.input if decode == "fast" else None,
+        facts=facts,
     )
 
 
@@ -208,17 +201,13 @@ def check_many(sources: object) -> None:
     one = isinstance(sources, str | os.PathLike | bytes | bytearray | memoryview)
     if isinstance(sources, np.ndarray):  # one image is (H, W) or (H, W, 3), several are (N, H, W)
         one = sources.ndim < 3 or (sources.ndim == 3 and sources.shape[-1] == 3)
-    if one or hasattr(sources, "read") or _is_pillow(sources):
+    if one or hasattr(sources, "read") or is_pillow(sources):
         raise TypeError(
             f"one image ({type(sources).__name__}) where several are expected; "
             "give a list of images, or use predict or explain"
         )
     if not isinstance(sources, Iterable):
         raise TypeError(f"images are {type(sources).__name__}, expected a list of images")
-
-
-def _is_pillow(source: object) -> bool:
-    return all(hasattr(source, name) for name in ("mode", "size", "convert", "getexif"))
 
 
 def _check_array(array: npt.NDArray[Any]) -> Image:
@@ -242,51 +231,3 @@ def _check_array(array: npt.NDArray[Any]) -> Image:
     if shape[2:] not in ((), (3,)):
         raise ImageError(f"{found}; transpose it")
     return cast(Image, np.ascontiguousarray(array))
-
-
-def _pixels_of(image: PillowImage, channels: int, limits: ImageLimits) -> Image:
-    """(H, W) or (H, W, 3) uint8 of an image of Pillow, upright and opaque, by the rules for files.
-
-    Raises:
-        ImageError: it is too large, not of 8 bits, in part transparent, animated or damaged.
-    """
-    if image.mode not in _PLAIN_MODES:
-        raise ImageError(
-            f"the image has mode {image.mode}, supported are 8 bits of grey or RGB; "
-            "use convert('L') or convert('RGB')"
-        )
-    width, height = image.size
-    check_size(width, height, limits)
-    frames = getattr(image, "n_frames", 1)
-    if frames != 1:
-        raise ImageError(
-            f"the image has {frames} frames, expected one; give a copy() of the one to read"
-        )
-    rows = max(_BLOCK // width, 1)
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        if orientation not in range(1, 9):
-            orientation = 1
-        upright, stored = empty_upright(height, width, channels, orientation)
-        for top in range(0, height, rows):
-            below = min(top + rows, height)
-            band = _convert(image.crop((0, top, width, below)))
-            stored[top:below] = to_channels(band, channels)
-    except (OSError, SyntaxError, ValueError) as err:  # of the file that it is read from
-        raise ImageError(f"Pillow cannot read the image: {err}") from err
-    return upright
-
-
-def _convert(image: PillowImage) -> Image:
-    """(H, W) or (H, W, 3) uint8 of an image of Pillow.
-
-    Raises:
-        ImageError: a pixel is transparent.
-    """
-    if image.mode[-1:] in "Aa" or "transparency" in getattr(image, "info", {}):
-        from cxr_edge.image.opencv import check_opaque
-
-        pixels = np.asarray(image.convert("RGBA"), np.uint8)
-        check_opaque(pixels[..., 3] == 255)
-        return pixels[..., 0] if image.mode[0] in "1L" else pixels[..., :3]
-    return np.asarray(image.convert("L" if image.mode in "1L" else "RGB"), np.uint8)

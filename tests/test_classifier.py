@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 
 import cxr_edge.bundle.reader
-import cxr_edge.sources
+import cxr_edge.image.pillow
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.classifier import Classifier, Stage
 from cxr_edge.data.phantom import draw_phantom
@@ -409,7 +409,7 @@ def test_images_of_pillow_are_converted_a_band_at_a_time(
 ) -> None:
     pillow = Pillow.open(picture)
     expected = classifier.predict(pillow)
-    monkeypatch.setattr(cxr_edge.sources, "_BLOCK", 3_000)  # 12 rows
+    monkeypatch.setattr(cxr_edge.image.pillow, "_BLOCK", 3_000)  # 12 rows
     for mode in ("L", "RGB", "RGBA", "LA", "P"):
         assert classifier.predict(pillow.convert(mode)) == expected
     see_through = pillow.convert("RGBA")

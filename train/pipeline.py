@@ -41,14 +41,14 @@ from cxr_edge.train.fitting.data import (
     read_training_data,
     validation_samples,
 )
-from cxr_edge.train.fitting.domain import fit_domain
+from cxr_edge.train.fitting.domain import fit_domain, survey_files
 from cxr_edge.train.fitting.fit import fit_network, identify
 from cxr_edge.train.fitting.history import HISTORY_NAME, Epoch, History
 from cxr_edge.train.fitting.network import build_network, layer_table
 from cxr_edge.train.fitting.targets import Teacher
 from cxr_edge.train.pictures import draw_class_counts, draw_history, draw_samples
 from cxr_edge.train.recipe import TrainingRecipe, recipe_name
-from cxr_edge.train.request import CHECKPOINT_NAME, check_request
+from cxr_edge.train.request import CHECKPOINT_NAME, check_request, open_training_folders
 
 keras = require_keras("train")
 
@@ -121,7 +121,8 @@ def train(
         network.save(temporary)
     write_file(out / SPEC_NAME, documents.dump(spec))
     write_file(out / CALIBRATION_NAME, dump_samples(calibration_samples(images, seed)))
-    domain = fit_domain(images.pixels, images.validation.pixels)
+    files = open_training_folders(data, recipe, use_val_folder=use_val_folder)[0].files
+    domain = fit_domain(images.pixels, images.validation.pixels, survey_files(files))
     write_file(out / DOMAIN_NAME, dump_domain(domain))
     write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
     _write_history(images, recipe, seed, epochs, out)

@@ -1,7 +1,8 @@
 """Phantoms: drawn chest X-rays for demonstrations, golden inputs and tests.
 
-``python -m cxr_edge.data.phantom OUT.png [SEED]`` writes one. A phantom has what a network sees in
-a chest X-ray (lungs, heart, spine, ribs, noise). It shows no patient and no disease.
+``python -m cxr_edge.data.phantom OUT.png [SEED]`` writes one that says that it is a drawing. A
+phantom has what a network sees in a chest X-ray (lungs, heart, spine, ribs, noise). It shows no
+patient and no disease.
 """
 
 from __future__ import annotations
@@ -107,5 +108,19 @@ def write_phantom(path: Path, seed: int = 0) -> None:
     write_file(path, cv2.imencode(".png", image)[1].tobytes())
 
 
+def draw_demo(seed: int = 0) -> Image:
+    """A phantom with DRAWING NOT A PATIENT across it, (480, 600) uint8.
+
+    The words are for people, and a network that knows radiographs finds them out of its domain.
+    """
+    image = draw_phantom(np.random.default_rng(seed))
+    for row, words in enumerate(("DRAWING", "NOT A", "PATIENT")):
+        (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 4.0, 12)
+        start = ((image.shape[1] - width) // 2, 150 + 140 * row)
+        cv2.putText(image, words, start, cv2.FONT_HERSHEY_DUPLEX, 4.0, 255, 12)
+    return image
+
+
 if __name__ == "__main__":
-    write_phantom(Path(sys.argv[1]), *map(int, sys.argv[2:3]))
+    demo = draw_demo(*map(int, sys.argv[2:3]))
+    write_file(Path(sys.argv[1]), cv2.imencode(".png", demo)[1].tobytes())

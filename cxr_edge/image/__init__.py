@@ -5,6 +5,8 @@
     reader        read_image: the entry point
     listing       list_images: the images in a folder
     formats       recognizes the format by content and calls its inspector
+    facts         how large and how colourful a picture is, noted while it is read
+    pillow        images that Pillow holds
     header        what every inspector returns, and the size limits
     jpeg png bmp tiff webp   the inspectors, one for each format
     ifd           TIFF directories, also used by EXIF

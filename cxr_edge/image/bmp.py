@@ -73,7 +73,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
         _check_palette(memoryview(data)[start:end], width, height, bits, entries)
     has_alpha = bits == 32 and size >= 56 and struct.unpack_from("<I", data, 66)[0] != 0
     rows = partial(_split, data, start, end, size, width, height, has_top_first)
-    return Header(width, height, has_alpha=has_alpha, split=rows)
+    return Header(width, height, has_alpha=has_alpha, hides_colour=True, split=rows)
 
 
 def _split(

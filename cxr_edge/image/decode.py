@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.device.threads import importing_opencv
+from cxr_edge.image.facts import PictureFacts
 from cxr_edge.image.header import Header
 from cxr_edge.image.jpeg import JpegHeader
-from cxr_edge.image.libjpeg import decode_jpeg
+from cxr_edge.image.libjpeg import decode_jpeg, decode_thumbnail
 from cxr_edge.preprocess import Image, average_areas
 from cxr_edge.spec import InputSpec
 
@@ -29,7 +30,11 @@ _UPRIGHT = {
 
 
 def decode(
-    data: bytes, header: Header, channels: int, shrink_for: InputSpec | None = None
+    data: bytes,
+    header: Header,
+    channels: int,
+    shrink_for: InputSpec | None = None,
+    facts: PictureFacts | None = None,
 ) -> Image:
     """Decode a file whose header was accepted.
 
@@ -39,6 +44,7 @@ def decode(
         channels: 1 for grey, 3 for RGB.
         shrink_for: the network input that the image is for. A JPEG is then resized to it by
             :func:`cxr_edge.preprocess.average_areas`. None: full size.
+        facts: where to note size and colour; None: they are not wanted.
 
     Returns:
         (H, W) or (H, W, 3) uint8, upright.
@@ -46,19 +52,25 @@ def decode(
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
+    if facts:
+        facts.side = min(header.height, header.width)
     if isinstance(header, JpegHeader):
-        return _decode_jpeg(header, channels, shrink_for)
+        return _decode_jpeg(header, channels, shrink_for, facts)
     with importing_opencv():
         from cxr_edge.image.opencv import decode_picture  # a JPEG needs no OpenCV
 
     upright, stored = empty_upright(header.height, header.width, channels, header.orientation)
-    image = decode_picture(data, header, channels, stored)
+    image = decode_picture(data, header, channels, stored, facts)
     return upright if image is stored else turn_upright(cast(Image, image), header.orientation)
 
 
-def _decode_jpeg(header: JpegHeader, channels: int, shrink_for: InputSpec | None) -> Image:
+def _decode_jpeg(
+    header: JpegHeader, channels: int, shrink_for: InputSpec | None, facts: PictureFacts | None
+) -> Image:
     """Decode a JPEG; a grey one becomes RGB last, so that it is resized as grey."""
     image = decode_jpeg(header, min(channels, header.components))
+    if facts and header.components == 3:  # decoded as grey, it has lost its colour
+        facts.see_colour(image if channels == 3 else decode_thumbnail(header))
     image = turn_upright(image, header.orientation)
     if shrink_for:
         image = average_areas(image, shrink_for)

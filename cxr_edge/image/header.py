@@ -62,6 +62,8 @@ class Header:
     """RGB value that the file declares transparent; a picture that uses it is refused."""
     is_colour: bool = False
     """Whether to convert to grey after decoding, because the decoder's own conversion differs."""
+    hides_colour: bool = False
+    """Whether the picture may be in colour although the decoder gives grey."""
     payload: bytes = b""
     """Bytes to decode in place of the file; empty: the file itself."""
     split: Callable[[], Iterator[bytes]] | None = None

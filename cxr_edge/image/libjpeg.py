@@ -68,6 +68,27 @@ def decode_jpeg(header: JpegHeader, channels: int) -> Image:
     return image
 
 
+def decode_thumbnail(header: JpegHeader) -> Image:
+    """Decode a JPEG of three components to an eighth of its sides: its colour.
+
+    Args:
+        header: of a file that :func:`decode_jpeg` has decoded.
+
+    Returns:
+        (H, W, 3) uint8 RGB, at least 1 x 1.
+
+    Raises:
+        ImageError: there is too little memory.
+    """
+    try:
+        pixels: Image = simplejpeg.decode_jpeg(
+            header.payload, "RGB", min_height=1, min_width=1, min_factor=8.0, strict=False
+        )
+    except (MemoryError, ValueError, RuntimeError) as err:  # it was decoded just before
+        raise _too_large(header) from err
+    return pixels
+
+
 def _too_large(header: JpegHeader) -> ImageError:
     return ImageError(
         f"decoding {header.width}x{header.height} pixels needs more memory than there is; "

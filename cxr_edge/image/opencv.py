@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_edge.errors import ImageError
+from cxr_edge.image.facts import PictureFacts
 from cxr_edge.image.header import Header
 from cxr_edge.preprocess import Image
 
@@ -29,7 +30,13 @@ _CONVERSIONS = {
 }
 
 
-def decode_picture(data: bytes, header: Header, channels: int, place: _Pixels) -> _Pixels:
+def decode_picture(
+    data: bytes,
+    header: Header,
+    channels: int,
+    place: _Pixels,
+    facts: PictureFacts | None = None,
+) -> _Pixels:
     """Decode a file whose header was accepted, as it is stored.
 
     Args:
@@ -38,6 +45,7 @@ def decode_picture(data: bytes, header: Header, channels: int, place: _Pixels) -
         channels: 1 for grey, 3 for RGB.
         place: (H, W) or (H, W, 3) as stored, where the picture is put unless it fits in the
             memory of its decoder.
+        facts: where to note colour; None: it is not wanted.
 
     Returns:
         (H, W) or (H, W, 3) uint8, not yet upright; ``place`` or another array.
@@ -45,7 +53,11 @@ def decode_picture(data: bytes, header: Header, channels: int, place: _Pixels) -
     Raises:
         ImageError: the file cannot be decoded, or a pixel is transparent.
     """
-    bands = header.decode_bands() if header.decode_bands else _decode_bands(data, header, channels)
+    bands = (
+        header.decode_bands()
+        if header.decode_bands
+        else _decode_bands(data, header, channels, facts)
+    )
     top = 0
     for band in bands:
         rows, columns = band.shape[:2]
@@ -54,6 +66,8 @@ def decode_picture(data: bytes, header: Header, channels: int, place: _Pixels) -
         present = band.shape[2] if band.ndim == 3 else 1
         if present == 4 or header.transparent:
             _check_transparency(band.reshape(rows, columns, present), header)
+        if facts:
+            facts.see_colour(band)
         top += rows
         if rows == header.height and present >= channels:
             return _convert_in_place(band, channels)
@@ -79,7 +93,9 @@ def _put(place: _Pixels, rows: _Pixels) -> None:
         place[:] = rows
 
 
-def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[_Pixels]:
+def _decode_bands(
+    data: bytes, header: Header, channels: int, facts: PictureFacts | None
+) -> Iterator[_Pixels]:
     """Bands of rows: grey, BGR or BGRA."""
     is_colour = header.is_colour or channels == 3
     flags = cv2.IMREAD_COLOR_BGR if is_colour else cv2.IMREAD_GRAYSCALE
@@ -91,6 +107,8 @@ def _decode_bands(data: bytes, header: Header, channels: int) -> Iterator[_Pixel
                 continue
             _check_transparency(band, header)
             del band  # OpenCV's own way to grey differs by a level
+        if facts and header.hides_colour and not is_colour:
+            facts.see_colour(call_opencv(piece, cv2.IMREAD_REDUCED_COLOR_8))
         yield call_opencv(piece, flags)
 
 

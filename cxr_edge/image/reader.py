@@ -9,6 +9,7 @@ from cxr_edge.errors import ImageError, MissingExtraError, UsageError
 from cxr_edge.files import printable, read_file
 from cxr_edge.image.decode import decode, to_channels
 from cxr_edge.image.dicom.recognition import is_dicom
+from cxr_edge.image.facts import PictureFacts
 from cxr_edge.image.formats import inspect
 from cxr_edge.image.header import DEFAULT_LIMITS, ImageLimits
 from cxr_edge.preprocess import Image
@@ -22,6 +23,7 @@ def read_image(
     limits: ImageLimits = DEFAULT_LIMITS,
     name: str | None = None,
     shrink_for: InputSpec | None = None,
+    facts: PictureFacts | None = None,
 ) -> Image:
     """Read one image and turn it upright.
 
@@ -34,6 +36,8 @@ def read_image(
         name: the image's name in messages; by default the path, or ``<bytes>``.
         shrink_for: the network input that the image is for. A larger JPEG is then resized to what
             it fills of that input (:func:`cxr_edge.preprocess.average_areas`). None: full size.
+        facts: where to note how large and how colourful the picture is, which takes a JPEG of three
+            components a second pass; None: not wanted.
 
     Returns:
         (H, W) uint8 for one channel, (H, W, 3) uint8 RGB for three; the orientation in EXIF, or
@@ -52,14 +56,20 @@ def read_image(
         data = read_file(source, max_bytes=limits.max_bytes, error=ImageError)
         label = printable(name or source)
     try:
-        return _read(data, channels, limits, shrink_for)
+        return _read(data, channels, limits, shrink_for, facts)
     except (ImageError, MissingExtraError) as err:
         raise type(err)(f"{label}: {printable(str(err))}") from err
     except MemoryError as err:
         raise ImageError(f"{label}: not enough memory to read it; free some, or shrink it") from err
 
 
-def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec | None) -> Image:
+def _read(
+    data: bytes,
+    channels: int,
+    limits: ImageLimits,
+    shrink_for: InputSpec | None,
+    facts: PictureFacts | None,
+) -> Image:
     if not data:
         raise ImageError("the file is empty, expected an image; get it again")
     if len(data) > limits.max_bytes:
@@ -69,5 +79,8 @@ def _read(data: bytes, channels: int, limits: ImageLimits, shrink_for: InputSpec
     if is_dicom(data):
         from cxr_edge.image.dicom import reader as dicom  # many devices never read DICOM
 
-        return to_channels(dicom.read(data, limits), channels)
-    return decode(data, inspect(data, limits), channels, shrink_for)
+        image = dicom.read(data, limits)
+        if facts:
+            facts.see(image)
+        return to_channels(image, channels)
+    return decode(data, inspect(data, limits), channels, shrink_for, facts)

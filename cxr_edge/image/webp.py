@@ -83,7 +83,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Header:
     check_extra(*frame, 4 if is_lossy and not has_alpha else 5, "a WebP")
     size = 4 + sum(map(len, essential))
     payload = b"".join([b"RIFF", struct.pack("<I", size), b"WEBP", *essential])
-    return Header(*frame, orientation, has_alpha, payload=payload)
+    return Header(*frame, orientation, has_alpha, hides_colour=True, payload=payload)
 
 
 def _canvas(body: bytes) -> tuple[int, int]:

@@ -14,4 +14,6 @@
     history       history.json: recipe and figures of every epoch
     calibrate     temperature, threshold and uncertainty band, from validation
     domain        fits the out-of-domain detector
+    discriminator its small network, by gradient descent
+    outliers/     the pictures of other kinds that this learns from
 """
