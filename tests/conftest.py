@@ -233,30 +233,22 @@ def exported_bundle(run_folder: Path, build_once: Build) -> Path:
 @pytest.fixture(scope="session")
 def pictures_drawn_once() -> Iterator[None]:
     """A golden input is the same picture in every export; drawing takes a third of a small one."""
-    from cxr_edge.export.golden import alike, draw_pictures, inputs
+    from cxr_edge.export.golden import drawn
     from cxr_edge.spec import SEED_SPEC, InputSpec, ModelSpec
 
-    @functools.cache
-    def picture(size: InputSpec, number: int, striped: bool) -> np.ndarray:
-        spec = dataclasses.replace(SEED_SPEC, input=size)
-        return draw_pictures(spec, number, 1, striped=striped)
+    draw = drawn.draw_picture
 
-    def draw(
-        spec: ModelSpec,
-        first: int,
-        count: int,
-        advance: Callable[[int, int], None] | None = None,
-        *,
-        striped: bool = False,
-    ) -> np.ndarray:
-        drawn = [picture(spec.input, first + number, striped) for number in range(count)]
-        if advance:
-            advance(count, count)
-        return np.concatenate(drawn)
+    @functools.cache
+    def picture(size: InputSpec, number: int, *, striped: bool) -> np.ndarray:
+        made = draw(dataclasses.replace(SEED_SPEC, input=size), number, striped=striped)
+        made.flags.writeable = False
+        return made
+
+    def draw_once(spec: ModelSpec, number: int, *, striped: bool) -> np.ndarray:
+        return picture(spec.input, number, striped=striped)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inputs, "draw_pictures", draw)
-        patch.setattr(alike, "draw_pictures", draw)
+        patch.setattr(drawn, "draw_picture", draw_once)
         yield
 
 

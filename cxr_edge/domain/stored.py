@@ -49,11 +49,12 @@ def dump_domain(domain: Domain) -> bytes:
             for name in _SHAPES_2_1
         }
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: _halved(array) for name, array in arrays.items()})
+    stored: dict[str, Any] = {name: _halved(array) for name, array in arrays.items()}
+    np.savez_compressed(buffer, **stored)
     return buffer.getvalue()
 
 
-def _halved(values: Any) -> npt.NDArray[np.floating]:
+def _halved(values: Any) -> npt.NDArray[Any]:
     """The same values, of 16 bits each where that loses nothing."""
     array = np.asarray(values)
     with np.errstate(over="ignore"):

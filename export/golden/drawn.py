@@ -45,14 +45,19 @@ def draw_pictures(
     """
     drawn = []
     for number in range(count):
-        random = np.random.default_rng([20260101, first + number])
-        picture = _picture(random, spec)
-        if striped and number % 2:
-            picture = _with_stripes(picture, random)
-        drawn.append(resize_to_input(picture, spec.input))
+        drawn.append(draw_picture(spec, first + number, striped=striped and number % 2 == 1))
         if advance:
             advance(number + 1, count)
     return np.concatenate(drawn)
+
+
+def draw_picture(spec: ModelSpec, number: int, *, striped: bool) -> Pixels:
+    """Draw one phantom at the network's size, (1, height, width, channels) uint8."""
+    random = np.random.default_rng([20260101, number])
+    picture = _picture(random, spec)
+    if striped:
+        picture = _with_stripes(picture, random)
+    return resize_to_input(picture, spec.input)
 
 
 def choose_golden(pool: GoldenSet, spec: ModelSpec, margin: float) -> tuple[GoldenSet, float]:

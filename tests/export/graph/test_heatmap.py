@@ -325,9 +325,9 @@ def louder(weights: np.ndarray) -> np.ndarray:
     return weights * 1.01
 
 
-def one_unit_less(weights: np.ndarray) -> np.ndarray:
+def half_of_the_units(weights: np.ndarray) -> np.ndarray:
     changed = weights.copy()
-    changed[np.abs(weights).argmax()] = 0
+    changed[::2] = 0  # not one alone, which may be dead
     return changed
 
 
@@ -340,7 +340,7 @@ def not_a_number(weights: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "alter", [louder, one_unit_less, negated, not_a_number], ids=lambda alter: alter.__name__
+    "alter", [louder, half_of_the_units, negated, not_a_number], ids=lambda alter: alter.__name__
 )
 def test_the_gate_refuses_another_map_although_the_scores_are_right(
     trained: OriginalModel,
