@@ -27,7 +27,7 @@ SHORT := not system and not arm64 and not models and not thorough and not soak
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/test check
-	$(BIN)/python -m pytest $(PARALLEL) -m '$(SHORT) and not alone'
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m '$(SHORT) and not alone'
 	$(BIN)/python -m pytest -m alone $$(grep -rl --include='*.py' 'mark[.]alone' tests)
 
 # The working loop: no lint, no long tests, nothing that imports Keras.

@@ -13,6 +13,7 @@ from cxr_edge.domain import Discriminator, Domain, standardize
 from cxr_edge.domain.detector import NO_CHROMA_LIMIT
 from cxr_edge.domain.features import describe, standardize_one
 from cxr_edge.errors import ImageError
+from cxr_edge.extras import require
 from cxr_edge.image import read_image
 from cxr_edge.image.facts import PictureFacts
 from cxr_edge.preprocess import Pixels
@@ -94,7 +95,13 @@ def fit_domain(
         limits: of size and colour; None: none.
         seed: of the outliers that are drawn, and of the discriminator.
     """
-    limits = limits or FileLimits()
+    # Matrices this small take longer on several threads, much longer where a processor is busy, and
+    # the order of their sums would depend on how many there are.
+    with require("threadpoolctl", "train").threadpool_limits(1, user_api="blas"):
+        return _fit(pixels, validation_pixels, limits or FileLimits(), seed)
+
+
+def _fit(pixels: Pixels, validation_pixels: Pixels, limits: FileLimits, seed: int) -> Domain:
     domain = dataclasses.replace(
         _fit_components(pixels), least_side=limits.least_side, most_chroma=limits.most_chroma
     )
