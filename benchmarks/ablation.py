@@ -5,9 +5,10 @@
     python benchmarks/ablation.py threshold OUT DATA
 
 ``train`` writes ``OUT/VARIANT-SEED`` (a run folder, resumable) of a network of half width, which
-takes a third of the time. ``table`` scores the held-out patients and their shifted copies; a variant
-of several seeds gets a row for the mean of their scores. ``threshold`` chooses a threshold by two
-rules on some held-out patients and measures the recall on others. The test folder is never opened.
+takes a third of the time. ``table`` scores the held-out patients and their shifted copies; a
+variant of several seeds gets a row for the mean of their scores. ``threshold`` chooses a threshold
+by two rules on some held-out patients and measures the recall on others. The test folder is never
+opened.
 """
 
 from __future__ import annotations
