@@ -152,7 +152,7 @@ ROBUST = TrainingRecipe(
     target=Target(recall=0.97, error=0.01),
     opens_test=True,
     split_seed=1,
-    block=Block(series=("NORMAL2-IM", "bacteria", "virus"), images=100, share=0.15, fewest=20),
+    block=Block(series=("NORMAL2-IM", "bacteria", "virus"), images=100, share=0.1, fewest=20),
     averaging=Averaging(window=0.12, norm_batches=60),
 )
 """Augmented against the acquisition shortcut: a network that cannot see how a picture was taken has

@@ -111,7 +111,7 @@ class Block:
     images: int
     """Images of each series, and the rest of the last patient's."""
     share: float
-    """Largest share of a series that is taken, 0..1."""
+    """Most images of each series, as a share of its label's, 0..1."""
     fewest: int
     """Images of each label below which there is no block."""
 

@@ -59,7 +59,7 @@ def choose_block(
         named = [is_label & (series == name) for name in block.series]
         chosen = []
         for group in [members for members in named if members.any()] or [is_label]:
-            count = min(block.images, int(block.share * np.count_nonzero(group)))
+            count = min(block.images, int(block.share * np.count_nonzero(is_label)))
             chosen += hold_out_lowest(patients, np.flatnonzero(group).tolist(), count)
         if len(chosen) < block.fewest:
             reporter.say(
