@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib
 import os
 import re
 import subprocess
@@ -245,3 +246,30 @@ def test_scripts_are_posix_sh_without_errors_of_syntax() -> None:
         assert script.read_text().startswith("#!/bin/sh\n")
         done = subprocess.run(["sh", "-n", str(script)], capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b""), script
+
+
+IMPORT = re.compile(r"from (cxr_edge[\w.]*) import (\w+(?:, \w+)*)")
+
+
+def test_whatever_scripts_and_documents_import_exists() -> None:
+    texts = [
+        *ROOT.glob("deploy/**/*"),
+        *ROOT.glob("examples/**/*.*"),
+        *ROOT.glob("docs/*.md"),
+        ROOT / "README.md",
+        ROOT / "Dockerfile",
+    ]
+    imports = {
+        (path.name, module, name)
+        for path in texts
+        if path.is_file() and path.suffix not in (".png", ".pyc")
+        for module, names in IMPORT.findall(path.read_text())
+        for name in names.split(", ")
+    }
+    assert ("install.sh", "cxr_edge.bundle.bundled", "REFERENCE") in imports
+    missing = [
+        (file, module, name)
+        for file, module, name in sorted(imports)
+        if not hasattr(importlib.import_module(module), name)
+    ]
+    assert not missing

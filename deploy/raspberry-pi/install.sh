@@ -153,7 +153,7 @@ install -d -m 2770 -o "$user" -g "$group" "$state/inbox"
 
 if [ ! -L "$state/bundles/current" ]; then
   say "checking on this device that the models make the original's decisions, and installing them"
-  reference='from cxr_edge.bundle.reader import REFERENCE; print(REFERENCE)'
+  reference='from cxr_edge.bundle.bundled import REFERENCE; print(REFERENCE)'
   "$release/bin/cxr-edge" bundle install "${bundle:-$("$release/bin/python" -c "$reference")}" \
     --into "$state/bundles"
   bundle=''
