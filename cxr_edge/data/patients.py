@@ -52,13 +52,7 @@ def series_grouping(pattern: str | None) -> Grouping:
     """
     if pattern is None:
         return kermany_series
-    compiled = _compile(pattern, "series")
-
-    def series_by_pattern(file: Path) -> str:
-        match = compiled.search(file.name)
-        return "-".join(group or "" for group in match.groups()) if match else ""
-
-    return series_by_pattern
+    return _by_pattern(pattern, "series", otherwise=lambda _: "")
 
 
 def grouping(pattern: str | None) -> Grouping:
@@ -74,17 +68,11 @@ def grouping(pattern: str | None) -> Grouping:
     """
     if pattern is None:
         return kermany_patient
-    compiled = _compile(pattern, "patient's number")
-
-    def patient_by_pattern(file: Path) -> str:
-        match = compiled.search(file.name)
-        return "-".join(group or "" for group in match.groups()) if match else str(file)
-
-    return patient_by_pattern
+    return _by_pattern(pattern, "patient's number", otherwise=str)
 
 
-def _compile(pattern: str, what: str) -> re.Pattern[str]:
-    """Compile a pattern whose groups name ``what``."""
+def _by_pattern(pattern: str, what: str, otherwise: Grouping) -> Grouping:
+    """The rule of a pattern whose groups name ``what``; ``otherwise``: of files without a match."""
     try:
         compiled = re.compile(pattern)
     except re.error as err:
@@ -95,7 +83,12 @@ def _compile(pattern: str, what: str) -> re.Pattern[str]:
         raise UsageError(
             f"the pattern {pattern!r} has no (group); put parentheses around the {what}"
         )
-    return compiled
+
+    def name(file: Path) -> str:
+        match = compiled.search(file.name)
+        return "-".join(group or "" for group in match.groups()) if match else otherwise(file)
+
+    return name
 
 
 def hold_out(

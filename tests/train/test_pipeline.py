@@ -360,6 +360,25 @@ def test_the_block_holds_the_lowest_numbers_that_validation_leaves_and_seeds_sha
     assert all((root / name).is_file() for name in data.block.names)
 
 
+def test_a_patient_of_both_labels_is_whole_in_the_block(tmp_path: Path) -> None:
+    root = draw_patients(tmp_path, patients=60, images=1)
+
+    def add(patient: int, label: str, number: int) -> None:
+        image = np.full((20, 24), 4 * patient + (1 if number == 9 else 0), np.uint8)
+        path = root / label / f"{patient}_{number}.png"
+        path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+    for number in range(1, 5):  # enough images of the second label for its share of the block
+        add(1, LABELS[1], number)
+        add(3, LABELS[1], number)
+    for patient in (0, 2, 4, 6, 8):
+        add(patient, LABELS[1], 9)
+    block = Block(series=(), images=4, share=0.5, fewest=3)
+    data = read(root, recipe=dataclasses.replace(TINY, block=block))
+    trained, lowest = ({n // 4 for n in levels(part)} for part in (data.pixels, data.block.pixels))
+    assert len(lowest) >= 5 and not trained & lowest
+
+
 def test_a_folder_too_small_for_a_block_has_none_and_says_so(tmp_path: Path) -> None:
     reporter = Recording()
     block = Block(series=(), images=4, share=0.5, fewest=5)

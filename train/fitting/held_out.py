@@ -67,5 +67,7 @@ def choose_block(
                 f"images in it, fewer than {block.fewest}"
             )
             return np.zeros(len(patients), np.bool_)
-        in_block[chosen] = True
+        # With all their images, those of another label too.
+        chosen_patients = {patients[index] for index in chosen}
+        in_block |= free & np.array([patient in chosen_patients for patient in patients])
     return in_block
