@@ -24,7 +24,7 @@ PIPE_CLOSED = 141
 """Exit code where the reader of stdout has stopped, as of a process that SIGPIPE ended."""
 
 COMMANDS = {
-    "predict": "predicting",
+    "predict": "predict.command",
     "verify": "inspecting",
     "info": "inspecting",
     "tune": "tuning",

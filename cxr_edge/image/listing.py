@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.image.formats import recognizes
@@ -23,7 +25,9 @@ _LITTER = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume i
 """Folders that archivers and file managers leave, in lower case."""
 _DICOM_DIRECTORY = "dicomdir"
 _NUMBER = ".0123456789"
-_ENOUGH_BYTES = 132  # up to the end of DICOM's magic, which comes last
+
+ENOUGH_BYTES = 132
+"""Of a file's beginning, to recognize it: up to the end of DICOM's magic, which comes last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +56,45 @@ def list_images(folder: Path, *, by_content: bool = True) -> Listing:
     """
     images: list[Path] = []
     ignored = 0
+    for path in walk_images(folder, by_content=by_content):
+        if path is None:
+            ignored += 1
+        else:
+            images.append(path)
+    return Listing(tuple(images), ignored)
+
+
+def walk_images(folder: Path, *, by_content: bool = True) -> Iterator[Path | None]:
+    """Walk through the files that :func:`list_images` lists, a folder at a time.
+
+    Yields:
+        An image file, or None for another file.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
     for root, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not is_litter(name))
         for name in sorted(names):
-            if name.startswith(".") or name.lower().endswith(HEATMAP_SUFFIX):
-                continue
             path = Path(root, name)
-            suffix = path.suffix.lower()
-            if suffix in SUFFIXES:
-                images.append(path)
-            elif is_directory_file(name):
+            kind = kind_by_name(name)
+            if kind == "hidden":
                 continue
-            elif by_content and looks_like_image(path, only_dicom=bool(suffix.strip(_NUMBER))):
-                images.append(path)
-            else:
-                ignored += 1
-    return Listing(tuple(images), ignored)
+            is_image = kind == "image"
+            if not is_image and by_content:
+                is_image = is_image_by_content(name, first_bytes(path, ENOUGH_BYTES))
+            yield path if is_image else None
+
+
+def kind_by_name(name: str) -> Literal["image", "hidden", "unknown"]:
+    """What a file in a folder is, as far as its name tells.
+
+    Returns:
+        ``hidden``: not even counted. ``unknown``: the first bytes tell.
+    """
+    if name.startswith(".") or name.lower().endswith(HEATMAP_SUFFIX) or is_directory_file(name):
+        return "hidden"
+    return "image" if Path(name).suffix.lower() in SUFFIXES else "unknown"
 
 
 def is_litter(folder: str) -> bool:
@@ -94,10 +121,20 @@ def stem_of(source: str) -> str:
     return path.stem if path.suffix.strip(_NUMBER) else path.name
 
 
-def looks_like_image(path: Path, *, only_dicom: bool = False) -> bool:
-    """Whether a file begins like an image, or like DICOM; False where it cannot be read."""
-    data = first_bytes(path, _ENOUGH_BYTES)
-    return is_dicom(data) if only_dicom else recognizes(data)
+def is_image_by_content(name: str, data: bytes) -> bool:
+    """Whether a file whose name does not tell counts as an image.
+
+    Args:
+        name: of the file.
+        data: its first :data:`ENOUGH_BYTES`, or fewer.
+    """
+    has_suffix = bool(Path(name).suffix.strip(_NUMBER))
+    return is_dicom(data) if has_suffix else recognizes(data)
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a file begins like an image; False where it cannot be read."""
+    return recognizes(first_bytes(path, ENOUGH_BYTES))
 
 
 def first_bytes(path: str | os.PathLike[str], count: int) -> bytes:

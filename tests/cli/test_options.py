@@ -12,7 +12,7 @@ import typer
 
 from cxr_edge.cli.inspecting import verify
 from cxr_edge.cli.options import read_call
-from cxr_edge.cli.predicting import predict
+from cxr_edge.cli.predict.command import predict
 from cxr_edge.cli.tree import for_typer
 
 PLAIN = (

@@ -169,7 +169,7 @@ def test_ctrl_c_says_that_the_file_is_as_it_was(
     out = tmp_path / "r.csv"
     if old:
         out.write_text(old)
-    monkeypatch.setattr("cxr_edge.cli.predicting.print_results", interrupt)
+    monkeypatch.setattr("cxr_edge.cli.predict.command.print_results", interrupt)
     done = in_process("predict", image, "-o", out)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == f"cxr-edge: interrupted; {out} {state}\n"

@@ -31,29 +31,31 @@ class Tally:
         Args:
             has_band: whether the model can call a score uncertain.
         """
-        self.failures: list[Failure] = []
-        """The failures so far."""
-        self.left_out = 0
-        """Files left out of a folder so far."""
+        self.predicted = self.failed = self.left_out = 0
+        """Predictions, failures and files left out of a folder, so far."""
+        self.first_failure: Failure | None = None
         self._has_band, self._knows_domain = has_band, False
-        self.predicted = 0
-        """The predictions so far."""
         self._uncertain = self._outside = 0
 
     def count(self, results: Iterable[Result]) -> Iterator[Result]:
         """Pass results on and count each."""
         for result in results:
-            if isinstance(result, Failure):
-                if result.exit_code:
-                    self.failures.append(result)
-                else:
-                    self.left_out += 1
-            else:
-                self.predicted += 1
-                self._uncertain += result.uncertain
-                self._knows_domain |= result.out_of_domain is not None
-                self._outside += bool(result.out_of_domain)
+            self.add(result)
             yield result
+
+    def add(self, result: Result) -> None:
+        """Count one result."""
+        if isinstance(result, Failure):
+            if result.exit_code:
+                self.first_failure = self.first_failure or result
+                self.failed += 1
+            else:
+                self.left_out += 1
+        else:
+            self.predicted += 1
+            self._uncertain += result.uncertain
+            self._knows_domain |= result.out_of_domain is not None
+            self._outside += bool(result.out_of_domain)
 
     def __str__(self) -> str:
         """The counts, without those that the model cannot tell."""
@@ -62,7 +64,7 @@ class Tally:
             counts.append(f"{self._uncertain:,} uncertain")
         if self._knows_domain:
             counts.append(f"{self._outside:,} out of domain")
-        counts.append(f"{len(self.failures):,} failed")
+        counts.append(f"{self.failed:,} failed")
         if self.left_out:
             counts.append(f"{self.left_out:,} left out")
         return ", ".join(counts)

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from cxr_edge.cli import interrupts, options
-from cxr_edge.cli.inputs import expand, identified
 from cxr_edge.cli.options import Argument, Option
 from cxr_edge.cli.output import dicom, streams
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.failures import errors_as_documents
 from cxr_edge.cli.output.formats import Format, Result, Tally, print_results
+from cxr_edge.cli.predict.checks import check_archive_options, check_out
+from cxr_edge.cli.predict.inputs import expand, identified
 from cxr_edge.device.threads import one_thread
 from cxr_edge.errors import LeftOut, UsageError
-from cxr_edge.files import atomic_path, check_parent, printable
+from cxr_edge.files import atomic_path, printable
 from cxr_edge.reporting import Silent
 from cxr_edge.results import Failure
 
@@ -58,12 +59,12 @@ def predict(
         ),
     ] = None,
     format: Annotated[
-        Format | None,
+        Literal["table", "json", "jsonl", "csv", "parquet"] | None,
         Option(
             "--format",
             "-f",
-            help="Output format.",
-            show_default="that of FILE's suffix, else table",
+            help="Output format; with --to, parquet or jsonl.",
+            show_default="that of FILE's suffix, else table; with --to, parquet",
         ),
     ] = None,
     out: Annotated[
@@ -95,6 +96,29 @@ def predict(
         bool, Option("--ids", help="Add the SOP Instance UID of each DICOM file.")
     ] = False,
     key: options.Key = None,
+    to: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            readable=False,
+            help="For one folder of any size: write a row for each image to parts in DIR, and go "
+            "on there after an interruption.",
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, Option("--retry-failed", help="With --to: try images that failed before again.")
+    ] = False,
+    ray: Annotated[
+        bool, Option("--ray", help="With --to: run on Ray Data, on this machine or a cluster.")
+    ] = False,
+    ray_address: Annotated[
+        str | None,
+        Option(
+            metavar="ADDRESS",
+            help="With --ray: a running cluster, such as auto or ray://head:10001.",
+            show_default="a Ray of its own on this machine",
+        ),
+    ] = None,
 ) -> int:
     """Classify images.
 
@@ -104,10 +128,34 @@ def predict(
     stderr counts the results.
     """
     started = time.monotonic()
-    kind = format or _format_of(out)
     terminal = Terminal()
+    check_archive_options(
+        to,
+        format,
+        only_with={"--retry-failed": retry_failed, "--ray": ray, "--ray-address": ray_address},
+        never_with={"--out": out, "--heatmap": heatmap, "--dicom-out": dicom_out},
+    )
+    if to is not None:
+        with terminal.if_slow("cxr-edge: loading the model …"):
+            from cxr_edge.archive.request import ArchiveRequest
+            from cxr_edge.archive.worker import ModelChoice
+            from cxr_edge.cli.predict.archive import one_archive, predict_archive
+            from cxr_edge.image import ImageLimits
+
+        limits = ImageLimits(max_pixels, max_bytes, radiographs)
+        model = ModelChoice(
+            bundle, artifact, engine, threads or 1, decode, limits, profile=profile, key=key
+        )
+        return predict_archive(
+            ArchiveRequest(one_archive(paths), str(to), model, ids, retry_failed),
+            workers=workers,
+            format="jsonl" if format == "jsonl" else "parquet",
+            ray=ray_address or ("" if ray else None),
+            quiet=quiet,
+        )
+    kind: Format = _format_of(out) if format is None or format == "parquet" else format
     with errors_as_documents(None if out else kind):
-        _check_paths(paths, out)
+        check_out(paths, out)
         dicom.check(dicom_out)
         with terminal.if_slow("cxr-edge: loading the model …"):
             from cxr_edge.classifier import Classifier
@@ -171,8 +219,8 @@ def _exit_code(tally: Tally, total: int) -> int:
     Raises:
         LeftOut: all of them were left out.
     """
-    if tally.failures:
-        return tally.failures[0].exit_code if total == 1 else SOME_FAILED
+    if tally.first_failure:
+        return tally.first_failure.exit_code if total == 1 else SOME_FAILED
     if tally.left_out and not tally.predicted:
         files = "the only file was" if total == 1 else f"all {total:,} files were"
         raise LeftOut(f"nothing was predicted: {files} left out; the results have the reasons")
@@ -193,20 +241,6 @@ def _state(out: Path | None, tally: Tally) -> str:
 def _format_of(out: Path | None) -> Format:
     suffix = out.suffix.lower().removeprefix(".") if out else ""
     return next((name for name in get_args(Format) if name == suffix), "table")
-
-
-def _check_paths(paths: list[str], out: Path | None) -> None:
-    """Refuse what no image can be, before anything is loaded.
-
-    Raises:
-        UsageError: the results would replace an image.
-        OutputError: the folder that they are to be written to is not there.
-    """
-    if out is None:
-        return
-    if str(out) in paths:
-        raise UsageError(f"{printable(out)}: the results would replace this image; name another")
-    check_parent(out)
 
 
 @contextlib.contextmanager

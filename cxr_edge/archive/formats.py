@@ -1,0 +1,152 @@
+"""Parts of the results: Parquet, or JSON lines, which need no further package."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from cxr_edge.archive.rows import COLUMNS, SCHEMA, Row
+from cxr_edge.errors import OutputError
+from cxr_edge.extras import require
+from cxr_edge.files import printable
+
+FormatName = Literal["parquet", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a row says about whether its image is done."""
+
+    id: str
+    path: str
+    sha256: str | None
+    bundle_sha256: str
+    attempt: int
+    ok: bool
+    error: str | None
+
+
+_STANDING = tuple(field.name for field in dataclasses.fields(Standing))
+
+
+class PartFormat(Protocol):
+    """Writes and reads the files of a results folder."""
+
+    suffix: str
+
+    def write(self, rows: Sequence[Row], file: Path) -> None:
+        """Write rows to a new file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+
+    def standings(self, file: Path) -> Iterator[Standing]:
+        """Read what the rows of a file say, in their order.
+
+        Raises:
+            OutputError: the file is damaged, or none of ours.
+        """
+
+
+def part_format(name: FormatName) -> PartFormat:
+    """The format of that name.
+
+    Raises:
+        MissingExtraError: ``parquet`` needs pyarrow, which is not installed.
+    """
+    return Parquet() if name == "parquet" else JsonLines()
+
+
+class JsonLines:
+    """A JSON object a line."""
+
+    suffix = ".jsonl"
+
+    def write(self, rows: Sequence[Row], file: Path) -> None:
+        """See :meth:`PartFormat.write`."""
+        with file.open("w", encoding="utf-8") as stream:
+            for row in rows:
+                document = {name: getattr(row, name) for name in COLUMNS}
+                stream.write(json.dumps({"schema": SCHEMA, **document}) + "\n")
+
+    def standings(self, file: Path) -> Iterator[Standing]:
+        """See :meth:`PartFormat.standings`."""
+        try:
+            with file.open(encoding="utf-8") as stream:
+                for line in stream:
+                    document = json.loads(line)
+                    yield Standing(**{name: document[name] for name in _STANDING})
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            raise _unreadable(file, err) from err
+
+
+class Parquet:
+    """Columns, as pandas, DuckDB, Spark and Ray read them.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+
+    suffix = ".parquet"
+
+    def __init__(self) -> None:
+        self._arrow = require("pyarrow", "archive")
+        self._parquet = require("pyarrow.parquet", "archive")
+        self._schema = arrow_schema()
+
+    def write(self, rows: Sequence[Row], file: Path) -> None:
+        """See :meth:`PartFormat.write`."""
+        self._parquet.write_table(to_table(rows), file, compression="zstd")
+
+    def standings(self, file: Path) -> Iterator[Standing]:
+        """See :meth:`PartFormat.standings`."""
+        try:
+            with self._parquet.ParquetFile(file) as part:
+                for batch in part.iter_batches(columns=list(_STANDING)):
+                    columns = batch.to_pydict()
+                    for values in zip(*(columns[name] for name in _STANDING), strict=True):
+                        yield Standing(*values)
+        except (OSError, KeyError, self._arrow.ArrowException) as err:
+            raise _unreadable(file, err) from err
+
+
+def arrow_schema() -> Any:
+    """The columns with their types, of pyarrow."""
+    arrow = require("pyarrow", "archive")
+    text, whole, real, truth = arrow.string(), arrow.int64(), arrow.float64(), arrow.bool_()
+    kinds = {
+        "bytes": whole,
+        "modified_ns": whole,
+        "attempt": arrow.int32(),
+        "ok": truth,
+        "score": real,
+        "scores": arrow.map_(text, real),
+        "threshold": real,
+        "uncertain": truth,
+        "out_of_domain": truth,
+    }
+    schema = arrow.schema([(name, kinds.get(name, text)) for name in COLUMNS])
+    return schema.with_metadata({"schema": SCHEMA})
+
+
+def to_table(rows: Iterable[Row]) -> Any:
+    """Rows as a table of pyarrow."""
+    arrow = require("pyarrow", "archive")
+    schema, rows = arrow_schema(), list(rows)
+    columns: dict[str, list[object]] = {n: [getattr(row, n) for row in rows] for n in COLUMNS}
+    columns["scores"] = [None if row.scores is None else list(row.scores.items()) for row in rows]
+    arrays = [arrow.array(columns[name], type=schema.field(name).type) for name in COLUMNS]
+    return arrow.Table.from_arrays(arrays, schema=schema)
+
+
+def _unreadable(file: Path, err: Exception) -> OutputError:
+    reason = " ".join(str(err).split())[:120] or type(err).__name__
+    return OutputError(
+        f"{printable(file)}: is no part of these results ({printable(reason)}); "
+        "move it away, and its images are classified again"
+    )

@@ -1,0 +1,58 @@
+"""The image files of an archive, one at a time: no list of all of them is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr_edge.errors import DataError
+from cxr_edge.files import printable
+from cxr_edge.image.listing import walk_images
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file to classify, as it was listed."""
+
+    name: str
+    """Path below the archive, with ``/`` between folders. A backslash is written as two, and a byte
+    that is no UTF-8 as ``\\xNN``, so that different files never have one name."""
+    path: str
+    """What the file is opened by."""
+    bytes: int | None
+    """Its size; None: it cannot be examined, which reading it will explain."""
+    modified_ns: int | None
+    """When it was last changed, in ns since 1970; None: it cannot be examined."""
+
+
+def list_archive(archive: Path) -> Iterator[ImageFile]:
+    """List the images below a folder, in an order that depends on their names only.
+
+    Files count as images by the rule of :func:`cxr_edge.image.listing.walk_images`.
+
+    Raises:
+        DataError: the folder, or one in it, cannot be listed.
+    """
+    try:
+        for path in walk_images(archive):
+            if path is not None:
+                yield _examined(path, archive)
+    except OSError as err:
+        where = printable(err.filename or archive)
+        raise DataError(f"{where}: cannot be listed: {err.strerror}; allow it, or move it") from err
+
+
+def portable_name(path: str) -> str:
+    """A path in UTF-8 without loss; see :attr:`ImageFile.name`."""
+    return os.fsencode(path.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
+
+
+def _examined(path: Path, archive: Path) -> ImageFile:
+    name = portable_name(path.relative_to(archive).as_posix())
+    try:
+        status = path.stat()
+    except OSError:
+        return ImageFile(name, os.fspath(path), None, None)
+    return ImageFile(name, os.fspath(path), status.st_size, status.st_mtime_ns)

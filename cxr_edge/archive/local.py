@@ -1,0 +1,165 @@
+"""An archive on this machine: worker processes, a commit every few seconds, and going on."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr_edge.archive.folder import ResultsFolder, open_results
+from cxr_edge.archive.formats import FormatName
+from cxr_edge.archive.listing import list_archive
+from cxr_edge.archive.pool import Death, classify
+from cxr_edge.archive.request import ArchiveRequest, LoadedModel
+from cxr_edge.archive.rows import Row, make_row
+from cxr_edge.archive.settled import Settled
+from cxr_edge.archive.worker import Task
+from cxr_edge.files import printable
+from cxr_edge.reporting import Advance
+from cxr_edge.results import Failure
+
+_LARGEST_CHUNK = 16
+_MOST_ROWS = 10_000
+_LEAST_SECONDS, _MOST_SECONDS = 2.0, 60.0
+_SHARE = 0.05
+"""Of a run's time so far that passes between two commits, within the seconds above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run has found and left."""
+
+    settled: int
+    """Images that the results had before."""
+    touched: int
+    """Images read again and not written: only the files' times had changed."""
+    failures: int
+    """Images of the results whose last attempt failed, in this run or before."""
+
+
+def run_locally(
+    request: ArchiveRequest,
+    model: LoadedModel,
+    *,
+    workers: int,
+    format: FormatName,
+    on_row: Callable[[Row], None],
+    on_progress: Advance,
+) -> Outcome:
+    """Classify the images of a folder that its results do not have yet.
+
+    Killed at any moment and started again, it goes on. No row is written twice; what is done twice
+    is a twentieth of the time at most, between two seconds and a minute.
+
+    Args:
+        request: what to classify, and where the results go.
+        model: every worker loads it.
+        workers: processes, at least 1.
+        format: of the parts.
+        on_row: called with every row of this run, before it is on disk.
+        on_progress: called with the images done and all that this run has to do.
+
+    Raises:
+        UsageError: the results are being written by another run, or were begun otherwise.
+        DataError: the archive cannot be listed.
+        OutputError: the results cannot be written or read.
+        EngineError: the engine fails, or the worker processes die whatever they are given.
+    """
+    archive, to = Path(request.archive), Path(request.to)
+    bundle = model.bundle_sha256
+    with open_results(to, model.settings(request, "local", format)):
+        results = ResultsFolder(to, format)
+        settled = Settled(results.standings(), bundle, retry_failed=request.retry_failed)
+        pending = known = touched = retried = failed = 0
+        for image in list_archive(archive):
+            if settled.next_attempt(image):
+                pending += 1
+            else:
+                known += 1
+        rows = classify(
+            _chunks(_tasks(archive, settled), pending // (4 * workers)),
+            model.choice,
+            with_ids=request.ids,
+            workers=min(workers, pending),
+        )
+        with contextlib.closing(rows), _Commits(results) as commits:
+            for done, row in enumerate(_each_row(rows, bundle), 1):
+                retried += row.attempt > 1
+                failed += row.is_failure
+                if settled.has_content_of(row):
+                    touched += 1
+                else:
+                    on_row(row)
+                    commits.add(row)
+                on_progress(done, max(pending, done))
+    return Outcome(known, touched, settled.failures - retried + failed)
+
+
+def _tasks(archive: Path, settled: Settled) -> Iterator[Task]:
+    for image in list_archive(archive):
+        if attempt := settled.next_attempt(image):
+            yield Task(image, attempt)
+
+
+def _chunks(tasks: Iterator[Task], size: int) -> Iterator[Sequence[Task]]:
+    """Join tasks, so that a worker is asked once for several; few where there are few."""
+    size = max(1, min(size, _LARGEST_CHUNK))
+    while chunk := list(itertools.islice(tasks, size)):
+        yield chunk
+
+
+def _each_row(chunks: Iterator[Sequence[Row | Death]], bundle_sha256: str) -> Iterator[Row]:
+    for chunk in chunks:
+        for row in chunk:
+            yield row if isinstance(row, Row) else _row_of_death(row, bundle_sha256)
+
+
+def _row_of_death(death: Death, bundle_sha256: str) -> Row:
+    """The row of an image that killed the process that classified it."""
+    image = death.task.image
+    message = (
+        f"{printable(image.name)}: the process that read it died {death.reason}; "
+        "look at the file, or try again with --retry-failed"
+    )
+    return make_row(
+        image,
+        Failure(None, "ProcessDied", message),
+        bundle_sha256=bundle_sha256,
+        attempt=death.task.attempt,
+        sha256=None,
+    )
+
+
+class _Commits:
+    """Rows on their way to disk; all of them are there when the block ends, whatever ends it."""
+
+    def __init__(self, results: ResultsFolder) -> None:
+        self._results, self._rows = results, list[Row]()
+        self._begun = self._last = time.monotonic()
+
+    def __enter__(self) -> _Commits:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._commit()
+
+    def add(self, row: Row) -> None:
+        """Take a row, and commit if it is time.
+
+        Raises:
+            OutputError: the rows cannot be written; they are given up.
+        """
+        self._rows.append(row)
+        now = time.monotonic()
+        pause = min(max(_SHARE * (now - self._begun), _LEAST_SECONDS), _MOST_SECONDS)
+        if len(self._rows) >= _MOST_ROWS or now - self._last >= pause:
+            self._commit()
+            self._last = time.monotonic()
+
+    def _commit(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows:
+            self._results.commit(rows)

@@ -1,0 +1,1 @@
+"""``cxr-edge predict``: some images at once, or an archive with ``--to``."""
