@@ -148,6 +148,8 @@ def _running(address: str | None, workers: int | None, threads: int) -> Iterator
     if address is None:
         # Others on this machine must not get in. Without a token given, Ray keeps one in HOME.
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex()}
+        # Ray replaces the loopback address by the network's, where clusters are enabled.
+        variables |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     processors = (workers or usable_cpus()) * threads + _FOR_RAY
     with _environment(variables):
         yield from _connected(address, processors)
@@ -166,6 +168,8 @@ def _connected(address: str | None, processors: int) -> Iterator[Any]:
         "_temp_dir": str(temporary.process_folder()),
     }
     try:
+        if address is None:
+            _leave_out_dashboard()
         ray.init(address or "local", **quiet, **({} if address else own))
     except (ConnectionError, ValueError, RuntimeError, OSError) as err:
         raise UsageError(
@@ -176,6 +180,20 @@ def _connected(address: str | None, processors: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _leave_out_dashboard() -> None:
+    """Start no dashboard in this process's Ray, for good.
+
+    ``include_dashboard=False`` starts it all the same, and it asks the metadata servers of three
+    clouds where it runs.
+    """
+    node = require("ray._private.node", "ray")
+
+    def start_nothing(self: Any, **settings: object) -> None:
+        self._webui_url = ""
+
+    node.Node.start_api_server = start_nothing
 
 
 @contextlib.contextmanager

@@ -200,9 +200,13 @@ def killed_after(seconds: float, command: list[str]) -> int | None:
     ],
 )
 def test_killed_and_started_again_every_image_is_there_once(
-    tmp_path: Path, images: int, bad: int, kills: int, seconds: float
+    tmp_path: Path, data_root: Path, images: int, bad: int, kills: int, seconds: float
 ) -> None:
-    archive = draw_archive(tmp_path / "archive", images, bad=bad)
+    natives = [*(data_root / "native").rglob("*.jp*g")][: images // 50]
+    archive = draw_archive(tmp_path / "archive", images - len(natives), bad=bad)
+    (archive / "native").mkdir()
+    for native in natives:
+        (archive / "native" / native.name).symlink_to(native)
 
     def command(to: Path) -> list[str]:
         call = [sys.executable, "-m", "cxr_edge", "predict", str(archive), "--to", str(to), "-q"]

@@ -94,6 +94,36 @@ def test_what_measures_connects_nowhere_and_writes_only_what_was_asked_for(tmp_p
     assert written == {"tune": {"profile.json"}, "benchmark": {"out"}}.get(command[0], set())
 
 
+def inet_addresses(log: str, call: str) -> set[str]:
+    """The addresses of IPv4 and IPv6 that a traced process connected to, or listened on."""
+    lines = [line for line in log.splitlines() if re.search(rf"\b{call}\(.*AF_INET", line)]
+    found = [
+        re.search(r'(?:inet_addr|inet_pton)\((?:AF_INET6, )?"([^"]+)"', line) for line in lines
+    ]
+    return {match[1] if match else "unknown" for match in found}
+
+
+def test_an_archive_connects_nowhere_and_writes_its_results_only(tmp_path, image):
+    (tmp_path / "archive").mkdir()
+    shutil.copy(image, tmp_path / "archive")
+    command = ["predict", str(tmp_path / "archive"), "--to", "results"]
+    log = trace(command, tmp_path, "network,openat,mkdir,rename")
+    assert inet_addresses(log, "connect") == inet_addresses(log, "bind") == set()
+    assert [*(tmp_path / "home").rglob("*")] == []
+    written = {path.name for path in (tmp_path / "cwd").rglob("*")}
+    assert written == {"results", "archive.json", "part-000001.parquet"}
+
+
+def test_a_ray_of_its_own_talks_on_loopback_only(tmp_path, image):
+    (tmp_path / "archive").mkdir()
+    shutil.copy(image, tmp_path / "archive")
+    command = ["predict", str(tmp_path / "archive"), "--to", "results", "--ray", "-w", "1"]
+    log = trace(command, tmp_path, "network")
+    assert inet_addresses(log, "connect") <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert [*(tmp_path / "home").rglob("*")] == []
+    assert {path.name for path in (tmp_path / "cwd").iterdir()} == {"results"}
+
+
 def test_export_connects_nowhere_and_leaves_home_alone(tmp_path):
     out = tmp_path / "out"
     log = trace(["export", "-o", str(out), "--artifacts", "onnx-fp32"], tmp_path, "network")
