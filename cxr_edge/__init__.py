@@ -6,9 +6,9 @@ Research software, not a medical device.
 >>> classifier = Classifier.load()
 
 Each stage is one function too: :func:`train_model`, :func:`evaluate_model`, :func:`infer_spec`,
-:func:`export_model`, :func:`verify_bundle`, :func:`tune_bundle`, :func:`benchmark_bundle`,
-:func:`install_bundle`, :func:`rollback_bundle`. They need what their commands need; see
-``docs/python.md``.
+:func:`predict_archive`, :func:`export_model`, :func:`verify_bundle`, :func:`tune_bundle`,
+:func:`benchmark_bundle`, :func:`install_bundle`, :func:`rollback_bundle`. They need what their
+commands need; see ``docs/python.md``.
 
 Names are imported on first use, so that ``import cxr_edge`` is fast.
 """
@@ -20,6 +20,8 @@ import importlib
 # typing takes 5 ms, in which Ctrl-C still ends the command line with a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cxr_edge.archive.request import ArchiveResult
+    from cxr_edge.archive.stage import predict_archive
     from cxr_edge.benchmark.stage import BenchmarkResult, benchmark_bundle
     from cxr_edge.benchmark.tuning import TuningResult, tune_bundle
     from cxr_edge.bundle.inventory import InstalledBundle, list_bundles
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "ArchiveResult": "archive.request",
     "BenchmarkError": "errors",
     "BenchmarkResult": "benchmark.stage",
     "Bundle": "bundle.reader",
@@ -99,6 +102,7 @@ _MODULES = {
     "infer_spec": "original.specify",
     "install_bundle": "bundle.upgrade",
     "list_bundles": "bundle.inventory",
+    "predict_archive": "archive.stage",
     "rollback_bundle": "bundle.upgrade",
     "train_model": "train.stage",
     "tune_bundle": "benchmark.tuning",
@@ -106,6 +110,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "ArchiveResult",
     "BenchmarkError",
     "BenchmarkResult",
     "Bundle",
@@ -146,6 +151,7 @@ __all__ = [
     "infer_spec",
     "install_bundle",
     "list_bundles",
+    "predict_archive",
     "rollback_bundle",
     "train_model",
     "tune_bundle",

@@ -10,6 +10,7 @@ folder      the folder of results: its lock, settings and parts
 settled     which images the results have already
 worker      one file → one row
 pool        worker processes, and what happens when one dies
+stage       both runs as one function
 local       the run on this machine
 on_ray      the run on Ray Data, as its driver sees it
 ray_tasks   what of it happens in the cluster

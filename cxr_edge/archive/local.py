@@ -6,14 +6,13 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_edge.archive.folder import ResultsFolder, open_results
 from cxr_edge.archive.formats import FormatName
 from cxr_edge.archive.listing import list_archive
 from cxr_edge.archive.pool import Death, classify
-from cxr_edge.archive.request import ArchiveRequest, LoadedModel
+from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, LoadedModel
 from cxr_edge.archive.rows import Row, make_row
 from cxr_edge.archive.settled import Settled
 from cxr_edge.archive.worker import Task
@@ -28,18 +27,6 @@ _SHARE = 0.05
 """Of a run's time so far that passes between two commits, within the seconds above."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run has found and left."""
-
-    settled: int
-    """Images that the results had before."""
-    touched: int
-    """Images read again and not written: only the files' times had changed."""
-    failures: int
-    """Images of the results whose last attempt failed, in this run or before."""
-
-
 def run_locally(
     request: ArchiveRequest,
     model: LoadedModel,
@@ -48,7 +35,7 @@ def run_locally(
     format: FormatName,
     on_row: Callable[[Row], None],
     on_progress: Advance,
-) -> Outcome:
+) -> ArchiveResult:
     """Classify the images of a folder that its results do not have yet.
 
     Killed at any moment and started again, it goes on. No row is written twice; what is done twice
@@ -73,7 +60,7 @@ def run_locally(
     with open_results(to, model.settings(request, "local", format)):
         results = ResultsFolder(to, format)
         settled = Settled(results.standings(), bundle, retry_failed=request.retry_failed)
-        pending = known = touched = retried = failed = 0
+        pending = known = new = touched = retried = failed = 0
         for image in list_archive(archive):
             if settled.next_attempt(image):
                 pending += 1
@@ -87,15 +74,21 @@ def run_locally(
         )
         with contextlib.closing(rows), _Commits(results) as commits:
             for done, row in enumerate(_each_row(rows, bundle), 1):
-                retried += row.attempt > 1
-                failed += row.is_failure
                 if settled.has_content_of(row):
                     touched += 1
                 else:
+                    new += row.attempt == 1
+                    retried += row.attempt > 1
+                    failed += row.is_failure
                     on_row(row)
                     commits.add(row)
                 on_progress(done, max(pending, done))
-    return Outcome(known, touched, settled.failures - retried + failed)
+    return ArchiveResult(
+        images=settled.images + new,
+        failures=settled.failures - retried + failed,
+        settled=known,
+        touched=touched,
+    )
 
 
 def _tasks(archive: Path, settled: Settled) -> Iterator[Task]:

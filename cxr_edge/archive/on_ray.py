@@ -29,12 +29,11 @@ from cxr_edge.archive.ray_tasks import (
     ROWS,
     Actor,
     Job,
-    RayOutcome,
     count_rows,
     listing_source,
     write_listing,
 )
-from cxr_edge.archive.request import ArchiveRequest, LoadedModel
+from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, LoadedModel
 from cxr_edge.device import temporary
 from cxr_edge.device.machine import usable_cpus
 from cxr_edge.errors import CxrEdgeError, EngineError, UsageError, first_line
@@ -59,7 +58,7 @@ def run_on_ray(
     address: str | None,
     workers: int | None,
     show_progress: bool,
-) -> RayOutcome:
+) -> ArchiveResult:
     """Classify the images of an archive that its results do not have yet.
 
     Args:
@@ -87,8 +86,8 @@ def run_on_ray(
                 _classify(ray, job, count, show_progress=show_progress)
         finally:
             shutil.rmtree(job.folder / LISTING, ignore_errors=True)
-        outcome: RayOutcome = _get(ray, ray.remote(count_rows).remote(job))
-        return outcome
+        result: ArchiveResult = _get(ray, ray.remote(count_rows).remote(job))
+        return result
 
 
 def _actors(processors: int, workers: int | None, threads: int) -> int:

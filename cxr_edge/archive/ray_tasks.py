@@ -15,7 +15,7 @@ from typing import Any
 from cxr_edge.archive.formats import Parquet, Standing, to_table
 from cxr_edge.archive.listing import ImageFile, list_archive
 from cxr_edge.archive.remote import RemoteFiles, is_address
-from cxr_edge.archive.request import ArchiveRequest, LoadedModel
+from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, LoadedModel
 from cxr_edge.archive.rows import row_id
 from cxr_edge.archive.settled import Settled
 from cxr_edge.archive.worker import RowMaker, Task
@@ -51,15 +51,6 @@ class Job:
     def folder(self) -> Path:
         """Of the results."""
         return Path(self.request.to).absolute()
-
-
-@dataclass(frozen=True, slots=True)
-class RayOutcome:
-    """What the results have after a run."""
-
-    images: int
-    failures: int
-    """Images whose last attempt failed."""
 
 
 class Actor:
@@ -166,7 +157,7 @@ def _committed(job: Job) -> Iterator[Standing]:
             yield from Parquet().standings(part)
 
 
-def count_rows(job: Job) -> RayOutcome:
+def count_rows(job: Job) -> ArchiveResult:
     """Count what the results have, in a process of the cluster."""
     settled = Settled(_committed(job), job.model.bundle_sha256, retry_failed=False)
-    return RayOutcome(settled.images, settled.failures)
+    return ArchiveResult(settled.images, settled.failures, None, None)

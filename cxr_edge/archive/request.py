@@ -20,7 +20,6 @@ class ArchiveRequest:
     """A folder; for Ray also an address of a file system that pyarrow knows, such as ``s3://…``."""
     to: str
     """Folder of the results."""
-    model: ModelChoice
     ids: bool = False
     """Whether rows have the SOP Instance UID of DICOM files."""
     retry_failed: bool = False
@@ -51,6 +50,21 @@ class LoadedModel:
             ids=request.ids,
             artifacts={self.bundle_sha256: str(self.choice.artifact)},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveResult:
+    """What the results of an archive have after a run."""
+
+    images: int
+    """Images that they have rows of, of this bundle."""
+    failures: int
+    """Those whose last attempt failed."""
+    settled: int | None
+    """Images of the archive that they had before this run; None: on Ray, nobody counts them."""
+    touched: int | None
+    """Images that this run read again without adding a row, since only the time of the file had
+    changed; None: on Ray."""
 
 
 def load_model(choice: ModelChoice) -> LoadedModel:

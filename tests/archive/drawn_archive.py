@@ -41,7 +41,7 @@ def draw_archive(folder: Path, images: int, *, bad: int = 0) -> Path:
 
 
 def request(archive: Path, to: Path, **changes: Any) -> ArchiveRequest:
-    return ArchiveRequest(str(archive), str(to), ModelChoice(), **changes)
+    return ArchiveRequest(str(archive), str(to), **changes)
 
 
 def read_rows(to: Path) -> list[dict[str, Any]]:

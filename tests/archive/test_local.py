@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from drawn_archive import DeadlyChoice, DeadOnArrival, draw_archive, read_rows, request
 
-from cxr_edge.archive.local import Outcome, run_locally
-from cxr_edge.archive.request import ArchiveRequest, load_model
+from cxr_edge.archive.local import run_locally
+from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, load_model
 from cxr_edge.archive.rows import Row
 from cxr_edge.archive.worker import ModelChoice
 from cxr_edge.classifier import Classifier
@@ -32,7 +32,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(
     order: ArchiveRequest, *, workers: int = 1, on_row: Any = None
-) -> tuple[Outcome, list[Row]]:
+) -> tuple[ArchiveResult, list[Row]]:
     rows: list[Row] = []
 
     def see(row: Row) -> None:
@@ -42,7 +42,7 @@ def run(
 
     outcome = run_locally(
         order,
-        load_model(order.model),
+        load_model(ModelChoice()),
         workers=workers,
         format="parquet",
         on_row=see,
@@ -57,7 +57,7 @@ def test_rows_are_what_a_classifier_predicts_and_a_second_run_has_nothing_to_do(
 ) -> None:
     order = request(archive, tmp_path / "results")
     outcome, rows = run(order, workers=2)
-    assert outcome == Outcome(settled=0, touched=0, failures=BAD)
+    assert outcome == ArchiveResult(IMAGES, BAD, settled=0, touched=0)
     assert {row.path for row in rows} == {
         path.relative_to(archive).as_posix() for path in archive.rglob("*.jpeg")
     }
@@ -75,7 +75,7 @@ def test_rows_are_what_a_classifier_predicts_and_a_second_run_has_nothing_to_do(
     assert [dataclasses.asdict(row) | {"scores": None} for row in sorted(rows, key=_id)] == [
         row | {"scores": None} for row in read_rows(tmp_path / "results")
     ]
-    assert run(order) == (Outcome(settled=IMAGES, touched=0, failures=BAD), [])
+    assert run(order) == (ArchiveResult(IMAGES, BAD, settled=IMAGES, touched=0), [])
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_what_failed_is_tried_again_on_request_only(archive: Path, tmp_path: Pat
     order = request(broken, tmp_path / "results")
     assert run(order)[0].failures == 2
     outcome, rows = run(dataclasses.replace(order, retry_failed=True))
-    assert outcome == Outcome(settled=2, touched=0, failures=2)
+    assert outcome == ArchiveResult(4, 2, settled=2, touched=0)
     assert [(row.attempt, row.ok) for row in rows] == [(2, False)] * 2
     # The ids of an image's attempts are its own and differ.
     ids = [row["id"] for row in read_rows(tmp_path / "results")]
@@ -105,7 +105,7 @@ def test_a_changed_file_is_a_new_row_and_a_touched_one_is_none(tmp_path: Path) -
     )
     os.utime(touched, ns=(1, 1))
     outcome, rows = run(order)
-    assert outcome == Outcome(settled=1, touched=1, failures=0)
+    assert outcome == ArchiveResult(4, 0, settled=1, touched=1)
     assert [row.path for row in rows] == [changed.relative_to(archive).as_posix()]
     assert len(read_rows(tmp_path / "results")) == 4
 

@@ -6,20 +6,17 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from cxr_edge.archive.formats import FormatName, part_format
-from cxr_edge.archive.local import run_locally
-from cxr_edge.archive.remote import is_address
-from cxr_edge.archive.request import ArchiveRequest, LoadedModel, load_model
 from cxr_edge.archive.rows import Row
+from cxr_edge.archive.stage import predict_archive
 from cxr_edge.cli import interrupts
 from cxr_edge.cli.output import streams
 from cxr_edge.cli.output.console import Terminal, TimeLeft
 from cxr_edge.cli.output.formats import Tally
-from cxr_edge.device.machine import check_workers, usable_cpus
 from cxr_edge.errors import UsageError
-from cxr_edge.extras import require_installed
-from cxr_edge.files import is_folder, printable
+from cxr_edge.files import printable
 from cxr_edge.reporting import Advance
 
 SOME_FAILED = 1
@@ -41,112 +38,53 @@ def one_archive(paths: list[str]) -> str:
     return paths[0]
 
 
-def predict_archive(
-    request: ArchiveRequest,
-    *,
-    workers: int | None,
-    format: FormatName,
-    ray: str | None,
-    quiet: bool,
-) -> int:
+def run(archive: str, to: Path, *, quiet: bool, **options: Any) -> int:
     """Classify an archive, and say what there is to say.
 
     Args:
-        request: the archive, the results, the model.
-        workers: processes; None: one for each processor.
-        format: of the results.
-        ray: address of a cluster; empty: a Ray of its own; None: this machine, without Ray.
-        quiet: whether to print failures only.
+        archive: as it was given.
+        to: folder of the results.
+        quiet: whether to say nothing.
+        options: of :func:`cxr_edge.archive.stage.predict_archive`.
 
     Returns:
         The exit code: 0, or 1 if images of the results failed.
 
     Raises:
-        CxrEdgeError: see :func:`cxr_edge.archive.local.run_locally`.
+        CxrEdgeError: see :func:`cxr_edge.archive.stage.predict_archive`.
     """
     started = time.monotonic()
-    check_workers(workers or 1)
-    if not is_folder(request.archive) and not (ray is not None and is_address(request.archive)):
-        raise UsageError(f"{printable(request.archive)}: is no folder, --to needs one; name it")
-    if ray is not None:
-        if format == "jsonl":
-            raise UsageError("--ray writes parquet only; leave --format out")
-        require_installed(["ray", "pyarrow"], "ray", user="--ray")
-    part_format(format)  # its package is there
-    with Terminal().if_slow("cxr-edge: loading the model …"):
-        model = load_model(request.model)
-    if ray is not None:
-        return _predict_on_ray(request, model, ray or None, workers, quiet, started)
-    count = workers or max(1, usable_cpus() // (model.choice.threads or 1))
-    return _predict_locally(request, model, count, format, quiet, started)
-
-
-def _predict_on_ray(
-    request: ArchiveRequest,
-    model: LoadedModel,
-    address: str | None,
-    workers: int | None,
-    quiet: bool,
-    started: float,
-) -> int:
-    from cxr_edge.archive.on_ray import run_on_ray
-
-    to = printable(request.to)
-    if not quiet:
-        streams.tell("cxr-edge: starting Ray …" if address is None else "cxr-edge: on Ray …")
-    with interrupts.explained(lambda: "the same command goes on"):
-        outcome = run_on_ray(
-            request,
-            model,
-            address=address,
-            workers=workers,
-            show_progress=not quiet and sys.stderr.isatty(),
-        )
-    if not quiet:
-        seconds = time.monotonic() - started
-        counts = f"{outcome.images:,} images, {outcome.failures:,} of them failed"
-        streams.tell(f"cxr-edge: {counts}, {seconds:.1f} s; results in {to}/rows")
-    return SOME_FAILED if outcome.failures else 0
-
-
-def _predict_locally(
-    request: ArchiveRequest,
-    model: LoadedModel,
-    workers: int,
-    format: FormatName,
-    quiet: bool,
-    started: float,
-) -> int:
     tally = Tally(has_band=True)
     show_failure = _failures_shown()
+    on_ray = options["ray"] or options["ray_address"] is not None
 
     def see(row: Row) -> None:
-        result = row.result()
-        tally.add(result)
+        tally.add(row.result())
         if row.is_failure and not quiet:
             show_failure(str(row.message))
 
-    to = printable(request.to)
     if not quiet:
-        streams.tell(f"cxr-edge: counting the images of {printable(request.archive)} …")
-    with interrupts.explained(lambda: _state(tally, to)), _progress(quiet) as advance:
-        outcome = run_locally(
-            request, model, workers=workers, format=format, on_row=see, on_progress=advance
-        )
+        work = "starting Ray" if on_ray else f"counting the images of {printable(archive)}"
+        streams.tell(f"cxr-edge: {work} …")
+    state = (lambda: "the same command goes on") if on_ray else (lambda: _state(tally, to))
+    with interrupts.explained(state), _progress(quiet) as advance:
+        result = predict_archive(archive, to, **options, on_row=see, on_progress=advance)
     if not quiet:
-        before = f"{outcome.settled:,} there before, " if outcome.settled else ""
-        touched = f", {outcome.touched:,} with a new time only" if outcome.touched else ""
-        streams.tell(f"cxr-edge: {before}{tally}{touched}, {time.monotonic() - started:.1f} s")
-        if outcome.failures and not request.retry_failed:
+        seconds = f"{time.monotonic() - started:.1f} s"
+        counts = f"{result.images:,} images in {printable(to)}, {result.failures:,} of them failed"
+        if not on_ray:
+            touched = f", {result.touched:,} with a new time only" if result.touched else ""
+            streams.tell(f"cxr-edge: {tally}{touched}; {result.settled:,} were there before")
+        streams.tell(f"cxr-edge: {counts}, {seconds}")
+        if result.failures and not options["retry_failed"]:
             streams.tell("cxr-edge: --retry-failed tries what failed again")
-        streams.tell(f"cxr-edge: results in {to}")
-    return SOME_FAILED if outcome.failures else 0
+    return SOME_FAILED if result.failures else 0
 
 
-def _state(tally: Tally, to: str) -> str:
+def _state(tally: Tally, to: Path) -> str:
     done = tally.predicted + tally.failed + tally.left_out
     images = "1 image was" if done == 1 else f"{done:,} images were"
-    return f"{images} added to {to}; the same command goes on"
+    return f"{images} added to {printable(to)}; the same command goes on"
 
 
 def _failures_shown() -> Callable[[str], None]:
@@ -165,10 +103,10 @@ def _failures_shown() -> Callable[[str], None]:
 
 
 @contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Advance]:
+def _progress(quiet: bool) -> Iterator[Advance | None]:
     """A bar on a terminal; elsewhere, as in a log, a line a minute."""
     if quiet:
-        yield lambda done, total: None
+        yield None
     elif sys.stderr.isatty():
         with Terminal().bar("classifying", with_rate=True) as advance:
             yield advance

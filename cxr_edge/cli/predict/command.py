@@ -136,22 +136,28 @@ def predict(
         never_with={"--out": out, "--heatmap": heatmap, "--dicom-out": dicom_out},
     )
     if to is not None:
-        with terminal.if_slow("cxr-edge: loading the model …"):
-            from cxr_edge.archive.request import ArchiveRequest
-            from cxr_edge.archive.worker import ModelChoice
-            from cxr_edge.cli.predict.archive import one_archive, predict_archive
+        with terminal.if_slow("cxr-edge: loading …"):
+            from cxr_edge.cli.predict.archive import one_archive, run
             from cxr_edge.image import ImageLimits
 
-        limits = ImageLimits(max_pixels, max_bytes, radiographs)
-        model = ModelChoice(
-            bundle, artifact, engine, threads or 1, decode, limits, profile=profile, key=key
-        )
-        return predict_archive(
-            ArchiveRequest(one_archive(paths), str(to), model, ids, retry_failed),
+        return run(
+            one_archive(paths),
+            to,
+            quiet=quiet,
+            bundle=bundle,
+            artifact=artifact,
+            engine=engine,
+            threads=threads,
+            decode=decode,
+            limits=ImageLimits(max_pixels, max_bytes, radiographs),
+            profile=profile,
+            key=key,
             workers=workers,
             format="jsonl" if format == "jsonl" else "parquet",
-            ray=ray_address or ("" if ray else None),
-            quiet=quiet,
+            ids=ids,
+            retry_failed=retry_failed,
+            ray=ray,
+            ray_address=ray_address,
         )
     kind: Format = _format_of(out) if format is None or format == "parquet" else format
     with errors_as_documents(None if out else kind):
