@@ -3,7 +3,7 @@
 ::
 
     results/
-      archive.json           what the rows were made with
+      _archive.json          what the rows were made with
       part-000001.parquet    a commit each: beside, fsync, rename
       part-000002.parquet
 """
@@ -24,7 +24,9 @@ from cxr_edge.device.temporary import alone_in
 from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import atomic_path, printable, read_file, write_file
 
-SETTINGS_NAME = "archive.json"
+SETTINGS_NAME = "_archive.json"
+"""Readers of Parquet folders pass files that begin so."""
+
 _MOST_BYTES = 2**20
 _PART = re.compile(r"part-([0-9]{6,})\.(parquet|jsonl)")
 
@@ -35,6 +37,8 @@ class Settings:
 
     schema: str
     """:data:`cxr_edge.archive.rows.SCHEMA`."""
+    archive: str
+    """Its whole path, or its address."""
     made_by: str
     """``local`` or ``ray``."""
     format: str
@@ -143,12 +147,22 @@ def _agree(folder: Path, settings: Settings) -> None:
     for setting, before, now in pairs:
         if before != now:
             raise UsageError(
-                f"{name}: was begun with {setting.replace('_', ' ')} {before}, now it is {now}; "
-                "give the same, or name another folder"
+                f"{name}: was begun {_in_words(setting, before)}, this run is "
+                f"{_in_words(setting, now)}; do as before, or name another folder"
             )
     artifacts = begun.artifacts | settings.artifacts
     if artifacts != begun.artifacts:
         _write(file, dataclasses.replace(settings, artifacts=artifacts))
+
+
+def _in_words(setting: str, value: object) -> str:
+    """A setting as the user gave it."""
+    if setting == "archive":
+        return f"for {printable(str(value))}"
+    if setting in ("made_by", "ids"):
+        option = "--ids" if setting == "ids" else "--ray"
+        return f"with {option}" if value in (True, "ray") else f"without {option}"
+    return f"with --{setting.replace('_', '-')} {value}"
 
 
 def _write(file: Path, settings: Settings) -> None:

@@ -27,18 +27,20 @@ class ImageFile:
     """When it was last changed, in ns since 1970; None: it cannot be examined."""
 
 
-def list_archive(archive: Path) -> Iterator[ImageFile]:
+def list_archive(archive: Path) -> Iterator[ImageFile | None]:
     """List the images below a folder, in an order that depends on their names only.
 
     Files count as images by the rule of :func:`cxr_edge.image.listing.walk_images`.
+
+    Yields:
+        An image, or None for another file.
 
     Raises:
         DataError: the folder, or one in it, cannot be listed.
     """
     try:
         for path in walk_images(archive):
-            if path is not None:
-                yield _examined(path, archive)
+            yield None if path is None else _examined(path, archive)
     except OSError as err:
         where = printable(err.filename or archive)
         raise DataError(f"{where}: cannot be listed: {err.strerror}; allow it, or move it") from err

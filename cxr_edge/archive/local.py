@@ -17,6 +17,7 @@ from cxr_edge.archive.rows import Row, make_row
 from cxr_edge.archive.settled import Settled
 from cxr_edge.archive.worker import Task
 from cxr_edge.files import printable
+from cxr_edge.image.listing import no_images
 from cxr_edge.reporting import Advance
 from cxr_edge.results import Failure
 
@@ -52,6 +53,7 @@ def run_locally(
     Raises:
         UsageError: the results are being written by another run, or were begun otherwise.
         DataError: the archive cannot be listed.
+        ImageError: it holds no images.
         OutputError: the results cannot be written or read.
         EngineError: the engine fails, or the worker processes die whatever they are given.
     """
@@ -60,40 +62,40 @@ def run_locally(
     with open_results(to, model.settings(request, "local", format)):
         results = ResultsFolder(to, format)
         settled = Settled(results.standings(), bundle, retry_failed=request.retry_failed)
-        pending = known = new = touched = retried = failed = 0
+        pending = known = failed = ignored = touched = 0
         for image in list_archive(archive):
-            if settled.next_attempt(image):
+            if image is None:
+                ignored += 1
+            elif settled.next_attempt(image):
                 pending += 1
             else:
                 known += 1
+                failed += settled.has_failed(image)
+        if not pending + known:
+            raise no_images(request.archive, ignored)
         rows = classify(
             _chunks(_tasks(archive, settled), pending // (4 * workers)),
             model.choice,
             with_ids=request.ids,
             workers=min(workers, pending),
         )
+        done = 0
         with contextlib.closing(rows), _Commits(results) as commits:
-            for done, row in enumerate(_each_row(rows, bundle), 1):
+            for row in _each_row(rows, bundle):
+                done += 1
+                failed += row.is_failure
                 if settled.has_content_of(row):
                     touched += 1
                 else:
-                    new += row.attempt == 1
-                    retried += row.attempt > 1
-                    failed += row.is_failure
                     on_row(row)
                     commits.add(row)
                 on_progress(done, max(pending, done))
-    return ArchiveResult(
-        images=settled.images + new,
-        failures=settled.failures - retried + failed,
-        settled=known,
-        touched=touched,
-    )
+    return ArchiveResult(known + done, ignored, known, failed, touched)
 
 
 def _tasks(archive: Path, settled: Settled) -> Iterator[Task]:
     for image in list_archive(archive):
-        if attempt := settled.next_attempt(image):
+        if image and (attempt := settled.next_attempt(image)):
             yield Task(image, attempt)
 
 

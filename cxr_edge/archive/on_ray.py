@@ -19,6 +19,7 @@ import contextlib
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,8 @@ from cxr_edge.archive.ray_tasks import (
     ROWS,
     Actor,
     Job,
-    count_rows,
+    Listed,
+    count_failures,
     listing_source,
     write_listing,
 )
@@ -73,21 +75,26 @@ def run_on_ray(
         MissingExtraError: Ray is not installed.
         UsageError: there is no cluster at ``address``, another run writes to the results, or they
             were begun otherwise.
-        DataError, OutputError: the archive cannot be listed, the results cannot be written.
+        DataError: the archive cannot be listed.
+        ImageError: it holds no images.
+        OutputError: the results cannot be written.
         EngineError: Ray gave up.
     """
     threads = model.choice.threads or 1
     settings = model.settings(request, "ray", "parquet")
     job = Job(request, model)
-    with open_results(job.folder, settings), _running(address, workers, threads) as ray:
+    with _running(address, workers, threads) as ray, open_results(job.folder, settings):
         count = _actors(int(ray.cluster_resources().get("CPU", 0)), workers, threads)
         try:
-            if _get(ray, ray.remote(write_listing).remote(job, count)):
+            listed: Listed = _get(ray, ray.remote(write_listing).remote(job, count))
+            failed = listed.failed
+            if listed.pending:
                 _classify(ray, job, count, show_progress=show_progress)
+                failed = _get(ray, ray.remote(count_failures).remote(job))
         finally:
             shutil.rmtree(job.folder / LISTING, ignore_errors=True)
-        result: ArchiveResult = _get(ray, ray.remote(count_rows).remote(job))
-        return result
+        images = listed.pending + listed.settled
+        return ArchiveResult(images, listed.ignored, listed.settled, failed, touched=0)
 
 
 def _actors(processors: int, workers: int | None, threads: int) -> int:
@@ -119,7 +126,9 @@ def _classify(ray: Any, job: Job, workers: int, *, show_progress: bool) -> None:
     # Passing what is done takes little; more actors for it would wait for processors in vain.
     checkpoint.checkpoint_actor_pool_max_size = 1
     context.checkpoint_config = checkpoint
-    with _errors_of(ray):
+    with _errors_of(ray), warnings.catch_warnings():
+        # The retries have no other way in yet.
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
         parts = sorted((job.folder / LISTING).glob("*.parquet"))
         listing = data.read_datasource(listing_source(parts), override_num_blocks=len(parts))
         rows = listing.map_batches(

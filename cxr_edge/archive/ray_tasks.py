@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -15,11 +16,12 @@ from typing import Any
 from cxr_edge.archive.formats import Parquet, Standing, to_table
 from cxr_edge.archive.listing import ImageFile, list_archive
 from cxr_edge.archive.remote import RemoteFiles, is_address
-from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, LoadedModel
+from cxr_edge.archive.request import ArchiveRequest, LoadedModel
 from cxr_edge.archive.rows import row_id
 from cxr_edge.archive.settled import Settled
 from cxr_edge.archive.worker import RowMaker, Task
 from cxr_edge.extras import require
+from cxr_edge.image.listing import no_images
 
 ROWS, CHECKPOINT, LISTING = "rows", ".checkpoint", ".listing"
 """Folders of the results."""
@@ -99,43 +101,75 @@ def _read_part(part: Path) -> list[Any]:
     return [require("pyarrow.parquet", "ray").read_table(part)]
 
 
-def write_listing(job: Job, workers: int) -> int:
-    """List the archive into parts, one for each task, in a process of the cluster.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What an archive holds."""
 
-    Returns:
-        How many images there are to do; Ray passes those that its checkpoint has.
+    pending: int
+    """Images without a row."""
+    settled: int
+    failed: int
+    """Of the settled."""
+    ignored: int
+    """Files that are no images."""
+
+
+def write_listing(job: Job, workers: int) -> Listed:
+    """List the images to do into parts, one for each task, in a process of the cluster.
+
+    Raises:
+        DataError: the archive cannot be listed.
+        ImageError: it holds no images.
     """
     arrow, parquet = require("pyarrow", "ray"), require("pyarrow.parquet", "ray")
     folder = job.folder / LISTING
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in _LISTED.items()])
-    images = 0
-    for number, part in enumerate(_parts(_entries(job), workers)):
-        images += len(part)
+    counts = dict.fromkeys(("pending", "settled", "failed", "ignored"), 0)
+    for number, part in enumerate(_parts(_entries(job, counts), workers)):
         file = folder / f"{number:06}.parquet"
         parquet.write_table(arrow.Table.from_pylist(part, schema=schema), file)
-    return images
+    listed = Listed(**counts)
+    if not listed.pending + listed.settled:
+        raise no_images(job.request.archive, listed.ignored)
+    return listed
 
 
-def _entries(job: Job) -> Iterator[dict[str, object]]:
-    """The images to do, a row of the listing each."""
-    settled = None
-    if job.request.retry_failed:
-        settled = Settled(_committed(job), job.model.bundle_sha256, retry_failed=True)
+def count_failures(job: Job) -> int:
+    """Count the images whose last attempt failed, in a process of the cluster."""
+    counts = dict.fromkeys(("pending", "settled", "failed", "ignored"), 0)
+    request = dataclasses.replace(job.request, retry_failed=False)
+    for _ in _entries(dataclasses.replace(job, request=request), counts):
+        pass
+    return counts["failed"]
+
+
+def _entries(job: Job, counts: dict[str, int]) -> Iterator[dict[str, object]]:
+    """The images to do, a row of the listing each; all files are counted."""
+    settled = Settled(
+        _committed(job), job.model.bundle_sha256, retry_failed=job.request.retry_failed
+    )
     archive = job.request.archive
     files = RemoteFiles(archive).list() if is_address(archive) else list_archive(Path(archive))
     for image in files:
-        attempt = settled.next_attempt(image) if settled else 1
-        if attempt:
-            yield {
-                "id": row_id(image, job.model.bundle_sha256, attempt),
-                "path": image.name,
-                "file": os.fsencode(image.path),
-                "bytes": image.bytes,
-                "modified_ns": image.modified_ns,
-                "attempt": attempt,
-            }
+        if image is None:
+            counts["ignored"] += 1
+            continue
+        attempt = settled.next_attempt(image)
+        if not attempt:
+            counts["settled"] += 1
+            counts["failed"] += settled.has_failed(image)
+            continue
+        counts["pending"] += 1
+        yield {
+            "id": row_id(image, job.model.bundle_sha256, attempt),
+            "path": image.name,
+            "file": os.fsencode(image.path),
+            "bytes": image.bytes,
+            "modified_ns": image.modified_ns,
+            "attempt": attempt,
+        }
 
 
 def _parts(entries: Iterator[dict[str, object]], workers: int) -> Iterator[list[dict[str, object]]]:
@@ -155,9 +189,3 @@ def _committed(job: Job) -> Iterator[Standing]:
     for part in sorted((job.folder / ROWS).glob("*.parquet")):
         if not (unfinished and part.name.startswith(unfinished)):
             yield from Parquet().standings(part)
-
-
-def count_rows(job: Job) -> ArchiveResult:
-    """Count what the results have, in a process of the cluster."""
-    settled = Settled(_committed(job), job.model.bundle_sha256, retry_failed=False)
-    return ArchiveResult(settled.images, settled.failures, None, None)

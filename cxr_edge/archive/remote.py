@@ -43,8 +43,8 @@ class RemoteFiles:
                 f"{printable(address)}: {printable(first_line(err))}; check the address"
             ) from err
 
-    def list(self) -> Iterator[ImageFile]:
-        """List the images, by the rules for folders.
+    def list(self) -> Iterator[ImageFile | None]:
+        """List the images, by the rules for folders; None stands for another file.
 
         Raises:
             DataError: they cannot be listed.
@@ -63,9 +63,8 @@ class RemoteFiles:
                 if entry.type == self._fs.FileType.Directory:
                     if not is_litter(entry.base_name):
                         folders.append(entry.path)
-                elif self._is_image(entry):
-                    name = posixpath.relpath(entry.path, self._root)
-                    yield ImageFile(portable_name(name), entry.path, entry.size, entry.mtime_ns)
+                elif kind_by_name(entry.base_name) != "hidden":
+                    yield self._examined(entry) if self._is_image(entry) else None
 
     def read(self, image: ImageFile, max_bytes: int) -> bytes:
         """Read a file that was listed.
@@ -88,10 +87,13 @@ class RemoteFiles:
             raise ImageError(f"{name}: changed while it was read; try again when it is complete")
         return data
 
+    def _examined(self, entry: Any) -> ImageFile:
+        name = posixpath.relpath(entry.path, self._root)
+        return ImageFile(portable_name(name), entry.path, entry.size, entry.mtime_ns)
+
     def _is_image(self, entry: Any) -> bool:
-        kind = kind_by_name(entry.base_name)
-        if kind != "unknown":
-            return kind == "image"
+        if kind_by_name(entry.base_name) == "image":
+            return True
         try:
             with self._files.open_input_stream(entry.path) as stream:
                 return is_image_by_content(entry.base_name, stream.read(ENOUGH_BYTES))

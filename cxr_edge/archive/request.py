@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 from cxr_edge.archive.folder import Settings
 from cxr_edge.archive.formats import FormatName
+from cxr_edge.archive.listing import portable_name
+from cxr_edge.archive.remote import is_address
 from cxr_edge.archive.rows import SCHEMA
 from cxr_edge.archive.worker import ModelChoice
 
@@ -41,6 +44,7 @@ class LoadedModel:
         limits = self.choice.limits
         return Settings(
             schema=SCHEMA,
+            archive=archive_name(request.archive),
             made_by=made_by,
             format=format,
             decode=str(self.choice.decode),
@@ -54,17 +58,24 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveResult:
-    """What the results of an archive have after a run."""
+    """What the results have of an archive after a run."""
 
     images: int
-    """Images that they have rows of, of this bundle."""
+    """Images of the archive."""
+    ignored: int
+    """Other files in it."""
+    settled: int
+    """Images that the results had before this run."""
     failures: int
-    """Those whose last attempt failed."""
-    settled: int | None
-    """Images of the archive that they had before this run; None: on Ray, nobody counts them."""
-    touched: int | None
+    """Images whose last attempt failed, in this run or before."""
+    touched: int
     """Images that this run read again without adding a row, since only the time of the file had
-    changed; None: on Ray."""
+    changed; on Ray, which adds a row, 0."""
+
+
+def archive_name(archive: str) -> str:
+    """An archive as its results record it: an address, or a whole path without loss."""
+    return archive if is_address(archive) else portable_name(os.path.abspath(archive))  # noqa: PTH100
 
 
 def load_model(choice: ModelChoice) -> LoadedModel:

@@ -1,4 +1,4 @@
-"""Which images the results have already: 16 bytes of memory for each row, not the row."""
+"""Which images the results have already: 48 bytes of memory for each row, not the row."""
 
 from __future__ import annotations
 
@@ -26,44 +26,51 @@ class Settled:
         self, standings: Iterable[Standing], bundle_sha256: str, *, retry_failed: bool
     ) -> None:
         self._bundle = bundle_sha256
-        listed, contents = bytearray(), bytearray()
-        failed: dict[bytes, int] = {}
-        self.images = 0
-        """Images that this bundle has rows of."""
+        listed, contents, paths = bytearray(), bytearray(), bytearray()
+        failed: set[bytes] = set()
+        self._attempts: dict[bytes, int] = {}  # of the few paths with more than one
         for row in standings:
             if row.bundle_sha256 != bundle_sha256:
                 continue
-            self.images += row.attempt == 1
-            digest = bytes.fromhex(row.id[:32])
-            is_failure = not row.ok and row.error != LEFT_OUT
-            if is_failure:
-                failed[digest] = max(row.attempt, failed.get(digest, 0))
+            digest, path = bytes.fromhex(row.id[:32]), _digest(row.path)
+            if row.attempt == 1:
+                paths += path
+            else:
+                self._attempts[path] = max(row.attempt, self._attempts.get(path, 0))
+            if not row.ok and row.error != LEFT_OUT:
+                failed.add(digest)
                 if retry_failed:
                     continue
             else:
-                failed.pop(digest, None)
+                failed.discard(digest)
             listed += digest
             if row.sha256 is not None:
-                contents += _content_digest(row.path, row.sha256)
+                contents += _digest(row.path, row.sha256)
         self._listed, self._contents = _Digests(listed), _Digests(contents)
-        self._retried = failed if retry_failed else {}
-        self.failures = len(failed)
-        """Images whose last attempt failed."""
+        self._paths, self._failed = _Digests(paths), failed
 
     def next_attempt(self, image: ImageFile) -> int:
-        """The number of the attempt to make at an image; 0: it is settled."""
-        digest = bytes.fromhex(row_id(image, self._bundle))
-        if digest in self._listed:
+        """The number of the attempt to make at an image; 0: it is settled.
+
+        Of the rows of one path, the one with the highest number is about the file as it is.
+        """
+        if bytes.fromhex(row_id(image, self._bundle)) in self._listed:
             return 0
-        return self._retried.get(digest, 0) + 1
+        path = _digest(image.name)
+        before = self._attempts.get(path) or int(path in self._paths)
+        return before + 1
+
+    def has_failed(self, image: ImageFile) -> bool:
+        """Whether the last attempt at an image, as it is listed, has failed."""
+        return bytes.fromhex(row_id(image, self._bundle)) in self._failed
 
     def has_content_of(self, row: Row) -> bool:
         """Whether an older row has this path and content: the file was only touched since."""
-        return row.sha256 is not None and _content_digest(row.path, row.sha256) in self._contents
+        return row.sha256 is not None and _digest(row.path, row.sha256) in self._contents
 
 
-def _content_digest(path: str, sha256: str) -> bytes:
-    return hashlib.sha256(f"{path}\0{sha256}".encode()).digest()[:16]
+def _digest(*texts: str) -> bytes:
+    return hashlib.sha256("\0".join(texts).encode()).digest()[:16]
 
 
 class _Digests:

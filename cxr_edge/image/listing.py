@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from cxr_edge.errors import ImageError
+from cxr_edge.files import printable
 from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.image.formats import recognizes
 from cxr_edge.records import dataclass
@@ -84,6 +86,13 @@ def walk_images(folder: Path, *, by_content: bool = True) -> Iterator[Path | Non
             if not is_image and by_content:
                 is_image = is_image_by_content(name, first_bytes(path, ENOUGH_BYTES))
             yield path if is_image else None
+
+
+def no_images(folder: str, ignored: int) -> ImageError:
+    """The error for a folder without images; ``ignored`` is the number of other files."""
+    files = "1 other file" if ignored == 1 else f"{ignored:,} other files"
+    but = f", but {files}" if ignored else ""
+    return ImageError(f"{printable(folder)}: holds no images{but}; name a folder with images")
 
 
 def kind_by_name(name: str) -> Literal["image", "hidden", "unknown"]:

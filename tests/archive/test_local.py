@@ -19,7 +19,7 @@ from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, load_model
 from cxr_edge.archive.rows import Row
 from cxr_edge.archive.worker import ModelChoice
 from cxr_edge.classifier import Classifier
-from cxr_edge.errors import EngineError, UsageError
+from cxr_edge.errors import EngineError, ImageError, UsageError
 from cxr_edge.results import Failure, Prediction
 
 IMAGES, BAD = 30, 3
@@ -57,7 +57,7 @@ def test_rows_are_what_a_classifier_predicts_and_a_second_run_has_nothing_to_do(
 ) -> None:
     order = request(archive, tmp_path / "results")
     outcome, rows = run(order, workers=2)
-    assert outcome == ArchiveResult(IMAGES, BAD, settled=0, touched=0)
+    assert outcome == ArchiveResult(IMAGES, 0, settled=0, failures=BAD, touched=0)
     assert {row.path for row in rows} == {
         path.relative_to(archive).as_posix() for path in archive.rglob("*.jpeg")
     }
@@ -75,7 +75,7 @@ def test_rows_are_what_a_classifier_predicts_and_a_second_run_has_nothing_to_do(
     assert [dataclasses.asdict(row) | {"scores": None} for row in sorted(rows, key=_id)] == [
         row | {"scores": None} for row in read_rows(tmp_path / "results")
     ]
-    assert run(order) == (ArchiveResult(IMAGES, BAD, settled=IMAGES, touched=0), [])
+    assert run(order) == (ArchiveResult(IMAGES, 0, settled=IMAGES, failures=BAD, touched=0), [])
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_what_failed_is_tried_again_on_request_only(archive: Path, tmp_path: Pat
     order = request(broken, tmp_path / "results")
     assert run(order)[0].failures == 2
     outcome, rows = run(dataclasses.replace(order, retry_failed=True))
-    assert outcome == ArchiveResult(4, 2, settled=2, touched=0)
+    assert outcome == ArchiveResult(4, 0, settled=2, failures=2, touched=0)
     assert [(row.attempt, row.ok) for row in rows] == [(2, False)] * 2
     # The ids of an image's attempts are its own and differ.
     ids = [row["id"] for row in read_rows(tmp_path / "results")]
@@ -92,6 +92,27 @@ def test_what_failed_is_tried_again_on_request_only(archive: Path, tmp_path: Pat
     assert sorted(name for name in ids if name.endswith("-2")) == [
         f"{row.id}" for row in sorted(rows, key=_id)
     ]
+
+
+@pytest.mark.slow
+def test_a_mended_or_deleted_file_is_no_failure_any_more(tmp_path: Path) -> None:
+    archive = draw_archive(tmp_path / "archive", 4, bad=2)
+    order = request(archive, tmp_path / "results")
+    assert run(order)[0].failures == 2
+    mended, deleted = (archive / f"000/image-0000{number}.jpeg" for number in (0, 2))
+    mended.write_bytes((archive / "000/image-00001.jpeg").read_bytes())
+    deleted.unlink()
+    outcome, (row,) = run(order)
+    assert outcome == ArchiveResult(3, 0, settled=2, failures=0, touched=0)
+    assert (row.path, row.attempt, row.ok) == ("000/image-00000.jpeg", 2, True)
+
+
+@pytest.mark.slow
+def test_an_archive_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive/notes.txt").touch()
+    with pytest.raises(ImageError, match="holds no images, but 1 other file; name a folder"):
+        run(request(tmp_path / "archive", tmp_path / "results"))
 
 
 @pytest.mark.slow
@@ -105,7 +126,7 @@ def test_a_changed_file_is_a_new_row_and_a_touched_one_is_none(tmp_path: Path) -
     )
     os.utime(touched, ns=(1, 1))
     outcome, rows = run(order)
-    assert outcome == ArchiveResult(4, 0, settled=1, touched=1)
+    assert outcome == ArchiveResult(3, 0, settled=1, failures=0, touched=1)
     assert [row.path for row in rows] == [changed.relative_to(archive).as_posix()]
     assert len(read_rows(tmp_path / "results")) == 4
 

@@ -51,7 +51,7 @@ def test_the_rows_are_those_of_a_local_run_and_home_stays_empty(tmp_path: Path) 
     assert read_rows(ray / "rows") == read_rows(local)
     assert len(read_rows(local)) == 40
     assert list(home.iterdir()) == []
-    assert sorted(path.name for path in ray.iterdir()) == [".checkpoint", "archive.json", "rows"]
+    assert sorted(path.name for path in ray.iterdir()) == [".checkpoint", "_archive.json", "rows"]
 
 
 @pytest.mark.thorough

@@ -19,7 +19,9 @@ from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.results import Failure
 
 IMAGE = ImageFile("a/b.png", "/x/a/b.png", 10, 20)
-SETTINGS = Settings(SCHEMA, "local", "jsonl", "fast", "any", 1, 2, False, {BUNDLE: "onnx-int8"})
+SETTINGS = Settings(
+    SCHEMA, "/a", "local", "jsonl", "fast", "any", 1, 2, False, {BUNDLE: "onnx-int8"}
+)
 
 
 def failed_row(name: str, *, attempt: int = 1, error: str = "ImageError") -> Row:
@@ -79,7 +81,7 @@ def test_which_images_are_settled(retry_failed: bool) -> None:
     good = dataclasses.replace(a_row("good"), id=row_id(image("good"), BUNDLE))
     mended = [
         failed_row("mended"),
-        dataclasses.replace(good, id=row_id(image("mended"), BUNDLE, 2)),
+        dataclasses.replace(good, path="mended", attempt=2, id=row_id(image("mended"), BUNDLE, 2)),
     ]
     rows = [
         *mended,
@@ -96,10 +98,15 @@ def test_which_images_are_settled(retry_failed: bool) -> None:
     }
     again = {"bad": 2, "worse": 3} if retry_failed else {"bad": 0, "worse": 0}
     assert attempts == {"good": 0, "mended": 0, "left out": 0, **again, "new": 1}
-    assert settled.failures == 2
+    failed = {name for name in attempts if settled.has_failed(image(name))}
+    assert failed == {"bad", "worse"}
+    # A file that was changed is settled no more, and its next row is about the same path.
+    changed = dataclasses.replace(image("mended"), bytes=99)
+    assert settled.next_attempt(changed) == 3
+    assert not settled.has_failed(changed)
     of_another = Settled(map(standing, rows), "f" * 64, retry_failed=retry_failed)
     assert of_another.next_attempt(image("good")) == 1
-    assert of_another.failures == 0
+    assert not of_another.has_failed(image("bad"))
 
 
 def test_content_counts_under_one_path_only() -> None:
@@ -133,10 +140,13 @@ def test_parts_are_numbered_on_and_read_in_that_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"decode": "exact"}, "was begun with decode fast, now it is exact"),
-        ({"format": "parquet"}, "was begun with format jsonl, now it is parquet"),
-        ({"made_by": "ray"}, "was begun with made by local, now it is ray"),
-        ({"artifacts": {BUNDLE: "onnx-fp32"}}, "was begun with artifact onnx-int8, now it is"),
+        ({"decode": "exact"}, "was begun with --decode fast, this run is with --decode exact; do"),
+        ({"format": "parquet"}, "was begun with --format jsonl, this run is with --format parquet"),
+        ({"made_by": "ray"}, "was begun without --ray, this run is with --ray"),
+        ({"ids": True}, "was begun without --ids, this run is with --ids"),
+        ({"archive": "/b"}, "was begun for /a, this run is for /b"),
+        ({"max_bytes": 3}, "was begun with --max-bytes 2, this run is with --max-bytes 3"),
+        ({"artifacts": {BUNDLE: "onnx-fp32"}}, "with --artifact onnx-int8, this run is with"),
     ],
 )
 def test_a_folder_goes_on_with_its_settings_only(
@@ -159,7 +169,7 @@ def test_a_folder_takes_a_second_bundle(tmp_path: Path) -> None:
     other = dataclasses.replace(SETTINGS, artifacts={"e" * 64: "onnx-fp32"})
     with open_results(tmp_path, other):
         pass
-    written = json.loads((tmp_path / "archive.json").read_text())["artifacts"]
+    written = json.loads((tmp_path / "_archive.json").read_text())["artifacts"]
     assert written == {BUNDLE: "onnx-int8", "e" * 64: "onnx-fp32"}
 
 
@@ -167,7 +177,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with (
         pytest.raises(
-            UsageError, match=r"holds thesis\.tex and no archive\.json; name a new folder"
+            UsageError, match=r"holds thesis\.tex and no _archive\.json; name a new folder"
         ),
         open_results(tmp_path, SETTINGS),
     ):
@@ -177,9 +187,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         open_results(tmp_path / "thesis.tex", SETTINGS),
     ):
         pass
-    (tmp_path / "archive.json").write_text('{"schema": "cxr-edge.archive/1"}')
+    (tmp_path / "_archive.json").write_text('{"schema": "cxr-edge.archive/1"}')
     with (
-        pytest.raises(UsageError, match="the key 'made_by' is missing"),
+        pytest.raises(UsageError, match="the key 'archive' is missing"),
         open_results(tmp_path, SETTINGS),
     ):
         pass

@@ -29,11 +29,11 @@ def test_a_run_says_what_it_found_and_how_to_go_on(
     assert captured.out == ""
     assert "000/image-00000.jpeg: the JPEG " in captured.err
     assert "3 predicted, " in captured.err
-    assert "1 failed; 0 were there before" in captured.err
-    assert f"4 images in {results}, 1 of them failed, " in captured.err
+    assert "1 failed, " in captured.err
+    assert f"{results} has 4 images, 1 of them failed" in captured.err
     assert "--retry-failed tries what failed again" in captured.err
     assert call(archive, "--to", results, "-w", 1) == 1
-    assert "0 predicted, 0 uncertain, 0 failed; 4 were there before" in capsys.readouterr().err
+    assert "0 predicted, 0 uncertain, 0 failed; 4 were there before, " in capsys.readouterr().err
     (archive / "000/image-00000.jpeg").unlink()
     assert call(archive, "--to", tmp_path / "others", "-w", 1, "-q", "--format", "jsonl") == 0
     assert capsys.readouterr() == ("", "")

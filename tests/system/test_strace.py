@@ -111,7 +111,7 @@ def test_an_archive_connects_nowhere_and_writes_its_results_only(tmp_path, image
     assert inet_addresses(log, "connect") == inet_addresses(log, "bind") == set()
     assert [*(tmp_path / "home").rglob("*")] == []
     written = {path.name for path in (tmp_path / "cwd").rglob("*")}
-    assert written == {"results", "archive.json", "part-000001.parquet"}
+    assert written == {"results", "_archive.json", "part-000001.parquet"}
 
 
 def test_a_ray_of_its_own_talks_on_loopback_only(tmp_path, image):

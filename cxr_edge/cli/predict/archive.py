@@ -70,12 +70,15 @@ def run(archive: str, to: Path, *, quiet: bool, **options: Any) -> int:
     with interrupts.explained(state), _progress(quiet) as advance:
         result = predict_archive(archive, to, **options, on_row=see, on_progress=advance)
     if not quiet:
-        seconds = f"{time.monotonic() - started:.1f} s"
-        counts = f"{result.images:,} images in {printable(to)}, {result.failures:,} of them failed"
-        if not on_ray:
-            touched = f", {result.touched:,} with a new time only" if result.touched else ""
-            streams.tell(f"cxr-edge: {tally}{touched}; {result.settled:,} were there before")
-        streams.tell(f"cxr-edge: {counts}, {seconds}")
+        if result.ignored:
+            files = "1 other file" if result.ignored == 1 else f"{result.ignored:,} other files"
+            streams.tell(f"cxr-edge: {files} not read, no images by name or content")
+        done = f"{result.images - result.settled:,} images" if on_ray else str(tally)
+        touched = f", {result.touched:,} with a new time only" if result.touched else ""
+        before = f"; {result.settled:,} were there before" if result.settled else ""
+        streams.tell(f"cxr-edge: {done}{touched}{before}, {time.monotonic() - started:.1f} s")
+        images = "1 image" if result.images == 1 else f"{result.images:,} images"
+        streams.tell(f"cxr-edge: {printable(to)} has {images}, {result.failures:,} of them failed")
         if result.failures and not options["retry_failed"]:
             streams.tell("cxr-edge: --retry-failed tries what failed again")
     return SOME_FAILED if result.failures else 0

@@ -109,14 +109,13 @@ def predict(
         bool, Option("--retry-failed", help="With --to: try images that failed before again.")
     ] = False,
     ray: Annotated[
-        bool, Option("--ray", help="With --to: run on Ray Data, on this machine or a cluster.")
+        bool, Option("--ray", help="With --to: run on Ray Data, in a Ray of its own here.")
     ] = False,
     ray_address: Annotated[
         str | None,
         Option(
             metavar="ADDRESS",
-            help="With --ray: a running cluster, such as auto or ray://head:10001.",
-            show_default="a Ray of its own on this machine",
+            help="With --to: run on this Ray cluster, such as auto or ray://head:10001.",
         ),
     ] = None,
 ) -> int:

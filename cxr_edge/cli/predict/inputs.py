@@ -105,16 +105,16 @@ def _add_folder(path: str, inputs: Inputs) -> None:
         ImageError: it holds no images.
     """
     from cxr_edge.image import list_images
+    from cxr_edge.image.listing import no_images
 
     try:
         listing = list_images(Path(path))
     except OSError as err:
         raise DataError(f"{printable(path)}: cannot be listed: {err.strerror}") from err
-    files = "1 other file" if listing.ignored == 1 else f"{listing.ignored:,} other files"
     if not listing.images:
-        but = f", but {files}" if listing.ignored else ""
-        raise ImageError(f"{printable(path)}: holds no images{but}; name a folder with images")
+        raise no_images(path, listing.ignored)
     inputs.add(map(str, listing.images), listed=True)
+    files = "1 other file" if listing.ignored == 1 else f"{listing.ignored:,} other files"
     if listing.ignored:
         inputs.remarks.append(f"{printable(path)}: {files} not read, no images by name or content")
 
