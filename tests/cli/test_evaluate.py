@@ -55,6 +55,16 @@ def test_without_a_folder_nothing_is_written_and_a_pattern_names_the_patients(
     assert not list((tmp_path / "cwd").iterdir())
 
 
+def test_a_series_pattern_that_matches_no_file_is_refused(in_process, drawn_data):
+    command = ["evaluate", drawn_data / "test", "--no-shifts", "--series-pattern"]
+    result = in_process(*command, r"^(ward)-")
+    assert result.returncode == 2
+    assert "--series-pattern matches none of the 16 file names, such as IM-" in result.stderr
+    result = in_process(*command, r"^(IM)-")
+    assert result.returncode == 0, result.stderr
+    assert "(none) " in result.stdout  # the other label, 8 images of 16
+
+
 def test_an_unreadable_image_is_left_out_and_exits_1(cli, drawn_data, tmp_path):
     root = shutil.copytree(drawn_data / "test", tmp_path / "data")
     (root / "NORMAL/broken.jpeg").write_bytes(b"no image")

@@ -61,6 +61,10 @@ def resample_labelled(labels: Labels, patients: Sequence[str] = ()) -> Resamples
     return resample(patients or [str(i) for i in range(len(labels))], strata=labels)
 
 
+NO_SERIES = "(none)"
+"""What the images of no series are listed under, beside those of some."""
+
+
 def compute_figures(scored: Scored, spec: ModelSpec, resamples: Resamples) -> SampledFigures:
     """Compute every figure with its interval.
 
@@ -94,13 +98,16 @@ def compute_series(
 
     Args:
         scored: decisions and truth of N images.
-        series: of each of the N images; those of an empty name are left out.
+        series: of each of the N images. Those of an empty name are together :data:`NO_SERIES`,
+            unless all are.
         resamples: of the same N images.
     """
-    names = np.array(series)
+    if not any(series):
+        return {}
+    names = np.array([name or NO_SERIES for name in series])
     right = scored.decisions == scored.labels
     figures = {}
-    for name in sorted(set(series) - {""}):
+    for name in np.unique(names):
         members = names == name
         blocks = [
             ratio(weights @ (members & right), weights @ members, np.nan)
@@ -110,7 +117,7 @@ def compute_series(
         share = interval(np.concatenate(blocks))
         if share is not None:
             accuracy = exact_at_ends(share, patients)
-            figures[name] = SeriesFigures(int(members.sum()), patients, accuracy)
+            figures[str(name)] = SeriesFigures(int(members.sum()), patients, accuracy)
     return figures
 
 

@@ -42,6 +42,8 @@ class EvaluationOptions:
     """Makes the documents again."""
     series_of: Grouping = kermany_series
     """Which files belong to one series; empty: to none."""
+    series_are_named: bool = False
+    """Whether the user gave that rule: it must find some then."""
 
 
 def check_output(options: EvaluationOptions) -> None:
@@ -153,6 +155,12 @@ def read_inputs(
     if options.copies:
         copies = read_copies(folder.root, images.files, options.copies, spec.input, reporter)
     patients = [options.group_of(path) for path in images.files]
+    series = [options.series_of(path) for path in images.files]
+    if options.series_are_named and not any(series):
+        raise UsageError(
+            f"--series-pattern matches none of the {len(series):,} file names, such as "
+            f"{printable(images.files[0].name)}; try it on that one"
+        )
     baseline = None
     if training:
         fitted_on = read_folder(training, spec.input, reporter)
@@ -167,7 +175,7 @@ def read_inputs(
         names=names,
         baseline=baseline,
         copies=copies,
-        series=[options.series_of(path) for path in images.files],
+        series=series,
     )
 
 

@@ -96,6 +96,7 @@ def evaluate_model(
         copies=optional_path(copies),
         command=command,
         series_of=series_grouping(series_pattern),
+        series_are_named=series_pattern is not None,
     )
     check_output(options)
     if options.out:

@@ -113,7 +113,9 @@ def test_each_series_has_its_own_accuracy_over_its_own_patients() -> None:
     series = ["v", "v", "v", "n", "n", "n", ""]
     resamples = resample(["1", "1", "2", "3", "4", "5", "6"], count=200)
     figures = compute_series(scored_two(truth, scores), series, resamples)
-    assert list(figures) == ["n", "v"]
+    assert list(figures) == ["(none)", "n", "v"]
+    assert figures["(none)"].images == 1
+    assert compute_series(scored_two(truth, scores), [""] * 7, resamples) == {}
     assert (figures["v"].images, figures["v"].patients) == (3, 2)
     assert figures["v"].accuracy.value == pytest.approx(2 / 3)
     assert figures["n"].accuracy.value == pytest.approx(2 / 3)
