@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pathlib import Path
 from cxr_edge import documents
 from cxr_edge.archive.formats import FormatName, Standing, part_format
 from cxr_edge.archive.rows import Row
-from cxr_edge.device.temporary import alone_in
+from cxr_edge.device.temporary import alone_in, sweep_unfinished
 from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import atomic_path, printable, read_file, write_file
 
@@ -63,6 +64,7 @@ class ResultsFolder:
 
     def __init__(self, folder: Path, format: FormatName) -> None:
         self._folder, self._format = folder, part_format(format)
+        self._status = folder.stat()
         numbers = [int(match[1]) for match in map(_PART.fullmatch, _names(folder)) if match]
         self._next = max(numbers, default=0) + 1
 
@@ -88,9 +90,28 @@ class ResultsFolder:
             OutputError: it cannot be written.
         """
         path = self._folder / f"part-{self._next:06}{self._format.suffix}"
+        self._check_unchanged(path)
         with atomic_path(path) as file:
             self._format.write(rows, file)
         self._next += 1
+
+    def _check_unchanged(self, part: Path) -> None:
+        """Refuse to go on elsewhere, as where a disk was unmounted or the folder removed.
+
+        Raises:
+            OutputError: the folder is another than the one locked, or the part is there already.
+        """
+        name = printable(self._folder)
+        try:
+            is_same = os.path.samestat(self._folder.stat(), self._status)
+        except OSError as err:
+            raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
+        if not is_same:
+            raise OutputError(f"{name}: is another folder than at the start; mount the old one")
+        if part.exists():  # on a file system without locks
+            raise OutputError(
+                f"{printable(part)}: was written by another run; let one run at a time"
+            )
 
 
 @contextlib.contextmanager
@@ -101,21 +122,25 @@ def open_results(folder: Path, settings: Settings) -> Iterator[None]:
         UsageError: another run has it, it was begun with other settings, or it is another folder.
         OutputError: it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with alone_in(folder, longest_wait_s=0):
+    name = printable(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(folder, longest_wait_s=0))
+            sweep_unfinished(folder)
             _agree(folder, settings)
-            yield
-    except TimeoutError as err:
-        raise UsageError(
-            f"{printable(folder)}: another run writes there; wait for it, or name another folder"
-        ) from err
-    except FileExistsError as err:
-        raise OutputError(f"{printable(folder)}: is a file; name a folder for --to") from err
-    except OSError as err:
-        raise OutputError(
-            f"{printable(folder)}: cannot be written: {err.strerror or err}; name another for --to"
-        ) from err
+        except TimeoutError as err:
+            raise UsageError(
+                f"{name}: another run writes there; wait for it, or name another folder"
+            ) from err
+        except FileExistsError as err:
+            raise OutputError(f"{name}: is no folder; name one for --to") from err
+        except OSError as err:
+            reason = err.strerror or err
+            raise OutputError(
+                f"{name}: cannot be written: {reason}; name another for --to"
+            ) from err
+        yield
 
 
 def _agree(folder: Path, settings: Settings) -> None:

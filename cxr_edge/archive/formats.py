@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,23 @@ class Standing:
     ok: bool
     error: str | None
 
+    def __post_init__(self) -> None:
+        """Check what was read.
 
+        Raises:
+            ValueError: a value is none that was written.
+        """
+        texts = (self.id, self.path, self.bundle_sha256, self.sha256 or "", self.error or "")
+        if (
+            not all(isinstance(text, str) for text in texts)
+            or not isinstance(self.attempt, int)
+            or not isinstance(self.ok, bool)
+            or not _ID.fullmatch(self.id)
+        ):
+            raise ValueError(f"a row has the id {self.id!r:.50} or another value that is none")
+
+
+_ID = re.compile("[0-9a-f]{32}(-[0-9]{1,9})?")
 _STANDING = tuple(field.name for field in dataclasses.fields(Standing))
 
 
@@ -81,7 +98,7 @@ class JsonLines:
                 for line in stream:
                     document = json.loads(line)
                     yield Standing(**{name: document[name] for name in _STANDING})
-        except (OSError, ValueError, KeyError, TypeError) as err:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as err:
             raise _unreadable(file, err) from err
 
 
@@ -111,7 +128,7 @@ class Parquet:
                     columns = batch.to_pydict()
                     for values in zip(*(columns[name] for name in _STANDING), strict=True):
                         yield Standing(*values)
-        except (OSError, KeyError, self._arrow.ArrowException) as err:
+        except (OSError, ValueError, KeyError, self._arrow.ArrowException) as err:
             raise _unreadable(file, err) from err
 
 
@@ -145,6 +162,8 @@ def to_table(rows: Iterable[Row]) -> Any:
 
 
 def _unreadable(file: Path, err: Exception) -> OutputError:
+    if isinstance(err, OSError) and err.strerror:
+        return OutputError(f"{printable(file)}: cannot be read: {err.strerror}; allow it")
     reason = " ".join(str(err).split())[:120] or type(err).__name__
     return OutputError(
         f"{printable(file)}: is no part of these results ({printable(reason)}); "

@@ -1,4 +1,4 @@
-"""The image files of an archive, one at a time: no list of all of them is kept."""
+"""The image files of an archive, one at a time: only the names of one folder are in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class ImageFile:
     bytes: int | None
     """Its size; None: it cannot be examined, which reading it will explain."""
     modified_ns: int | None
-    """When it was last changed, in ns since 1970; None: it cannot be examined."""
+    """When it was last changed, in ns since 1970; None: it cannot be examined, or that is not
+    between 1678 and 2262."""
 
 
 def list_archive(archive: Path) -> Iterator[ImageFile | None]:
@@ -46,6 +47,11 @@ def list_archive(archive: Path) -> Iterator[ImageFile | None]:
         raise DataError(f"{where}: cannot be listed: {err.strerror}; allow it, or move it") from err
 
 
+def storable_time(time_ns: int | None) -> int | None:
+    """A file's time, or None where it is so far from 1970 that 64 bits do not hold it."""
+    return time_ns if time_ns is not None and abs(time_ns) < 2**63 else None
+
+
 def portable_name(path: str) -> str:
     """A path in UTF-8 without loss; see :attr:`ImageFile.name`."""
     return os.fsencode(path.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
@@ -57,4 +63,4 @@ def _examined(path: Path, archive: Path) -> ImageFile:
         status = path.stat()
     except OSError:
         return ImageFile(name, os.fspath(path), None, None)
-    return ImageFile(name, os.fspath(path), status.st_size, status.st_mtime_ns)
+    return ImageFile(name, os.fspath(path), status.st_size, storable_time(status.st_mtime_ns))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,16 +11,19 @@ from cxr_edge.archive.folder import ResultsFolder, open_results
 from cxr_edge.archive.formats import FormatName
 from cxr_edge.archive.listing import list_archive
 from cxr_edge.archive.pool import Death, classify
-from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, LoadedModel
+from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, settings_of
 from cxr_edge.archive.rows import Row, make_row
 from cxr_edge.archive.settled import Settled
-from cxr_edge.archive.worker import Task
+from cxr_edge.archive.worker import LoadedModel, Task
 from cxr_edge.files import printable
 from cxr_edge.image.listing import no_images
 from cxr_edge.reporting import Advance
 from cxr_edge.results import Failure
 
 _LARGEST_CHUNK = 16
+_LONGEST_NAMES = 8_000
+"""Characters of a chunk's names; an answer has each three times, and a pipe holds 200,000."""
+
 _MOST_ROWS = 10_000
 _LEAST_SECONDS, _MOST_SECONDS = 2.0, 60.0
 _SHARE = 0.05
@@ -59,7 +61,7 @@ def run_locally(
     """
     archive, to = Path(request.archive), Path(request.to)
     bundle = model.bundle_sha256
-    with open_results(to, model.settings(request, "local", format)):
+    with open_results(to, settings_of(request, model, "local", format)):
         results = ResultsFolder(to, format)
         settled = Settled(results.standings(), bundle, retry_failed=request.retry_failed)
         pending = known = failed = ignored = touched = 0
@@ -75,7 +77,7 @@ def run_locally(
             raise no_images(request.archive, ignored)
         rows = classify(
             _chunks(_tasks(archive, settled), pending // (4 * workers)),
-            model.choice,
+            model,
             with_ids=request.ids,
             workers=min(workers, pending),
         )
@@ -100,9 +102,20 @@ def _tasks(archive: Path, settled: Settled) -> Iterator[Task]:
 
 
 def _chunks(tasks: Iterator[Task], size: int) -> Iterator[Sequence[Task]]:
-    """Join tasks, so that a worker is asked once for several; few where there are few."""
+    """Join tasks, so that a worker is asked once for several.
+
+    Few where there are few images, or long names: a pipe that is full both ways stops for ever.
+    """
     size = max(1, min(size, _LARGEST_CHUNK))
-    while chunk := list(itertools.islice(tasks, size)):
+    chunk: list[Task] = []
+    length = 0
+    for task in tasks:
+        chunk.append(task)
+        length += len(task.image.name)
+        if len(chunk) >= size or length >= _LONGEST_NAMES:
+            yield chunk
+            chunk, length = [], 0
+    if chunk:
         yield chunk
 
 

@@ -7,7 +7,7 @@ written, and is committed in two phases together with them.
 ::
 
     results/
-      archive.json
+      _archive.json
       rows/…parquet          written by Ray
       .checkpoint/           Ray's record of what is written
       .listing/              the images of the run in progress
@@ -35,7 +35,8 @@ from cxr_edge.archive.ray_tasks import (
     listing_source,
     write_listing,
 )
-from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, LoadedModel
+from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, settings_of
+from cxr_edge.archive.worker import LoadedModel
 from cxr_edge.device import temporary
 from cxr_edge.device.machine import usable_cpus
 from cxr_edge.errors import CxrEdgeError, EngineError, UsageError, first_line
@@ -81,7 +82,7 @@ def run_on_ray(
         EngineError: Ray gave up.
     """
     threads = model.choice.threads or 1
-    settings = model.settings(request, "ray", "parquet")
+    settings = settings_of(request, model, "ray", "parquet")
     job = Job(request, model)
     with _running(address, workers, threads) as ray, open_results(job.folder, settings):
         count = _actors(int(ray.cluster_resources().get("CPU", 0)), workers, threads)
@@ -222,9 +223,10 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _errors_of(ray: Any) -> Iterator[None]:
     """Raise an error of ours where a task or an actor raised it, and EngineError for others."""
+    data_errors = require("ray.data.exceptions", "ray")
     try:
         yield
-    except ray.exceptions.RayError as err:
+    except (ray.exceptions.RayError, data_errors.SystemException) as err:
         causes, cause = [err], getattr(err, "cause", None) or err.__cause__
         while cause is not None and cause not in causes:
             causes.append(cause)

@@ -13,11 +13,12 @@ import signal
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from cxr_edge.archive.rows import Row
-from cxr_edge.archive.worker import ModelChoice, RowMaker, Task
+from cxr_edge.archive.worker import LoadedModel, RowMaker, Task
 from cxr_edge.device.threads import one_thread
 from cxr_edge.errors import CxrEdgeError, EngineError
 
@@ -46,13 +47,13 @@ class _Worker:
 
 
 def classify(
-    chunks: Iterator[Sequence[Task]], choice: ModelChoice, *, with_ids: bool, workers: int
+    chunks: Iterator[Sequence[Task]], model: LoadedModel, *, with_ids: bool, workers: int
 ) -> Generator[Sequence[Row | Death], None, None]:
     """Classify images in several processes.
 
     Args:
         chunks: of images, taken a few ahead of what is yielded.
-        choice: the model, which every process loads.
+        model: what every process loads.
         with_ids: see :class:`cxr_edge.archive.worker.RowMaker`.
         workers: processes, at least 1.
 
@@ -63,7 +64,7 @@ def classify(
         CxrEdgeError: the model cannot be loaded, or its engine fails.
         EngineError: the processes die whatever they are given.
     """
-    pool = _Pool(choice, with_ids)
+    pool = _Pool(model, with_ids)
     try:
         yield from pool.run(chunks, workers)
     finally:
@@ -71,8 +72,8 @@ def classify(
 
 
 class _Pool:
-    def __init__(self, choice: ModelChoice, with_ids: bool) -> None:
-        self._choice, self._with_ids = choice, with_ids
+    def __init__(self, model: LoadedModel, with_ids: bool) -> None:
+        self._model, self._with_ids = model, with_ids
         # A fork would copy the parent's threads' locks; OpenVINO needs a spawn as well.
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
@@ -98,7 +99,7 @@ class _Pool:
     def stop(self) -> None:
         """End all processes at once, whatever they do."""
         for worker in self._workers:
-            worker.process.terminate()
+            worker.process.kill()  # one that is stuck or stopped does not react to less
         for worker in self._workers:
             worker.process.join()
             worker.connection.close()
@@ -107,8 +108,9 @@ class _Pool:
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_work, args=(theirs, self._choice, self._with_ids), daemon=True
+            target=_work, args=(theirs, self._model, self._with_ids), daemon=True
         )
+        resource_tracker.ensure_running()  # it would let interrupts through again
         with one_thread(), _without_interrupts():
             process.start()
         theirs.close()
@@ -159,7 +161,7 @@ class _Pool:
         if self._deaths == _MOST_DEATHS:
             raise EngineError(
                 f"{self._deaths} worker processes died one after another, the last {reason}; "
-                "see 'cxr-edge doctor', or use fewer --workers if memory is short"
+                "use fewer --workers if memory is short; the same command goes on behind them"
             )
         tasks = [task for chunk in worker.chunks for task in chunk]
         if len(tasks) == 1:
@@ -191,11 +193,12 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _work(connection: Connection, choice: ModelChoice, with_ids: bool) -> None:
+def _work(connection: Connection, model: LoadedModel, with_ids: bool) -> None:
     """Classify chunks until the other end is closed, as it is when its process dies."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(EOFError, ConnectionError), one_thread():
         try:
-            maker = RowMaker(choice.load(), choice.limits.max_bytes, with_ids=with_ids)
+            maker = RowMaker(model, with_ids=with_ids)
             connection.send(None)
             while True:
                 connection.send([maker.row(task) for task in connection.recv()])

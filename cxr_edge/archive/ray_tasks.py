@@ -16,10 +16,10 @@ from typing import Any
 from cxr_edge.archive.formats import Parquet, Standing, to_table
 from cxr_edge.archive.listing import ImageFile, list_archive
 from cxr_edge.archive.remote import RemoteFiles, is_address
-from cxr_edge.archive.request import ArchiveRequest, LoadedModel
+from cxr_edge.archive.request import ArchiveRequest
 from cxr_edge.archive.rows import row_id
 from cxr_edge.archive.settled import Settled
-from cxr_edge.archive.worker import RowMaker, Task
+from cxr_edge.archive.worker import LoadedModel, RowMaker, Task
 from cxr_edge.extras import require
 from cxr_edge.image.listing import no_images
 
@@ -62,10 +62,7 @@ class Actor:
         read = None
         if is_address(job.request.archive):
             read = RemoteFiles(job.request.archive).read
-        choice = job.model.choice
-        self._maker = RowMaker(
-            choice.load(), choice.limits.max_bytes, with_ids=job.request.ids, read=read
-        )
+        self._maker = RowMaker(job.model, with_ids=job.request.ids, read=read)
 
     def __call__(self, batch: Any) -> Any:
         """Classify the files of a batch; both are tables of pyarrow."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cxr_edge.archive.listing import ImageFile, portable_name
+from cxr_edge.archive.listing import ImageFile, portable_name, storable_time
 from cxr_edge.errors import DataError, ImageError, first_line
 from cxr_edge.extras import require
 from cxr_edge.files import printable
@@ -78,7 +78,7 @@ class RemoteFiles:
         try:
             with self._files.open_input_stream(image.path) as stream:
                 data: bytes = stream.read(max_bytes + 1)
-        except OSError as err:
+        except (OSError, self._arrow.ArrowException) as err:
             reason = printable(first_line(err))
             raise ImageError(f"{name}: cannot be read: {reason}; try again") from err
         if not data:
@@ -89,7 +89,7 @@ class RemoteFiles:
 
     def _examined(self, entry: Any) -> ImageFile:
         name = posixpath.relpath(entry.path, self._root)
-        return ImageFile(portable_name(name), entry.path, entry.size, entry.mtime_ns)
+        return ImageFile(portable_name(name), entry.path, entry.size, storable_time(entry.mtime_ns))
 
     def _is_image(self, entry: Any) -> bool:
         if kind_by_name(entry.base_name) == "image":
@@ -97,5 +97,5 @@ class RemoteFiles:
         try:
             with self._files.open_input_stream(entry.path) as stream:
                 return is_image_by_content(entry.base_name, stream.read(ENOUGH_BYTES))
-        except OSError:
+        except (OSError, self._arrow.ArrowException):
             return False

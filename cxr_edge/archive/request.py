@@ -12,7 +12,7 @@ from cxr_edge.archive.formats import FormatName
 from cxr_edge.archive.listing import portable_name
 from cxr_edge.archive.remote import is_address
 from cxr_edge.archive.rows import SCHEMA
-from cxr_edge.archive.worker import ModelChoice
+from cxr_edge.archive.worker import LoadedModel, ModelChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +30,6 @@ class ArchiveRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """The model that every worker loads, with nothing left to choose."""
-
-    choice: ModelChoice
-    bundle_sha256: str
-    """Of the bundle's manifest."""
-
-    def settings(
-        self, request: ArchiveRequest, made_by: Literal["local", "ray"], format: FormatName
-    ) -> Settings:
-        """What the folder of results records."""
-        limits = self.choice.limits
-        return Settings(
-            schema=SCHEMA,
-            archive=archive_name(request.archive),
-            made_by=made_by,
-            format=format,
-            decode=str(self.choice.decode),
-            radiographs=limits.radiographs,
-            max_pixels=limits.max_pixels,
-            max_bytes=limits.max_bytes,
-            ids=request.ids,
-            artifacts={self.bundle_sha256: str(self.choice.artifact)},
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class ArchiveResult:
     """What the results have of an archive after a run."""
 
@@ -71,6 +44,28 @@ class ArchiveResult:
     touched: int
     """Images that this run read again without adding a row, since only the time of the file had
     changed; on Ray, which adds a row, 0."""
+
+
+def settings_of(
+    request: ArchiveRequest,
+    model: LoadedModel,
+    made_by: Literal["local", "ray"],
+    format: FormatName,
+) -> Settings:
+    """What the folder of results records."""
+    limits = model.choice.limits
+    return Settings(
+        schema=SCHEMA,
+        archive=archive_name(request.archive),
+        made_by=made_by,
+        format=format,
+        decode=str(model.choice.decode),
+        radiographs=limits.radiographs,
+        max_pixels=limits.max_pixels,
+        max_bytes=limits.max_bytes,
+        ids=request.ids,
+        artifacts={model.bundle_sha256: str(model.choice.artifact)},
+    )
 
 
 def archive_name(archive: str) -> str:

@@ -1,4 +1,4 @@
-"""Which images the results have already: 48 bytes of memory for each row, not the row."""
+"""Which images the results have already: some 100 bytes of memory for each row, not the row."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Settled:
                 failed.discard(digest)
             listed += digest
             if row.sha256 is not None:
-                contents += _digest(row.path, row.sha256)
+                contents += _digest(row.path, row.sha256, str(row.attempt))
         self._listed, self._contents = _Digests(listed), _Digests(contents)
         self._paths, self._failed = _Digests(paths), failed
 
@@ -65,8 +65,10 @@ class Settled:
         return bytes.fromhex(row_id(image, self._bundle)) in self._failed
 
     def has_content_of(self, row: Row) -> bool:
-        """Whether an older row has this path and content: the file was only touched since."""
-        return row.sha256 is not None and _digest(row.path, row.sha256) in self._contents
+        """Whether the row before of this path has its content: the file was only touched."""
+        if row.sha256 is None:
+            return False
+        return _digest(row.path, row.sha256, str(row.attempt - 1)) in self._contents
 
 
 def _digest(*texts: str) -> bytes:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from cxr_edge.archive.listing import ImageFile
 from cxr_edge.archive.rows import Row, make_row
-from cxr_edge.errors import ImageError, MissingExtraError
+from cxr_edge.errors import (
+    BundleError,
+    CxrEdgeError,
+    ImageError,
+    MissingExtraError,
+    first_line,
+)
 from cxr_edge.files import printable, read_file, sha256
 from cxr_edge.image import ImageLimits
 from cxr_edge.results import Failure, Prediction
@@ -58,32 +64,48 @@ class Task:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The model that every worker loads, with nothing left to choose."""
+
+    choice: ModelChoice
+    bundle_sha256: str
+    """Of the bundle's manifest."""
+
+
 class RowMaker:
-    """Classifies files.
+    """Loads the model and classifies files.
 
     Args:
-        classifier: the model.
-        max_bytes: largest file accepted.
+        model: the model.
         with_ids: whether rows have the SOP Instance UID of DICOM files.
-        read: gives the bytes of a file, at most ``max_bytes``, or raises ImageError.
+        read: gives the bytes of a file, at most so many, or raises ImageError.
+
+    Raises:
+        BundleError: the bundle was replaced since the run began, or cannot be loaded.
+        CxrEdgeError: see :meth:`ModelChoice.load`.
     """
 
     def __init__(
         self,
-        classifier: Classifier,
-        max_bytes: int,
+        model: LoadedModel,
         *,
         with_ids: bool,
         read: Callable[[ImageFile, int], bytes] | None = None,
     ) -> None:
-        if classifier.bundle_sha256 is None:
-            raise ValueError("the classifier is of no bundle")
-        self._classifier, self._max_bytes = classifier, max_bytes
+        self._classifier = model.choice.load()
+        if self._classifier.bundle_sha256 != model.bundle_sha256:
+            where = printable(model.choice.bundle or "the package's bundle")
+            raise BundleError(f"{where}: was replaced during the run; start again with the new one")
+        self._max_bytes = model.choice.limits.max_bytes
         self._with_ids, self._read = with_ids, read or read_local
-        self._bundle = classifier.bundle_sha256
+        self._bundle = model.bundle_sha256
 
     def row(self, task: Task) -> Row:
         """Classify a file.
+
+        What goes wrong with one image, of whatever type, is its row: it must not end a run of a
+        million. What is wrong with the model is raised.
 
         Raises:
             EngineError: the engine failed, or its output is no probability.
@@ -101,6 +123,12 @@ class RowMaker:
         except (ImageError, MissingExtraError) as err:
             message = _below_archive(str(err), task.image)
             result = Failure(None, type(err).__name__, message, err.exit_code)
+        except CxrEdgeError:
+            raise
+        except Exception as err:
+            kind, reason = type(err).__name__, printable(first_line(err))
+            message = f"{printable(task.image.name)}: {kind}: {reason}; look at the file"
+            result = Failure(None, kind, message)
         return make_row(
             task.image,
             result,
@@ -125,4 +153,4 @@ def _below_archive(message: str, image: ImageFile) -> str:
     for opening in ("<bytes>", printable(image.path)):
         if message.startswith(f"{opening}: "):
             return f"{printable(image.name)}{message.removeprefix(opening)}"
-    return message
+    return f"{printable(image.name)}: {message}"

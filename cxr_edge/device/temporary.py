@@ -109,6 +109,11 @@ def unfinished_file(path: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+def sweep_unfinished(folder: Path) -> None:
+    """Delete the unfinished files that killed processes left in a folder."""
+    _sweep(folder, _FILE_NAME)
+
+
 def process_folder() -> Path:
     """A folder for what libraries write, deleted when this process exits.
 

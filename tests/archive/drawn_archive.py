@@ -76,17 +76,19 @@ def a_row(path: str, **changes: Any) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class DeadlyChoice(ModelChoice):
-    """A model whose process is killed by images with one of these bytes at their end."""
-
-    deadly: bytes = b"kill me"
+    """A model whose process is killed, stopped or surprised by images with such an end."""
 
     def load(self) -> Any:
         classifier = ModelChoice.load(self)
-        predict, deadly = classifier.predict, self.deadly
+        predict = classifier.predict
 
         def predict_or_die(data: Any) -> Any:
-            if data.endswith(deadly):
+            if data.endswith(b"kill me"):
                 os.kill(os.getpid(), signal.SIGKILL)
+            if data.endswith(b"stop me"):
+                os.kill(os.getpid(), signal.SIGSTOP)
+            if data.endswith(b"surprise me"):
+                raise ZeroDivisionError("surprise")
             return predict(data)
 
         classifier.predict = predict_or_die  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_edge.archive.listing import ImageFile, list_archive, portable_name
+from cxr_edge.archive.listing import ImageFile, list_archive, portable_name, storable_time
 from cxr_edge.archive.remote import RemoteFiles, is_address
 from cxr_edge.errors import DataError, ImageError
 from cxr_edge.image import list_images
@@ -100,6 +100,12 @@ def test_a_folder_that_cannot_be_listed_is_named(archive: Path) -> None:
             list(list_archive(archive))
     finally:
         (archive / "b").chmod(0o700)
+
+
+def test_a_time_that_64_bits_do_not_hold_is_none() -> None:
+    assert storable_time(7_000_000_000 * 10**9) == 7_000_000_000 * 10**9
+    assert storable_time(10_000_000_000 * 10**9) is None
+    assert storable_time(None) is None
 
 
 def test_a_file_that_cannot_be_examined_is_listed(archive: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, load_model
 from cxr_edge.archive.rows import Row
 from cxr_edge.archive.worker import ModelChoice
 from cxr_edge.classifier import Classifier
-from cxr_edge.errors import EngineError, ImageError, UsageError
+from cxr_edge.errors import BundleError, EngineError, ImageError, OutputError, UsageError
 from cxr_edge.results import Failure, Prediction
 
 IMAGES, BAD = 30, 3
@@ -131,34 +132,102 @@ def test_a_changed_file_is_a_new_row_and_a_touched_one_is_none(tmp_path: Path) -
     assert len(read_rows(tmp_path / "results")) == 4
 
 
+def run_deadly(order: ArchiveRequest, on_row: Any) -> ArchiveResult:
+    model = load_model(ModelChoice())
+    choice = DeadlyChoice(artifact=model.choice.artifact, engine=model.choice.engine)
+    return run_locally(
+        order,
+        dataclasses.replace(model, choice=choice),
+        workers=1,
+        format="parquet",
+        on_row=on_row,
+        on_progress=lambda done, total: None,
+    )
+
+
+def append(path: Path, data: bytes) -> str:
+    with path.open("ab") as file:
+        file.write(data)
+    return path.name
+
+
 @pytest.mark.slow
 def test_an_image_that_kills_its_process_is_a_failure_and_the_others_are_classified(
     tmp_path: Path,
 ) -> None:
     archive = draw_archive(tmp_path / "archive", 12)
-    deadly = sorted(archive.rglob("*.jpeg"))[5]
-    with deadly.open("ab") as file:
-        file.write(b"kill me")
-    order = request(archive, tmp_path / "results")
-    model = load_model(ModelChoice())
-    choice = DeadlyChoice(
-        **{f.name: getattr(model.choice, f.name) for f in dataclasses.fields(ModelChoice)}
-    )
+    deadly = append(archive / "000/image-00005.jpeg", b"kill me")
+    surprising = append(archive / "000/image-00007.jpeg", b"surprise me")
     rows: list[Row] = []
-    outcome = run_locally(
-        order,
-        dataclasses.replace(model, choice=choice),
-        workers=1,
-        format="parquet",
-        on_row=rows.append,
-        on_progress=lambda done, total: None,
-    )
-    assert outcome.failures == 1
-    assert len(rows) == 12
-    (failure,) = [row for row in rows if not row.ok]
-    assert failure.path == deadly.relative_to(archive).as_posix()
-    assert failure.error == "ProcessDied"
-    assert "died of SIGKILL" in str(failure.message)
+    result = run_deadly(request(archive, tmp_path / "results"), rows.append)
+    assert (result.images, result.failures, len(rows)) == (12, 2, 12)
+    failures = {Path(row.path).name: row for row in rows if not row.ok}
+    assert failures[deadly].error == "ProcessDied"
+    assert "died of SIGKILL" in str(failures[deadly].message)
+    assert failures[surprising].error == "ZeroDivisionError"
+    assert str(failures[surprising].message).startswith(f"000/{surprising}: ZeroDivisionError: ")
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_does_not_outlive_the_run(tmp_path: Path) -> None:
+    archive = draw_archive(tmp_path / "archive", 8)
+    append(archive / "000/image-00005.jpeg", b"stop me")
+
+    def interrupt(row: Row) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_deadly(request(archive, tmp_path / "results"), interrupt)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_replaced_ends_the_run(archive: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+
+    def replace(row: Row) -> None:
+        if results.exists():
+            results.rename(tmp_path / "old")
+
+    with pytest.raises(OutputError, match="results: cannot be written: No such file"):
+        run(request(archive, results), on_row=replace)
+    assert not results.exists()
+
+    def make_another(row: Row) -> None:
+        if not (tmp_path / "older").exists():
+            results.rename(tmp_path / "older")
+            results.mkdir()
+
+    with pytest.raises(OutputError, match="is another folder than at the start"):
+        run(request(archive, results), on_row=make_another)
+    assert list(results.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_bundle_that_is_replaced_ends_the_run(archive: Path, tmp_path: Path) -> None:
+    model = load_model(ModelChoice())
+    with pytest.raises(BundleError, match="was replaced during the run; start again"):
+        run_locally(
+            request(archive, tmp_path / "results"),
+            dataclasses.replace(model, bundle_sha256="f" * 64),
+            workers=1,
+            format="parquet",
+            on_row=lambda row: None,
+            on_progress=lambda done, total: None,
+        )
+
+
+@pytest.mark.slow
+def test_names_longer_than_a_pipe_holds(tmp_path: Path) -> None:
+    deep = os.fsencode(tmp_path / "archive")
+    for _ in range(12):
+        deep = os.path.join(deep, b"\xff" * 240)  # noqa: PTH118 - no text
+    small = draw_archive(tmp_path / "small", 60)
+    os.makedirs(deep)  # noqa: PTH103
+    for number, path in enumerate(sorted(small.rglob("*.jpeg"))):
+        os.rename(path, os.path.join(deep, b"%d.jpeg" % number))  # noqa: PTH104, PTH118
+    result, rows = run(request(tmp_path / "archive", tmp_path / "results"))
+    assert (result.images, result.failures, len(rows)) == (60, 0, 60)
 
 
 @pytest.mark.slow

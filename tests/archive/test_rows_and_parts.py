@@ -63,6 +63,20 @@ def test_a_damaged_part_is_named(tmp_path: Path, name: FormatName) -> None:
         list(part_format(name).standings(part))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("id", 5), ("id", "zz"), ("id", "abcd"), ("attempt", "x"), ("ok", 1), ("path", None)],
+)
+def test_a_value_that_is_none_of_ours_is_named(tmp_path: Path, key: str, value: object) -> None:
+    document = {**dataclasses.asdict(a_row("a.png")), key: value}
+    (tmp_path / "part-000001.jsonl").write_text(json.dumps(document) + "\n")
+    with pytest.raises(OutputError, match=r"part-000001\.jsonl: is no part of these results"):
+        list(JsonLines().standings(tmp_path / "part-000001.jsonl"))
+    (tmp_path / "part-000001.jsonl").write_text("[" * 100_000)
+    with pytest.raises(OutputError, match=r"part-000001\.jsonl: is no part of these results"):
+        list(JsonLines().standings(tmp_path / "part-000001.jsonl"))
+
+
 def test_an_id_changes_with_whatever_makes_another_result_possible() -> None:
     ids = [row_id(IMAGE, BUNDLE)]
     for field, value in (("name", "a/c.png"), ("bytes", 11), ("modified_ns", 21)):
@@ -109,13 +123,18 @@ def test_which_images_are_settled(retry_failed: bool) -> None:
     assert not of_another.has_failed(image("bad"))
 
 
-def test_content_counts_under_one_path_only() -> None:
+def test_content_counts_of_the_row_before_and_under_one_path_only() -> None:
     row = a_row("a.png")
     settled = Settled([standing(row)], BUNDLE, retry_failed=False)
-    assert settled.has_content_of(dataclasses.replace(row, modified_ns=99, id="9" * 32))
-    assert not settled.has_content_of(dataclasses.replace(row, path="b.png"))
-    assert not settled.has_content_of(dataclasses.replace(row, sha256="e" * 64))
-    assert not settled.has_content_of(dataclasses.replace(row, sha256=None))
+    touched = dataclasses.replace(row, modified_ns=99, id="9" * 32 + "-2", attempt=2)
+    assert settled.has_content_of(touched)
+    assert not settled.has_content_of(dataclasses.replace(touched, path="b.png"))
+    assert not settled.has_content_of(dataclasses.replace(touched, sha256="e" * 64))
+    assert not settled.has_content_of(dataclasses.replace(touched, sha256=None))
+    # Changed to something else and back again: the row between stood for the other content.
+    between = dataclasses.replace(touched, sha256="e" * 64)
+    settled = Settled(map(standing, [row, between]), BUNDLE, retry_failed=False)
+    assert not settled.has_content_of(dataclasses.replace(row, attempt=3))
 
 
 def test_many_digests_are_told_apart() -> None:
@@ -183,7 +202,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     ):
         pass
     with (
-        pytest.raises(OutputError, match="is a file; name a folder for --to"),
+        pytest.raises(OutputError, match="is no folder; name one for --to"),
         open_results(tmp_path / "thesis.tex", SETTINGS),
     ):
         pass

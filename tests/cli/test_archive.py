@@ -52,7 +52,7 @@ def test_a_run_says_what_it_found_and_how_to_go_on(
         (["--to", "r", "--format", "csv"], "--format csv cannot be written with --to"),
         (["--to", "r", "--ray", "--format", "jsonl"], "--ray writes parquet only"),
         (["--to", "r", "other"], "2 paths, expected one folder with --to"),
-        (["--to", "archive.json"], "archive.json: is a file; name a folder for --to"),
+        (["--to", "archive.json"], "archive.json: is no folder; name one for --to"),
     ],
 )
 def test_what_contradicts_is_refused_in_one_line(
