@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cxr_edge import documents
 from cxr_edge.bundle.manifest import Provenance
@@ -113,6 +114,49 @@ def train(
     # Without the optimizer, which doubles the file's size.
     network = build_network(recipe.spec, width=recipe.width)
     network.set_weights(fitted.get_weights())
+    _write_history(images, recipe, seed, epochs, out)
+    results = write_run(
+        network,
+        data,
+        images,
+        recipe,
+        out,
+        seed=seed,
+        group_of=group_of,
+        series_of=series_of,
+        use_val_folder=use_val_folder,
+        reporter=reporter,
+        about_data=about_data,
+        about_limits=about_limits,
+        command=command,
+        teachers=teachers,
+    )
+    remove_state(checkpoint)
+    return results
+
+
+def write_run(
+    network: Any,
+    data: Path,
+    images: TrainingData,
+    recipe: TrainingRecipe,
+    out: Path,
+    *,
+    seed: int,
+    group_of: Grouping,
+    series_of: Grouping,
+    use_val_folder: bool,
+    reporter: Reporter,
+    about_data: str,
+    about_limits: str,
+    command: str,
+    teachers: tuple[Teacher, ...] = (),
+) -> dict[str, Evaluation]:
+    """Calibrate a trained network, evaluate it, and write the run folder.
+
+    ``network`` is a ``keras.Model`` of the recipe's input and labels, and is calibrated in place;
+    ``images`` are those that it was trained on and those held out. The rest is as in :func:`train`.
+    """
     spec = recipe.spec
     if recipe.target:
         reporter.say("fitting temperature and threshold on validation and its shifted copies")
@@ -125,7 +169,6 @@ def train(
     domain = fit_domain(images.pixels, images.validation.pixels, survey_files(files))
     write_file(out / DOMAIN_NAME, dump_domain(domain))
     write_file(out / VALIDATION_NAME, dump_samples(validation_samples(images)))
-    _write_history(images, recipe, seed, epochs, out)
     model = ScoredModel(
         ModelSource(out.resolve().name, MODEL_NAME, KERAS, spec, recipe_name(recipe)),
         lambda pixels: keras_scores(network, pixels, spec),
@@ -133,7 +176,6 @@ def train(
     )
     results = _evaluate(images, model, recipe, out, group_of, series_of, command, reporter)
     _write_provenance(images, recipe, seed, teachers, results, out, about_data, about_limits)
-    remove_state(checkpoint)
     return results
 
 
