@@ -18,6 +18,7 @@ from cxr_edge.image.header import Header
 from cxr_edge.preprocess import Image
 
 _Pixels = npt.NDArray[np.uint8]
+_REDUCED = 8
 _BLOCK = 2**20  # pixels compared or converted at a time
 # From the channels decoded and wanted to OpenCV's conversion; None: there is none to make.
 _CONVERSIONS = {
@@ -108,7 +109,10 @@ def _decode_bands(
             _check_transparency(band, header)
             del band  # OpenCV's own way to grey differs by a level
         if facts and header.hides_colour and not is_colour:
-            facts.see_colour(call_opencv(piece, cv2.IMREAD_REDUCED_COLOR_8))
+            # A picture, or its last band, of fewer than eight rows has no eighth.
+            is_small = header.split is not None or min(header.width, header.height) < _REDUCED
+            whole, reduced = cv2.IMREAD_COLOR_BGR, cv2.IMREAD_REDUCED_COLOR_8
+            facts.see_colour(call_opencv(piece, whole if is_small else reduced))
         yield call_opencv(piece, flags)
 
 

@@ -45,6 +45,10 @@ def test_an_array_and_an_image_of_pillow_tell_the_same() -> None:
         assert facts.side == 150 and facts.chroma == pytest.approx(CHROMA, abs=1)
 
 
-def test_a_pixel_is_a_picture_too() -> None:
-    facts = noted(cv2.imencode(".jpg", np.full((1, 1, 3), (200, 20, 20), np.uint8))[1].tobytes(), 1)
-    assert facts.side == 1 and facts.chroma > 100
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
+def test_the_smallest_pictures_have_a_colour_too(suffix: str) -> None:
+    for height in (1, 3, 7, 8, 9, 17):
+        for width in (1, 7, 8, 40, 700):
+            blue = np.full((height, width, 3), (200, 20, 20), np.uint8)
+            facts = noted(cv2.imencode(suffix, blue)[1].tobytes(), 1)
+            assert facts.side == min(height, width) and facts.chroma > 100
