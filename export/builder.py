@@ -22,7 +22,7 @@ from cxr_edge.export.drafts import BuiltArtifact, Draft
 from cxr_edge.export.emulation import needs_emulation, prove_emulated
 from cxr_edge.export.float_files import FloatFiles, needs_check
 from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, proving_engines
-from cxr_edge.export.golden.inputs import reproduce
+from cxr_edge.export.golden.reproduction import reproduce
 from cxr_edge.export.graph.float16 import check_emulated
 from cxr_edge.export.graph.gradient import differentiate
 from cxr_edge.export.graph.graph import Affine
@@ -92,7 +92,9 @@ class ArtifactBuilder:
         is_searched = any(isinstance(kind.conversion, QuantizedConversion) for kind in kinds)
         if is_searched and self._images.are_calibrated_by_user and not self._request.keep_images:
             excess = functools.partial(outside_ranges, self._network, self._spec.input)
-            self._images.golden.move_inside(excess, self._images.calibration.samples)
+            self._images.golden.move_inside(
+                excess, self._images.calibration.samples, keep_decisions=self._images.are_users
+            )
 
     def check_float(self, kind: ArtifactKind, asked: Sequence[ArtifactKind]) -> None:
         """Prove the float32 conversion to a kind's format, where its own budget is wider.

@@ -6,7 +6,9 @@ The rule, in this order:
 2. Where a file with measured ranges is made and the calibration images are the user's: if a golden
    input drives an activation out of the ranges of those images, golden inputs are chosen among the
    drawn pictures that do not, after pictures with the statistics of those images have been drawn
-   too (:mod:`cxr_edge.export.golden.alike`).
+   too (:mod:`cxr_edge.export.golden.alike`). A decision that would be lost keeps the pictures of
+   it that are nearest to the ranges, as long as no file differs on them: they may prove a decision
+   and never refuse a file.
 3. Where recipes were chosen by the user's images: a golden input on which such a file differs by
    more than on those images is replaced, and if a decision would be left without inputs, the
    tolerance of that file becomes what was measured. A file that changes every input of a decision
@@ -23,7 +25,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,6 @@ import numpy.typing as npt
 from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, decision_margins, probabilities
-from cxr_edge.engines import open_engine
-from cxr_edge.errors import EngineError
-from cxr_edge.export.artifacts import ArtifactKind
-from cxr_edge.export.gate import proving_engines
 from cxr_edge.export.golden import (
     COUNT,
     ROUNDING,
@@ -44,7 +41,8 @@ from cxr_edge.export.golden import (
 )
 from cxr_edge.export.golden.alike import draw_alike, measure
 from cxr_edge.export.golden.near import draw_near
-from cxr_edge.preprocess import Pixels, normalize
+from cxr_edge.export.golden.reproduction import Reproduction
+from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
 from cxr_edge.spec import ModelSpec
 
@@ -57,39 +55,6 @@ Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Score = Callable[[Pixels], Scores]
 """The original model's scores of (N, height, width, channels) pixels."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reproduction:
-    """How a file answers the pool of golden inputs, the worst of its engines."""
-
-    name: str
-    """The file's kind."""
-    flipped: Flags
-    """(N,) whether a decision changes."""
-    delta: Floats
-    """(N,) largest |difference| of an output, 0..1."""
-    allowed: float
-    """What its budget allows."""
-
-
-def reproduce(
-    data: bytes, kind: ArtifactKind, pool: GoldenSet, spec: ModelSpec, allowed: float
-) -> Reproduction | None:
-    """Run a file on a pool of inputs; None: an engine refuses it, which the gate will say."""
-    batch, before = (
-        normalize(pool.pixels, spec.input),
-        decide(probabilities(pool.scores, spec), spec),
-    )
-    flipped, delta = np.zeros(len(batch), np.bool_), np.zeros(len(batch))
-    try:
-        for engine in proving_engines(kind.name, kind.format):
-            scores = open_engine(engine, data, spec).run(batch)
-            flipped |= decide(probabilities(scores, spec), spec) != before
-            delta = np.maximum(delta, np.abs(scores - pool.scores).max(axis=1))
-    except EngineError:
-        return None
-    return Reproduction(kind.name, flipped, delta, allowed)
 
 
 class GoldenInputs:
@@ -114,6 +79,7 @@ class GoldenInputs:
         self._source = describe_golden(count)
         self._outside: Callable[[Pixels], Floats] | None = None
         self._near: tuple[GoldenSet, GoldenSet | None] | None = None
+        self._borrowed: set[int] = set()
         self.tolerances: dict[str, float] = {}
         """Largest |difference| that is accepted on them, by kind of file, where it is not the
         budget's."""
@@ -182,12 +148,20 @@ class GoldenInputs:
         self.chosen, self.margin = choose_golden(pool, self._spec, self._allowed)
         """The golden inputs, and the smallest margin of their decisions."""
 
-    def move_inside(self, excess: Callable[[Pixels], Floats], calibration: Samples) -> None:
+    def move_inside(
+        self,
+        excess: Callable[[Pixels], Floats],
+        calibration: Samples,
+        *,
+        keep_decisions: bool = False,
+    ) -> None:
         """Choose inputs whose activations stay within the calibrated ranges.
 
         Args:
             excess: (N,) by how much activations leave the ranges, as a share of them.
             calibration: the user's images that the ranges were measured on.
+            keep_decisions: whether inputs outside are kept of a decision that has none inside;
+                :meth:`replace` is to be called then.
         """
         self._outside = excess
         everything = len(np.unique(self._decisions(self.chosen))) == self._labels
@@ -205,6 +179,13 @@ class GoldenInputs:
         if inside.sum() < _ENOUGH * self._labels:
             where = "nearest to the range of"
             inside = clear & (outside <= np.quantile(outside[clear], 0.25))
+        decisions = self._decisions(pool)
+        lost = np.setdiff1d(decisions[clear], decisions[inside]) if keep_decisions else ()
+        for decision in lost:
+            candidates = np.flatnonzero(clear & (decisions == decision))
+            nearest = candidates[np.argsort(outside[candidates], kind="stable")]
+            inside[nearest[: COUNT // self._labels]] = True
+        self._borrowed = {int(decision) for decision in lost}
         before = len(self.pool.scores)
         self.pool = _take(pool, inside)
         self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)
@@ -216,6 +197,24 @@ class GoldenInputs:
             f"{len(self.chosen.scores)} of {drawn}, drawn and kept because the network's values on "
             f"them stay {where} those on the calibration images"
         )
+        if self._borrowed:
+            labels = ", ".join(self._spec.labels[decision] for decision in sorted(self._borrowed))
+            self._source += f"; those of {labels} are outside it, since none is within"
+
+    def _return_borrowed(self, files: Sequence[Reproduction]) -> Sequence[Reproduction]:
+        """Give up what was kept outside the ranges where a file differs on it.
+
+        Returns:
+            How the files answer the pool that is left.
+        """
+        outside = np.isin(self._decisions(self.pool), list(self._borrowed))
+        close = np.all([~f.flipped & (f.delta <= f.allowed) for f in files], axis=0)
+        kept = ~outside | close
+        if kept.all():
+            return files
+        self.pool = _take(self.pool, kept)
+        self.chosen, self.margin = choose_golden(self.pool, self._spec, self._allowed)
+        return [dataclasses.replace(f, flipped=f.flipped[kept], delta=f.delta[kept]) for f in files]
 
     def replace(self, files: Sequence[Reproduction]) -> None:
         """Replace inputs on which files differ though they hold their budget on the user's images.
@@ -223,6 +222,8 @@ class GoldenInputs:
         Args:
             files: how each answers :attr:`pool`.
         """
+        if files and self._borrowed:
+            files = self._return_borrowed(files)
         decisions, clear = self._decisions(self.pool), self._is_clear(self.pool)
         spared = [f for f in files if _keeps_every_decision(f.flipped, decisions, clear)]
         if not spared:

@@ -16,7 +16,8 @@ from cxr_edge.decision import Scores
 from cxr_edge.export.artifacts import find_kinds
 from cxr_edge.export.golden import COUNT, draw_pictures
 from cxr_edge.export.golden.alike import FEWEST, draw_alike, measure
-from cxr_edge.export.golden.inputs import GoldenInputs, Reproduction
+from cxr_edge.export.golden.inputs import GoldenInputs
+from cxr_edge.export.golden.reproduction import Reproduction
 from cxr_edge.export.pipeline import export
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.extras import require_tensorflow
@@ -152,6 +153,40 @@ def test_pictures_with_the_statistics_of_the_images_replace_phantoms_outside(
     assert golden.chosen.pixels.max() <= 45 * 1.1
     assert "phantoms" not in golden.source and " textures with the average " in golden.source
     np.testing.assert_array_equal(golden.chosen.scores, brightness(golden.chosen.pixels))
+
+
+def keep_dark_inside(golden: GoldenInputs) -> tuple[np.ndarray, np.ndarray]:
+    """Move inside where all bright pictures are outside; the pool's decisions and its pixels."""
+    golden.move_inside(
+        lambda pixels: np.maximum(pixels.reshape(len(pixels), -1).mean(axis=1) - 80, 0),
+        draw_samples(0, 8),
+        keep_decisions=True,
+    )
+    return golden.pool.scores[:, 0] > 0.5, golden.pool.pixels
+
+
+def test_a_decision_without_inputs_within_the_ranges_keeps_the_nearest(
+    golden: GoldenInputs,
+) -> None:
+    bright, pixels = keep_dark_inside(golden)
+    assert bright.sum() == COUNT // 2
+    assert "those of down are outside it" in golden.source
+    levels = golden.pool.pixels.reshape(len(pixels), -1).mean(axis=1)
+    every = draw_pictures(SPEC, 0, POOL, striped=True)
+    brighter = np.sort(every.reshape(POOL, -1).mean(axis=1)[brightness(every)[:, 0] > 0.5])
+    assert levels[bright].max() <= brighter[COUNT // 2]
+    assert {True, False} == set((golden.chosen.scores[:, 0] > 0.5).tolist())
+
+
+def test_inputs_outside_the_ranges_refuse_no_file(golden: GoldenInputs) -> None:
+    bright, _ = keep_dark_inside(golden)
+    half = bright & (np.cumsum(bright) % 2 == 0)
+    golden.replace([reproduction(golden, half, np.where(half, 0.4, 0.01))])
+    assert (golden.pool.scores[:, 0] > 0.5).sum() == (bright & ~half).sum()
+    bright = golden.pool.scores[:, 0] > 0.5
+    golden.replace([reproduction(golden, bright, np.where(bright, 0.9, 0.0))])
+    assert golden.pool.scores.max() < 0.5
+    assert golden.tolerances == {}
 
 
 def test_too_few_images_to_average_give_no_picture_of_theirs(golden: GoldenInputs) -> None:
