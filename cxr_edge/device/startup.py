@@ -36,7 +36,7 @@ with one_thread():
     import numpy
 mark()
 import cxr_edge.cli
-from cxr_edge.cli import predicting
+import cxr_edge.cli.predict.command
 import cxr_edge.classifier
 mark()
 import importlib

@@ -62,7 +62,7 @@ def test_memory_start_and_throughput_stand_side_by_side(server, pi):
 
 
 def test_a_report_of_an_older_version_says_what_it_did_not_measure(server):
-    kept = Path(__file__).parents[3] / "benchmarks/report.json"
+    kept = Path(__file__).parent / "data/version-2.json"
     old = parse_report(kept.read_bytes(), kept.name)
     row = cells(tables.resources_table(merge(server, old)), "onnx-int8, onnxruntime, 1 thread")
     assert row["B: average, MB"] == row["B: first answer, ms"] == "not measured"
