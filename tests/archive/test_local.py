@@ -286,7 +286,7 @@ def killed_after(seconds: float, command: list[str]) -> int | None:
     ("images", "bad", "seconds"),
     [
         pytest.param(600, 20, (1.0, 1.6, 3.2), id="600"),
-        pytest.param(20_000, 625, (4.5,) * 20, id="20000", marks=pytest.mark.thorough),
+        pytest.param(20_000, 625, (3.1,) * 20, id="20000", marks=pytest.mark.thorough),
     ],
 )
 def test_killed_and_started_again_every_image_is_there_once(
