@@ -167,7 +167,7 @@ def _running(address: str | None, workers: int | None, threads: int) -> Iterator
 def _connected(address: str | None, processors: int) -> Iterator[Any]:
     ray: Any = require("ray", "ray")
     require("ray.data", "ray")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised too
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     own = {
         "num_cpus": processors,
@@ -227,14 +227,25 @@ def _errors_of(ray: Any) -> Iterator[None]:
     try:
         yield
     except (ray.exceptions.RayError, data_errors.SystemException) as err:
-        causes, cause = [err], getattr(err, "cause", None) or err.__cause__
-        while cause is not None and cause not in causes:
+        causes: list[BaseException] = [err]
+        while (cause := _cause_of(causes[-1])) is not None and cause not in causes:
             causes.append(cause)
-            cause = getattr(cause, "cause", None) or cause.__cause__
         for one in causes:
             if isinstance(one, CxrEdgeError):
                 raise type(one)(str(one)) from err
+        errors = ray.exceptions
+        lost = (errors.ActorDiedError, errors.ActorUnavailableError, errors.WorkerCrashedError)
+        if any(isinstance(one, lost) for one in causes):
+            raise EngineError(
+                f"worker processes died {_RETRIES + 1} times at the same images; a run without "
+                "Ray names the one that kills them"
+            ) from err
         raise EngineError(f"Ray gave up: {printable(first_line(causes[-1]))}") from err
+
+
+def _cause_of(err: BaseException) -> BaseException | None:
+    """What an error of Ray was raised for, wherever it keeps that."""
+    return getattr(err, "cause", None) or err.__cause__ or err.__context__
 
 
 def _get(ray: Any, reference: Any) -> Any:

@@ -80,6 +80,39 @@ def test_a_worker_and_the_driver_are_killed_and_every_image_is_there_once(tmp_pa
     assert sum(row["attempt"] == 2 for row in again) == 200
 
 
+POISON = """
+import dataclasses, sys
+from drawn_archive import DeadlyChoice, request
+from cxr_edge.archive.on_ray import run_on_ray
+from cxr_edge.archive.request import load_model
+from cxr_edge.archive.worker import ModelChoice
+
+if __name__ == "__main__":
+    model = load_model(ModelChoice())
+    choice = DeadlyChoice(artifact=model.choice.artifact, engine=model.choice.engine)
+    model = dataclasses.replace(model, choice=choice)
+    order = request(sys.argv[1], sys.argv[2])
+    run_on_ray(order, model, address=None, workers=1, show_progress=False)
+"""
+
+
+@pytest.mark.thorough
+def test_an_image_that_kills_its_process_ends_the_run(tmp_path: Path) -> None:
+    archive = draw_archive(tmp_path / "archive", 20)
+    with (archive / "000/image-00005.jpeg").open("ab") as file:
+        file.write(b"kill me")
+    (tmp_path / "poison.py").write_text(POISON)
+    result = subprocess.run(
+        [sys.executable, tmp_path / "poison.py", archive, tmp_path / "ray"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 1
+    assert "EngineError: worker processes died 5 times at the same images" in result.stderr
+
+
 def wait_for_rows(ray: Path, parts: int) -> None:
     deadline = time.monotonic() + 300
     while len([*(ray / "rows").glob("*.parquet")]) < parts:
