@@ -26,7 +26,10 @@ RECIPE = dataclasses.replace(ROBUST, version=1, block=None)
 
 def main() -> None:
     """Read the images, calibrate, write."""
-    data, out = paths(__doc__, "DATA", "OUT", optional=1)
+    data, *rest = paths(__doc__, "DATA", "OUT", optional=1)
+    if not rest or rest[0].exists():
+        raise SystemExit("name OUT, a folder that is not there yet")
+    (out,) = rest
     bundle = Bundle.open()
     provenance = bundle.manifest.provenance
     images = read_training_data(

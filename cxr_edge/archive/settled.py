@@ -1,4 +1,4 @@
-"""Which images the results have already: some 100 bytes of memory for each row, not the row."""
+"""Which images the results have already: some 120 bytes of memory for each row, not the row."""
 
 from __future__ import annotations
 

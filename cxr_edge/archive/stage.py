@@ -64,7 +64,8 @@ def predict_archive(
         ray: whether to run on Ray Data, on a Ray of its own on this machine.
         ray_address: of a running cluster to run on; it makes ``ray`` true.
         on_row: called with every row of this run, before it is on disk; not on Ray.
-        on_progress: called with the images done and all that this run has to do; not on Ray.
+        on_progress: called with the images done and all that this run has to do. On Ray it is not
+            called, and lets Ray draw its own progress on stderr.
 
     Raises:
         UsageError: ``archive`` is no folder, another run writes to ``to``, it was begun with other
@@ -76,10 +77,16 @@ def predict_archive(
             the worker processes die whatever they are given.
     """
     archive, on_ray = os.fspath(archive), ray or ray_address is not None
-    check_workers(workers or 1)
+    if ray_address is None:  # a cluster has more processors than this machine
+        check_workers(workers or 1)
     if not is_folder(archive) and not (on_ray and is_address(archive)):
         raise UsageError(f"{printable(archive)}: is no folder, --to needs one; name it")
     if on_ray:
+        if ray_address is not None and ray_address.startswith("ray://"):
+            raise UsageError(
+                f"{printable(ray_address)}: Ray Data does not run through Ray Client; run this on "
+                "a node of the cluster, with --ray-address auto"
+            )
         if format != "parquet":
             raise UsageError("--ray writes parquet only; leave --format out")
         require_installed(["ray", "pyarrow"], "ray", user="--ray")

@@ -88,10 +88,14 @@ def walk_images(folder: Path, *, by_content: bool = True) -> Iterator[Path | Non
             yield path if is_image else None
 
 
+def other_files(count: int) -> str:
+    """Files that are no images, in words."""
+    return "1 other file" if count == 1 else f"{count:,} other files"
+
+
 def no_images(folder: str, ignored: int) -> ImageError:
     """The error for a folder without images; ``ignored`` is the number of other files."""
-    files = "1 other file" if ignored == 1 else f"{ignored:,} other files"
-    but = f", but {files}" if ignored else ""
+    but = f", but {other_files(ignored)}" if ignored else ""
     return ImageError(f"{printable(folder)}: holds no images{but}; name a folder with images")
 
 

@@ -51,6 +51,10 @@ def test_a_run_says_what_it_found_and_how_to_go_on(
         (["--to", "r", "--heatmap", "x"], "--heatmap cannot be given with --to"),
         (["--to", "r", "--format", "csv"], "--format csv cannot be written with --to"),
         (["--to", "r", "--ray", "--format", "jsonl"], "--ray writes parquet only"),
+        (
+            ["--to", "r", "--ray-address", "ray://h:10001"],
+            "Ray Data does not run through Ray Client",
+        ),
         (["--to", "r", "other"], "2 paths, expected one folder with --to"),
         (["--to", "archive.json"], "archive.json: is no folder; name one for --to"),
     ],

@@ -17,6 +17,7 @@ from cxr_edge.cli.output.console import Terminal, TimeLeft
 from cxr_edge.cli.output.formats import Tally
 from cxr_edge.errors import UsageError
 from cxr_edge.files import printable
+from cxr_edge.image.listing import other_files
 from cxr_edge.reporting import Advance
 
 SOME_FAILED = 1
@@ -64,14 +65,16 @@ def run(archive: str, to: Path, *, quiet: bool, **options: Any) -> int:
             show_failure(str(row.message))
 
     if not quiet:
-        work = "starting Ray" if on_ray else f"counting the images of {printable(archive)}"
+        work = f"counting the images of {printable(archive)}"
+        if on_ray:
+            work = "connecting to Ray" if options["ray_address"] else "starting Ray"
         streams.tell(f"cxr-edge: {work} …")
     state = (lambda: "the same command goes on") if on_ray else (lambda: _state(tally, to))
-    with interrupts.explained(state), _progress(quiet) as advance:
+    with interrupts.explained(state), _progress(quiet, on_ray) as advance:
         result = predict_archive(archive, to, **options, on_row=see, on_progress=advance)
     if not quiet:
         if result.ignored:
-            files = "1 other file" if result.ignored == 1 else f"{result.ignored:,} other files"
+            files = other_files(result.ignored)
             streams.tell(f"cxr-edge: {files} not read, no images by name or content")
         done = f"{result.images - result.settled:,} images" if on_ray else str(tally)
         touched = f", {result.touched:,} with a new time only" if result.touched else ""
@@ -106,10 +109,12 @@ def _failures_shown() -> Callable[[str], None]:
 
 
 @contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Advance | None]:
-    """A bar on a terminal; elsewhere, as in a log, a line a minute."""
-    if quiet:
+def _progress(quiet: bool, on_ray: bool) -> Iterator[Advance | None]:
+    """A bar on a terminal; elsewhere, as in a log, a line a minute. Ray draws bars of its own."""
+    if quiet or (on_ray and not sys.stderr.isatty()):
         yield None
+    elif on_ray:
+        yield lambda done, total: None
     elif sys.stderr.isatty():
         with Terminal().bar("classifying", with_rate=True) as advance:
             yield advance

@@ -115,7 +115,7 @@ def predict(
         str | None,
         Option(
             metavar="ADDRESS",
-            help="With --to: run on this Ray cluster, such as auto or ray://head:10001.",
+            help="With --to: run on this Ray cluster, such as auto or head:6379.",
         ),
     ] = None,
 ) -> int:

@@ -105,7 +105,7 @@ def _add_folder(path: str, inputs: Inputs) -> None:
         ImageError: it holds no images.
     """
     from cxr_edge.image import list_images
-    from cxr_edge.image.listing import no_images
+    from cxr_edge.image.listing import no_images, other_files
 
     try:
         listing = list_images(Path(path))
@@ -114,7 +114,7 @@ def _add_folder(path: str, inputs: Inputs) -> None:
     if not listing.images:
         raise no_images(path, listing.ignored)
     inputs.add(map(str, listing.images), listed=True)
-    files = "1 other file" if listing.ignored == 1 else f"{listing.ignored:,} other files"
+    files = other_files(listing.ignored)
     if listing.ignored:
         inputs.remarks.append(f"{printable(path)}: {files} not read, no images by name or content")
 
