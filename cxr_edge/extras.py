@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import platform
 import sys
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -29,6 +30,8 @@ _DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Modules whose package has another name on the package index."""
+
+_X86 = ("x86_64", "amd64")
 
 _BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 
@@ -109,6 +112,10 @@ def require_keras(extra: str) -> Any:
     """
     _redirect_home_writes()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if platform.machine().lower() in _X86:
+        # TensorFlow's own default without VNNI is 0, which makes a training step there 1.6 to 2.1
+        # times as long (benchmarks/training_step.py). Read when TensorFlow is imported.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "keras" in sys.modules:
         return sys.modules["keras"]

@@ -211,6 +211,11 @@ def with_width(recipe: TrainingRecipe, width: float) -> TrainingRecipe:
     return dataclasses.replace(recipe, width=width)
 
 
+def without_block(recipe: TrainingRecipe) -> TrainingRecipe:
+    """Give the block back to the training: for a last training, once every choice is made."""
+    return dataclasses.replace(recipe, block=None)
+
+
 def recipe_name(recipe: TrainingRecipe) -> str:
     """What provenance calls a recipe: ``robust v1``, then what differs: ``, 3 epochs``."""
     name = f"{recipe.name} v{recipe.version}"
@@ -223,6 +228,8 @@ def recipe_name(recipe: TrainingRecipe) -> str:
         name += f", {recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
     if named.distillation is None and recipe.distillation is not None:
         name += ", taught"
+    if named.block and not recipe.block:
+        name += ", no block"
     return name
 
 

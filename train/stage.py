@@ -48,6 +48,7 @@ def train_model(
     series_pattern: str | None = None,
     teacher: PathLike | Sequence[PathLike] | None = None,
     width: float | None = None,
+    no_block: bool = False,
     about_data: str = "",
     about_limits: str = "",
     command: str = "cxr_edge.train_model, called from Python",
@@ -77,6 +78,8 @@ def train_model(
             recipe ``compact`` learns from the bundled reference, the others from the labels.
         width: filters of each convolution as a share of the reference's, above 0, at most 1; None:
             the recipe's own.
+        no_block: train on the lowest-numbered patients too, which a recipe may hold out beside
+            validation: for a last training, once every choice is made.
         about_data: for the model card: what the images are, their licence, attribution.
         about_limits: for the model card: whom the model is not for, and how it fails.
         command: what ``evaluation.json`` says that it was made by.
@@ -91,7 +94,7 @@ def train_model(
     from cxr_edge.data.patients import grouping, series_grouping
     from cxr_edge.extras import check_keras, require_installed
     from cxr_edge.files import check_writable
-    from cxr_edge.train.recipe import find_recipe, with_epochs, with_width
+    from cxr_edge.train.recipe import find_recipe, with_epochs, with_width, without_block
     from cxr_edge.train.request import check_request
     from cxr_edge.train.teacher import for_teacher, load_teacher, teacher_name, teachers_spec
 
@@ -101,6 +104,8 @@ def train_model(
         chosen = with_epochs(chosen, epochs)
     if width is not None:
         chosen = with_width(chosen, width)
+    if no_block:
+        chosen = without_block(chosen)
     if seed < 0:
         raise UsageError(f"seed is {seed}, expected 0 or more")
     group_of, series_of = grouping(patient_pattern), series_grouping(series_pattern)

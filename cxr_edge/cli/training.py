@@ -63,6 +63,14 @@ def train(
         bool,
         typer.Option("--use-val-folder", help="Validate on DATA/val instead of held-out patients."),
     ] = False,
+    no_block: Annotated[
+        bool,
+        typer.Option(
+            "--no-block",
+            help="Train on the lowest-numbered patients too, which are held out beside validation "
+            "otherwise: for a last training, once every choice is made.",
+        ),
+    ] = False,
     positive: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +107,7 @@ def train(
             series_pattern=series_pattern,
             teacher=teacher,
             width=width,
+            no_block=no_block,
             about_data=about_data,
             about_limits=about_limits,
             command=shlex.join(["cxr-edge", *sys.argv[1:]]),
