@@ -71,3 +71,19 @@ def test_a_slow_import_is_announced_before_it_begins(monkeypatch: pytest.MonkeyP
     assert events == ["loading TensorFlow …", "tensorflow", "keras"]
     require_keras("train")
     assert len(events) == 5  # nobody listens any more
+
+
+@pytest.mark.parametrize(
+    ("machine", "users", "expected"),
+    [("x86_64", None, "1"), ("AMD64", None, "1"), ("x86_64", "0", "0"), ("aarch64", None, None)],
+)
+def test_tensorflow_uses_onednn_on_every_x86_unless_the_user_says_no(
+    monkeypatch: pytest.MonkeyPatch, machine: str, users: str | None, expected: str | None
+) -> None:
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    monkeypatch.setenv(name, users or "")  # so that the change below is undone
+    if users is None:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(extras.platform, "machine", lambda: machine)
+    require_keras("train")
+    assert os.environ.get(name) == expected

@@ -69,3 +69,9 @@ def test_a_model_of_some_use_is_to_be_exported_next(train: Any) -> None:
     assert "WARNING" not in result.stderr and "of no use" not in result.stdout
     assert result.stderr.splitlines()[-1] == "next: cxr-edge export run"
     assert recipe.epochs == 3
+
+
+def test_the_block_is_given_back_only_where_that_is_asked_for(train: Any) -> None:
+    parts = {"test": evaluation(is_useless=False)}
+    assert train(parts)[1].block
+    assert train(parts, "--no-block")[1].block is None

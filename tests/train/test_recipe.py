@@ -18,6 +18,7 @@ from cxr_edge.train.recipe import (
     recipe_name,
     with_epochs,
     with_width,
+    without_block,
 )
 from cxr_edge.train.settings import Cosine
 
@@ -81,3 +82,8 @@ def test_a_changed_width_is_in_the_name_and_is_a_share() -> None:
     for width in (0.0, -0.5, 1.01, math.nan, math.inf):
         with pytest.raises(UsageError, match="expected a share of the reference"):
             with_width(ROBUST, width)
+
+
+def test_a_block_that_is_given_back_is_in_the_name() -> None:
+    assert recipe_name(without_block(ROBUST)) == "robust v2, no block"
+    assert without_block(SEED) == SEED and recipe_name(without_block(SEED)) == "seed v1"
