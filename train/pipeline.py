@@ -79,7 +79,8 @@ def train(
             class folders themselves.
         out: the run folder.
         recipe: every setting.
-        seed: of weights, order, augmentation, dropout and split.
+        seed: of weights, order, augmentation and dropout, and of the split unless the recipe has
+            its own.
         group_of: gives each file's patient.
         series_of: gives each file's series, whose accuracy is reported apart; empty: none.
         use_val_folder: validate on all of ``data/val`` instead of on held-out patients.
@@ -91,7 +92,8 @@ def train(
         teachers: what the recipe's distillation learns from; empty if it has none.
 
     Returns:
-        Figures on ``validation``, and on ``test`` if the recipe uses it and the folder exists.
+        Figures on ``validation``, on ``block`` if one was held out, and on ``test`` if the recipe
+        uses it and the folder exists.
 
     Raises:
         DataError: the folders are not laid out as expected.

@@ -26,7 +26,8 @@ class TrainingResult:
     run: Path
     """The run folder; :func:`cxr_edge.export_model` takes it."""
     evaluations: dict[str, Evaluation]
-    """Figures on ``validation``, and on ``test`` if the recipe uses it and the folder exists."""
+    """Figures on ``validation``, on ``block`` if one was held out, and on ``test`` if the recipe
+    uses it and the folder exists."""
 
     @property
     def why_useless(self) -> dict[str, str]:
@@ -64,7 +65,8 @@ def train_model(
         out: the run folder to write; one that holds a finished training is refused.
         recipe: ``robust``, ``compact``, ``seed``, or a recipe of your own.
         epochs: passes over the training images; None: the recipe's own number.
-        seed: of weights, image order, augmentation and validation split; 0 or more.
+        seed: of weights, image order and augmentation, and of the validation split unless the
+            recipe has its own; 0 or more.
         positive: label whose probability is the score; None: the recipe's, else PNEUMONIA if
             there is one, else the last label by name.
         use_val_folder: validate on ``data/val`` instead of on held-out patients.

@@ -54,7 +54,9 @@ def train(
     seed: Annotated[
         int,
         typer.Option(
-            min=0, help="Random seed of weights, image order, augmentation and validation split."
+            min=0,
+            help="Random seed of weights, image order and augmentation; for the recipe seed, of "
+            "the validation split too.",
         ),
     ] = 1,
     patient_pattern: options.Patient = None,
