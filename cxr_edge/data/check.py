@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxr_edge.data.folders import SPLITS, find_split, open_folder
@@ -24,10 +24,15 @@ class _File:
     label: str
 
 
+SCHEMA = "cxr-edge.data/1"
+"""Of the report as a JSON document."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataReport:
     """Contents and faults of a data set."""
 
+    schema: str = field(default=SCHEMA, kw_only=True)
     counts: dict[str, dict[str, int]]
     """Split → label → number of image files."""
     patients: dict[str, int]

@@ -30,7 +30,10 @@ _EXTRAS = {
     "sign": "cryptography",
     "serve": "uvicorn",
     "mqtt": "paho",
+    "archive": "pyarrow",
+    "ray": "ray",
 }
+"""A module by which to tell that an extra is installed; engines' extras are told by engine."""
 
 
 @dataclass(frozen=True, slots=True)

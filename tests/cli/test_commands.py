@@ -233,6 +233,7 @@ def test_data_check_finds_damage_duplicates_and_shared_patients(in_process, draw
     result = in_process("data", "check", root, "-f", "json")
     assert result.returncode == 1
     report = json.loads(result.stdout)
+    assert next(iter(report.items())) == ("schema", "cxr-edge.data/1")
     assert len(report["unreadable"]) == 1
     assert "broken.jpeg" in report["unreadable"][0]
     (group,) = report["contradictions"]

@@ -12,6 +12,7 @@ import pytest
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.verify import Verdict
 from cxr_edge.cli.output import schemas
+from cxr_edge.data import check
 
 pytestmark = pytest.mark.slow
 DOCS = (Path(__file__).parents[2] / "docs/json.md").read_text()
@@ -145,6 +146,7 @@ def test_an_error_is_a_document_too(in_process, arguments, code):
         *(schemas.InfoDocument, schemas.VerifyDocument, schemas.Check, schemas.DoctorDocument),
         *(schemas.TunedChoice, schemas.TuneDocument, schemas.TimedCandidate),
         *(schemas.EvaluateDocument, schemas.EvaluatedModel, schemas.ErrorDocument),
+        check.DataReport,
     ],
 )
 def test_every_key_is_documented(document):
@@ -154,5 +156,5 @@ def test_every_key_is_documented(document):
 
 def test_every_schema_is_documented():
     own = (schemas.INFO, schemas.VERIFY, schemas.DOCTOR, schemas.TUNE, schemas.EVALUATE)
-    for name in (*own, schemas.ERROR):
+    for name in (*own, schemas.ERROR, check.SCHEMA):
         assert f"`{name}`" in DOCS

@@ -7,16 +7,20 @@ import importlib.util
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.device import doctor
 from cxr_edge.device.doctor import diagnose
 from cxr_edge.device.machine import this_machine
+from cxr_edge.engines import ENGINES
 from cxr_edge.errors import EngineError
 
+ROOT = Path(__file__).parents[2]
 MEASURE = "cxr_edge.engines.onnxruntime.sums_are_exact"
 
 
@@ -70,3 +74,11 @@ def test_the_command_that_it_names_compiles_the_packages(
     assert command[0] == sys.executable
     subprocess.run(command, check=True)
     assert Path(spec.cached).is_file()
+
+
+def test_the_doctor_names_every_extra_that_is_no_engine() -> None:
+    listed = set(doctor._EXTRAS)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    collections = {"device", "all", "test", "soak"}
+    engines = {info.extra for info in ENGINES.values()}
+    assert listed == set(project["optional-dependencies"]) - collections - engines
