@@ -33,6 +33,7 @@ _DISTRIBUTIONS = {
 
 _X86 = ("x86_64", "amd64")
 
+_DEFAULT_BACKEND = "tensorflow"
 _BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
 
 
@@ -92,8 +93,18 @@ def check_keras(*, user: str, extra: str) -> None:
     Raises:
         MissingExtraError: Keras or its backend is not installed.
     """
-    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    backend = _backend()
+    if backend != _DEFAULT_BACKEND and not is_installed(backend):
+        raise MissingExtraError(
+            f"{user} needs {distribution_of(backend)}, which is not installed, since KERAS_BACKEND "
+            f"is {backend}; install it, or unset KERAS_BACKEND"
+        )
     require_installed(["keras", backend], extra, user=user)
+
+
+def _backend() -> str:
+    """The backend that the user chose; an empty variable chooses none, as in Keras."""
+    return os.environ.get("KERAS_BACKEND") or _DEFAULT_BACKEND
 
 
 def is_installed(module: str) -> bool:
@@ -116,7 +127,7 @@ def require_keras(extra: str) -> Any:
         # TensorFlow's own default without VNNI is 0, which makes a training step there 1.6 to 2.1
         # times as long (benchmarks/training_step.py). Read when TensorFlow is imported.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    backend = os.environ["KERAS_BACKEND"] = _backend()
     if "keras" in sys.modules:
         return sys.modules["keras"]
     announce(f"loading {_BACKENDS.get(backend, backend)} …")
@@ -134,7 +145,6 @@ def require_tensorflow(extra: str) -> tuple[Any, Any]:
     Raises:
         MissingExtraError: TensorFlow is not installed, or Keras runs on another backend.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     keras = require_keras(extra)
     if keras.backend.backend() != "tensorflow":
         raise MissingExtraError(

@@ -10,7 +10,7 @@ import pytest
 
 from cxr_edge import extras
 from cxr_edge.errors import MissingExtraError
-from cxr_edge.extras import package_version, quiet_stderr, require, require_keras
+from cxr_edge.extras import check_keras, package_version, quiet_stderr, require, require_keras
 from cxr_edge.reporting import listening
 
 
@@ -87,3 +87,26 @@ def test_tensorflow_uses_onednn_on_every_x86_unless_the_user_says_no(
     monkeypatch.setattr(extras.platform, "machine", lambda: machine)
     require_keras("train")
     assert os.environ.get(name) == expected
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_backend_chosen_keras_runs_on_tensorflow(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    imported: list[str] = []
+    monkeypatch.setenv("KERAS_BACKEND", value or "")
+    if value is None:
+        monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.setattr(extras, "require", lambda module, extra: imported.append(module))
+    require_keras("train")
+    assert imported == ["tensorflow", "keras"]
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+def test_a_backend_that_no_extra_brings_is_not_said_to_come_with_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "no_such_backend")
+    with pytest.raises(MissingExtraError, match=r"^cxr-edge train needs .* unset KERAS_BACKEND$"):
+        check_keras(user="cxr-edge train", extra="train")
