@@ -77,8 +77,9 @@ def predict_archive(
             the worker processes die whatever they are given.
     """
     archive, on_ray = os.fspath(archive), ray or ray_address is not None
-    if ray_address is None:  # a cluster has more processors than this machine
-        check_workers(workers or 1)
+    if workers is not None:
+        # A cluster has more processors than this machine.
+        check_workers(workers if ray_address is None else min(workers, 1))
     if not is_folder(archive) and not (on_ray and is_address(archive)):
         raise UsageError(f"{printable(archive)}: is no folder, --to needs one; name it")
     if on_ray:
@@ -95,7 +96,7 @@ def predict_archive(
         bundle=optional_path(bundle),
         artifact=artifact,
         engine=engine,
-        threads=threads or 1,
+        threads=1 if threads is None else threads,
         decode=decode,
         limits=limits or ImageLimits(),
         profile=optional_path(profile),

@@ -80,8 +80,10 @@ def evaluate_model(
     from cxr_edge.train.evaluation.inputs import EvaluationOptions, check_output
 
     originals = [Path(path) for path in _as_list(model)]
-    if originals and (bundle or artifact or engine):
-        raise UsageError("--model is run by Keras: leave out --bundle, --artifact and --engine")
+    if originals and (bundle or artifact or engine or threads > 1):
+        raise UsageError(
+            "--model is run by Keras: leave out --bundle, --artifact, --engine and --threads"
+        )
     if spec and not originals:
         raise UsageError("--spec describes a .keras file: name it with --model")
     if threads < 1:
