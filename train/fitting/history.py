@@ -14,11 +14,11 @@ class Epoch:
     """Figures of one pass over the training images."""
 
     loss: float
-    """Mean binary cross-entropy over the epoch's batches, augmented and with dropout."""
+    """Mean cross-entropy over the epoch's batches, augmented and with dropout."""
     accuracy: float
     """Share of correct decisions over the epoch's batches, 0..1."""
     val_loss: float
-    """Binary cross-entropy on validation."""
+    """Cross-entropy on validation."""
     val_accuracy: float
     """Share of correct decisions on validation, 0..1."""
     learning_rate: float
@@ -34,13 +34,14 @@ class History:
     recipe: TrainingRecipe
     """Every setting."""
     seed: int
-    """Of weights, order, augmentation, dropout and split."""
+    """Of weights, order, augmentation and dropout, and of the split unless the recipe has its
+    own."""
     train_images: dict[str, int]
     """Label → number of training images."""
     validation_images: dict[str, int]
     """Label → number of validation images."""
     patients: dict[str, int]
-    """Number of patients in ``training`` and in ``validation``."""
+    """Number of patients in ``training``, ``validation`` and, if there is one, ``block``."""
     unreadable: tuple[str, ...]
     """Reasons, one for each file that could not be read."""
     epochs: tuple[Epoch, ...]
