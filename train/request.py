@@ -19,6 +19,9 @@ from cxr_edge.train.recipe import TrainingRecipe, for_labels
 CHECKPOINT_NAME = "checkpoint"
 """Folder of an unfinished training in its run folder."""
 
+STATE_NAME = "state.json"
+"""What is there of it; without this file there is nothing to resume."""
+
 
 def check_request(
     data: Path, out: Path, recipe: TrainingRecipe, *, positive: str | None, use_val_folder: bool
@@ -30,7 +33,9 @@ def check_request(
             fit the labels.
         DataError: a folder is not laid out as expected.
     """
-    if (out / MODEL_NAME).exists() and not (out / CHECKPOINT_NAME).exists():
+    # The folder alone may be what is left of one whose deletion was interrupted.
+    unfinished = (out / CHECKPOINT_NAME / STATE_NAME).exists()
+    if (out / MODEL_NAME).exists() and not unfinished:
         raise UsageError(
             f"{printable(out)}: holds a finished training; choose another output folder (-o)"
         )

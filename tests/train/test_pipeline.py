@@ -576,6 +576,15 @@ def test_a_finished_run_is_not_trained_over(run_folder: Path, drawn_data: Path) 
     assert contents(run_folder) == before
 
 
+def test_a_finished_run_whose_checkpoint_was_half_deleted_is_not_trained_over(
+    drawn_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run/checkpoint").mkdir(parents=True)
+    (tmp_path / "run/model.keras").touch()
+    with pytest.raises(UsageError, match="holds a finished training"):
+        run(drawn_data, tmp_path / "run")
+
+
 def test_another_training_is_refused_and_changes_nothing(
     interrupted: Path, damaged_data: Path
 ) -> None:

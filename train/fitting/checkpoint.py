@@ -11,8 +11,8 @@ from cxr_edge import documents
 from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import atomic_path, printable, read_file, write_file
 from cxr_edge.train.fitting.history import Epoch
+from cxr_edge.train.request import STATE_NAME
 
-STATE_NAME = "state.json"
 _MAX_STATE_BYTES = 2**20
 
 
@@ -64,12 +64,13 @@ def load_state(folder: Path, identity: str) -> State | None:
 
 
 def remove_state(folder: Path) -> None:
-    """Delete a finished training's checkpoint.
+    """Delete a finished training's checkpoint, the state first: the rest alone resumes nothing.
 
     Raises:
         OutputError: the folder cannot be deleted.
     """
     try:
+        (folder / STATE_NAME).unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as err:
