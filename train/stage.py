@@ -93,11 +93,11 @@ def train_model(
         MissingExtraError: Keras or scikit-learn is not installed (extra ``train``).
         OutputError: ``out`` cannot be written.
     """
-    from cxr_edge.data.patients import grouping, series_grouping
+    from cxr_edge.data.patients import grouping, refuse_no_series, series_grouping
     from cxr_edge.extras import check_keras, require_installed
     from cxr_edge.files import check_writable
     from cxr_edge.train.recipe import find_recipe, with_epochs, with_width, without_block
-    from cxr_edge.train.request import check_request
+    from cxr_edge.train.request import check_request, open_training_folders
     from cxr_edge.train.teacher import for_teacher, load_teacher, teacher_name, teachers_spec
 
     images, folder = Path(data), Path(out)
@@ -116,7 +116,12 @@ def train_model(
         taught_by = (None,)
     if taught_by:
         chosen = for_teacher(chosen, teachers_spec(taught_by), teacher_name(taught_by[0]), images)
-    check_request(images, folder, chosen, positive=positive, use_val_folder=use_val_folder)
+    adapted = check_request(
+        images, folder, chosen, positive=positive, use_val_folder=use_val_folder
+    )
+    if series_pattern is not None:
+        parts = open_training_folders(images, adapted, use_val_folder=use_val_folder)
+        refuse_no_series(series_of, [path for part in parts if part for path in part.files])
     check_writable(folder)
     require_installed(["sklearn"], "train", user=_USER)
     check_keras(user=_USER, extra="train")

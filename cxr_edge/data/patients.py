@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cxr_edge.errors import UsageError
+from cxr_edge.files import printable
 
 Grouping = Callable[[Path], str]
 """Maps a file to its patient key: the files of one patient have the same key."""
@@ -53,6 +54,19 @@ def series_grouping(pattern: str | None) -> Grouping:
     if pattern is None:
         return kermany_series
     return _by_pattern(pattern, "series", otherwise=lambda _: "")
+
+
+def refuse_no_series(series_of: Grouping, files: Sequence[Path]) -> None:
+    """Refuse a user's rule that finds no series among some files.
+
+    Raises:
+        UsageError: no file belongs to one.
+    """
+    if not any(series_of(path) for path in files):
+        raise UsageError(
+            f"--series-pattern matches none of the {len(files):,} file names, such as "
+            f"{printable(files[0].name)}; try it on that one"
+        )
 
 
 def grouping(pattern: str | None) -> Grouping:

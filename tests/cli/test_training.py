@@ -63,6 +63,15 @@ def test_a_run_folder_among_the_images_is_refused(in_process, drawn_data, inside
     assert sorted(drawn_data.rglob("*")) == before
 
 
+def test_a_series_pattern_that_matches_no_file_is_refused_before_the_training(
+    in_process: Any, drawn_data: Path
+) -> None:
+    done = in_process("train", drawn_data, "--series-pattern", "(hospital-[ab])")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--series-pattern matches none of the" in done.stderr
+    assert not Path("run").exists()
+
+
 def test_a_model_of_some_use_is_to_be_exported_next(train: Any) -> None:
     result, recipe = train({"test": evaluation(is_useless=False)}, "--epochs", "3")
     assert result.returncode == 0

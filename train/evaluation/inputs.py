@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr_edge.data.folders import LabelledImages, check_outside, open_folder, read_folder
-from cxr_edge.data.patients import Grouping, kermany_series
+from cxr_edge.data.patients import Grouping, kermany_series, refuse_no_series
 from cxr_edge.errors import DataError, UsageError
 from cxr_edge.files import printable
 from cxr_edge.metrics import Resamples
@@ -156,11 +156,8 @@ def read_inputs(
         copies = read_copies(folder.root, images.files, options.copies, spec.input, reporter)
     patients = [options.group_of(path) for path in images.files]
     series = [options.series_of(path) for path in images.files]
-    if options.series_are_named and not any(series):
-        raise UsageError(
-            f"--series-pattern matches none of the {len(series):,} file names, such as "
-            f"{printable(images.files[0].name)}; try it on that one"
-        )
+    if options.series_are_named:
+        refuse_no_series(options.series_of, images.files)
     baseline = None
     if training:
         fitted_on = read_folder(training, spec.input, reporter)
