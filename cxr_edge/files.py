@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -47,7 +48,7 @@ def read_file(
     try:
         descriptor = os.open(name, flags)
     except (OSError, ValueError) as err:  # ValueError: a NUL in the name
-        reason = err.strerror if isinstance(err, OSError) else str(err)
+        reason = why(err) if isinstance(err, OSError) else str(err)
         raise error(f"{printable(name)}: cannot be opened: {reason}") from err
     try:
         status = os.fstat(descriptor)
@@ -65,7 +66,7 @@ def read_file(
         try:
             data = _read_whole(descriptor, status.st_size)
         except OSError as err:
-            raise error(f"{printable(name)}: cannot be read: {err.strerror}") from err
+            raise error(f"{printable(name)}: cannot be read: {why(err)}") from err
         except MemoryError as err:
             raise error(f"{printable(name)}: not enough memory to read it; free some") from err
     finally:
@@ -95,6 +96,25 @@ def printable(name: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(name))
 
 
+_ADVICE = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EACCES: "allow it",
+    errno.EPERM: "allow it",
+    errno.ENAMETOOLONG: "shorten it",
+    errno.ELOOP: "name the file that it leads to",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "choose another place",
+}
+
+
+def why(err: OSError) -> str:
+    """What the system says of an error, and what to do about it where that is known."""
+    advice = _ADVICE.get(err.errno or 0)
+    return f"{err.strerror or err}; {advice}" if advice else str(err.strerror or err)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file atomically: after a crash it has its old content or the new, never a part.
 
@@ -114,7 +134,7 @@ def remove_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as err:
-        raise OutputError(f"{printable(path)}: cannot be removed: {err.strerror}") from err
+        raise OutputError(f"{printable(path)}: cannot be removed: {why(err)}") from err
 
 
 @contextlib.contextmanager
@@ -139,7 +159,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):  # the file is already replaced
                 _sync(path.parent)
     except OSError as err:
-        raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
+        raise OutputError(f"{name}: cannot be written: {why(err)}") from err
     except ValueError as err:  # a NUL in the name
         if yielded:
             raise
@@ -177,7 +197,7 @@ def why_no_file(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return "a link to a file that is not there" if path.is_symlink() else "no such file"
     except OSError as err:
-        return f"cannot be read: {err.strerror}"
+        return f"cannot be read: {why(err)}"
     if stat.S_ISREG(mode):
         return ""
     if stat.S_ISDIR(mode):
@@ -220,7 +240,7 @@ def check_writable(folder: Path, file: Path | None = None) -> None:
             existing = existing.parent
         is_folder = existing.is_dir()
     except OSError as err:
-        raise OutputError(f"{name}: cannot be written: {err.strerror}") from err
+        raise OutputError(f"{name}: cannot be written: {why(err)}") from err
     if not is_folder:
         raise OutputError(f"{name}: cannot be written: {printable(existing)} is a file")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -232,7 +252,7 @@ def check_writable(folder: Path, file: Path | None = None) -> None:
             pass
     except OSError as err:
         where = printable(existing)
-        raise OutputError(f"{name}: cannot be written: {where}: {err.strerror}") from err
+        raise OutputError(f"{name}: cannot be written: {where}: {why(err)}") from err
 
 
 def optional_path(path: PathLike | None) -> Path | None:
@@ -249,7 +269,7 @@ def sync_folder(folder: Path) -> None:
     try:
         _sync(folder)
     except OSError as err:
-        raise OutputError(f"{folder}: cannot be written: {err.strerror or err}") from err
+        raise OutputError(f"{folder}: cannot be written: {why(err)}") from err
 
 
 def _sync(path: Path) -> None:

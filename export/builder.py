@@ -21,7 +21,7 @@ from cxr_edge.export.convert.onnx import export_onnx
 from cxr_edge.export.drafts import BuiltArtifact, Draft
 from cxr_edge.export.emulation import needs_emulation, prove_emulated
 from cxr_edge.export.float_files import FloatFiles, needs_check
-from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps, proving_engines
+from cxr_edge.export.gate import EngineProof, prove_artifact, prove_heatmaps
 from cxr_edge.export.golden.reproduction import reproduce
 from cxr_edge.export.graph.float16 import check_emulated
 from cxr_edge.export.graph.gradient import differentiate
@@ -29,6 +29,7 @@ from cxr_edge.export.graph.graph import Affine
 from cxr_edge.export.graph.heatmap import find_tail
 from cxr_edge.export.graph.proof import lower_proven
 from cxr_edge.export.images import ExportImages
+from cxr_edge.export.machine import check_suited, proving_engines
 from cxr_edge.export.quantize.quantizer import CalibratedNetwork, calibrate
 from cxr_edge.export.quantize.recipe import QuantizationRecipe
 from cxr_edge.export.quantize.search import Search
@@ -70,12 +71,14 @@ class ArtifactBuilder:
         self._searches: dict[str, Search] = {}
 
     def check_possible(self, kind: ArtifactKind) -> None:
-        """Refuse, before any work is done, a kind that this network does not allow.
+        """Refuse, before any work is done, a kind that this machine or network does not allow.
 
         Raises:
-            ExportError: it has no heat map, no layer that the kind quantizes, or one whose
+            ParityError: it cannot be proven on this machine.
+            ExportError: the network has no heat map, no layer that the kind quantizes, or one whose
                 arithmetic cannot be emulated.
         """
+        check_suited(kind)
         if isinstance(kind.conversion, HeatmapConversion):
             find_tail(self._graph, self._spec)
         elif needs_emulation(kind):

@@ -32,6 +32,7 @@ from cxr_edge.files import (
     printable,
     sha256,
     sync_folder,
+    why,
     write_file,
 )
 from cxr_edge.reporting import notice
@@ -68,7 +69,7 @@ def check_target(folder: Path) -> None:
         for place in {_nearest_folder(folder), _nearest_folder(folder.parent)}:
             _try_to_write(place)
     except OSError as err:
-        raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
+        raise OutputError(f"{name}: cannot be written: {why(err)}") from err
 
 
 def written_at(folder: Path) -> datetime.datetime | None:
@@ -159,7 +160,7 @@ def _alone(folder: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone_in(folder))
         except OSError as err:
-            reason = err.strerror or err
+            reason = why(err)
             raise OutputError(f"{printable(folder)}: cannot be written: {reason}") from err
         yield
 
@@ -194,7 +195,7 @@ def _tidy(folder: Path, listed: set[str]) -> None:
             if _is_ours(path.name) and path.name not in listed:
                 path.unlink()
     except OSError as err:
-        reason = err.strerror or err
+        reason = why(err)
         _say_it_stands(f"{printable(folder)}: old files could not be removed: {reason}")
 
 

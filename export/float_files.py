@@ -15,7 +15,7 @@ from cxr_edge.decision import Scores
 from cxr_edge.engines import Format, open_engine
 from cxr_edge.errors import CxrEdgeError, EngineError, ExportError, ParityError
 from cxr_edge.export.artifacts import KINDS, ROUNDING, ArtifactKind, QuantizedConversion
-from cxr_edge.export.gate import proving_engines
+from cxr_edge.export.machine import proving_engines
 from cxr_edge.preprocess import Batch
 from cxr_edge.spec import ModelSpec
 

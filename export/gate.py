@@ -17,17 +17,11 @@ from cxr_edge.bundle.parity import NearParity, compare_near
 from cxr_edge.data.patients import Grouping
 from cxr_edge.data.samples import Samples
 from cxr_edge.decision import Scores, decide, probabilities
-from cxr_edge.engines import (
-    ENGINES,
-    Format,
-    Heatmaps,
-    installed_engines,
-    open_engine,
-    why_unsuited,
-)
-from cxr_edge.errors import EngineError, MissingExtraError, ParityError
+from cxr_edge.engines import Heatmaps, open_engine
+from cxr_edge.errors import EngineError, ParityError
 from cxr_edge.export.artifacts import ArtifactKind, QuantizedConversion
 from cxr_edge.export.decisions import DecisionParity, compare_decisions
+from cxr_edge.export.machine import proving_engines
 from cxr_edge.export.quantize.budget import Budget
 from cxr_edge.preprocess import Batch, normalize
 from cxr_edge.spec import ModelSpec
@@ -70,38 +64,6 @@ class EngineProof:
     """The same on blends of images of ``--data``; null: none were given, or there are none."""
     emulated: bool = documents.since("2.1", False)
     """Whether all of it was computed by an emulation of arithmetic that this machine lacks."""
-
-
-def proving_engines(kind_name: str, format: Format) -> tuple[str, ...]:
-    """The installed engines that run a format, the preferred one first.
-
-    Raises:
-        MissingExtraError: there is none, so parity cannot be measured.
-    """
-    candidates = [name for name, info in ENGINES.items() if format in info.formats]
-    installed = tuple(name for name in candidates if name in installed_engines())
-    if not installed:
-        raise MissingExtraError(
-            f"{kind_name} cannot be proven: {', '.join(candidates)} is not installed here; "
-            f"{ENGINES[candidates[0]].install} brings it"
-        )
-    return installed
-
-
-def check_machine(kind: ArtifactKind) -> None:
-    """Refuse, before any work is done, a kind whose parity cannot be measured on this machine.
-
-    Raises:
-        ParityError: it is made for machines with other integer arithmetic.
-        MissingExtraError: no engine for it is installed.
-    """
-    proving_engines(kind.name, kind.format)
-    reason = why_unsuited(kind.target)
-    if reason and not kind.is_emulated:
-        raise ParityError(
-            f"{kind.name} is for {kind.target} and cannot be proven here: {reason}; export it on "
-            "such a machine, or take onnx-int8, which is right everywhere"
-        )
 
 
 def prove_artifact(

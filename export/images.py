@@ -14,7 +14,7 @@ from cxr_edge.bundle.golden import GoldenSet
 from cxr_edge.bundle.manifest import Calibration
 from cxr_edge.data.samples import Samples, sample_folder
 from cxr_edge.decision import Scores
-from cxr_edge.errors import ParityError, UsageError
+from cxr_edge.errors import DataError, ParityError, UsageError
 from cxr_edge.export.decoding import FastReading
 from cxr_edge.export.gate import ParityImages
 from cxr_edge.export.golden.inputs import GoldenInputs
@@ -97,6 +97,11 @@ class ExportImages:
         kept = original.calibration.samples
         for samples in scored:
             kept = kept.without(samples)
+        if not len(kept.pixels):
+            raise DataError(
+                "every calibration image of the run is among those that parity is checked on; name "
+                "others with --calibration, or fewer with --data"
+            )
         if dropped := len(original.calibration.samples.pixels) - len(kept.pixels):
             self._reporter.say(
                 f"left out {dropped} calibration images, since parity is checked on them too"

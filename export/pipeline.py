@@ -34,8 +34,8 @@ from cxr_edge.export.commit import check_target, commit, record_file
 from cxr_edge.export.decisions import auc
 from cxr_edge.export.decoding import FastParity, prove_decoding
 from cxr_edge.export.drafts import BuiltArtifact
-from cxr_edge.export.gate import check_machine
 from cxr_edge.export.images import ExportImages
+from cxr_edge.export.machine import check_machine
 from cxr_edge.export.report import ExportReport, make_report, report_path
 from cxr_edge.export.request import CalibrationImages, ExportRequest, OriginalModel
 from cxr_edge.export.speed import measure_speed
@@ -173,8 +173,7 @@ def export(
             "for a key will refuse it (--sign KEY)"
         )
     require_installed(("keras", "tensorflow", "tf2onnx", "onnx"), "export", user="cxr-edge export")
-    for kind in kinds:
-        check_machine(kind)
+    check_machine(kinds)
     require_tensorflow("export")
     model = original.model
     if model is None:

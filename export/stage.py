@@ -117,9 +117,10 @@ def export_model(
     kinds = find_kinds((*artifacts, *(INT8 if int8 else ()), *(FP16 if fp16 else ())))
     for_quantized = {
         "--calibration": calibration is not None,
-        "--validation": validation is not None,
+        "--validation": validation is not None and not keep_images,
         "--thorough": thorough,
-        "--max-flips": max_flips is not None,
+        # Half precision and fast decoding have the budget too, on --data.
+        "--max-flips": max_flips is not None and data is None,
     }
     _refuse_unused(kinds, [option for option, is_given in for_quantized.items() if is_given])
     request = ExportRequest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -18,6 +19,7 @@ from cxr_edge.files import (
     printable,
     read_file,
     sha256,
+    why,
     why_no_file,
     write_file,
 )
@@ -301,3 +303,17 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     assert "symbolic links" in why_no_file(loop)
     assert "not there" in why_no_file(cut)
     assert "name too long" in why_no_file(tmp_path / ("a" * 300))
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOENT, "No such file or directory; check the path"),
+        (errno.EACCES, "Permission denied; allow it"),
+        (errno.ENOSPC, "No space left on device; free some space"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_the_system_says_comes_with_what_to_do(number: int, expected: str) -> None:
+    assert why(OSError(number, os.strerror(number))) == expected
+    assert why(OSError("of a library")) == "of a library"

@@ -246,11 +246,16 @@ def for_labels(
             replace the spec's.
 
     Raises:
-        UsageError: ``positive`` is not among the labels, or a recipe that takes the folder's labels
-            is given more than two.
+        UsageError: ``positive`` is not among the labels, or they are more than two; a recipe that
+            takes the folder's labels is given more than two.
     """
     if positive is not None and positive not in labels:
         raise unknown_name("label", positive, labels)
+    if positive is not None and recipe.spec.outputs > 2:
+        raise UsageError(
+            f"--positive is for two labels, the network has {recipe.spec.outputs}: "
+            f"{', '.join(recipe.spec.labels)}; leave it out"
+        )
     if not recipe.labels_of_folder or set(labels) == set(recipe.spec.labels):
         own_spec = dataclasses.replace(
             recipe.spec, positive_label=positive or recipe.spec.positive_label

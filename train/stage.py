@@ -106,7 +106,7 @@ def train_model(
         chosen = with_epochs(chosen, epochs)
     if width is not None:
         chosen = with_width(chosen, width)
-    if no_block:
+    if no_block or use_val_folder:  # all of DATA/train is trained on then
         chosen = without_block(chosen)
     if seed < 0:
         raise UsageError(f"seed is {seed}, expected 0 or more")

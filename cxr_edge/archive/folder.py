@@ -23,7 +23,7 @@ from cxr_edge.archive.formats import FormatName, Standing, part_format
 from cxr_edge.archive.rows import Row
 from cxr_edge.device.temporary import alone_in, sweep_unfinished
 from cxr_edge.errors import OutputError, UsageError
-from cxr_edge.files import atomic_path, printable, read_file, write_file
+from cxr_edge.files import atomic_path, printable, read_file, why, write_file
 
 SETTINGS_NAME = "_archive.json"
 """Readers of Parquet folders pass files that begin so."""
@@ -105,7 +105,7 @@ class ResultsFolder:
         try:
             is_same = os.path.samestat(self._folder.stat(), self._status)
         except OSError as err:
-            raise OutputError(f"{name}: cannot be written: {err.strerror or err}") from err
+            raise OutputError(f"{name}: cannot be written: {why(err)}") from err
         if not is_same:
             raise OutputError(f"{name}: is another folder than at the start; mount the old one")
         if part.exists():  # on a file system without locks

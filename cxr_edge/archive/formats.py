@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from cxr_edge.archive.rows import COLUMNS, SCHEMA, Row
 from cxr_edge.errors import OutputError
 from cxr_edge.extras import require
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why
 
 FormatName = Literal["parquet", "jsonl"]
 
@@ -163,7 +163,7 @@ def to_table(rows: Iterable[Row]) -> Any:
 
 def _unreadable(file: Path, err: Exception) -> OutputError:
     if isinstance(err, OSError) and err.strerror:
-        return OutputError(f"{printable(file)}: cannot be read: {err.strerror}; allow it")
+        return OutputError(f"{printable(file)}: cannot be read: {why(err)}")
     reason = " ".join(str(err).split())[:120] or type(err).__name__
     return OutputError(
         f"{printable(file)}: is no part of these results ({printable(reason)}); "

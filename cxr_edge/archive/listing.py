@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.errors import DataError
-from cxr_edge.files import printable
-from cxr_edge.image.listing import walk_images
+from cxr_edge.image.listing import unlistable, walk_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,7 @@ def list_archive(archive: Path) -> Iterator[ImageFile | None]:
         for path in walk_images(archive):
             yield None if path is None else _examined(path, archive)
     except OSError as err:
-        where = printable(err.filename or archive)
-        raise DataError(f"{where}: cannot be listed: {err.strerror}; allow it, or move it") from err
+        raise unlistable(archive, err) from err
 
 
 def storable_time(time_ns: int | None) -> int | None:

@@ -61,6 +61,7 @@ def run_locally(
     """
     archive, to = Path(request.archive), Path(request.to)
     bundle = model.bundle_sha256
+    _refuse_no_images(request.archive)
     with open_results(to, settings_of(request, model, "local", format)):
         results = ResultsFolder(to, format)
         settled = Settled(results.standings(), bundle, retry_failed=request.retry_failed)
@@ -73,8 +74,6 @@ def run_locally(
             else:
                 known += 1
                 failed += settled.has_failed(image)
-        if not pending + known:
-            raise no_images(request.archive, ignored)
         rows = classify(
             _chunks(_tasks(archive, settled), pending // (4 * workers)),
             model,
@@ -93,6 +92,16 @@ def run_locally(
                     commits.add(row)
                 on_progress(done, max(pending, done))
     return ArchiveResult(known + done, ignored, known, failed, touched)
+
+
+def _refuse_no_images(archive: str) -> None:
+    """Refuse an archive without images, before a folder of results is made for it."""
+    ignored = 0
+    for image in list_archive(Path(archive)):
+        if image:
+            return
+        ignored += 1
+    raise no_images(archive, ignored)
 
 
 def _tasks(archive: Path, settled: Settled) -> Iterator[Task]:

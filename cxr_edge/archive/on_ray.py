@@ -180,10 +180,15 @@ def _connected(address: str | None, processors: int) -> Iterator[Any]:
         if address is None:
             _leave_out_dashboard()
         ray.init(address or "local", **quiet, **({} if address else own))
-    except (ConnectionError, ValueError, RuntimeError, OSError) as err:
+    except Exception as err:  # Ray raises a plain one where it does not start in time
+        reason = printable(first_line(err))
+        if address is None:
+            raise UsageError(
+                f"Ray does not start on this machine: {reason}; try again, or leave --ray out"
+            ) from err
         raise UsageError(
-            f"Ray cannot be reached at {printable(address or 'this machine')}: "
-            f"{printable(first_line(err))}; check the address, or leave --ray-address out"
+            f"Ray cannot be reached at {printable(address)}: {reason}; check the address, or leave "
+            "--ray-address out"
         ) from err
     try:
         yield ray

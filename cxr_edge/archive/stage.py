@@ -81,6 +81,8 @@ def predict_archive(
         # A cluster has more processors than this machine.
         check_workers(workers if ray_address is None else min(workers, 1))
     if not is_folder(archive) and not (on_ray and is_address(archive)):
+        if not os.path.lexists(archive):
+            raise UsageError(f"{printable(archive)}: no such folder; check the path")
         raise UsageError(f"{printable(archive)}: is no folder, --to needs one; name it")
     if on_ray:
         if ray_address is not None and ray_address.startswith("ray://"):

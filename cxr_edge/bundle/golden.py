@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxr_edge.arrays import open_arrays
 from cxr_edge.bundle.manifest import Manifest
 from cxr_edge.bundle.parity import are_pairs
 from cxr_edge.decision import Scores
@@ -53,7 +54,7 @@ def parse_golden(data: bytes, manifest: Manifest) -> GoldenSet:
     """
     name, count, spec = manifest.golden.file.file, manifest.golden.inputs, manifest.spec
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        with open_arrays(data) as arrays:
             golden = GoldenSet(arrays["pixels"], arrays["scores"])
             near = None
             if "near_pixels" in arrays or "near_scores" in arrays:

@@ -31,7 +31,7 @@ from cxr_edge.bundle.contents import contents_of, holds_bytes
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.temporary import alone_in
 from cxr_edge.errors import BundleError, OutputError
-from cxr_edge.files import PathLike, printable, read_file, remove_file, sync_folder, write_file
+from cxr_edge.files import PathLike, printable, read_file, remove_file, sync_folder, why, write_file
 from cxr_edge.reporting import notice
 
 DEFAULT_FOLDER = "/var/lib/cxr-edge/bundles"
@@ -135,7 +135,7 @@ class InstalledBundles:
             return None
         except OSError as err:
             if err.errno != errno.EINVAL:  # EINVAL: it is no link
-                raise BundleError(f"{printable(path)}: cannot be read: {err.strerror}") from err
+                raise BundleError(f"{printable(path)}: cannot be read: {why(err)}") from err
             raise BundleError(
                 f"{printable(path)}: is not the link that 'cxr-edge bundle install' makes; move it "
                 "away, and install what it holds"
@@ -248,7 +248,7 @@ class InstalledBundles:
                 for name in (*unused, _INCOMING, _NEW_LINK):
                     _remove(self.folder / name)
         except OSError as err:
-            reason = err.strerror or err
+            reason = why(err)
             notice(f"{printable(self.folder)}: an unused bundle could not be removed: {reason}")
 
 
@@ -289,5 +289,5 @@ def _reported(folder: Path) -> Iterator[None]:
         raise
     except OSError as err:
         path = err.filename if isinstance(err.filename, str) else folder
-        reason = err.strerror or err
+        reason = why(err)
         raise OutputError(f"{printable(path)}: cannot be written: {reason}") from err

@@ -35,6 +35,8 @@ MAX_MANIFEST_BYTES = 2**20
 """The largest manifest that is read."""
 MAX_FILE_BYTES = 2**30
 """The largest file of a bundle that is read."""
+MAX_GOLDEN = 2**12
+"""The most golden inputs that a bundle may have."""
 
 Target = Literal["any", "portable", "x86-vnni", "arm64", "arm64-fp16"]
 """Machines whose arithmetic a file is made for; ``any`` and ``portable``: all; ``arm64-fp16``:
@@ -126,6 +128,12 @@ class ArtifactRecord:
     """How it was quantized; null: it was not."""
 
     def __post_init__(self) -> None:
+        if not _SAFE_NAME.fullmatch(self.name):
+            raise BundleError(
+                f"an artifact is called {self.name!r:.40}, expected a name of a-z, 0-9, ., _ and -"
+            )
+        if not self.engines:
+            raise BundleError(f"{self.name}: proven on no engine; export the model again")
         if self.outputs not in (SCORES, (*SCORES, "heatmap")):
             raise BundleError(
                 f"{self.name}: outputs are {list(self.outputs)}, expected scores, then heatmap or "
@@ -160,8 +168,13 @@ class GoldenRecord:
         return decided[0] if len(decided) == 1 else None
 
     def __post_init__(self) -> None:
-        if self.inputs < 1:
-            raise BundleError(f"golden.inputs is {self.inputs}, expected at least 1")
+        if not 0 < self.inputs <= MAX_GOLDEN:
+            raise BundleError(f"golden.inputs is {self.inputs}, expected 1..{MAX_GOLDEN}")
+        counts = self.decisions.values()
+        if min(counts, default=0) < 0 or sum(counts) != self.inputs:
+            raise BundleError(
+                f"golden.decisions are {dict(self.decisions)!s:.100}, expected {self.inputs} in all"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +231,8 @@ class Manifest:
     """What fast decoding changes; null: the export had no ``--data``."""
 
     def __post_init__(self) -> None:
+        if not self.artifacts:
+            raise BundleError("there is no artifact; export the model again")
         names = [a.name for a in self.artifacts]
         files = [record.file for record in self.files]
         if len(set(names)) != len(names) or len(set(files)) != len(files):

@@ -20,7 +20,7 @@ from cxr_edge.bundle.preference import in_order_of_preference
 from cxr_edge.domain import Domain, parse_domain
 from cxr_edge.engines import ENGINES, Engine, installed_engines, open_engine, why_unsuited
 from cxr_edge.errors import BundleError, EngineError, MissingExtraError, UsageError, unknown_name
-from cxr_edge.files import printable, read_file, sha256
+from cxr_edge.files import printable, read_file, sha256, why
 from cxr_edge.records import dataclass
 from cxr_edge.reporting import notice
 
@@ -64,7 +64,7 @@ class Bundle:
         try:
             exists = name.exists()
         except OSError as err:  # a name too long, a folder that may not be searched
-            raise BundleError(f"{printable(path)}: cannot be opened: {err.strerror}") from err
+            raise BundleError(f"{printable(path)}: cannot be opened: {why(err)}") from err
         if not exists:
             raise BundleError(_no_bundle(path))
         data = read_file(

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from cxr_edge import documents
 from cxr_edge.errors import BundleError, OutputError, UsageError
-from cxr_edge.files import printable, read_file, remove_file, write_file
+from cxr_edge.files import printable, read_file, remove_file, why, write_file
 
 SERVICE_LOCK = "service.lock"
 SERVED_NAME = "served.json"
@@ -63,7 +63,7 @@ def hold_service_lock(folder: Path) -> Iterator[None]:
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
     except OSError as err:
-        raise OutputError(f"{printable(path)}: cannot be written: {err.strerror}") from err
+        raise OutputError(f"{printable(path)}: cannot be written: {why(err)}") from err
     try:
         _lock_soon(lock, path)
         yield
@@ -84,7 +84,7 @@ def _lock_soon(lock: int, path: Path) -> None:
         except BlockingIOError:
             time.sleep(_LOCK_WAIT_S / _LOCK_TRIES)
         except OSError as err:
-            raise OutputError(f"{printable(path)}: cannot be locked: {err.strerror}") from err
+            raise OutputError(f"{printable(path)}: cannot be locked: {why(err)}") from err
         else:
             return
     raise UsageError(

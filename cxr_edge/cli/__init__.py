@@ -17,7 +17,7 @@ from cxr_edge.cli.options import read_call
 from cxr_edge.cli.output import streams
 from cxr_edge.device.temporary import owned_process
 from cxr_edge.errors import CxrEdgeError, OutputError, UsageError, unknown_name
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why
 from cxr_edge.reporting import listening
 
 PIPE_CLOSED = 141
@@ -163,7 +163,7 @@ def _fail_for_system(error: OSError) -> int:
 
     Only writing to stdout fails without a file's name, and a working folder that was deleted.
     """
-    reason = error.strerror or str(error)
+    reason = why(error)
     if error.filename is not None:
         name = error.filename if isinstance(error.filename, str) else repr(error.filename)
         return _fail(OutputError(f"{printable(name)}: {reason}"))

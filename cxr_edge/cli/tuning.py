@@ -23,7 +23,7 @@ from cxr_edge.cli.output.schemas import (
 )
 from cxr_edge.cli.output.tables import Cell, Column, Styled, print_table
 from cxr_edge.errors import OutputError, ParityError
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why
 
 if TYPE_CHECKING:
     from cxr_edge.device.doctor import Diagnosis
@@ -136,7 +136,7 @@ def _forget(path: Path, terminal: Terminal) -> None:
     except FileNotFoundError:
         terminal.say(f"{printable(path)}: no such profile")
     except OSError as err:
-        raise OutputError(f"{printable(path)}: cannot be deleted: {err.strerror}") from err
+        raise OutputError(f"{printable(path)}: cannot be deleted: {why(err)}") from err
     else:
         terminal.say(f"{printable(path)}: deleted")
 

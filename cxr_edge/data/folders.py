@@ -14,9 +14,9 @@ import numpy.typing as npt
 from cxr_edge.device.batch import map_in_order
 from cxr_edge.device.machine import usable_cpus
 from cxr_edge.errors import DataError, ImageError, UsageError
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why
 from cxr_edge.image import SUFFIXES, list_images, read_image
-from cxr_edge.image.listing import is_litter
+from cxr_edge.image.listing import is_litter, unlistable
 from cxr_edge.preprocess import Pixels, resize_to_input
 from cxr_edge.reporting import Reporter, Silent
 from cxr_edge.spec import InputSpec
@@ -96,7 +96,7 @@ def find_images(folder: Path) -> list[Path]:
     try:
         return list(list_images(folder, by_content=False).images)
     except OSError as err:
-        raise DataError(f"{printable(folder)}: cannot be listed: {err.strerror}") from err
+        raise unlistable(folder, err) from err
 
 
 def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFolder:
@@ -119,6 +119,11 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFold
         else:
             expected = "a folder for each class, at least two, each with its images"
         raise DataError(f"{printable(root)}: found {_abbreviate(present)}, expected {expected}")
+    for name in names:
+        if not name.isprintable():
+            raise DataError(
+                f"{printable(root / name)}: a label may have no control characters; rename it"
+            )
     by_label = [find_images(root / name) for name in names]
     for name, files in zip(names, by_label, strict=True):
         if not files:
@@ -152,7 +157,7 @@ def find_split(data: Path, split: str) -> Path | None:
             return None
         matching = sorted(p for p in data.iterdir() if p.name.lower() in names and p.is_dir())
     except OSError as err:
-        raise DataError(f"{printable(data)}: cannot be opened: {err.strerror}") from err
+        raise DataError(f"{printable(data)}: cannot be opened: {why(err)}") from err
     if len(matching) > 1:
         listing = _abbreviate([path.name for path in matching])
         raise DataError(f"{printable(data)}: has the folders {listing}; keep one of them")
@@ -236,7 +241,7 @@ def _subfolders(root: Path) -> list[str]:
             raise DataError(f"{printable(root)}: no such folder; check the path")
         return sorted(path.name for path in root.iterdir() if path.is_dir())
     except OSError as err:
-        raise DataError(f"{printable(root)}: cannot be listed: {err.strerror}") from err
+        raise DataError(f"{printable(root)}: cannot be listed: {why(err)}") from err
 
 
 def _abbreviate(names: Sequence[str], limit: int = 8) -> str:

@@ -13,7 +13,7 @@ from cxr_edge.device.machine import BUSY_LOAD, Machine, this_machine
 from cxr_edge.engines import ENGINES
 from cxr_edge.errors import ProfileError
 from cxr_edge.extras import package_version
-from cxr_edge.files import printable, read_file, write_file
+from cxr_edge.files import printable, read_file, why, write_file
 from cxr_edge.records import dataclass
 from cxr_edge.reporting import notice
 
@@ -133,7 +133,7 @@ def _check_owner(file: Path) -> None:
     try:
         owner = file.stat().st_uid
     except OSError as err:
-        raise ProfileError(f"{printable(file)}: cannot be opened: {err.strerror}") from err
+        raise ProfileError(f"{printable(file)}: cannot be opened: {why(err)}") from err
     if owner not in (os.geteuid(), 0):
         raise ProfileError(f"{printable(file)}: belongs to user {owner}, expected your own")
 

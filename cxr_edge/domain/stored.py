@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cxr_edge.arrays import open_arrays
 from cxr_edge.domain.detector import NO_CHROMA_LIMIT, Discriminator, Domain
 from cxr_edge.domain.features import FEATURES, SIDE
 from cxr_edge.errors import CxrEdgeError
 
 _PIXELS = SIDE * SIDE
 _MOST_HIDDEN = 1024
+_MOST_BYTES = 2**24
 _SHAPES = {
     "mean": (_PIXELS,),
     "components": ("K", _PIXELS),
@@ -69,7 +71,7 @@ def parse_domain(data: bytes, name: str, error: type[CxrEdgeError]) -> Domain:
         error: the bytes are no such .npz, or the parameters are invalid.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        with open_arrays(data, _MOST_BYTES) as stored:
             is_old = not any(key in stored for key in _SHAPES_2_1)
             shapes = _SHAPES if is_old else _SHAPES | _SHAPES_2_1
             arrays = {key: np.asarray(stored[key], np.float64) for key in shapes}

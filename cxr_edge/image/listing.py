@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from cxr_edge.errors import ImageError
-from cxr_edge.files import printable
+from cxr_edge.errors import DataError, ImageError
+from cxr_edge.files import printable, why
 from cxr_edge.image.dicom.recognition import is_dicom
 from cxr_edge.image.formats import recognizes
 from cxr_edge.records import dataclass
@@ -30,6 +30,11 @@ _NUMBER = ".0123456789"
 
 ENOUGH_BYTES = 132
 """Of a file's beginning, to recognize it: up to the end of DICOM's magic, which comes last."""
+
+
+def unlistable(folder: str | Path, err: OSError) -> DataError:
+    """The error of a folder that cannot be listed, or of one in it, which is then named."""
+    return DataError(f"{printable(err.filename or folder)}: cannot be listed: {why(err)}")
 
 
 @dataclass(frozen=True, slots=True)

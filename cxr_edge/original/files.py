@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from cxr_edge.errors import ModelError
-from cxr_edge.files import is_folder, why_no_file
+from cxr_edge.files import is_folder, why, why_no_file
 
 MAX_MESSAGE = 300
 """The longest message, characters."""
@@ -107,7 +107,7 @@ def model_kind(path: Path, name: str) -> Kind:
             file.seek(max(0, path.stat().st_size - 8))
             tail = file.read()
     except OSError as err:
-        raise refuse(name, f"cannot be read: {err.strerror}") from err
+        raise refuse(name, f"cannot be read: {why(err)}") from err
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     if head.startswith(b"PK"):
@@ -171,7 +171,7 @@ def _describe_folder(folder: Path) -> str:
     try:
         names = sorted(item.name for item in folder.iterdir())
     except OSError as err:
-        return f"cannot be read: {err.strerror}"
+        return f"cannot be read: {why(err)}"
     if "saved_model.pb" in names:
         return _SAVED_MODEL
     if "manifest.json" in names:

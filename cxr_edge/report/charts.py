@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,7 @@ EXTRA = "report"
 PACKAGES = ("altair", "vl_convert", "jinja2")
 """Modules that the extra brings."""
 PNG_WIDTH_PX = 720
+_NOT_IN_SVG = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 Chart: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"
@@ -83,8 +85,19 @@ def specification(chart: Chart) -> dict[str, Any]:
     texts = drawn.pop("datasets", {})
     if texts:
         drawn["datasets"] = {name: json.loads(text) for name, text in texts.items()}
-    unpacked: dict[str, Any] = _without_format(drawn)
+    unpacked: dict[str, Any] = _printable(_without_format(drawn))
     return {**unpacked, "autosize": {"type": "fit-x", "contains": "padding"}}
+
+
+def _printable(node: Any) -> Any:
+    """The same with escapes for characters that SVG may not hold: the renderer aborts on them."""
+    if isinstance(node, str):
+        return _NOT_IN_SVG.sub(lambda found: ascii(found[0])[1:-1], node)
+    if isinstance(node, list):
+        return [_printable(value) for value in node]
+    if isinstance(node, dict):
+        return {key: _printable(value) for key, value in node.items()}
+    return node
 
 
 def _without_format(node: Any) -> Any:

@@ -12,7 +12,7 @@ from cxr_edge.decision import decide, probabilities
 from cxr_edge.engines import open_engine
 from cxr_edge.errors import EngineError
 from cxr_edge.export.artifacts import ArtifactKind
-from cxr_edge.export.gate import proving_engines
+from cxr_edge.export.machine import proving_engines
 from cxr_edge.preprocess import normalize
 from cxr_edge.spec import ModelSpec
 

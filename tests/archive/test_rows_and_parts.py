@@ -137,6 +137,27 @@ def test_content_counts_of_the_row_before_and_under_one_path_only() -> None:
     assert not settled.has_content_of(dataclasses.replace(row, attempt=3))
 
 
+def test_a_file_that_becomes_what_it_was_is_read_again() -> None:
+    """The last row stands for what it was in between, and readers keep the last row."""
+    first = dataclasses.replace(a_row("a/b.png"), id=row_id(IMAGE, BUNDLE))
+    other = dataclasses.replace(IMAGE, modified_ns=99)
+    between = failed_row("a/b.png", attempt=2)
+    between = dataclasses.replace(between, sha256="e" * 64, id=row_id(other, BUNDLE, 2))
+    settled = Settled(map(standing, [first, between]), BUNDLE, retry_failed=False)
+    assert settled.next_attempt(IMAGE) == 3 and not settled.has_failed(IMAGE)
+    assert settled.next_attempt(other) == 0 and settled.has_failed(other)
+    assert not settled.has_content_of(dataclasses.replace(first, attempt=3))
+
+
+def test_a_touched_file_that_fails_no_more_has_a_new_row() -> None:
+    failed = dataclasses.replace(failed_row("a.png"), sha256="d" * 64)
+    settled = Settled([standing(failed)], BUNDLE, retry_failed=False)
+    touched = dataclasses.replace(failed, modified_ns=99, attempt=2)
+    assert settled.has_content_of(touched)
+    mended = dataclasses.replace(touched, ok=True, error=None, message=None)
+    assert not settled.has_content_of(mended)
+
+
 def test_many_digests_are_told_apart() -> None:
     images = [dataclasses.replace(IMAGE, name=str(number)) for number in range(2000)]
     rows = [dataclasses.replace(a_row("x"), id=row_id(image, BUNDLE)) for image in images[::2]]

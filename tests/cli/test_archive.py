@@ -67,7 +67,7 @@ def test_what_contradicts_is_refused_in_one_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "archive").mkdir()
+    draw_archive(tmp_path / "archive", 1)
     (tmp_path / "archive.json").write_text("{}")
     code = call("archive", *options)
     errors = capsys.readouterr().err
@@ -100,3 +100,22 @@ def test_stdin_and_a_file_are_no_archive(
     (tmp_path / "x.png").touch()
     assert call(tmp_path / "x.png", "--to", tmp_path / "r") == 2
     assert "x.png: is no folder, --to needs one" in capsys.readouterr().err
+    assert call(tmp_path / "absent", "--to", tmp_path / "r") == 2
+    assert "absent: no such folder; check the path" in capsys.readouterr().err
+
+
+def test_a_ray_that_does_not_start_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ray = pytest.importorskip("ray")
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore lines")
+
+    monkeypatch.setattr(ray, "init", fail)
+    draw_archive(tmp_path / "a", 1)
+    assert call(tmp_path / "a", "--to", tmp_path / "r", "--ray") == 2
+    assert (
+        "Ray does not start on this machine: The current node timed out during startup.; try again,"
+        " or leave --ray out\n" in capsys.readouterr().err
+    )

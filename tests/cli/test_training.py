@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,17 @@ def train(in_process: Any, drawn_data: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Call the command with what the training would return, and the recipe it was given."""
     from cxr_edge.train import pipeline
 
-    def call(parts: dict[str, Evaluation], *arguments: str) -> tuple[Any, Any]:
+    def call(
+        parts: dict[str, Evaluation], *arguments: str, data: Path = drawn_data
+    ) -> tuple[Any, Any]:
         given = []
 
-        def pretend(data: Path, out: Path, recipe: Any, **options: Any) -> dict[str, Evaluation]:
+        def pretend(images: Path, out: Path, recipe: Any, **options: Any) -> dict[str, Evaluation]:
             given.append(recipe)
             return parts
 
         monkeypatch.setattr(pipeline, "train", pretend)
-        return in_process("train", drawn_data, *arguments), given[0]
+        return in_process("train", data, *arguments), given[0]
 
     return call
 
@@ -84,3 +87,13 @@ def test_the_block_is_given_back_only_where_that_is_asked_for(train: Any) -> Non
     parts = {"test": evaluation(is_useless=False)}
     assert train(parts)[1].block
     assert train(parts, "--no-block")[1].block is None
+
+
+def test_a_validation_folder_leaves_no_block(
+    train: Any, drawn_data: Path, tmp_path: Path, in_process: Any
+) -> None:
+    """All of DATA/train is trained on then, and the recipe's name says so."""
+    shutil.copytree(drawn_data / "train", tmp_path / "data/train")
+    shutil.copytree(drawn_data / "test", tmp_path / "data/val")
+    parts = {"validation": evaluation(is_useless=False)}
+    assert train(parts, "--use-val-folder", data=tmp_path / "data")[1].block is None

@@ -298,3 +298,13 @@ def test_few_files_are_read_ahead_of_those_that_were_taken(
     read_folder(open_folder(tmp_path), SMALL, Slow())
     assert len(begun) == len(ahead) == 251
     assert 0 < ahead[0] <= max(ahead) < 100
+
+
+@pytest.mark.parametrize("name", ["a\nb", "c\x1b[31m", "tab\t"])
+def test_a_class_whose_name_is_no_text_is_refused(folder: Path, name: str) -> None:
+    """It would reach terminals, charts and the spec."""
+    (folder / name).mkdir()
+    (folder / "cat/b.png").rename(folder / name / "x.png")
+    with pytest.raises(DataError, match="a label may have no control characters") as caught:
+        open_folder(folder)
+    assert name not in str(caught.value) and len(str(caught.value).splitlines()) == 1

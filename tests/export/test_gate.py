@@ -35,7 +35,7 @@ from cxr_edge.errors import (
     OutputError,
     ParityError,
 )
-from cxr_edge.export import builder, gate
+from cxr_edge.export import builder, machine
 from cxr_edge.export.artifacts import KINDS, ArtifactKind, FloatConversion, QuantizedConversion
 from cxr_edge.export.convert.metadata import embed
 from cxr_edge.export.convert.onnx import export_onnx
@@ -651,12 +651,28 @@ def test_a_file_for_other_cpus_is_refused_before_any_work_where_it_cannot_be_pro
     bundle: Path, small: OriginalModel, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(
-        gate, "why_unsuited", lambda target: "" if target in ("any", "portable") else "it saturates"
+        machine,
+        "why_unsuited",
+        lambda target: "" if target in ("any", "portable") else "it saturates",
     )
     monkeypatch.setattr("cxr_edge.export.pipeline.ArtifactBuilder", None)
     error = export_over(bundle, small, KINDS[kind])
     assert isinstance(error, ParityError) and "cannot be proven here" in str(error)
     assert "onnx-int8, which is right everywhere" in str(error)
+
+
+def test_what_cannot_be_proven_here_does_not_hold_up_the_others(
+    bundle: Path, small: OriginalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        machine, "why_unsuited", lambda target: target == "arm64" and "it saturates"
+    )
+    kinds = GOOD, KINDS["onnx-int8-arm64"]
+    request = dataclasses.replace(REQUEST, named=frozenset(kind.name for kind in kinds))
+    manifest, report = export(small, bundle, kinds, request, Silent())
+    assert [artifact.name for artifact in manifest.artifacts] == ["onnx-fp32"]
+    (failed,) = report.failed
+    assert failed.named and "cannot be proven here: it saturates" in failed.why
 
 
 def test_images_that_decide_must_not_be_scored(
@@ -795,7 +811,7 @@ def test_a_model_of_more_labels_than_golden_inputs_still_gets_them() -> None:
 def test_without_an_engine_for_the_format_nothing_is_exported_unproven(
     opened: Bundle, good_file: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "installed_engines", lambda: ("litert",))
+    monkeypatch.setattr(machine, "installed_engines", lambda: ("litert",))
     with pytest.raises(MissingExtraError, match=r"onnx-fp32 cannot be proven.*openvino"):
         prove_altered(unaltered, good_file, opened.manifest.spec, golden_of(opened))
     assert {*ENGINES} == {*installed_engines()}

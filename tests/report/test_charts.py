@@ -7,12 +7,13 @@ import re
 import runpy
 from pathlib import Path
 
+import altair as alt
 import cv2
 import numpy as np
 import pytest
 
 from cxr_edge.report import theme
-from cxr_edge.report.charts import png, specification
+from cxr_edge.report.charts import png, records, specification
 
 small_chart = runpy.run_path(str(Path(__file__).with_name("conftest.py")))["small_chart"]
 
@@ -62,3 +63,13 @@ def test_colours_stand_out_from_the_background(palette):
         assert contrast(colour) >= 4.5  # WCAG 2.2, 1.4.3: text
     for colour in palette.series:
         assert contrast(colour) >= 2.9, colour  # 1.4.11 asks for 3: marks
+
+
+def test_characters_that_svg_may_not_hold_are_escaped() -> None:
+    """The renderer ends the process where it meets one."""
+    rows = records([{"label": f"c{character}[31m", "value": 1} for character in "\x1b\0\x85\ufffe"])
+    chart = alt.Chart(rows).mark_bar().encode(x="value:Q", y="label:N")
+    text = json.dumps(specification(chart), ensure_ascii=False)
+    for escape in (r"c\\x1b[31m", r"c\\x00[31m", r"c\\x85[31m", r"c\\ufffe[31m"):
+        assert escape in text
+    assert cv2.imdecode(np.frombuffer(png(chart), np.uint8), cv2.IMREAD_COLOR) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -87,3 +88,17 @@ def test_a_changed_width_is_in_the_name_and_is_a_share() -> None:
 def test_a_block_that_is_given_back_is_in_the_name() -> None:
     assert recipe_name(without_block(ROBUST)) == "robust v2, no block"
     assert without_block(SEED) == SEED and recipe_name(without_block(SEED)) == "seed v1"
+
+
+def test_a_positive_label_of_three_is_refused() -> None:
+    spec = dataclasses.replace(
+        ROBUST.spec,
+        labels=("a", "b", "c"),
+        activation="softmax",
+        positive_label=None,
+        threshold=None,
+    )
+    of_three = dataclasses.replace(ROBUST, spec=spec)
+    assert for_labels(of_three, ("a", "b", "c"), None).spec == spec
+    with pytest.raises(UsageError, match="--positive is for two labels, the network has 3: a, b"):
+        for_labels(of_three, ("a", "b", "c"), "a")

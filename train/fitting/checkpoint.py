@@ -9,7 +9,7 @@ from typing import Any
 
 from cxr_edge import documents
 from cxr_edge.errors import OutputError, UsageError
-from cxr_edge.files import atomic_path, printable, read_file, write_file
+from cxr_edge.files import atomic_path, printable, read_file, why, write_file
 from cxr_edge.train.fitting.history import Epoch
 from cxr_edge.train.request import STATE_NAME
 
@@ -74,4 +74,4 @@ def remove_state(folder: Path) -> None:
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as err:
-        raise OutputError(f"{folder}: cannot be deleted: {err.strerror}") from err
+        raise OutputError(f"{folder}: cannot be deleted: {why(err)}") from err

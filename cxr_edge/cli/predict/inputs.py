@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cxr_edge.cli.output.console import Terminal
 from cxr_edge.cli.output.formats import Result
-from cxr_edge.errors import DataError, ImageError, UsageError
-from cxr_edge.files import is_folder, printable
+from cxr_edge.errors import ImageError, UsageError
+from cxr_edge.files import is_folder, printable, why
 from cxr_edge.records import dataclass
 from cxr_edge.results import Failure
 
@@ -94,7 +94,7 @@ def _read_stdin(max_bytes: int) -> bytes:
         # One byte over the limit is enough to be refused for it.
         return sys.stdin.buffer.read(max_bytes + 1)
     except OSError as err:
-        raise ImageError(f"stdin: cannot be read: {err.strerror}") from err
+        raise ImageError(f"stdin: cannot be read: {why(err)}") from err
 
 
 def _add_folder(path: str, inputs: Inputs) -> None:
@@ -105,12 +105,12 @@ def _add_folder(path: str, inputs: Inputs) -> None:
         ImageError: it holds no images.
     """
     from cxr_edge.image import list_images
-    from cxr_edge.image.listing import no_images, other_files
+    from cxr_edge.image.listing import no_images, other_files, unlistable
 
     try:
         listing = list_images(Path(path))
     except OSError as err:
-        raise DataError(f"{printable(path)}: cannot be listed: {err.strerror}") from err
+        raise unlistable(path, err) from err
     if not listing.images:
         raise no_images(path, listing.ignored)
     inputs.add(map(str, listing.images), listed=True)
