@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = {
     "calibration": "RUN DATA",
     "decoding": "BUNDLE IMAGES",
+    "domain_fits": "DATA",
     "fast_path": "IMAGES [DICOM]",
     "jpeg_damage": "DATA",
     "operations": "FILE.onnx",
