@@ -99,8 +99,8 @@ def model_kind(path: Path, name: str) -> Kind:
     """
     if is_folder(path):
         raise refuse(name, _describe_folder(path))
-    if why := why_no_file(path):
-        raise refuse(name, f"{why}; expected a Keras model (.keras or .h5)")
+    if reason := why_no_file(path):
+        raise refuse(name, f"{reason}; expected a Keras model (.keras or .h5)")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
