@@ -33,8 +33,9 @@ def test_zeros_are_not_unpacked_beyond_what_images_could_be() -> None:
 
 
 def test_images_of_a_large_file_may_take_more() -> None:
-    pixels = np.random.default_rng(1).integers(0, 2, 2**25).astype(np.uint8)
-    with open_arrays(packed(pixels=pixels)) as arrays:
-        assert np.array_equal(arrays["pixels"], pixels)
+    buffer = io.BytesIO()
+    np.savez(buffer, pixels=np.ones(2**24 + 1, np.uint8))
+    with open_arrays(buffer.getvalue()) as arrays:
+        assert arrays["pixels"].sum() == 2**24 + 1
     with pytest.raises(ValueError, match="at most 100 are expected"):
-        open_arrays(packed(pixels=pixels), 100)
+        open_arrays(buffer.getvalue(), 100)

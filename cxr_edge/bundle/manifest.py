@@ -170,10 +170,9 @@ class GoldenRecord:
     def __post_init__(self) -> None:
         if not 0 < self.inputs <= MAX_GOLDEN:
             raise BundleError(f"golden.inputs is {self.inputs}, expected 1..{MAX_GOLDEN}")
-        counts = self.decisions.values()
-        if min(counts, default=0) < 0 or sum(counts) != self.inputs:
+        if min(self.decisions.values(), default=0) < 0:
             raise BundleError(
-                f"golden.decisions are {dict(self.decisions)!s:.100}, expected {self.inputs} in all"
+                f"golden.decisions are {dict(self.decisions)!s:.100}, expected counts"
             )
 
 

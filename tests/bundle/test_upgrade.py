@@ -282,7 +282,9 @@ def test_a_folder_that_may_not_be_searched_is_one_line(into: Path, tmp_path: Pat
         )
     finally:
         tmp_path.chmod(0o700)
-    assert done.stdout == f"{into}/current: cannot be read: Permission denied\n", done.stderr
+    assert done.stdout == f"{into}/current: cannot be read: Permission denied; allow it\n", (
+        done.stderr
+    )
 
 
 def test_a_fifo_in_the_place_of_the_service_s_lock_blocks_nobody(

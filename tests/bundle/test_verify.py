@@ -91,9 +91,10 @@ def test_every_artifact_of_a_fresh_export_is_proven_on_every_engine(exported_bun
         ("tflite-fp32", "litert"),
         ("ncnn-fp32", "ncnn"),
     ]
+    inputs = Bundle.open(exported_bundle).manifest.golden.inputs
     for verdict in found.values():
         assert (verdict.outcome, verdict.reason) == ("proven", "")
-        assert verdict.parity is not None and verdict.parity.inputs == 32
+        assert verdict.parity is not None and verdict.parity.inputs == inputs
         assert verdict.parity.flips == 0
         assert verdict.parity.max_abs_delta <= verdict.tolerance
 

@@ -30,7 +30,10 @@ def shell(line: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_full_disk_behind_stdout_is_exit_code_6(image):
     done = shell('"$@" > /dev/full', "predict", image)
     assert done.returncode == 6
-    assert done.stderr == "cxr-edge: stdout: cannot be written: No space left on device\n"
+    assert (
+        done.stderr
+        == "cxr-edge: stdout: cannot be written: No space left on device; free some space\n"
+    )
 
 
 def test_a_reader_that_stops_ends_the_work_silently_as_sigpipe_does(image):
@@ -153,7 +156,7 @@ def test_every_command_answers_or_says_in_one_line_why_not(image, tmp_path):
 
 
 CLOSED = "cxr-edge: stdout is closed; redirect it, for example to /dev/null\n"
-FULL = "cxr-edge: stdout: cannot be written: No space left on device"
+FULL = "cxr-edge: stdout: cannot be written: No space left on device; free some space"
 
 
 def test_a_program_may_call_the_command_with_streams_of_its_own(image, monkeypatch):

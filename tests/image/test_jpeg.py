@@ -260,7 +260,7 @@ def test_scan_bomb(scans: int, xray: Image, encode: Encode) -> None:
     last = data.rindex(b"\xff\xda")
     started = time.process_time()
     assert "scans" in refusal(data[:last] + data[last:-2] * scans + END)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 3  # 1.1 s on a slow machine
 
 
 def test_segment_bomb(xray: Image, encode: Encode) -> None:
