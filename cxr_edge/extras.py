@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import importlib.util
 import os
-import platform
 import sys
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import Any
 
 from cxr_edge.device import temporary
 from cxr_edge.device.forks import without_forks
+from cxr_edge.device.machine import is_x86
 from cxr_edge.errors import MissingExtraError
 from cxr_edge.reporting import announce
 
@@ -30,8 +30,6 @@ _DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Modules whose package has another name on the package index."""
-
-_X86 = ("x86_64", "amd64")
 
 _DEFAULT_BACKEND = "tensorflow"
 _BACKENDS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
@@ -123,9 +121,9 @@ def require_keras(extra: str) -> Any:
     """
     _redirect_home_writes()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if platform.machine().lower() in _X86:
-        # TensorFlow's own default without VNNI is 0, which makes a training step there 1.6 to 2.1
-        # times as long (benchmarks/training_step.py). Read when TensorFlow is imported.
+    if is_x86(os.uname().machine):
+        # TensorFlow's own default without VNNI is 0, which makes a training step there 1.5 times as
+        # long (benchmarks/training_step.py). Read when TensorFlow is imported.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     backend = os.environ["KERAS_BACKEND"] = _backend()
     if "keras" in sys.modules:

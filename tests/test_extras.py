@@ -84,7 +84,8 @@ def test_tensorflow_uses_onednn_on_every_x86_unless_the_user_says_no(
     monkeypatch.setenv(name, users or "")  # so that the change below is undone
     if users is None:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(extras.platform, "machine", lambda: machine)
+    named = os.uname_result(("Linux", "host", "6.1", "#1", machine))
+    monkeypatch.setattr(os, "uname", lambda: named)
     require_keras("train")
     assert os.environ.get(name) == expected
 

@@ -87,6 +87,13 @@ def test_every_argument_and_error_is_documented(name: str) -> None:
         ("export_model", {"max_flips": 1}, "--max-flips is for quantized files"),
         ("export_model", {"int8": True, "max_delta_p": 2}, "expected a number within 0..1"),
         ("export_model", {"data": "nowhere"}, "nowhere: does not exist"),
+        ("export_model", {"data": "nowhere", "max_flips": 1}, "nowhere: does not exist"),
+        ("export_model", {"validation": "nowhere"}, "--validation is for quantized files"),
+        (
+            "export_model",
+            {"validation": "nowhere", "keep_images": True},
+            "nowhere: does not exist",
+        ),
         ("train_model", {"data": "nowhere"}, "nowhere: no such folder"),
         ("train_model", {"data": "nowhere", "recipe": "sead"}, "did you mean seed"),
         ("train_model", {"data": "nowhere", "epochs": 0}, "epochs is 0"),

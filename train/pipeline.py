@@ -14,7 +14,7 @@ from cxr_edge.data.patients import Grouping, kermany_series
 from cxr_edge.data.samples import dump_samples
 from cxr_edge.domain import dump_domain
 from cxr_edge.extras import require_keras
-from cxr_edge.files import atomic_path, write_file
+from cxr_edge.files import atomic_path, printable, write_file
 from cxr_edge.metrics.evaluation import EVALUATION_NAME, Evaluation, ModelSource
 from cxr_edge.original.keras_model import keras_scores
 from cxr_edge.original.run_folder import (
@@ -167,6 +167,7 @@ def write_run(
         network.save(temporary)
     write_file(out / SPEC_NAME, documents.dump(spec))
     write_file(out / CALIBRATION_NAME, dump_samples(calibration_samples(images, seed)))
+    reporter.say("fitting the out-of-domain check")
     files = open_training_folders(data, recipe, use_val_folder=use_val_folder)[0].files
     domain = fit_domain(images.pixels, images.validation.pixels, survey_files(files))
     write_file(out / DOMAIN_NAME, dump_domain(domain))
@@ -192,7 +193,7 @@ def _report_data(
         **({"block": counts(images.block.labels, names)} if images.block else {}),
     }
     for part, by_label in parts.items():
-        listing = ", ".join(f"{name} {number:,}" for name, number in by_label.items())
+        listing = ", ".join(f"{printable(name)} {number:,}" for name, number in by_label.items())
         reporter.say(f"{part}: {listing} images of {images.patients[part]:,} patients")
     if images.test:
         parts["test"] = images.test.counts

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.image.listing import unlistable, walk_images
+from cxr_edge.image.listing import no_images, unlistable, walk_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,21 @@ def list_archive(archive: Path) -> Iterator[ImageFile | None]:
             yield None if path is None else _examined(path, archive)
     except OSError as err:
         raise unlistable(archive, err) from err
+
+
+def refuse_no_images(archive: Path) -> None:
+    """Refuse a folder without images, before a folder of results is made for it.
+
+    Raises:
+        DataError: as :func:`list_archive`.
+        ImageError: it holds no images.
+    """
+    ignored = 0
+    for image in list_archive(archive):
+        if image:
+            return
+        ignored += 1
+    raise no_images(str(archive), ignored)
 
 
 def storable_time(time_ns: int | None) -> int | None:

@@ -16,7 +16,6 @@ from cxr_edge.archive.rows import Row, make_row
 from cxr_edge.archive.settled import Settled
 from cxr_edge.archive.worker import LoadedModel, Task
 from cxr_edge.files import printable
-from cxr_edge.image.listing import no_images
 from cxr_edge.reporting import Advance
 from cxr_edge.results import Failure
 
@@ -61,7 +60,6 @@ def run_locally(
     """
     archive, to = Path(request.archive), Path(request.to)
     bundle = model.bundle_sha256
-    _refuse_no_images(request.archive)
     with open_results(to, settings_of(request, model, "local", format)):
         results = ResultsFolder(to, format)
         settled = Settled(results.standings(), bundle, retry_failed=request.retry_failed)
@@ -92,16 +90,6 @@ def run_locally(
                     commits.add(row)
                 on_progress(done, max(pending, done))
     return ArchiveResult(known + done, ignored, known, failed, touched)
-
-
-def _refuse_no_images(archive: str) -> None:
-    """Refuse an archive without images, before a folder of results is made for it."""
-    ignored = 0
-    for image in list_archive(Path(archive)):
-        if image:
-            return
-        ignored += 1
-    raise no_images(archive, ignored)
 
 
 def _tasks(archive: Path, settled: Settled) -> Iterator[Task]:

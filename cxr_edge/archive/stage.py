@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from cxr_edge.archive.formats import FormatName, part_format
+from cxr_edge.archive.listing import refuse_no_images
 from cxr_edge.archive.local import run_locally
 from cxr_edge.archive.remote import is_address
 from cxr_edge.archive.request import ArchiveRequest, ArchiveResult, load_model
@@ -71,6 +73,7 @@ def predict_archive(
         UsageError: ``archive`` is no folder, another run writes to ``to``, it was begun with other
             settings, or ``workers`` is out of range.
         DataError: the archive cannot be listed.
+        ImageError: it holds no images.
         OutputError: the results cannot be written, or read again.
         MissingExtraError: pyarrow or Ray is not installed.
         BundleError, ProfileError, EngineError: the model cannot be loaded, or its engine fails;
@@ -105,6 +108,8 @@ def predict_archive(
         key=optional_path(key),
     )
     model = load_model(choice)
+    if is_folder(archive):
+        refuse_no_images(Path(archive))
     request = ArchiveRequest(archive, os.fspath(to), ids, retry_failed)
     if on_ray:
         from cxr_edge.archive.on_ray import run_on_ray

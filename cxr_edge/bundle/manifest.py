@@ -172,7 +172,7 @@ class GoldenRecord:
             raise BundleError(f"golden.inputs is {self.inputs}, expected 1..{MAX_GOLDEN}")
         if min(self.decisions.values(), default=0) < 0:
             raise BundleError(
-                f"golden.decisions are {dict(self.decisions)!s:.100}, expected counts"
+                f"golden.decisions are {dict(self.decisions)!s:.100}, expected 0 or more of each"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,10 @@ class LabelledFolder:
     def counts(self) -> dict[str, int]:
         """Label → number of files."""
         return {name: self.indices.count(i) for i, name in enumerate(self.labels)}
+
+
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of Unicode: control characters, bytes that are no text, ends of lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFold
             expected = "a folder for each class, at least two, each with its images"
         raise DataError(f"{printable(root)}: found {_abbreviate(present)}, expected {expected}")
     for name in names:
-        if not name.isprintable():
+        if any(unicodedata.category(character) in _NO_TEXT for character in name):
             raise DataError(
                 f"{printable(root / name)}: a label may have no control characters; rename it"
             )

@@ -12,15 +12,12 @@ from pathlib import Path
 
 from cxr_edge.bundle.preference import in_order_of_preference
 from cxr_edge.bundle.reader import Bundle
-from cxr_edge.device.machine import Machine, is_arm64, this_machine
+from cxr_edge.device.machine import Machine, is_arm64, is_x86, this_machine
 from cxr_edge.device.profile import StoredProfile, engine_version, find_profile
 from cxr_edge.engines import ENGINES, installed_engines
 from cxr_edge.errors import EngineError, MissingExtraError
 from cxr_edge.extras import is_installed
 
-_X86 = ("x86_64", "AMD64", "i686")
-
-# A module that only this extra installs.
 _EXTRAS = {
     "dicom": "pydicom",
     "report": "altair",
@@ -78,7 +75,7 @@ def _sums_are_exact(machine: Machine) -> bool | None:
     except (ImportError, EngineError):  # installed, but it cannot run here
         return None
     # Only x86 CPUs are known to saturate: elsewhere a wrong sum has another cause.
-    return exact or (False if machine.architecture in _X86 else None)
+    return exact or (False if is_x86(machine.architecture) else None)
 
 
 def _advice(bundle: Bundle, tuned: StoredProfile | None) -> Iterator[str]:

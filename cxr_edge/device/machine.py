@@ -55,6 +55,11 @@ class Machine:
     """Identifies the CPU model, all its instruction sets and ``cpus``: 16 hexadecimal digits."""
 
 
+def is_x86(architecture: str) -> bool:
+    """Whether a machine's architecture is that of Intel's and AMD's CPUs."""
+    return architecture.lower() in ("x86_64", "amd64", "i686")
+
+
 def is_arm64() -> bool:
     """Whether this is a 64-bit Arm machine, by either of its names."""
     return os.uname().machine in ("aarch64", "arm64")

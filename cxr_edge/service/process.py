@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from cxr_edge.errors import CxrEdgeError, OutputError, StoreError, UsageError
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why
 from cxr_edge.service.config import ServiceConfig, read_config
 from cxr_edge.service.model import ServedModel
 from cxr_edge.service.notify import notify, watchdog_s
@@ -148,7 +148,7 @@ def _alone(config: ServiceConfig) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as err:
-        raise OutputError(f"{printable(file)}: cannot be written: {err.strerror}") from err
+        raise OutputError(f"{printable(file)}: cannot be written: {why(err)}") from err
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,7 @@ from cxr_edge.bundle.reader import Bundle
 from cxr_edge.bundle.served import Served, announce_served, hold_service_lock
 from cxr_edge.bundle.upgrade import settle_bundles
 from cxr_edge.errors import CxrEdgeError, EngineError, OutputError, StoreError
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why
 from cxr_edge.service.config import ServiceConfig
 from cxr_edge.service.connections import dicom_folders, make_dicom, make_http, make_mqtt
 from cxr_edge.service.dicom.outbox import DEAD
@@ -140,7 +140,7 @@ class Service:
                     if folder:
                         Path(folder).mkdir(parents=True, exist_ok=True)
                 except OSError as err:
-                    reason = f"cannot be made: {err.strerror}"
+                    reason = f"cannot be made: {why(err)}"
                     if inbox.folder and not Path(inbox.folder).is_dir():
                         continue  # a share that is away: the health says so, and moving makes it
                     raise OutputError(f"{printable(folder)}: {reason}") from err

@@ -119,3 +119,14 @@ def test_a_ray_that_does_not_start_is_one_line(
         "Ray does not start on this machine: The current node timed out during startup.; try again,"
         " or leave --ray out\n" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("options", [[], ["--ray"]])
+def test_an_archive_without_images_is_refused_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/notes.txt").touch()
+    assert call(tmp_path / "a", "--to", tmp_path / "r", *options) == 4
+    assert "a: holds no images, but 1 other file; name a folder" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()  # another run may write there as it likes

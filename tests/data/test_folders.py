@@ -300,7 +300,7 @@ def test_few_files_are_read_ahead_of_those_that_were_taken(
     assert 0 < ahead[0] <= max(ahead) < 100
 
 
-@pytest.mark.parametrize("name", ["a\nb", "c\x1b[31m", "tab\t"])
+@pytest.mark.parametrize("name", ["a\nb", "c\x1b[31m", "tab\t", "end\u2028", "\udc80"])
 def test_a_class_whose_name_is_no_text_is_refused(folder: Path, name: str) -> None:
     """It would reach terminals, charts and the spec."""
     (folder / name).mkdir()
@@ -308,3 +308,11 @@ def test_a_class_whose_name_is_no_text_is_refused(folder: Path, name: str) -> No
     with pytest.raises(DataError, match="a label may have no control characters") as caught:
         open_folder(folder)
     assert name not in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["Lungenentz\u00fcndung", "no\u00a0break", "\u0645\u06cc\u200c\u0634\u0648\u062f"]
+)
+def test_a_class_may_have_a_name_in_any_language(folder: Path, name: str) -> None:
+    (folder / "cat").rename(folder / name)
+    assert set(open_folder(folder).labels) == {name, "dog"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from cxr_edge.export.images import ExportImages, describe_calibration, refuse_ov
 from cxr_edge.export.pipeline import judge
 from cxr_edge.export.request import CalibrationImages
 from cxr_edge.files import sha256
+from cxr_edge.reporting import Silent
 from cxr_edge.spec import InputSpec, ModelSpec
 
 SPEC = ModelSpec(
@@ -126,3 +129,23 @@ def test_an_original_that_is_of_no_use_on_the_users_images_is_told(
 ) -> None:
     reason = judge(Labelled(scores, labels), SPEC)
     assert reason is None if words is None else words in str(reason)
+
+
+class _OfARun:
+    """What the choice of calibration images looks at, for a run whose images may be scored."""
+
+    calibration = ExportImages.calibration
+
+    def __init__(self, kept: Samples, scored: Samples) -> None:
+        original = SimpleNamespace(spec=SPEC, calibration=CalibrationImages(kept, "the run's"))
+        self._original, self._request = original, SimpleNamespace(calibration=None)
+        self.parity_sets = [SimpleNamespace(samples=scored)]
+        self._reporter = Silent()
+
+
+def test_calibration_images_that_parity_is_checked_on_are_left_out_but_never_all() -> None:
+    kept = draw_samples(6)
+    some = Samples(kept.pixels[:2], None, ())
+    assert len(_OfARun(kept, some).calibration.samples.pixels) == 4
+    with pytest.raises(DataError, match="every calibration image of the run is among those"):
+        _ = _OfARun(kept, kept).calibration

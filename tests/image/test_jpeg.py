@@ -258,9 +258,10 @@ def test_what_follows_the_end_is_ignored(xray: Image, encode: Encode) -> None:
 def test_scan_bomb(scans: int, xray: Image, encode: Encode) -> None:
     data = encode(xray, "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
+    bomb = data[:last] + data[last:-2] * scans + END
     started = time.process_time()
-    assert "scans" in refusal(data[:last] + data[last:-2] * scans + END)
-    assert time.process_time() - started < 3  # 1.1 s on a slow machine
+    assert "scans" in refusal(bomb)
+    assert time.process_time() - started < 0.2
 
 
 def test_segment_bomb(xray: Image, encode: Encode) -> None:

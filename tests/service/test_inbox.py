@@ -142,7 +142,10 @@ def test_an_inbox_that_is_away_is_a_problem_and_comes_back(inbox, tmp_path):
     put(inbox, "a.png", age_s=9)
     inbox.folder.rename(tmp_path / "away")
     assert taken(inbox) == []
-    assert inbox.problem == f"{inbox.folder}: cannot be read: No such file or directory"
+    assert (
+        inbox.problem
+        == f"{inbox.folder}: cannot be read: No such file or directory; check the path"
+    )
     (tmp_path / "away").rename(inbox.folder)
     assert taken(inbox) == ["a.png"]
     assert inbox.problem == ""
@@ -156,7 +159,7 @@ def test_an_inbox_that_may_not_be_read_is_a_problem(inbox, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)  # root may read every folder
     assert taken(inbox) == []
-    assert inbox.problem == f"{inbox.folder}: cannot be read: Permission denied"
+    assert inbox.problem == f"{inbox.folder}: cannot be read: Permission denied; allow it"
 
 
 def test_names_that_are_no_utf8(inbox):

@@ -10,7 +10,7 @@ from typing import Any
 
 from cxr_edge.errors import CxrEdgeError, OutputError
 from cxr_edge.extras import require
-from cxr_edge.files import read_file
+from cxr_edge.files import read_file, why
 from cxr_edge.reporting import notice
 from cxr_edge.service.dicom.accepted import CLASS_NOT_SUPPORTED
 from cxr_edge.service.dicom.archive import (
@@ -103,7 +103,7 @@ class Forwarder:
             except Away as err:
                 problem = f"{self._archive.destination}: {err}"
             except OSError as err:
-                problem = f"the outbox cannot be used: {err.strerror}"
+                problem = f"the outbox cannot be used: {why(err)}"
             except Exception as err:  # of pynetdicom
                 problem = f"{self._archive.destination}: {type(err).__name__}"
             refused = problem or self._refused()

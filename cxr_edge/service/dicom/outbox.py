@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from cxr_edge.errors import OutputError
-from cxr_edge.files import printable, sync_folder, write_file
+from cxr_edge.files import printable, sync_folder, why, write_file
 
 ReportKind = Literal["sr", "heatmap"]
 
@@ -43,7 +43,7 @@ class Outbox:
             self.dead.mkdir(parents=True, exist_ok=True)
         except OSError as err:
             name = printable(self.folder)
-            raise OutputError(f"{name}: cannot be made: {err.strerror}; check it") from err
+            raise OutputError(f"{name}: cannot be made: {why(err)}") from err
 
     def has(self, name: str) -> bool:
         """Whether a report of this name waits."""

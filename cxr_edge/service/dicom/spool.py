@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from cxr_edge.errors import OutputError
 from cxr_edge.extras import require
-from cxr_edge.files import printable, sync_folder
+from cxr_edge.files import printable, sync_folder, why
 
 SUFFIX = ".dcm"
 
@@ -69,7 +69,7 @@ class ReceivedFolder:
             self._is_mount = self.folder.is_mount()
         except OSError as err:
             name = printable(self.folder)
-            raise OutputError(f"{name}: cannot be used: {err.strerror}; check it") from err
+            raise OutputError(f"{name}: cannot be used: {why(err)}") from err
 
     def has_room(self) -> bool:
         """Whether the disk is there, and has space for more."""

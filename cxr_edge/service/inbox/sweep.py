@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_edge.files import printable
+from cxr_edge.files import printable, why
 from cxr_edge.image.listing import is_litter
 from cxr_edge.service.inbox.moving import (
     Signature,
@@ -122,7 +122,7 @@ class Inbox:
                 folders = "a folder" if self._unreadable == 1 else f"{self._unreadable} folders"
                 self.problem = f"{printable(self.folder)}: {folders} in it cannot be read"
         except OSError as err:
-            self.problem = f"{printable(self.folder)}: cannot be read: {err.strerror}"
+            self.problem = f"{printable(self.folder)}: cannot be read: {why(err)}"
             return
         with self._lock:
             self.leftovers = len(self._claimed)
