@@ -122,6 +122,9 @@ def first_line(err: BaseException) -> str:
     return (str(err).strip().splitlines() or [type(err).__name__])[0][:300]
 
 
+_LONGEST_LIST = 200  # characters of names in a message
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Build the error for a name that does not exist, with the most similar name as a hint.
 
@@ -131,8 +134,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         known: the names that exist.
     """
     import difflib  # kept out of every start that makes no mistake
+    import textwrap
 
     names = list(known)
+    listing = textwrap.shorten(", ".join(names), _LONGEST_LIST, placeholder=" …")
     similar = difflib.get_close_matches(name, names, 1, 0.4)
     hint = f"did you mean {similar[0]}? " if similar else ""
-    return UsageError(f"no {kind} is called {name!r}; {hint}there are {', '.join(names)}")
+    return UsageError(f"no {kind} is called {name!r}; {hint}there are {listing}")

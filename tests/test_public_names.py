@@ -13,6 +13,7 @@ import pytest
 
 import cxr_edge
 from cxr_edge import errors
+from cxr_edge.errors import unknown_name
 
 
 def typing_imports() -> dict[str, str]:
@@ -84,3 +85,12 @@ def test_importing_the_classifier_starts_no_thread_and_imports_no_training() -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
     assert done.stdout.strip() == b"1 []"
+
+
+def test_a_long_list_of_names_is_cut_between_names() -> None:
+    names = [f"name-{number:02}" for number in range(60)]
+    message = str(unknown_name("thing", "name-5x", names))
+    assert message.startswith("no thing is called 'name-5x'; did you mean name-5")
+    *whole, last = message.partition("there are ")[2].split()
+    assert last == "…" and [name.rstrip(",") for name in whole] == names[: len(whole)]
+    assert len(message) < 300

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr_edge.arrays import open_arrays
+from cxr_edge.arrays import read_arrays
 from cxr_edge.bundle.manifest import Manifest
 from cxr_edge.bundle.parity import are_pairs
 from cxr_edge.decision import Scores
@@ -54,11 +54,11 @@ def parse_golden(data: bytes, manifest: Manifest) -> GoldenSet:
     """
     name, count, spec = manifest.golden.file.file, manifest.golden.inputs, manifest.spec
     try:
-        with open_arrays(data) as arrays:
-            golden = GoldenSet(arrays["pixels"], arrays["scores"])
-            near = None
-            if "near_pixels" in arrays or "near_scores" in arrays:
-                near = GoldenSet(arrays["near_pixels"], arrays["near_scores"])
+        arrays = read_arrays(data)
+        golden = GoldenSet(arrays["pixels"], arrays["scores"])
+        near = None
+        if "near_pixels" in arrays or "near_scores" in arrays:
+            near = GoldenSet(arrays["near_pixels"], arrays["near_scores"])
     except Exception as err:  # zipfile, zlib and numpy each raise their own
         raise BundleError(f"{name}: not readable as golden inputs: {err}") from err
     _check("pixels", golden.pixels, np.uint8, (count, *spec.input_shape), name)
@@ -69,9 +69,9 @@ def parse_golden(data: bytes, manifest: Manifest) -> GoldenSet:
 
 
 def _check_near(near: GoldenSet, spec: ModelSpec, name: str) -> None:
-    _check("near_pixels", near.pixels, np.uint8, (len(near.scores), *spec.input_shape), name)
-    _check("near_scores", near.scores, np.float32, (len(near.pixels), spec.outputs), name)
-    count = len(near.scores)
+    count = len(near.scores) if near.scores.ndim else 0
+    _check("near_pixels", near.pixels, np.uint8, (count, *spec.input_shape), name)
+    _check("near_scores", near.scores, np.float32, (count, spec.outputs), name)
     try:
         pairs = count > 0 and count % 2 == 0 and are_pairs(near.scores, spec)
     except EngineError as err:

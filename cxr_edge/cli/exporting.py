@@ -233,13 +233,13 @@ def emulated_note(manifest: Manifest) -> str | None:
 
 def _lost_integers(manifest: Manifest, report: ExportReport) -> str | None:
     """That integer files were asked for and none is there."""
-    lost = [missing.name for missing in report.failed if "int8" in missing.name]
+    lost = [missing for missing in report.failed if "int8" in missing.name]
     if not lost or any("int8" in artifact.precision for artifact in manifest.artifacts):
         return None
-    return (
-        f"no int8 file is in the bundle ({', '.join(lost)} failed, see above), float32 only; your "
-        "own images may help: --calibration and --validation"
-    )
+    names = ", ".join(missing.name for missing in lost)
+    tried = any(missing.trials for missing in lost)  # nothing else fails for want of images
+    advice = "; your own images may help: --calibration and --validation" if tried else ""
+    return f"no int8 file is in the bundle ({names} failed, see above), float32 only{advice}"
 
 
 def _heatmap_lines(report: ExportReport) -> Iterator[str]:

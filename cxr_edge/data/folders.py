@@ -243,6 +243,8 @@ def _subfolders(root: Path) -> list[str]:
     """Names of the folders in ``root``, sorted."""
     try:
         if not root.is_dir():
+            if root.exists():
+                raise DataError(f"{printable(root)}: is no folder; name the one that holds it")
             raise DataError(f"{printable(root)}: no such folder; check the path")
         return sorted(path.name for path in root.iterdir() if path.is_dir())
     except OSError as err:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_edge.arrays import open_arrays
+from cxr_edge.arrays import read_arrays
 from cxr_edge.data.folders import LabelledFolder, Labels, find_images, open_folder, read_folder
 from cxr_edge.errors import CxrEdgeError, DataError, ModelError
 from cxr_edge.files import printable, read_file, sha256
@@ -80,8 +80,8 @@ def parse_samples(data: bytes, spec: ModelSpec, name: str, error: type[CxrEdgeEr
         error: the bytes are malformed or do not fit the spec.
     """
     try:
-        with open_arrays(data) as arrays:
-            pixels, labels, names = arrays["pixels"], arrays["labels"], arrays["names"]
+        arrays = read_arrays(data)
+        pixels, labels, names = arrays["pixels"], arrays["labels"], arrays["names"]
     except Exception as err:  # zipfile, zlib and numpy each raise their own
         raise error(f"{name}: not readable as images: {err}; expected an .npz file") from err
     count = len(pixels) if pixels.ndim else 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr_edge.arrays import open_arrays
+from cxr_edge.arrays import read_arrays
 from cxr_edge.domain.detector import NO_CHROMA_LIMIT, Discriminator, Domain
 from cxr_edge.domain.features import FEATURES, SIDE
 from cxr_edge.errors import CxrEdgeError
@@ -71,10 +71,10 @@ def parse_domain(data: bytes, name: str, error: type[CxrEdgeError]) -> Domain:
         error: the bytes are no such .npz, or the parameters are invalid.
     """
     try:
-        with open_arrays(data, _MOST_BYTES) as stored:
-            is_old = not any(key in stored for key in _SHAPES_2_1)
-            shapes = _SHAPES if is_old else _SHAPES | _SHAPES_2_1
-            arrays = {key: np.asarray(stored[key], np.float64) for key in shapes}
+        stored = read_arrays(data, _MOST_BYTES)
+        is_old = not any(key in stored for key in _SHAPES_2_1)
+        shapes = _SHAPES if is_old else _SHAPES | _SHAPES_2_1
+        arrays = {key: np.asarray(stored[key], np.float64) for key in shapes}
     except Exception as err:  # zipfile, zlib and numpy each raise their own
         raise error(f"{name}: not readable as a domain: {err}") from err
     _check_shapes(arrays, shapes, name, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from cxr_edge.bundle.manifest import MANIFEST_NAME, dump_manifest
 from cxr_edge.bundle.model_card import CARD_NAME, model_card
 from cxr_edge.bundle.reader import Bundle
+from cxr_edge.cli import exporting
 from cxr_edge.cli.tree import application
 from cxr_edge.errors import CxrEdgeError, ExportError
 from cxr_edge.export import pipeline
@@ -181,3 +183,14 @@ def test_verify_says_that_golden_inputs_of_one_label_test_no_decision(tmp_path: 
     assert f"decides NORMAL for all {golden.inputs} golden inputs" in result.stderr
     assert "The original decides NORMAL for all of them" in model_card(changed)
     assert "no other" not in CliRunner().invoke(application(), ["verify"]).stderr
+
+
+@pytest.mark.parametrize(("trials", "advised"), [((), False), (("a recipe",), True)])
+def test_other_images_are_advised_only_where_recipes_were_tried(
+    trials: tuple[str, ...], advised: bool
+) -> None:
+    manifest = SimpleNamespace(artifacts=[SimpleNamespace(precision="fp32")])
+    missing = SimpleNamespace(name="onnx-int8-x86-vnni", trials=trials)
+    told = exporting._lost_integers(manifest, SimpleNamespace(failed=[missing]))
+    assert told and told.startswith("no int8 file is in the bundle (onnx-int8-x86-vnni failed")
+    assert ("your own images may help" in told) is advised

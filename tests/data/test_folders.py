@@ -104,7 +104,7 @@ def test_an_absent_folder_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_file_is_no_folder_of_classes(folder: Path) -> None:
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match="is no folder; name the one that holds it"):
         open_folder(folder / "cat" / "a.png")
 
 

@@ -102,7 +102,9 @@ def main(arguments: list[str]) -> Iterator[str]:
     for bomb in BOMBS:
         if bomb.is_long == is_long and part in bomb.kind:
             cost = read_apart(bomb)
-            if cost["seconds"] > _SLOW:  # what else runs takes time too: the better of two
+            for _ in range(2):  # what else runs takes time too: the best of three
+                if cost["seconds"] <= _SLOW:
+                    break
                 cost = min(cost, read_apart(bomb), key=lambda cost: cost["seconds"])
             yield json.dumps(cost)
 
