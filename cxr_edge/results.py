@@ -111,6 +111,14 @@ def to_document(result: Prediction | Failure, *, ids: bool = False) -> dict[str,
             "error": result.error,
             "message": result.message,
         }
+    for key in ("source", "heatmap"):
+        if document.get(key) is not None:
+            document[key] = _without_surrogates(str(document[key]))
     if ids:
         document["sop_instance_uid"] = result.sop_instance_uid
     return document
+
+
+def _without_surrogates(path: str) -> str:
+    r"""A path as JSON may hold it: a byte of it that is no UTF-8 is written as ``\udcNN``, escaped."""
+    return path.encode("utf-8", "backslashreplace").decode()

@@ -23,8 +23,13 @@ SUFFIXES = frozenset(
 HEATMAP_SUFFIX = ".heatmap.png"
 """Ends the name of every picture that ``cxr-edge predict --heatmap`` writes."""
 
-_LITTER = ("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information")
-"""Folders that archivers and file managers leave, in lower case."""
+_LITTER = frozenset(
+    {"__macosx", "__pycache__", "lost+found", "system volume information"}
+    | {"$recycle.bin", "recycler", "#recycle", "@recycle"}
+    | {"@eadir", "#snapshot", "@recently-snapshot"}
+)
+"""Folders of archivers, file systems, bins and network drives, in lower case: what they hold was
+deleted, or is held elsewhere, or cannot be listed."""
 _DICOM_DIRECTORY = "dicomdir"
 _NUMBER = ".0123456789"
 

@@ -33,6 +33,8 @@ def archive(tmp_path: Path) -> Path:
         "a/x.heatmap.png": PNG,
         ".hidden/c.png": PNG,
         "__MACOSX/d.png": PNG,
+        "#recycle/d.png": PNG,
+        "lost+found/d.png": PNG,
         "e.png": PNG,
     }
     for name, data in files.items():

@@ -264,6 +264,20 @@ def test_a_name_with_newline_and_foreign_bytes_stays_on_one_line(cli, image, tmp
     assert "new\\nline" in result.stdout
 
 
+def test_foreign_bytes_of_a_name_are_escaped_in_documents_which_stay_unicode(cli, image, tmp_path):
+    good, bad = (tmp_path / os.fsdecode(name) for name in (b"g\xff.png", b"b\xff.png"))
+    good.write_bytes(image.read_bytes())
+    bad.write_bytes(b"text")
+    result = cli("predict", good, bad, "--heatmap", tmp_path / "maps", "--format", "jsonl")
+    sources = [json.loads(line) for line in result.stdout.splitlines()]
+    expected = [str(tmp_path / name) for name in ("g\\udcff.png", "b\\udcff.png")]
+    assert [row["source"] for row in sources] == expected
+    assert sources[0]["heatmap"] == str(tmp_path / "maps" / "g\\udcff.heatmap.png")
+    assert str(expected[1]) in sources[1]["message"]
+    table = cli("predict", good, "--format", "csv").stdout
+    assert next(csv.DictReader(io.StringIO(table)))["source"] == expected[0]
+
+
 def test_works_without_home_writable_folder_or_locale(cli, image):
     result = cli("predict", image, HOME="/nonexistent", LC_ALL="C", PYTHONUTF8="0")
     assert result.returncode == 0
