@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
@@ -18,8 +19,8 @@ from cxr_edge.preprocess import Batch
 
 Precision = Literal["fp32", "fp16-weights", "fp16", "int8-dynamic"]
 
-# Codes of schema.fbs: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, LOGISTIC.
-_LINEAR, _LOGISTIC = (3, 4, 9), 14
+# Codes of schema.fbs: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED; LOGISTIC; DEQUANTIZE, QUANTIZE.
+_LINEAR, _LOGISTIC, _CASTS = (3, 4, 9), 14, (6, 114)
 # sigmoid(8) is less than a step of 1/256 from 1, so an int8 output loses nothing beyond.
 _LOGIT_LIMIT = 8.0
 
@@ -169,17 +170,28 @@ def float_operations(data: bytes, float_layers: Collection[str]) -> tuple[str, .
 
 
 def _fix_logit_range(data: bytes) -> bytes:
-    """Give the input of a final sigmoid the range -8..8 unless its measured range is smaller."""
+    """Give the logit of a final sigmoid the range -8..8 unless its measured range is smaller.
+
+    Only a linear layer's output that nothing but the sigmoid reads: a sigmoid inside the network
+    may be half of a swish, and the range of pooling's output is that of its input.
+    """
     tools = _flatbuffer()
     holder = tools.convert_bytearray_to_object(bytearray(data))
     graph = holder.subgraphs[0]
-    codes = [_code(holder, operator) for operator in graph.operators]
-    if _LOGISTIC not in codes:
+    makers = {int(i): operator for operator in graph.operators for i in operator.outputs}
+    readers = Counter(int(i) for operator in graph.operators for i in operator.inputs)
+    last = makers.get(int(graph.outputs[0]))
+    while last is not None and _code(holder, last) in _CASTS:
+        last = makers.get(int(last.inputs[0]))
+    if last is None or _code(holder, last) != _LOGISTIC:
         return data
-    logit = graph.tensors[graph.operators[codes.index(_LOGISTIC)].inputs[0]]
-    if logit.quantization is None or logit.quantization.scale[0] <= _LOGIT_LIMIT / 128:
+    at = int(last.inputs[0])
+    if readers[at] > 1 or at not in makers or _code(holder, makers[at]) not in _LINEAR:
         return data
-    logit.quantization.scale, logit.quantization.zeroPoint = [_LOGIT_LIMIT / 128], [0]
+    measured = graph.tensors[at].quantization
+    if measured is None or measured.scale is None or measured.scale[0] <= _LOGIT_LIMIT / 128:
+        return data
+    measured.scale, measured.zeroPoint = [_LOGIT_LIMIT / 128], [0]
     return bytes(tools.convert_object_to_bytearray(holder))
 
 

@@ -31,6 +31,7 @@ from cxr_edge.export.graph.layers import (
     LayerGroup,
     is_exact_call,
 )
+from cxr_edge.export.graph.windows import pad_for_windows, pair, read_by_tap
 from cxr_edge.original.keras_graph import fill_in
 from cxr_edge.preprocess import Batch
 
@@ -138,11 +139,11 @@ def _linear(step: Linear, value: Values) -> Values:
         return _accumulate(sums, products)
     rows, columns, width, outputs = kernel.shape
     layer = step.layer
-    padded, shape = _padded(value, layer, (rows, columns))
+    padded, shape = pad_for_windows(value, layer, (rows, columns))
     if step.kind == "depthwise":  # channel c makes the outputs c * multiplier + m
         sums = _started(bias.reshape(width, outputs), (*shape, width, outputs))
         places = (
-            (_window(padded, layer, place, shape)[..., None], kernel[place])
+            (read_by_tap(padded, layer, place, shape)[..., None], kernel[place])
             for place in itertools.product(range(rows), range(columns))
         )
         return _accumulate(sums, places).reshape(*shape, -1)
@@ -152,7 +153,7 @@ def _linear(step: Linear, value: Values) -> Values:
         own = slice(part * outputs // groups, (part + 1) * outputs // groups)
         inputs = padded[..., part * width : (part + 1) * width]
         products = (
-            (_window(inputs, layer, place, shape)[..., i, None], kernel[place][i, own])
+            (read_by_tap(inputs, layer, place, shape)[..., i, None], kernel[place][i, own])
             for place in itertools.product(range(rows), range(columns))
             for i in range(width)
         )
@@ -177,39 +178,6 @@ def _accumulate(sums: Values, products: Iterator[tuple[Values, Values]]) -> Valu
     return sums
 
 
-def _padded(
-    value: Values, layer: Any, window: tuple[int, int]
-) -> tuple[Values, tuple[int, int, int]]:
-    """A value with the zeros that a window reads beyond its border; images, rows, columns out."""
-    sides, margins = [], []
-    steps, dilations = _pair(layer.strides), _pair(getattr(layer, "dilation_rate", 1))
-    for side, size, step, dilation in zip(value.shape[1:3], window, steps, dilations, strict=True):
-        reach = (size - 1) * dilation + 1
-        if layer.padding == "same":
-            count = -(-side // step)
-            missing = max((count - 1) * step + reach - side, 0)
-        else:
-            count, missing = (side - reach) // step + 1, 0
-        sides.append(count)
-        margins.append((missing // 2, missing - missing // 2))
-    return np.pad(value, ((0, 0), *margins, (0, 0))), (len(value), sides[0], sides[1])
-
-
-def _window(
-    padded: Values, layer: Any, place: tuple[int, int], shape: tuple[int, int, int]
-) -> Values:
-    """What one position of a window reads, for every position of the output."""
-    (row, column), dilations = place, _pair(getattr(layer, "dilation_rate", 1))
-    (down, right), (_, rows, columns) = _pair(layer.strides), shape
-    row, column = row * dilations[0], column * dilations[1]
-    last_row, last_column = row + (rows - 1) * down, column + (columns - 1) * right
-    return padded[:, row : last_row + 1 : down, column : last_column + 1 : right]
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
 def _average(value: Values, keepdims: bool) -> Values:
     positions = value.reshape(len(value), -1, value.shape[-1])
     count = positions.shape[1]
@@ -222,13 +190,13 @@ def _average(value: Values, keepdims: bool) -> Values:
 
 
 def _average_windows(value: Values, layer: Any) -> Values:
-    window = _pair(layer.pool_size)
+    window = pair(layer.pool_size)
     places = list(itertools.product(range(window[0]), range(window[1])))
 
     def totals(of: Values) -> Values:
-        padded, shape = _padded(of, layer, window)
+        padded, shape = pad_for_windows(of, layer, window)
         one = np.ones(1, np.float32)
-        parts = ((_window(padded, layer, place, shape), one) for place in places)
+        parts = ((read_by_tap(padded, layer, place, shape), one) for place in places)
         return _accumulate(np.zeros((*shape, of.shape[-1]), np.float32), parts)
 
     counts = totals(np.ones((1, *value.shape[1:3], 1), np.float32))

@@ -60,9 +60,9 @@ class Affine:
     """(channels,)."""
     offset: Weights
     """(channels,)."""
-    input_statistics: tuple[Weights, Weights] | None = None
-    """Mean and standard deviation of each input channel over the training images, as a batch
-    normalization stores them, (channels,) each; None: unknown."""
+    input_statistics: tuple[Weights, Weights, float] | None = None
+    """Mean and variance of each input channel over the training images, (channels,) each, and what
+    is added to the variance, as a batch normalization stores them; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,14 +77,19 @@ def lower(graph: Graph) -> Graph:
 
 
 def scale_inputs(step: Linear, scale: Weights) -> Linear:
-    """The layer whose output for x is the given layer's output for ``scale * x``."""
+    """The layer whose output for x is the given layer's output for ``scale * x``.
+
+    Args:
+        step: a layer.
+        scale: (inputs,), or (rows, columns, inputs) for each tap of the kernel its own.
+    """
     kernel = step.kernel
     if step.kind != "conv":
-        factors = scale[:, np.newaxis]
+        factors = scale[..., np.newaxis]
     else:
         width = kernel.shape[2]  # inputs of one group
-        per_group = scale.reshape(-1, width).T  # (inputs of a group, groups)
-        factors = np.repeat(per_group, kernel.shape[3] // per_group.shape[1], axis=1)
+        per_group = scale.reshape(*scale.shape[:-1], -1, width).swapaxes(-1, -2)
+        factors = np.repeat(per_group, kernel.shape[3] // per_group.shape[-1], axis=-1)
     return dataclasses.replace(step, kernel=kernel * factors)
 
 
@@ -101,7 +106,8 @@ def response_to(step: Linear, constant: Weights) -> Weights:
 
     Args:
         step: a layer that does not pad its input.
-        constant: (inputs,).
+        constant: (inputs,), or (rows, columns, inputs): what is added to all that a tap reads, in
+            a layer that may pad.
 
     Returns:
         (outputs,).

@@ -106,13 +106,13 @@ def _pads(layer: Any, sides: tuple[int | None, ...]) -> bool:
 
 
 def _normalization(layer: Any) -> Affine:
-    mean = _array(layer.moving_mean)
-    deviation = np.sqrt(_array(layer.moving_variance) + layer.epsilon)
+    mean, variance = _array(layer.moving_mean), _array(layer.moving_variance)
+    deviation = np.sqrt(variance + layer.epsilon)
     scale = _array(layer.gamma) / deviation if layer.scale else 1 / deviation
     offset = -mean * scale
     if layer.center:
         offset = offset + _array(layer.beta)
-    return Affine(scale, offset, (mean, deviation))
+    return Affine(scale, offset, (mean, variance, layer.epsilon))
 
 
 def _rescaled(layer: Any, channels: int) -> Steps | None:

@@ -45,6 +45,7 @@ _MOST_MULTIPLICATIONS = 1e12
 _RATE = 0.02
 _LABEL_WEIGHT, _SMOOTHNESS_WEIGHT = 0.1, 1.0
 _CERTAINTY = 0.98
+_LEAST_VARIANCE = 1e-6  # added to variances, since the root of 0 has no gradient
 
 
 def distill(
@@ -118,13 +119,13 @@ class _Descent:
     """Gradient descent on images, float32 within 0..1."""
 
     def __init__(
-        self, model: Any, statistics: Sequence[tuple[Weights, Weights]], spec: ModelSpec
+        self, model: Any, statistics: Sequence[tuple[Weights, Weights, float]], spec: ModelSpec
     ) -> None:
         """Prepare it.
 
         Args:
             model: outputs the scores, then the input of each normalization.
-            statistics: mean and deviation that each normalization stores.
+            statistics: what each normalization stores; see ``Affine.input_statistics``.
             spec: the contract.
         """
         self._keras, self._tensorflow = require_tensorflow("export")
@@ -173,12 +174,15 @@ class _Descent:
         )
         scores, *values = self._model(batch, training=False)
         loss = 0.0
-        for value, (mean, deviation) in zip(values, self._statistics, strict=True):
+        for value, (mean, variance, added) in zip(values, self._statistics, strict=True):
             axes = list(range(len(value.shape) - 1))
-            image_mean, variance = tensorflow.nn.moments(value, axes)
-            scale = deviation.astype(np.float32)
+            image_mean, image_variance = tensorflow.nn.moments(value, axes)
+            # As the normalization scales: a channel that hardly varies need not vary exactly so.
+            added = max(added, _LEAST_VARIANCE)
+            scale = np.sqrt(variance + added).astype(np.float32)
+            deviation = tensorflow.sqrt(image_variance + added)
             loss += tensorflow.reduce_mean(((image_mean - mean.astype(np.float32)) / scale) ** 2)
-            loss += tensorflow.reduce_mean((tensorflow.sqrt(variance + 1e-6) / scale - 1) ** 2)
+            loss += tensorflow.reduce_mean((deviation / scale - 1) ** 2)
         binary = self._spec.activation == "sigmoid"
         crossentropy = losses.binary_crossentropy if binary else losses.categorical_crossentropy
         variation = tensorflow.reduce_mean(tensorflow.image.total_variation(images))

@@ -48,7 +48,8 @@ def fold_offsets(data: bytes, float_layers: frozenset[str] = frozenset()) -> byt
 def share_ranges(graph: Any, measured: Mapping[str, Any]) -> dict[str, Any]:
     """Give what a maximum bounds from below the range of the maximum's output.
 
-    Values below the floor are never used, and with one scale the maximum is one of integers.
+    With one scale the maximum is one of integers. What is below the floor is not used, unless
+    something else reads it: then it keeps its range.
 
     Args:
         graph: a float32 graph from :func:`fold_offsets`.
@@ -59,15 +60,18 @@ def share_ranges(graph: Any, measured: Mapping[str, Any]) -> dict[str, Any]:
     """
     ranges = dict(measured)
     makers = {name: node for node in graph.node for name in node.output}
+    readers = _count_readers(graph)
     for node in graph.node:
         at = makers.get(node.input[0]) if node.op_type == "Max" else None
         bounded = []
-        while at is not None and at.op_type == "MaxPool":
+        while at is not None and at.op_type in ("MaxPool", "Conv"):
             bounded.append(at.output[0])
+            if at.op_type == "Conv":
+                break
             at = makers.get(at.input[0])
-        if at is not None and at.op_type == "Conv" and node.output[0] in ranges:
-            for name in (*bounded, at.output[0]):
-                ranges[name] = ranges[node.output[0]]
+        has_conv = at is not None and at.op_type == "Conv"
+        if has_conv and node.output[0] in ranges and all(readers[name] == 1 for name in bounded):
+            ranges.update(dict.fromkeys(bounded, ranges[node.output[0]]))
     return ranges
 
 
@@ -91,8 +95,7 @@ def _chain(graph: Any, addition: Any) -> _Chain | None:
     if len(constants) != 1 or not _is_per_channel(weights[constants[0]]):
         return None
     makers = {name: node for node in graph.node for name in node.output}
-    readers = Counter(name for node in graph.node for name in node.input)
-    readers.update(port.name for port in graph.output)
+    readers = _count_readers(graph)
     (source,) = [name for name in addition.input if name != constants[0]]
     activation = None
     while (node := makers.get(source)) is not None and readers[source] == 1:
@@ -107,6 +110,13 @@ def _chain(graph: Any, addition: Any) -> _Chain | None:
             return None
         source = node.input[0]
     return None
+
+
+def _count_readers(graph: Any) -> Counter[str]:
+    """How often each tensor is read, by name; the graph's outputs are read once more."""
+    readers = Counter(name for node in graph.node for name in node.input)
+    readers.update(port.name for port in graph.output)
+    return readers
 
 
 def _is_per_channel(tensor: Any) -> bool:

@@ -27,7 +27,7 @@ class ActivationStatistics:
     peaks: Mapping[int, Weights]
     """(channels,): the largest |value| of each channel."""
     means: Mapping[int, Weights]
-    """(channels,): the mean of each channel."""
+    """(channels,) or (rows, columns, channels): the mean over the images of each value."""
 
 
 def measure_activations(graph: Graph, batch: Batch) -> ActivationStatistics:
@@ -42,13 +42,12 @@ def measure_activations(graph: Graph, batch: Batch) -> ActivationStatistics:
         return ActivationStatistics({}, {})
     model = build_model(graph, taps)
     peaks = {tap: np.zeros(graph.nodes[tap].channels) for tap in taps}
-    means = {tap: np.zeros(graph.nodes[tap].channels) for tap in taps}
+    sums: dict[int, Weights] = {}
     for start in range(0, len(batch), _CHUNK):
         _, *activations = model(batch[start : start + _CHUNK], training=False)
         for tap, activation in zip(taps, activations, strict=True):
             values = np.asarray(activation, np.float64)
-            share = len(values) / len(batch)
             axes = tuple(range(values.ndim - 1))
             peaks[tap] = np.maximum(peaks[tap], np.abs(values).max(axis=axes))
-            means[tap] = means[tap] + values.mean(axis=axes) * share
-    return ActivationStatistics(peaks, means)
+            sums[tap] = sums.get(tap, 0.0) + values.sum(axis=0)
+    return ActivationStatistics(peaks, {tap: sums[tap] / len(batch) for tap in taps})

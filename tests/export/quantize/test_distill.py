@@ -77,8 +77,11 @@ def distill(model: Any, spec: ModelSpec) -> tuple[Samples, str]:
     return images.samples, images.source
 
 
-def small_network(spec: ModelSpec, *, normalized: bool = True) -> Any:
-    """A random network whose normalizations remember pictures that are no phantoms."""
+def small_network(spec: ModelSpec, *, normalized: bool = True, gain: float = 1.0) -> Any:
+    """A random network whose normalizations remember pictures that are no phantoms.
+
+    ``gain`` multiplies what its first layer outputs.
+    """
     keras, _ = require_tensorflow("export")
     keras.utils.set_random_seed(4)
     layers = keras.layers
@@ -91,6 +94,8 @@ def small_network(spec: ModelSpec, *, normalized: bool = True) -> Any:
     activation = spec.activation
     scores = layers.Dense(spec.outputs, activation=activation)(layers.Flatten()(value))
     model = keras.Model(image, scores)
+    kernel, bias = model.get_layer("conv0").get_weights()
+    model.get_layer("conv0").set_weights([kernel * np.float32(gain), bias])
     if normalized:
         remember(model, spec)
     return model
@@ -125,7 +130,8 @@ def distances(model: Any, pixels: Pixels, spec: ModelSpec) -> np.ndarray:
         mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
         deviation = np.sqrt(variance + layer.epsilon)
         found[0] += np.mean(((value.mean(axis=(0, 1, 2)) - mean) / deviation) ** 2)
-        found[1] += np.mean((value.std(axis=(0, 1, 2)) / deviation - 1) ** 2)
+        seen = np.sqrt(value.var(axis=(0, 1, 2)) + layer.epsilon)
+        found[1] += np.mean((seen / deviation - 1) ** 2)
     return found
 
 
@@ -165,6 +171,16 @@ def test_the_images_cause_the_networks_statistics_more_nearly_than_phantoms(
     phantoms = phantoms_of(spec)
     before, after = (distances(model, pixels, spec) for pixels in (phantoms, samples.pixels))
     assert np.all(after < before / 5)
+
+
+def test_channels_that_hardly_vary_do_so_in_the_images() -> None:
+    """A normalization adds .001 to their variance, which is most of what it divides by."""
+    model = small_network(GREY, gain=0.1)
+    stored = np.sqrt(np.asarray(normalizations(model)[0].moving_variance))
+    assert stored.max() ** 2 < 0.5 * normalizations(model)[0].epsilon
+    pixels = distill(model, GREY)[0].pixels
+    value = inputs_of_normalizations(model, pixels, GREY)[0]
+    assert (value.std(axis=(0, 1, 2)) < 1.1 * stored).all()
 
 
 def test_the_network_tells_the_labels_apart_better_than_in_phantoms(distilled: Any) -> None:

@@ -132,6 +132,68 @@ def weight_types(data: bytes) -> dict[str | None, type]:
     return types
 
 
+def read_elsewhere(image: object) -> object:
+    """What a maximum bounds from below goes around it, too."""
+    value = LAYERS.Conv2D(8, 3, padding="same", name="bounded")(image)
+    floored = LAYERS.Conv2D(8, 3, padding="same")(keras.ops.maximum(value, 0.2))
+    return head(LAYERS.Flatten()(floored + LAYERS.Conv2D(8, 3, padding="same")(value)))
+
+
+def test_what_is_read_beside_a_maximum_keeps_its_range() -> None:
+    model, graph = graph_of(read_elsewhere)
+    images = np.random.default_rng(7).normal(0, 1, (16, 16, 16, 3)).astype(np.float32)
+    quantizer = OnnxQuantizer(calibrate(graph, images), "portable")
+    data = quantizer.build(QuantizationRecipe(None, "minmax", False, ()))
+    scores = open_engine("onnxruntime", data, SPEC).run(images)
+    np.testing.assert_allclose(scores, model.predict(images, verbose=0), atol=0.06)
+
+
+def swish(image: object) -> object:
+    """Its first sigmoid is no score; both of its factors reach far beyond 8."""
+    return head(LAYERS.Flatten()(LAYERS.Activation("silu")(LAYERS.Conv2D(4, 3)(image))))
+
+
+def pooled_logit(image: object) -> object:
+    value = LAYERS.Conv2D(1, 3)(LAYERS.Conv2D(4, 3, activation="relu")(image))
+    return LAYERS.Activation("sigmoid")(LAYERS.GlobalAveragePooling2D()(value))
+
+
+@pytest.mark.parametrize("build", [swish, pooled_logit, only_dense])
+def test_integers_at_both_ends_of_static_tflite(build: Callable[[object], object]) -> None:
+    model, graph = graph_of(build)
+    images = (np.random.default_rng(8).random((16, 16, 16, 3)) * 40 - 20).astype(np.float32)
+    quantizer = StaticTfliteQuantizer(calibrate(graph, images), integer_io=True)
+    data = quantizer.build(QuantizationRecipe(None, None, True, ()))
+    scores = open_engine("litert", data, SPEC).run(images)
+    expected = model.predict(images, verbose=0)
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(scores, expected, atol=0.12)
+
+
+def test_only_the_logit_of_a_final_sigmoid_gets_a_fixed_range() -> None:
+    tools = require("tensorflow.lite.tools.flatbuffer_utils", "export")
+    images = (np.random.default_rng(8).random((16, 16, 16, 3)) * 400 - 200).astype(np.float32)
+
+    def fixed(build: Callable[[object], object]) -> list[str]:
+        network = calibrate(graph_of(build)[1], images)
+        data = StaticTfliteQuantizer(network, integer_io=True).build(
+            QuantizationRecipe(None, None, True, ())
+        )
+        tensors = tools.convert_bytearray_to_object(bytearray(data)).subgraphs[0].tensors
+        quantized = [t for t in tensors if t.quantization and t.quantization.scale is not None]
+        limited = [t for t in quantized if list(t.quantization.scale) == [8 / 128]]
+        return [str(layer_of(t.name.decode())).partition("-")[0] for t in limited]
+
+    assert fixed(swish) == ["head"]
+    assert fixed(pooled_logit) == []
+
+    def branched(image: object) -> object:
+        logit = LAYERS.Dense(2, name="logit")(LAYERS.Flatten()(image))
+        return LAYERS.Softmax()(keras.ops.sigmoid(logit) + logit)
+
+    assert fixed(branched) == []
+
+
 def test_a_branch_or_a_loop_is_refused_before_onnxruntime_meets_it() -> None:
     """Of a GRU, its file ends the process."""
 

@@ -49,7 +49,7 @@ def test_what_layers_see_is_what_numpy_computes(network: Any, count: int) -> Non
     assert set(statistics.peaks) == set(statistics.means) == {conv, dense} and conv == 0
     np.testing.assert_allclose(statistics.peaks[conv], np.abs(batch).max(axis=(0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(
-        statistics.means[conv], batch.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-5, atol=1e-6
+        statistics.means[conv], batch.mean(axis=0, dtype=np.float64), rtol=1e-5, atol=1e-6
     )
     np.testing.assert_allclose(statistics.peaks[dense], pooled.max(axis=0), rtol=1e-5)
     np.testing.assert_allclose(statistics.means[dense], pooled.mean(axis=0), rtol=1e-5)
