@@ -240,10 +240,17 @@ class Builder:
         if value is None and type(None) in kinds:
             return None
         kinds = tuple(kind for kind in kinds if kind is not type(None))
-        matching = [
-            kind for kind in kinds if isinstance(value, dict) and [*_fields(kind)] == [*value]
-        ]
+        keys = value.keys() if isinstance(value, dict) else set()
+        matching = [kind for kind in kinds if self._required(kind) <= keys <= _fields(kind).keys()]
         return self.build(value, (matching or kinds)[0], path)
+
+    def _required(self, kind: Any) -> set[str]:
+        """The keys that an object of this kind must have in the document's version."""
+        return {
+            name
+            for name, added in _fields(kind).items()
+            if self._is_known(added) and not self._may_lack(added)
+        }
 
     def _tuple(self, value: object, kinds: tuple[Any, ...], path: str) -> tuple[Any, ...]:
         if not isinstance(value, list):

@@ -120,5 +120,5 @@ def to_document(result: Prediction | Failure, *, ids: bool = False) -> dict[str,
 
 
 def _without_surrogates(path: str) -> str:
-    r"""A path as JSON may hold it: a byte of it that is no UTF-8 is written as ``\udcNN``, escaped."""
+    r"""A path as JSON may hold it: a byte that is no UTF-8 is written as the text ``\udcNN``."""
     return path.encode("utf-8", "backslashreplace").decode()

@@ -239,6 +239,42 @@ def test_what_is_no_single_object_is_refused(data: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Circle:
+    radius: float
+    colour: str = documents.since("1.2", "red")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    shape: Circle | Box
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ({"width": 1.0, "height": 2.0}, Box(1.0, 2.0)),
+        ({"height": 2.0, "width": 1.0}, Box(1.0, 2.0)),
+        ({"radius": 3.0}, Circle(3.0)),
+        ({"colour": "blue", "radius": 3.0}, Circle(3.0, "blue")),
+    ],
+    ids=str,
+)
+def test_the_keys_say_which_of_two_objects_it_is(shape: object, expected: Circle | Box) -> None:
+    data = json.dumps({"shape": shape}).encode()
+    assert documents.parse(data, Drawing, name="d", error=BundleError).shape == expected
+    for wrong in ({"width": 1.0}, {"radius": 3.0, "width": 1.0}, {}):
+        with pytest.raises(BundleError, match="shape"):
+            data = json.dumps({"shape": wrong}).encode()
+            documents.parse(data, Drawing, name="d", error=BundleError)
+
+
+@dataclass(frozen=True, slots=True)
 class Grown:
     """A document that got one key with version 1.2, and one with 1.10."""
 

@@ -152,6 +152,23 @@ def test_a_domain_survives_its_file(domain: Domain) -> None:
     np.testing.assert_array_equal(again.distances(images), domain.distances(images))
 
 
+def test_numbers_that_do_not_fit_are_refused(domain: Domain) -> None:
+    """They are computed with as float32, in which one is infinite and the other 0."""
+    with np.load(io.BytesIO(dump_domain(domain))) as stored:
+        arrays = {key: np.asarray(stored[key], np.float64) for key in stored.files}
+    for key, value in (("mean", 1e39), ("components", -1e39), ("variances", 1e-60)):
+        buffer = io.BytesIO()
+        np.savez(buffer, **{**arrays, key: np.full_like(arrays[key], value)})
+        with pytest.raises(BundleError, match="invalid PCA parameters"):
+            parse_domain(buffer.getvalue(), "domain.npz", BundleError)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_overflows_is_outside(domain: Domain) -> None:
+    far = dataclasses.replace(domain, components=domain.components * np.float32(1e30))
+    assert far.outside(phantoms(2000, 3)).all()
+
+
 def altered(domain: Domain, **changes: Any) -> bytes:
     return dump_domain(dataclasses.replace(domain, **changes))
 

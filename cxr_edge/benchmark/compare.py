@@ -86,8 +86,11 @@ def compare_reports(old: Report, new: Report, max_slowdown: float) -> ReportComp
             ratio = new_row.of_baseline / old_row.of_baseline
         else:
             continue
-        errors = _relative_error(old_latency), _relative_error(new_latency)
-        noise = _SIGMAS * float(np.hypot(*errors))
+        errors = [_relative_error(old_latency), _relative_error(new_latency)]
+        if not same_machine:
+            baseline = str(old.baseline)
+            errors += [_relative_error(rows[baseline][1]) for rows in (old_rows, new_rows)]
+        noise = _SIGMAS * float(np.linalg.norm(errors))
         is_slower = ratio > max_slowdown and ratio - 1 > noise
         changes.append(
             RowChange(name, old_latency.p50_ms, new_latency.p50_ms, ratio, noise, is_slower)

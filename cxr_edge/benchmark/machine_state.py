@@ -12,11 +12,10 @@ from pathlib import Path
 
 from cxr_edge.benchmark.report import MachineState, Platform
 from cxr_edge.device.machine import BUSY_LOAD, Machine
+from cxr_edge.device.sensors import is_throttled, temperature_c, throttled_now
 
 _CPU0 = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _HOT_C = 80.0
-# Bits of `vcgencmd get_throttled` about the present: low voltage, capped, throttled, soft limit.
-_THROTTLED_NOW = 0xF
 
 
 def read_platform() -> Platform:
@@ -35,15 +34,13 @@ def read_platform() -> Platform:
 
 def read_machine_state() -> MachineState:
     """Read the state of the machine now; a value is None where the platform does not report it."""
-    frequency_khz = _read_number(_CPU0 / "scaling_cur_freq")
-    sensors = Path("/sys/class/thermal").glob("thermal_zone*/temp")
-    millidegrees = [value for path in sensors if (value := _read_number(path)) is not None]
+    frequency_khz, throttled = _read_number(_CPU0 / "scaling_cur_freq"), is_throttled()
     return MachineState(
         load_average=_load_average(),
         frequency_mhz=None if frequency_khz is None else frequency_khz / 1e3,
         governor=_read_text(_CPU0 / "scaling_governor"),
-        temperature_c=max(millidegrees) / 1e3 if millidegrees else None,
-        throttled=_throttled(),
+        temperature_c=temperature_c(),
+        throttled=_ask_firmware() if throttled is None else throttled,
     )
 
 
@@ -76,8 +73,8 @@ def _load_average() -> float | None:
         return None
 
 
-def _throttled() -> bool | None:
-    """Ask the firmware of a Raspberry Pi."""
+def _ask_firmware() -> bool | None:
+    """Whether a Raspberry Pi is throttled, where the kernel does not say it."""
     command = shutil.which("vcgencmd")
     if command is None:
         return None
@@ -85,8 +82,7 @@ def _throttled() -> bool | None:
         completed = subprocess.run(  # noqa: S603 - found on PATH, no input from outside
             [command, "get_throttled"], capture_output=True, text=True, timeout=5, check=True
         )
-        flags = int(completed.stdout.strip().removeprefix("throttled="), 16)
-        return bool(flags & _THROTTLED_NOW)
+        return throttled_now(completed.stdout.strip().removeprefix("throttled="))
     except (OSError, subprocess.SubprocessError, ValueError):  # not a Raspberry Pi after all
         return None
 

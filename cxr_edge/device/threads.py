@@ -23,6 +23,7 @@ def one_thread() -> Iterator[None]:
     time from a start on two processors. Whoever set its variable keeps it.
     """
     global _is_limited
+    was_limited = _is_limited
     missing = {name: value for name, value in _ONE_THREAD.items() if name not in os.environ}
     os.environ.update(missing)
     _is_limited = True
@@ -31,7 +32,7 @@ def one_thread() -> Iterator[None]:
             sys.modules["cv2"].setNumThreads(1)
         yield
     finally:
-        _is_limited = False
+        _is_limited = was_limited
         for name in missing:
             os.environ.pop(name, None)
 

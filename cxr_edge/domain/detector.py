@@ -102,7 +102,8 @@ class Domain:
 
         Returns:
             (N,) above 1: outside the domain. The largest of distance / ``limit``, ``least_detail``
-            / detail and the discriminator's odds; infinite for a blank image.
+            / detail and the discriminator's odds; infinite for a blank image, or where one of
+            them is no number.
         """
         return np.array([self._distance(image) for image in pixels], np.float64)
 
@@ -116,13 +117,13 @@ class Domain:
         residual = centred - coordinates @ self.components
         distance = float(coordinates @ (coordinates / self.variances))
         distance += float(residual @ residual) / self.residual
-        relative = distance / self.limit
+        relative = [distance / self.limit]
         if self.least_detail:
-            relative = max(relative, self.least_detail / max(detail_of(to_grey(image)), 1e-12))
+            relative.append(self.least_detail / max(detail_of(to_grey(image)), 1e-12))
         if self.discriminator:
             log_odds = float(self.discriminator.log_odds(describe(row, image)).max())
-            relative = max(relative, math.exp(min(log_odds, _MOST_LOG_ODDS)))
-        return relative
+            relative.append(math.exp(min(log_odds, _MOST_LOG_ODDS)))
+        return math.inf if any(map(math.isnan, relative)) else max(relative)
 
     def outside(self, pixels: Pixels) -> npt.NDArray[np.bool_]:
         """(N,) whether each image is unlike the training images."""

@@ -78,11 +78,12 @@ def parse_domain(data: bytes, name: str, error: type[CxrEdgeError]) -> Domain:
     except Exception as err:  # zipfile, zlib and numpy each raise their own
         raise error(f"{name}: not readable as a domain: {err}") from err
     _check_shapes(arrays, shapes, name, error)
-    valid = all(np.isfinite(array).all() for array in arrays.values())
-    valid = valid and all(np.all(arrays[key] > 0) for key in _POSITIVE if key in arrays)
+    with np.errstate(over="ignore"):  # to infinity, which is refused
+        floats = {key: array.astype(np.float32) for key, array in arrays.items()}
+    valid = all(np.isfinite(array).all() for array in floats.values())
+    valid = valid and all(np.all(floats[key] > 0) for key in _POSITIVE if key in floats)
     if not valid or arrays["least_detail"] < 0:
         raise error(f"{name}: contains invalid PCA parameters; export again or restore it")
-    floats = {key: array.astype(np.float32) for key, array in arrays.items()}
     domain = Domain(
         floats["mean"],
         floats["components"],

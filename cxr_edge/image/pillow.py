@@ -14,7 +14,7 @@ from cxr_edge.preprocess import Image
 
 _ORIENTATION = 0x0112
 _BLOCK = 2**18  # pixels converted at a time
-_PLAIN_MODES = ("1", "L", "RGB", "P", "LA", "PA", "RGBA", "La", "RGBa", "YCbCr")
+_PLAIN_MODES = ("1", "L", "RGB", "P", "LA", "PA", "RGBA", "RGBa", "YCbCr")
 
 
 class PillowImage(Protocol):

@@ -66,7 +66,6 @@ MUTED = "var(--muted)"
 LINE = "var(--line)"
 BACKGROUND = "var(--background)"
 WARNING = "var(--warning)"
-GOOD = "var(--good)"
 SERIES = tuple(f"var(--series-{number})" for number in range(len(LIGHT.series)))
 """For categories; a chart with more categories than colours starts again with the first."""
 

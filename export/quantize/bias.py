@@ -1,8 +1,8 @@
 """Bias correction: cancel the mean error that rounding the weights causes.
 
-Rounded weights W + e output W x + e x. The mean of e x over the calibration images and all positions
-is subtracted from the bias (Nagel et al. 2019, section 4.2, with measured instead of derived
-means). Zeros beyond a border count as such: each tap of a kernel has a mean of its own.
+Rounded weights W + e output W x + e x. The mean of e x over the calibration images and all
+positions is subtracted from the bias (Nagel et al. 2019, section 4.2, with measured instead of
+derived means). Zeros beyond a border count as such: each tap of a kernel has a mean of its own.
 """
 
 from __future__ import annotations

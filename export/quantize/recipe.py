@@ -28,7 +28,11 @@ _MOST_STRENGTHS = 4
 
 @dataclass(frozen=True, slots=True)
 class QuantizationRecipe:
-    """Every choice that determines a quantized file, given the network and calibration images."""
+    """Every choice that a quantized file follows from, given the network and calibration images.
+
+    Except that a search measures the ranges of activations once for recipes that differ in their
+    corrected biases alone, which move a range by less than a step.
+    """
 
     equalization: dict[str, float] | None
     """Strength before each layer, 0..1, by :func:`layer_key`; None: not equalized."""
@@ -128,8 +132,8 @@ def float_groups(graph: Graph) -> tuple[tuple[str, ...], ...]:
     whole channels by what a few numbers say. A network without such layers has no groups.
 
     Returns:
-        The layers of each group in running order: squeeze-and-excitation; the first eighth to the
-        first six of all layers, squeeze-and-excitation included; last the depthwise layers, since
+        The layers of each group in running order: squeeze-and-excitation; the first to the first
+        six eighths of all layers, squeeze-and-excitation included; last the depthwise layers, since
         float layers between integer ones take longer than either kind in a row.
     """
     keys = linear_keys(graph)

@@ -70,6 +70,16 @@ def test_another_machine_is_compared_by_ratios_to_the_same_baseline(report: Repo
         rows = tuple(dataclasses.replace(row, of_baseline=ratio) for row in report.rows)
         return dataclasses.replace(report, rows=rows)
 
+    noisy = slowed(with_ratio(0.6), 9.0, noise=0.5, machine=elsewhere)
+    quiet = slowed(with_ratio(0.6), 9.0, machine=elsewhere).rows
+    rows = [
+        one if one.name == report.baseline else other
+        for one, other in zip(noisy.rows, quiet, strict=True)
+    ]
+    beside_noise = dataclasses.replace(noisy, rows=tuple(rows))
+    changes = compare_reports(slowed(with_ratio(0.4), 1.0), beside_noise, 1.1).changes
+    assert all(change.noise > 0.2 for change in changes)
+
     old, new = slowed(with_ratio(0.4), 1.0), slowed(with_ratio(0.6), 9.0, machine=elsewhere)
     comparison = compare_reports(old, new, 1.1)
     assert not comparison.same_machine

@@ -7,7 +7,7 @@ import sysconfig
 
 import pytest
 
-from cxr_edge.device.threads import one_thread
+from cxr_edge.device.threads import importing_opencv, one_thread
 
 
 def test_the_variable_is_gone_afterwards_and_the_user_s_stays(
@@ -21,6 +21,24 @@ def test_the_variable_is_gone_afterwards_and_the_user_s_stays(
     with one_thread():
         assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
     assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
+
+
+def test_an_inner_block_leaves_the_outer_one_limited() -> None:
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.getNumThreads()
+    try:
+        with one_thread():
+            with one_thread():
+                pass
+            cv2.setNumThreads(2)
+            with importing_opencv():
+                pass
+            assert cv2.getNumThreads() == 1
+        with importing_opencv():
+            cv2.setNumThreads(2)
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.mark.skipif(sysconfig.get_platform()[:5] != "linux", reason="counts threads in /proc")

@@ -39,7 +39,7 @@ def test_the_same_chart_gives_the_same_bytes():
 
 
 def test_every_variable_that_charts_use_has_a_colour():
-    text = json.dumps(theme.chart_config()) + theme.TEXT + theme.BACKGROUND + theme.GOOD
+    text = json.dumps(theme.chart_config()) + theme.TEXT + theme.BACKGROUND
     named = set(re.findall(r"var\(--([\w-]+)\)", text + "".join(theme.SERIES)))
     for palette in (theme.LIGHT, theme.DARK):
         assert named <= set(theme.css_variables(palette))

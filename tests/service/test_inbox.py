@@ -122,6 +122,24 @@ def test_a_file_that_cannot_be_moved_is_offered_again_after_a_minute_or_a_change
     assert taken(inbox) == ["a.png"]
 
 
+def test_a_file_left_alone_during_a_sweep_stays_so(inbox, clock, monkeypatch):
+    put(inbox, "a.png", age_s=9)
+    inbox.sweep()
+    item, listed = inbox.take(), inbox._files
+
+    def while_listing():
+        yield from listed()
+        inbox.done(item, leave_alone=True)
+
+    monkeypatch.setattr(inbox, "_files", while_listing)
+    inbox.sweep()
+    monkeypatch.undo()
+    assert inbox.left_alone == 1
+    assert taken(inbox) == []
+    clock.now += 61
+    assert taken(inbox) == ["a.png"]
+
+
 def test_a_backlog_waits_in_the_folder(inbox, monkeypatch):
     monkeypatch.setattr(module, "_READY", 10)
     for number in range(35):

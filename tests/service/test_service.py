@@ -130,7 +130,7 @@ def test_systemd_hears_that_it_is_ready_and_alive(tmp_path, start):
     assert receiver.recv(500).startswith(b"READY=1\nSTATUS=ready: bundle")
     started = time.monotonic()
     assert [receiver.recv(500) for _ in range(3)] == [b"WATCHDOG=1"] * 3
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 6  # systemd waits for two seconds each
     service.process.terminate()
     messages = set()
     while b"STOPPING=1" not in messages:

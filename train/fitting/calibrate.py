@@ -184,14 +184,15 @@ def choose_band(
         threshold: the decision threshold, 0..1.
 
     Returns:
-        (low, high), rounded outwards to four digits: scores in [low, high) are uncertain.
+        (low, high), to four digits outwards: scores in [low, high) are uncertain, the ends of
+        the label's own images included.
     """
     ends = [threshold]
     for scores, is_positive in groups:
         ends.append(np.quantile(scores[:, is_positive], error, method="lower"))
         ends.append(np.quantile(scores[:, ~is_positive], 1 - error, method="higher"))
-    low, high = math.floor(min(ends) * 1e4) / 1e4, math.ceil(max(ends) * 1e4) / 1e4
-    return low, max(high, low + 1e-4)
+    high = min((math.floor(max(ends) * 1e4) + 1) / 1e4, 1.0)
+    return min(math.floor(min(ends) * 1e4) / 1e4, high - 1e-4), high
 
 
 def _logits(network: Any, pixels: Pixels, spec: ModelSpec) -> Logits:

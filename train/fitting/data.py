@@ -18,7 +18,8 @@ from cxr_edge.data.folders import (
 from cxr_edge.data.patients import Grouping, hold_out
 from cxr_edge.data.samples import Samples
 from cxr_edge.errors import DataError
-from cxr_edge.files import printable, sha256
+from cxr_edge.files import printable, read_file, sha256
+from cxr_edge.image import ImageLimits
 from cxr_edge.preprocess import Pixels
 from cxr_edge.reporting import Reporter
 from cxr_edge.train.fitting.contradictions import refuse_contradictions
@@ -86,7 +87,8 @@ def read_training_data(
         data, recipe, use_val_folder=use_val_folder
     )
     images = read_folder(folder, recipe.spec.input, reporter)
-    hashes = [sha256(path.read_bytes()) for path in images.files]
+    most = ImageLimits().max_bytes
+    hashes = [sha256(read_file(file, max_bytes=most, error=DataError)) for file in images.files]
     fingerprint = _fingerprint(hashes, images.labels)
     held = (
         read_folder(validation_folder, recipe.spec.input, reporter) if validation_folder else None

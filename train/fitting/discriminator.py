@@ -21,7 +21,7 @@ LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.01
 """Decoupled, as AdamW has it, relative to the learning rate."""
 SHARPNESS_GAIN = 4.0
-"""The six values of sharpness count as much as these times as many of the other 512."""
+"""What the six values of sharpness are multiplied by, since there are 512 of others."""
 
 _CLIP = 8.0  # as the discriminator clips its inputs
 _LEAST_SCALE = 0.05

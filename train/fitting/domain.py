@@ -65,7 +65,7 @@ class FileLimits:
     """Grey levels; 255: any."""
 
 
-def survey_files(files: Sequence[Path], seed: int = 0) -> FileLimits:
+def survey_files(files: Sequence[Path]) -> FileLimits:
     """Choose limits of size and colour by some of the training files.
 
     A picture may have half the shorter side of the smallest, or 64 pixels if that is less. Colour
@@ -73,10 +73,9 @@ def survey_files(files: Sequence[Path], seed: int = 0) -> FileLimits:
 
     Args:
         files: the training files; those that cannot be read do not count.
-        seed: of the choice.
     """
     sides, chromas = [], []
-    chosen = np.random.default_rng(seed).permutation(len(files))[:_SURVEYED]
+    chosen = np.random.default_rng(0).permutation(len(files))[:_SURVEYED]
     for index in chosen:
         facts = PictureFacts()
         try:

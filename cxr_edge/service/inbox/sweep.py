@@ -129,6 +129,12 @@ class Inbox:
             due = [path for path in self._claimed if self._put_off.get(path, now) <= now]
             self._leftovers = deque(due)
             self._put_off = {p: t for p, t in self._put_off.items() if p in self._claimed}
+            # What was left alone since this sweep began is on its list.
+            for item in complete:
+                alone = self._left_alone.get(item.path)
+                if alone and alone.since >= now and alone.signature == item.signature:
+                    left_alone[item.path] = alone
+            complete = [item for item in complete if item.path not in left_alone]
             self._growing, self._left_alone = growing, left_alone
             self.growing, self.waiting = incomplete, waiting
             offered = {item.path for item in self._ready} | self._taken

@@ -55,7 +55,7 @@ def test_an_announced_length_over_the_limit_is_refused_before_it_is_sent(start):
                 POST + b"Expect: 100-continue\r\nContent-Length: " + length + b"\r\n\r\n"
             )
             assert status_of(received(connection)) in (400, 413)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5
     assert is_alive(client)
 
 
@@ -132,7 +132,7 @@ def test_dripping_headers_are_given_up_after_an_answer_too(start):
                     if connection.recv(65536):
                         break
                 connection.setblocking(True)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 4
     assert is_alive(client)
 
 
@@ -145,7 +145,7 @@ def test_who_does_not_read_is_let_go(start, service):
         connection.connect(("127.0.0.1", client.server.port))
         path = f"GET /v1/predictions/{number}/heatmap HTTP/1.1\r\nHost: localhost\r\n\r\n"
         connection.sendall(path.encode())
-        time.sleep(0.8)
+        time.sleep(2)
         assert len(received(connection)) < len(service.picture)
     assert is_alive(client)
 

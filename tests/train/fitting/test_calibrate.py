@@ -86,6 +86,12 @@ def test_the_band_always_holds_the_threshold() -> None:
     assert low <= 0.05 and high >= 0.95
     low, high = choose_band([(np.full((1, 100), 0.3), truth)], 0.01, 0.3)
     assert low <= 0.3 < high
+    scores = np.array([[0.4, 0.6, 0.7, 0.1, 0.2, 0.3]])
+    low, high = choose_band([(scores, np.arange(6) < 3)], 0.01, 0.5)
+    assert low == 0.3 and high == 0.5001
+    for value in (0.0, 1.0):
+        low, high = choose_band([(np.full((1, 100), value), truth)], 0.01, value)
+        assert 0 <= low < high <= 1
 
 
 @pytest.mark.parametrize("sharpness", [0.25, 1.0, 4.0])

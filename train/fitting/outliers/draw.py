@@ -37,7 +37,6 @@ OUTLIERS: dict[str, tuple[Draw, float, int]] = {
 
 The discriminator has an output and a limit for each group. With one for all of them, it found 80 %
 of lower thirds; with one for each of three groups, 95 %."""
-GROUPS = 3
 _SMOOTH = ("smeared", "coarse")  # sharpened or noisy, they would not be
 
 _A_TASK = 50  # images that a thread draws at a time
