@@ -146,6 +146,20 @@ def check_scalar(value: object, kind: Any, path: str) -> object:
     return value
 
 
+MOST_CHARACTERS = 200
+"""The longest name of a model, or of a label."""
+
+_JOINERS = dict.fromkeys((0xA0, 0x200C, 0x200D), "_")
+"""The space that breaks no line, and what some scripts need between letters: Python calls none of
+them printable."""
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text can be a name or a label: printable, and neither empty nor endless."""
+    shown = text.translate(_JOINERS)
+    return 1 <= len(text) <= MOST_CHARACTERS and shown.isprintable() and shown == shown.strip()
+
+
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any, Literal
 
+from cxr_edge.document_checks import MOST_CHARACTERS, is_one_line
 from cxr_edge.documents import since
 from cxr_edge.errors import SpecError
 from cxr_edge.records import dataclass, field_defaults
@@ -227,6 +228,15 @@ def _check_range(
             return
 
 
+def _check_texts(name: str, labels: tuple[str, ...]) -> Iterator[str]:
+    for text in (name, *labels):
+        if not is_one_line(text):
+            yield (
+                f"the name or label {text!r:.40} is expected to be 1..{MOST_CHARACTERS} printable "
+                "characters, without spaces at its ends"
+            )
+
+
 def _check_labels(labels: tuple[str, ...]) -> Iterator[str]:
     if not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) != len(labels):
         yield f"labels are {labels[:5]!s:.100}; expected 2..{MAX_LABELS} different ones"
@@ -273,7 +283,7 @@ _INPUT_RULES: Any = (
     _check_std,
     _check_range,
 )
-_MODEL_RULES: Any = (_check_labels, _check_activation, _check_decision, _check_band)
+_MODEL_RULES: Any = (_check_texts, _check_labels, _check_activation, _check_decision, _check_band)
 
 
 SEED_SPEC = ModelSpec(

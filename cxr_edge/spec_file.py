@@ -61,9 +61,6 @@ PRESETS = {
 """``caffe``, ``torch`` and ``tf`` are the modes of ``keras.applications``' ``preprocess_input``."""
 
 
-_LONGEST_TEXT = 200
-
-
 def parse(data: bytes, name: str) -> ModelSpec:
     """Read a spec; see :func:`cxr_edge.spec.parse_spec`."""
     text = data.removeprefix(codecs.BOM_UTF8)  # some editors begin every file with it
@@ -89,19 +86,9 @@ def _complete(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         "threshold_choice": threshold_choice(is_binary, "threshold" in values),
     }
     completed = {**implied, **values}
-    for text in [completed["name"], *(labels if isinstance(labels, list) else ())]:
-        if isinstance(text, str) and not _is_one_line(text):
-            problems.append(
-                f"the name or label {text!r:.40} is expected to be 1..{_LONGEST_TEXT} printable "
-                "characters, without spaces at its ends"
-            )
     if isinstance(completed.get("input"), dict):
         completed["input"] = _expand_preset(completed["input"], problems)
     return completed
-
-
-def _is_one_line(text: str) -> bool:
-    return 1 <= len(text) <= _LONGEST_TEXT and text.isprintable() and text == text.strip()
 
 
 def _expand_preset(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:

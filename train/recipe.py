@@ -268,8 +268,12 @@ def for_labels(
         )
     spec = dataclasses.replace(
         recipe.spec,
-        name=f"{labels[0]} or {labels[1]}, {recipe.name} recipe",
+        name=f"{_shortened(labels[0])} or {_shortened(labels[1])}, {recipe.name} recipe",
         labels=labels,
         positive_label=positive or labels[1],
     )
     return dataclasses.replace(recipe, spec=spec)
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= 60 else f"{label[:57].rstrip()}..."

@@ -127,7 +127,9 @@ def for_teacher(recipe: TrainingRecipe, spec: ModelSpec, name: str, data: Path) 
     same_labels = set(spec.labels) == set(recipe.spec.labels)
     student = dataclasses.replace(
         recipe.spec,
-        name=recipe.spec.name if same_labels else f"{spec.name}, {recipe.name} recipe",
+        name=recipe.spec.name
+        if same_labels
+        else f"{spec.name[:150].rstrip()}, {recipe.name} recipe",
         input=spec.input,
         labels=spec.labels,
         activation="sigmoid" if has_threshold else "softmax",

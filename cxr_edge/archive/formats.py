@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +39,21 @@ class Standing:
         """
         texts = (self.id, self.path, self.bundle_sha256, self.sha256 or "", self.error or "")
         if (
-            not all(isinstance(text, str) for text in texts)
-            or not isinstance(self.attempt, int)
+            not all(isinstance(text, str) and len(text) <= _LONGEST_TEXT for text in texts)
+            or type(self.attempt) is not int
+            or not 1 <= self.attempt < 2**31
             or not isinstance(self.ok, bool)
             or not _ID.fullmatch(self.id)
         ):
             raise ValueError(f"a row has the id {self.id!r:.50} or another value that is none")
+        for text in texts:
+            text.encode()  # half of a surrogate pair cannot be
 
 
+_LONGEST_TEXT = 2**16
+_LONGEST_LINE = 2**20
+_MOST_BYTES = 2**28  # of the columns of a part that are read, once unpacked
+_BATCH = 256  # rows
 _ID = re.compile("[0-9a-f]{32}(-[0-9]{1,9})?")
 _STANDING = tuple(field.name for field in dataclasses.fields(Standing))
 
@@ -94,8 +102,9 @@ class JsonLines:
     def standings(self, file: Path) -> Iterator[Standing]:
         """See :meth:`PartFormat.standings`."""
         try:
+            _check_regular(file)
             with file.open(encoding="utf-8") as stream:
-                for line in stream:
+                while line := stream.readline(_LONGEST_LINE):
                     document = json.loads(line)
                     yield Standing(**{name: document[name] for name in _STANDING})
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as err:
@@ -123,8 +132,10 @@ class Parquet:
     def standings(self, file: Path) -> Iterator[Standing]:
         """See :meth:`PartFormat.standings`."""
         try:
+            _check_regular(file)
             with self._parquet.ParquetFile(file) as part:
-                for batch in part.iter_batches(columns=list(_STANDING)):
+                _check_unpacked_size(part.metadata)
+                for batch in part.iter_batches(_BATCH, columns=list(_STANDING)):
                     columns = batch.to_pydict()
                     for values in zip(*(columns[name] for name in _STANDING), strict=True):
                         yield Standing(*values)
@@ -159,6 +170,24 @@ def to_table(rows: Iterable[Row]) -> Any:
     columns["scores"] = [None if row.scores is None else list(row.scores.items()) for row in rows]
     arrays = [arrow.array(columns[name], type=schema.field(name).type) for name in COLUMNS]
     return arrow.Table.from_arrays(arrays, schema=schema)
+
+
+def _check_regular(file: Path) -> None:
+    """Raise ValueError for what is not a file: reading a pipe waits, and a device has no end."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise ValueError("not a regular file")
+
+
+def _check_unpacked_size(metadata: Any) -> None:
+    """Raise ValueError for columns that unpack to more than a part of ours ever has."""
+    chunks = (
+        metadata.row_group(group).column(column)
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    total = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema in _STANDING)
+    if total > _MOST_BYTES:
+        raise ValueError(f"its columns unpack to {total:,} bytes")
 
 
 def _unreadable(file: Path, err: Exception) -> OutputError:

@@ -98,4 +98,4 @@ class RemoteFiles:
             with self._files.open_input_stream(entry.path) as stream:
                 return is_image_by_content(entry.base_name, stream.read(ENOUGH_BYTES))
         except (OSError, self._arrow.ArrowException):
-            return False
+            return True  # perhaps: reading it says why it cannot be

@@ -8,7 +8,14 @@ from pathlib import Path
 from cxr_edge.benchmark.machine_state import read_machine_state, state_warnings
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.machine import check_threads, this_machine
-from cxr_edge.device.profile import FORMAT, Profile, engine_version, profile_path, write_profile
+from cxr_edge.device.profile import (
+    FORMAT,
+    Profile,
+    check_is_profile,
+    engine_version,
+    profile_path,
+    write_profile,
+)
 from cxr_edge.device.tune import Candidate, fastest, tune
 from cxr_edge.errors import OutputError, UsageError
 from cxr_edge.files import PathLike, check_writable, optional_path
@@ -101,8 +108,12 @@ def find_profile(bundle: Bundle, profile: PathLike | None) -> Path:
 
     Raises:
         OutputError: none was named, and this user has no folder for settings.
+        ProfileError: the one that was named is another file, which must not be replaced.
     """
-    path = optional_path(profile) or profile_path(bundle.manifest, this_machine())
+    if named := optional_path(profile):
+        check_is_profile(named)
+        return named
+    path = profile_path(bundle.manifest, this_machine())
     if path is None:
         raise OutputError("this user has no folder for settings; name a file with --profile")
     return path

@@ -233,20 +233,17 @@ class Bundle:
         return parse_domain(self.read(record), record.file, BundleError) if record else None
 
     def card_is_current(self) -> bool:
-        """Whether ``MODEL_CARD.md`` is there and says what the manifest says.
-
-        Raises:
-            BundleError: it cannot be read.
-        """
+        """Whether ``MODEL_CARD.md`` can be read and says what the manifest says."""
         from cxr_edge.bundle.model_card import CARD_NAME, model_card  # not needed to predict
 
         path = self.folder / CARD_NAME
-        if not path.exists():
+        try:
+            _refuse_link(path)
+            data = read_file(
+                path, max_bytes=MAX_MANIFEST_BYTES, error=BundleError, follow_symlinks=False
+            )
+        except BundleError:  # no decision depends on it
             return False
-        _refuse_link(path)
-        data = read_file(
-            path, max_bytes=MAX_MANIFEST_BYTES, error=BundleError, follow_symlinks=False
-        )
         return data == model_card(self.manifest).encode()
 
     def unlisted(self) -> tuple[str, ...]:

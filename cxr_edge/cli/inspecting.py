@@ -100,7 +100,7 @@ def _collect(verdicts: Iterator[Verdict], collected: list[Verdict]) -> Iterator[
 def _report_strays(bundle: Bundle) -> None:
     if not bundle.card_is_current():
         print(
-            "cxr-edge: MODEL_CARD.md was changed, or another version of cxr-edge wrote it",
+            "cxr-edge: MODEL_CARD.md cannot be read, was changed, or is of another version",
             file=sys.stderr,
         )
     for name in bundle.unlisted():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from cxr_edge.device.batch import map_in_order
 from cxr_edge.device.machine import usable_cpus
+from cxr_edge.document_checks import MOST_CHARACTERS, is_one_line
 from cxr_edge.errors import DataError, ImageError, UsageError
 from cxr_edge.files import printable, why
 from cxr_edge.image import SUFFIXES, list_images, read_image
@@ -57,10 +57,6 @@ class LabelledFolder:
     def counts(self) -> dict[str, int]:
         """Label → number of files."""
         return {name: self.indices.count(i) for i, name in enumerate(self.labels)}
-
-
-_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
-"""Categories of Unicode: control characters, bytes that are no text, ends of lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +121,10 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> LabelledFold
             expected = "a folder for each class, at least two, each with its images"
         raise DataError(f"{printable(root)}: found {_abbreviate(present)}, expected {expected}")
     for name in names:
-        if any(unicodedata.category(character) in _NO_TEXT for character in name):
+        if not is_one_line(name):
             raise DataError(
-                f"{printable(root / name)}: a label may have no control characters; rename it"
+                f"{printable(root / name)}: a label is expected to be 1..{MOST_CHARACTERS} "
+                "printable characters, without spaces at its ends; rename it"
             )
     by_label = [find_images(root / name) for name in names]
     for name, files in zip(names, by_label, strict=True):

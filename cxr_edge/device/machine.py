@@ -86,8 +86,10 @@ def check_threads(threads: int) -> None:
     """Refuse more threads for one inference than CPUs: they would wait for one another.
 
     Raises:
-        UsageError: ``threads`` is below 1 or above :func:`usable_cpus`.
+        UsageError: ``threads`` is no whole number, below 1 or above :func:`usable_cpus`.
     """
+    if not isinstance(threads, int):
+        raise UsageError(f"threads is {threads!r:.60}, expected a whole number")
     if threads < 1:
         raise UsageError(f"threads is {threads}, expected at least 1")
     if threads > 1 and threads > (cpus := usable_cpus()):

@@ -159,6 +159,23 @@ def parse_profile(data: bytes, name: str) -> Profile:
     return documents.parse(data, Profile, name=name, error=ProfileError, version=version)
 
 
+def check_is_profile(path: Path) -> None:
+    """Check before a file is replaced or deleted that it is a profile, or not there.
+
+    Raises:
+        ProfileError: it is something else.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        parse_profile(read_file(path, max_bytes=_MAX_BYTES, error=ProfileError), printable(path))
+    except ProfileError as err:
+        raise ProfileError(
+            f"{printable(path)}: is there already and no profile of cxr-edge tune that can be read;"
+            " name another file, or delete it yourself"
+        ) from err
+
+
 def write_profile(profile: Profile, path: Path) -> None:
     """Write a profile.
 
@@ -178,13 +195,15 @@ def _mismatch(profile: Profile, manifest: Manifest, machine: Machine) -> str:
     if profile.bundle != manifest.sha256:
         return "it is for another bundle"
     if profile.machine != machine.key:
-        return f"it is for another machine ({profile.processor})"
+        return f"it is for another machine ({printable(profile.processor):.100})"
     if profile.threads > machine.cpus:
         return f"it uses {profile.threads} threads, this process may use {machine.cpus} processors"
     proven = {(a.name, record.engine) for a in manifest.artifacts for record in a.engines}
     if (profile.artifact, profile.engine) not in proven:
-        return f"{profile.artifact} was not proven on {profile.engine}"
+        artifact, engine = printable(profile.artifact), printable(profile.engine)
+        return f"{artifact:.100} was not proven on {engine:.100}"
     version = engine_version(profile.engine)
     if version != profile.engine_version:
-        return f"{profile.engine} is {version or 'not installed'}, it was {profile.engine_version}"
+        was = printable(profile.engine_version or "of no version")
+        return f"{profile.engine} is {version or 'not installed'}, it was {was:.100}"
     return ""

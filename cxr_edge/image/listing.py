@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ _LITTER = frozenset(
 )
 """Folders of archivers, file systems, bins and network drives, in lower case: what they hold was
 deleted, or is held elsewhere, or cannot be listed."""
+_NOTHING_THERE = (errno.ENOENT, errno.ELOOP)  # a link to nowhere, or a file that has gone
 _DICOM_DIRECTORY = "dicomdir"
 _NUMBER = ".0123456789"
 
@@ -61,7 +63,8 @@ def list_images(folder: Path, *, by_content: bool = True) -> Listing:
         folder: where to look.
         by_content: whether first bytes count: those of a supported format in a file without a
             suffix, or with a number for one, as archives name DICOM files; those of DICOM in a file
-            with any unknown suffix, such as ``.IMA``.
+            with any unknown suffix, such as ``.IMA``. A file that cannot be looked into counts as
+            an image, so that reading it says why.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -92,9 +95,7 @@ def walk_images(folder: Path, *, by_content: bool = True) -> Iterator[Path | Non
             kind = kind_by_name(name)
             if kind == "hidden":
                 continue
-            is_image = kind == "image"
-            if not is_image and by_content:
-                is_image = is_image_by_content(name, first_bytes(path, ENOUGH_BYTES))
+            is_image = kind == "image" or (by_content and _may_be_image(path))
             yield path if is_image else None
 
 
@@ -155,6 +156,14 @@ def is_image_by_content(name: str, data: bytes) -> bool:
     return is_dicom(data) if has_suffix else recognizes(data)
 
 
+def _may_be_image(path: Path) -> bool:
+    """Whether a file counts as an image by its content, or cannot be read: that is to be said."""
+    try:
+        return is_image_by_content(path.name, _read_first(path, ENOUGH_BYTES))
+    except OSError as err:
+        return err.errno not in _NOTHING_THERE
+
+
 def looks_like_image(path: Path) -> bool:
     """Whether a file begins like an image; False where it cannot be read."""
     return recognizes(first_bytes(path, ENOUGH_BYTES))
@@ -163,13 +172,22 @@ def looks_like_image(path: Path) -> bool:
 def first_bytes(path: str | os.PathLike[str], count: int) -> bytes:
     """The first ``count`` bytes of a regular file, or fewer; empty where it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return _read_first(path, count)
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return b""
+
+
+def _read_first(path: str | os.PathLike[str], count: int) -> bytes:
+    """As :func:`first_bytes`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        return b""  # opening a pipe without a reader, or a socket, fails
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         return os.read(descriptor, count) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-    except OSError:
-        return b""
     finally:
         os.close(descriptor)
 

@@ -27,6 +27,10 @@ _SCALING_LAYERS = frozenset({"Normalization", "BatchNormalization", "Rescaling"}
 _NORMAL_SPAN = (0.75, 20.0)  # white minus black after scaling: 1 for 0..1, 4.5 for ImageNet's std
 _CENTRED_SPAN = (200.0, 300.0)  # a mean subtracted from 0..255
 _LEAST_CENTRED = 40.0  # a mean of ImageNet is 104 to 124
+_LOSSES_OF_NUMBERS = frozenset(
+    {"mse", "mean_squared_error", "mae", "mean_absolute_error", "mape", "msle", "huber"}
+    | {"mean_absolute_percentage_error", "mean_squared_logarithmic_error", "log_cosh", "poisson"}
+)
 _LEVELS = (0.0, 64.0, 128.0, 192.0, 255.0)
 _LARGEST_RATIO = 3.0  # of the channels' deviations
 _SMALL_CHANGE = 0.01  # relative; an untrained BatchNormalization divides by sqrt(1 + epsilon)
@@ -102,6 +106,12 @@ def network_facts(model: Any, name: str, loss: str = "") -> NetworkFacts:
     if last.activation in ("sigmoid", "softmax"):
         activation = last.activation
     elif last.activation == "linear":
+        if loss in _LOSSES_OF_NUMBERS:
+            raise ModelError(
+                f"{name}: ends in a linear layer and was trained with {loss}, which predicts "
+                "numbers, expected a classifier; if its outputs are logits, write a spec with "
+                '"activation": "logits" by hand'
+            )
         activation, is_certain = "logits", "entropy" in loss
         ending += f", trained with {loss or 'an unknown loss'}"
     else:

@@ -43,6 +43,27 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_file_that_cannot_be_looked_into_is_listed_so_that_reading_it_says_why(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (archive / "a/broken link").symlink_to(archive / "nowhere")
+    (archive / "a/loop").symlink_to(archive / "a/loop")
+    before, opened = set(list_images(archive).images), os.open
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
+        if Path(path).name in ("IM000001", "notes.txt"):
+            raise OSError(number, os.strerror(number), os.fspath(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    listing = list_images(archive)
+    assert set(listing.images) == before | {archive / "a/notes.txt"}
+    assert archive / "a/IM000001" in listing.images
+    names = [image.name for image in list_archive(archive) if image]
+    assert "a/notes.txt" in names and "a/IM000001" in names
+
+
 EXPECTED = ["e.png", "a/1.2.840.7", "a/IM000001", "a/scan.IMA", "b/1.JPG", "b/2.png"]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import tracemalloc
 from pathlib import Path
 
 import pyarrow.parquet
@@ -11,7 +13,7 @@ import pytest
 from drawn_archive import BUNDLE, a_row
 
 from cxr_edge.archive.folder import ResultsFolder, Settings, open_results
-from cxr_edge.archive.formats import FormatName, JsonLines, Standing, part_format
+from cxr_edge.archive.formats import FormatName, JsonLines, Standing, part_format, to_table
 from cxr_edge.archive.listing import ImageFile
 from cxr_edge.archive.rows import COLUMNS, SCHEMA, Row, make_row, row_id
 from cxr_edge.archive.settled import Settled
@@ -65,7 +67,11 @@ def test_a_damaged_part_is_named(tmp_path: Path, name: FormatName) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("id", 5), ("id", "zz"), ("id", "abcd"), ("attempt", "x"), ("ok", 1), ("path", None)],
+    [
+        *(("id", 5), ("id", "zz"), ("id", "abcd"), ("ok", 1), ("path", None)),
+        *(("attempt", "x"), ("attempt", 0), ("attempt", 10**20), ("attempt", True)),
+        *(("path", "\ud800"), ("sha256", "\udcff"), ("path", "x" * 70_000)),
+    ],
 )
 def test_a_value_that_is_none_of_ours_is_named(tmp_path: Path, key: str, value: object) -> None:
     document = {**dataclasses.asdict(a_row("a.png")), key: value}
@@ -75,6 +81,38 @@ def test_a_value_that_is_none_of_ours_is_named(tmp_path: Path, key: str, value: 
     (tmp_path / "part-000001.jsonl").write_text("[" * 100_000)
     with pytest.raises(OutputError, match=r"part-000001\.jsonl: is no part of these results"):
         list(JsonLines().standings(tmp_path / "part-000001.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["parquet", "jsonl"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path, name: FormatName, kind: str) -> None:
+    part = tmp_path / f"part-000001{part_format(name).suffix}"
+    if kind == "pipe":
+        os.mkfifo(part)
+    elif kind == "device":
+        part.symlink_to("/dev/zero")
+    else:
+        part.mkdir()
+    with pytest.raises(OutputError, match="is no part of these results"):
+        list(part_format(name).standings(part))
+
+
+def test_a_small_part_does_not_unpack_to_gigabytes(tmp_path: Path) -> None:
+    part = tmp_path / "part-000001.parquet"
+    table = to_table([a_row("x" * 60_000)] * 30_000)
+    pyarrow.parquet.write_table(table, part, compression="zstd")  # as a dictionary of one
+    assert part.stat().st_size < 200_000
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in part_format("parquet").standings(part)) == 30_000
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+    pyarrow.parquet.write_table(
+        table.slice(0, 9_000), part, compression="zstd", use_dictionary=False
+    )
+    with pytest.raises(OutputError, match="its columns unpack to"):
+        list(part_format("parquet").standings(part))
 
 
 def test_an_id_changes_with_whatever_makes_another_result_possible() -> None:

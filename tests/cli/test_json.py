@@ -63,6 +63,18 @@ def verdict(engine: str, outcome: Any, reason: str = "it differs") -> Verdict:
     return Verdict("onnx-explain", engine, outcome, 1e-4, None, reason)
 
 
+def test_verify_needs_no_model_card(in_process, bundle):
+    card = bundle / "MODEL_CARD.md"
+    card.unlink()
+    card.mkdir()
+    result = in_process("verify", bundle, "-f", "json")
+    assert result.returncode == 0
+    value = read(result, schemas.VerifyDocument)
+    assert (value["ok"], value["card_is_current"]) == (True, False)
+    assert {check["outcome"] for check in value["checks"]} == {"proven"}
+    assert "MODEL_CARD.md cannot be read" in result.stderr
+
+
 def test_verify_of_other_decisions_is_a_document_too(in_process, monkeypatch):
     verdicts = [verdict("onnxruntime", "failed"), verdict("openvino", "failed")]
     monkeypatch.setattr("cxr_edge.bundle.verify.replay_bundle", lambda bundle: iter(verdicts))

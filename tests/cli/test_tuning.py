@@ -111,6 +111,17 @@ def test_mistakes_are_one_line(in_process, image, exported_bundle, tmp_path):
     assert done.returncode == 6 and str(unwritable) in done.stderr
 
 
+def test_another_file_is_neither_replaced_nor_deleted(in_process, image, exported_bundle, tmp_path):
+    precious = tmp_path / "precious.json"
+    precious.write_bytes(image.read_bytes())
+    for arguments in (("--forget",), ("--rounds", "1")):
+        result = in_process("tune", exported_bundle, "--profile", precious, *arguments)
+        assert result.returncode not in (0, 1)
+        (line,) = result.stderr.splitlines()
+        assert "precious.json: is there already and no profile of cxr-edge tune" in line
+    assert precious.read_bytes() == image.read_bytes()
+
+
 def test_doctor_says_what_there_is_and_what_would_be_faster(cli):
     done = cli("doctor", PYTHONDONTWRITEBYTECODE="1")
     assert (done.returncode, done.stderr) == (0, "")

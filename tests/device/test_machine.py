@@ -133,6 +133,8 @@ def test_more_threads_or_workers_than_processors_allow_are_refused(
     for refuse, number, message in (
         (check_threads, 3, "threads is 3, expected at most 2: the processors that"),
         (check_threads, 0, "threads is 0, expected at least 1"),
+        (check_threads, 1.5, "threads is 1.5, expected a whole number"),
+        (check_threads, "2", "threads is '2', expected a whole number"),
         (check_workers, 9, "workers is 9, expected at most 8: 4 for each processor"),
         (check_workers, -1, "workers is -1, expected at least 1"),
     ):

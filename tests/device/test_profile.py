@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+import cxr_edge
 from cxr_edge import Classifier, documents
 from cxr_edge.bundle.reader import Bundle
 from cxr_edge.device.machine import this_machine, usable_cpus
 from cxr_edge.device.profile import (
     Profile,
+    check_is_profile,
     engine_version,
     find_profile,
     parse_profile,
@@ -117,6 +119,38 @@ def test_a_profile_for_something_else_is_ignored_with_one_line(
         assert find_profile(opened.manifest, None if is_kept else path) is None
     expected = f"{path} is ignored: {reason}; run 'cxr-edge tune' again"
     assert [record.getMessage() for record in caplog.records] == [expected]
+
+
+def test_the_reason_is_one_printable_line_whatever_the_profile_says(
+    opened: Bundle, profile: Profile, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile = "\x1b]0;owned\x07\nline" + "x" * 60_000
+    for changes in (
+        {"artifact": hostile},
+        {"engine": hostile},
+        {"machine": "0", "processor": hostile},
+        {"engine_version": hostile},
+    ):
+        write_profile(dataclasses.replace(profile, **changes), tmp_path / "p.json")
+        assert find_profile(opened.manifest, tmp_path / "p.json") is None
+    assert len(caplog.records) == 4
+    for record in caplog.records:
+        assert record.getMessage().isprintable() and len(record.getMessage()) < 600
+
+
+def test_only_a_profile_is_replaced_or_deleted(tmp_path: Path, profile: Profile) -> None:
+    check_is_profile(tmp_path / "absent.json")
+    write_profile(profile, tmp_path / "mine.json")
+    check_is_profile(tmp_path / "mine.json")
+    (tmp_path / "image.jpeg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "manifest.json").write_bytes(
+        (Path(cxr_edge.__file__).parent / "reference/manifest.json").read_bytes()
+    )
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "absent.json")
+    for name in ("image.jpeg", "manifest.json", "pipe", "link", "."):
+        with pytest.raises(ProfileError, match="is there already and no profile"):
+            check_is_profile(tmp_path / name)
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[" * 10_000, b'{"format": 2}', b"\xff"])

@@ -105,7 +105,7 @@ def test_the_last_operation_tells_the_activation(
     [
         (1, "binary_crossentropy", "model"),
         (3, "sparse_categorical_crossentropy", "model"),
-        (1, "mse", "guessed"),  # a regression?
+        (1, "hinge", "guessed"),
         (1, "", "guessed"),
     ],
 )
@@ -113,6 +113,14 @@ def test_the_loss_tells_whether_outputs_are_logits(units: int, loss: str, origin
     name = loss.replace("_", "")
     inferred = infer_from_network(network(last=(L.Dense(units),)), Given("m"), "m", name)
     assert origins(inferred)["activation"] == ("logits", origin)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mean_squared_error", "huber", "mae"])
+def test_a_regression_is_refused(loss: str) -> None:
+    with pytest.raises(ModelError, match=f"trained with {loss}, which predicts numbers"):
+        infer_from_network(network(last=(L.Dense(1),)), Given("m"), "m", loss)
+    sigmoid = network(last=(L.Dense(1, "sigmoid"),))  # a squared error of probabilities
+    assert origins(infer_from_network(sigmoid, Given("m"), "m", loss))["activation"][1] == "model"
 
 
 def test_logits_trained_as_one_yes_or_no_a_label_are_refused() -> None:

@@ -139,4 +139,4 @@ def _score_table(inputs: EvaluationInputs, scored: Scored, scores: Iterable[floa
         inputs.images.files, scored.labels, scored.decisions, scores, strict=True
     ):
         table.writerow([path, names[truth], names[decision], f"{score:.6f}"])
-    return text.getvalue().encode(errors="surrogateescape")
+    return text.getvalue().encode(errors="backslashreplace")

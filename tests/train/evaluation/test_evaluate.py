@@ -200,6 +200,8 @@ def test_the_page_is_whole(done: tuple[Path, Evaluation]) -> None:
 def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
     label = EVIL.replace("/", "")
     draw(tmp_path / "d", (label, "light"), 6, seed=1)
+    first = next((tmp_path / "d" / "light").iterdir())
+    first.rename(first.with_name("light\udcff.png"))
     model = bright(EVIL, name=EVIL, threshold_choice=EVIL, labels=(label, "light"))
     out = tmp_path / "out"
     plain = asked(tmp_path, out, data=tmp_path / "d", shifts=False, baseline=None, copies=None)
@@ -209,6 +211,8 @@ def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
     assert len([tag for tag, _ in page.tags if tag == "script"]) == 3  # charts, Vega, our own
     assert page.text.count(EVIL) >= 4 and page.text.count(label) >= 3
     assert "<script>alert" not in text and "<img src=x" not in text
+    (table,) = out.glob("*-scores.csv")
+    assert "light\\udcff.png" in table.read_text(encoding="utf-8")
 
 
 def test_what_is_not_asked_for_is_neither_done_nor_mentioned(folders: Path, tmp_path: Path) -> None:
