@@ -95,7 +95,8 @@ class Search:
 
     Of the recipes that hold the budget, the one with the fewest float32 layers wins, since those
     are slow and large; then the one with the smallest mean difference, because flips and maxima
-    depend on few images. No search tries more than 48 recipes unless it is thorough.
+    depend on few images. No search tries more than 48 recipes unless it is thorough: then all
+    stages are gone through, and the last also before the fourth, while no layer is slow yet.
     """
 
     def __init__(
@@ -151,12 +152,14 @@ class Search:
             SearchFailed: no recipe holds the budget.
             ExportError: a converter failed.
         """
+        by_layer = ("equalization by layer", self._equalized_by_layer)
         for title, recipes in (
             ("equalization", self._equalized),
             ("ranges and biases", self._other_ranges),
             ("groups of layers in float", self._with_float_groups),
+            *((by_layer,) if self._thorough else ()),
             ("layers in float", self._with_float_layers),
-            ("equalization by layer", self._equalized_by_layer),
+            by_layer,
         ):
             with self._reporter.bar(f"{self._kind.name}: {title}") as advance:
                 for number, recipe in enumerate(recipes()):

@@ -349,6 +349,18 @@ def test_a_thorough_search_goes_through_every_stage_though_a_recipe_holds(bench:
     assert not any(t.excess for t in result.trials)
 
 
+def test_a_thorough_search_equalizes_by_layer_before_it_leaves_layers_in_float(
+    bench: Bench,
+) -> None:
+    def holds(recipe: QuantizationRecipe) -> bool:
+        return bool(recipe.float_layers) or (recipe.equalization or {}).get(C) == 0.75
+
+    quick = bench.run(best_at(0.5, holds), strengths=(0.0, 0.5))
+    assert quick.recipe.float_layers
+    thorough = bench.run(best_at(0.5, holds), strengths=(0.0, 0.5), thorough=True)
+    assert thorough.recipe.float_layers == () and thorough.recipe.equalization == {B: 0.5, C: 0.75}
+
+
 def test_of_recipes_that_hold_the_smallest_mean_difference_wins(bench: Bench) -> None:
     means = dict(zip([None, *STRENGTHS], [0.03, 0.02, 0.01, 0.002, 0.02, 0.03], strict=True))
 
