@@ -28,7 +28,7 @@ def load_keras(
     Args:
         source: the file, or its bytes.
         spec: the contract that the model must fulfil.
-        name: what messages call the model; the path by default.
+        name: what messages call the model; by default the path, or of bytes "the original model".
         extra: the extra to name when Keras is not installed.
 
     Returns:
@@ -42,7 +42,7 @@ def load_keras(
         with temporary_folder() as folder:
             file = folder / "model.keras"  # Keras reads names only
             file.write_bytes(source)
-            return load_keras(file, spec, name=name, extra=extra)
+            return load_keras(file, spec, name=name or "the original model", extra=extra)
     name = name or str(source)
     model = open_keras(source, name=name, extra=extra).model
     _check_contract(model, spec, name)
