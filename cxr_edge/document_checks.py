@@ -154,10 +154,22 @@ _JOINERS = dict.fromkeys((0xA0, 0x200C, 0x200D), "_")
 them printable."""
 
 
+def is_printable(text: str) -> bool:
+    """Whether a text is one line that a terminal shows as it is."""
+    return text.translate(_JOINERS).isprintable()
+
+
 def is_one_line(text: str) -> bool:
     """Whether a text can be a name or a label: printable, and neither empty nor endless."""
-    shown = text.translate(_JOINERS)
-    return 1 <= len(text) <= MOST_CHARACTERS and shown.isprintable() and shown == shown.strip()
+    return 1 <= len(text) <= MOST_CHARACTERS and is_printable(text) and text == text.strip(" ")
+
+
+def wrong_text(text: str) -> str:
+    """What is said of a name or a label that is none."""
+    return (
+        f"the name or label {text!r:.40} is expected to be 1..{MOST_CHARACTERS} printable "
+        "characters, without spaces at its ends"
+    )
 
 
 def _is_unicode(text: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any, Literal
 
-from cxr_edge.document_checks import MOST_CHARACTERS, is_one_line
+from cxr_edge.document_checks import is_printable, wrong_text
 from cxr_edge.documents import since
 from cxr_edge.errors import SpecError
 from cxr_edge.records import dataclass, field_defaults
@@ -230,11 +230,8 @@ def _check_range(
 
 def _check_texts(name: str, labels: tuple[str, ...]) -> Iterator[str]:
     for text in (name, *labels):
-        if not is_one_line(text):
-            yield (
-                f"the name or label {text!r:.40} is expected to be 1..{MOST_CHARACTERS} printable "
-                "characters, without spaces at its ends"
-            )
+        if not is_printable(text):
+            yield wrong_text(text)
 
 
 def _check_labels(labels: tuple[str, ...]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import codecs
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cxr_edge.document_checks import is_one_line, is_printable, wrong_text
 from cxr_edge.errors import SpecError
 from cxr_edge.handwritten import parse_handwritten
 from cxr_edge.spec import ModelSpec
@@ -86,6 +87,9 @@ def _complete(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         "threshold_choice": threshold_choice(is_binary, "threshold" in values),
     }
     completed = {**implied, **values}
+    for text in [completed["name"], *(labels if isinstance(labels, list) else ())]:
+        if isinstance(text, str) and is_printable(text) and not is_one_line(text):
+            problems.append(wrong_text(text))  # what cannot be printed is refused wherever it is
     if isinstance(completed.get("input"), dict):
         completed["input"] = _expand_preset(completed["input"], problems)
     return completed

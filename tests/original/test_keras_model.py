@@ -37,7 +37,7 @@ def test_a_file_and_its_bytes_give_the_same_scores(good: Path) -> None:
     scores = keras_scores(model, pixels, SPEC)
     assert (scores.shape, scores.dtype) == ((70, 1), np.float32)
     assert np.array_equal(keras_scores(load_keras(good.read_bytes(), SPEC), pixels, SPEC), scores)
-    with pytest.raises(ModelError, match="^the original model: "):
+    with pytest.raises(ModelError, match=r"^the original model: "):
         load_keras(good.read_bytes()[:-100], SPEC)
     kernel, bias = model.layers[-1].get_weights()
     logits = normalize(pixels, SPEC.input).reshape(70, -1) @ kernel + bias
