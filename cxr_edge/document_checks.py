@@ -161,7 +161,7 @@ def is_printable(text: str) -> bool:
 
 def is_one_line(text: str) -> bool:
     """Whether a text can be a name or a label: printable, and neither empty nor endless."""
-    return 1 <= len(text) <= MOST_CHARACTERS and is_printable(text) and text == text.strip(" ")
+    return 1 <= len(text) <= MOST_CHARACTERS and is_printable(text) and text == text.strip()
 
 
 def wrong_text(text: str) -> str:

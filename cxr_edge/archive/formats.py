@@ -51,7 +51,7 @@ class Standing:
 
 
 _LONGEST_TEXT = 2**16
-_LONGEST_LINE = 2**20
+_LONGEST_LINE = 2**24  # 10,000 labels of 200 characters, escaped, have their scores in 12.5 MB
 _MOST_BYTES = 2**28  # of the columns of a part that are read, once unpacked
 _BATCH = 256  # rows
 _ID = re.compile("[0-9a-f]{32}(-[0-9]{1,9})?")

@@ -189,7 +189,7 @@ def _state(report: HealthReport) -> Iterator[Metric]:
         "waiting": ("Images not yet classified.", report.waiting),
         "threads": ("Threads for one image.", report.threads),
         "free_disk_bytes": ("Free space of the disk.", report.free_disk_mb * 10**6),
-        "temperature_celsius": ("Of the processor.", report.temperature_c),
+        "temperature_celsius": ("Of the hottest part.", report.temperature_c),
         "throttled": ("Whether the processor is slowed down.", report.throttled),
         "start_time_seconds": ("When the service started, Unix time.", _unix_s(report.started)),
         "last_check_age_seconds": (

@@ -97,6 +97,14 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path, name: FormatName, k
         list(part_format(name).standings(part))
 
 
+def test_a_row_of_the_most_labels_is_read_again(tmp_path: Path) -> None:
+    row = a_row("a.png", scores={f"{number:05}" + "樹" * 195: 1e-4 / 3 for number in range(10_000)})
+    part = tmp_path / "part-000001.jsonl"
+    JsonLines().write([row, a_row("b.png")], part)
+    assert part.stat().st_size > 10e6
+    assert [*JsonLines().standings(part)] == [standing(row), standing(a_row("b.png"))]
+
+
 def test_a_small_part_does_not_unpack_to_gigabytes(tmp_path: Path) -> None:
     part = tmp_path / "part-000001.parquet"
     table = to_table([a_row("x" * 60_000)] * 30_000)

@@ -311,6 +311,7 @@ def test_few_files_are_read_ahead_of_those_that_were_taken(
         "ill\u200b",
         "\u202egnp",
         "a ",
+        "a\u00a0",
         "x" * 201,
     ],
 )
